@@ -1,0 +1,98 @@
+"""Types of the extension. All keys are 32 raw bytes; all addresses are text: "ip:port" or "[ip6]:port"."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+__version__: str
+build_profile: str
+
+def generate_private_key() -> bytes: ...
+def public_key(private_key: bytes) -> bytes: ...
+def generate_preshared_key() -> bytes: ...
+def ciphers() -> list[str]:
+    """Names of the transport ciphers that work here, best first: "ipsec-mb 1.3", "ring"."""
+
+def open_tun(name: str, offloads: Sequence[str] = ("tso", "uso")) -> tuple[int, str, list[str]]:
+    """Makes or attaches a TUN in the calling thread's network namespace.
+
+    Returns (descriptor, interface name, offloads the kernel granted). Raises OSError.
+    """
+
+def attach_tun(fd: int, offloads: Sequence[str] = ("tso", "uso")) -> tuple[str, list[str]]:
+    """The same for a TUN descriptor that was handed over (WG_TUN_FD)."""
+
+def open_udp(port: int, fwmark: int = 0) -> tuple[int, int, int]:
+    """Binds UDP on IPv4 and IPv6 to one port (0: any). Returns (fd of v4, fd of v6 or -1, port). Raises OSError."""
+
+@final
+class Engine:
+    """The native threads of one tunnel. Owns the descriptors it is given and closes them.
+
+    Every method may be called from any thread. `OSError` carries the kernel's errno.
+    """
+
+    def __new__(
+        cls,
+        *,
+        tun_fd: int,
+        udp_fds: tuple[int, int],
+        listen_port: int,
+        threads: int = 1,
+        cipher: str = "auto",
+        offloads: Sequence[str] = ("udp_gso", "udp_gro", "tso", "uso"),
+        coalesce_psh: str = "merge",
+        mtu: int = 1420,
+    ) -> "Engine": ...
+    def set_private_key(self, private_key: bytes | None) -> None: ...
+    def set_peer(
+        self,
+        public_key: bytes,
+        *,
+        update_only: bool = False,
+        preshared_key: bytes | None = None,
+        endpoint: str | None = None,
+        persistent_keepalive: int | None = None,
+        replace_allowed_ips: bool = False,
+        add_allowed_ips: Sequence[str] = (),
+        remove_allowed_ips: Sequence[str] = (),
+    ) -> bool:
+        """Adds or changes a peer; `None` leaves a property as it is. Returns whether the peer exists afterwards.
+
+        32 zero bytes remove a preshared key; allowed IPs are "prefix/length", numeric.
+        A peer with our own public key is silently not added. Raises ValueError.
+        """
+
+    def remove_peer(self, public_key: bytes) -> bool: ...
+    def remove_peers(self) -> None: ...
+    def set_mtu(self, mtu: int) -> None:
+        """The TUN's MTU: padding never goes above it."""
+
+    def set_fwmark(self, mark: int) -> None: ...
+    def rebind(self, udp_fds: tuple[int, int], listen_port: int) -> None:
+        """Goes over to other sockets; sessions and staged frames stay."""
+
+    def configuration(self) -> dict[str, Any]:
+        """private_key (bytes or None), public_key, listen_port, fwmark."""
+
+    def peers(self) -> list[dict[str, Any]]:
+        """One dict a peer, in order of addition: public_key, preshared_key (bytes or None), endpoint (str or None),
+        persistent_keepalive (seconds), allowed_ips (list of "prefix/length"), last_handshake_ns (Unix; 0: never),
+        sent_bytes, received_bytes, counters (as in `counters`)."""
+
+    def counters(self) -> dict[str, Any]:
+        """{"outbound": {...}, "inbound": {...}, "datagrams": {...}, "gso": {...}}; see docs of pyfw.Tunnel.counters."""
+
+    def facts(self) -> dict[str, Any]:
+        """What is in force: cipher, threads, offloads and their state."""
+
+    def event_fd(self) -> int:
+        """Readable while `events` has something. Owned by the engine."""
+
+    def events(self) -> list[dict[str, Any]]:
+        """Takes the waiting events. Each has "time_ns" (Unix), "severity", "message" and fields."""
+
+    def ended(self) -> str | None:
+        """Why the engine stopped by itself ("tun closed", "panic: …"), or None while it runs."""
+
+    def close(self) -> None:
+        """Drains what is queued, joins the threads, closes the descriptors. May be called twice."""

@@ -1,0 +1,3 @@
+//! Cryptokey routing.
+#[derive(Debug, Default)]
+pub struct AllowedIps;

@@ -1,0 +1,24 @@
+//! The sans-IO core of pyfw: WireGuard, the stages of both paths, and their order.
+//!
+//! Nothing in here makes a system call, reads a clock, draws randomness or starts a thread. An input
+//! and a time go in, outputs are drained until there are none; that is why a replay is exact.
+//!
+//! ```text
+//! outbound   tun_ingress → route → [stages] → encrypt → gso_egress
+//! inbound    udp_ingress → decrypt → route → coalesce → [stages] → tun_egress
+//! control    device (handshakes, timers, allowed IPs) ⇄ exchange ⇄ both paths
+//! ```
+#![deny(unsafe_code)]
+
+pub mod aead;
+pub mod allowed_ips;
+pub mod counters;
+pub mod device;
+pub mod exchange;
+pub mod frame;
+pub mod noise;
+pub mod packet;
+pub mod path;
+pub mod peer;
+pub mod time;
+pub mod verdict;

@@ -1,0 +1,1 @@
+//! Handshake, sessions and cookies.

@@ -1,0 +1,15 @@
+//! Time as the core knows it: told from outside, never asked for.
+
+/// One reading of both clocks, taken once a drain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Nanoseconds since boot, suspend included (CLOCK_BOOTTIME): every age and deadline.
+    pub boot_ns: u64,
+    /// Nanoseconds since the Unix epoch: only for TAI64N stamps and what people read.
+    pub unix_ns: u64,
+}
+
+/// Nanoseconds in a second.
+pub const SECOND_NS: u64 = 1_000_000_000;
+/// Nanoseconds in a millisecond.
+pub const MILLISECOND_NS: u64 = 1_000_000;
