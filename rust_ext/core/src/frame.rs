@@ -51,7 +51,10 @@ pub struct Frame {
     pub header_length: u16,
     /// Where the transport header starts, from the IP header.
     pub transport_offset: u16,
-    /// Where the transport checksum is, from the transport header.
+    /// Where the checksummed part starts, from the IP header (virtio csum_start); it may lie deeper
+    /// than the transport header, inside an encapsulation.
+    pub checksum_start: u16,
+    /// Where the checksum field is, from `checksum_start`.
     pub checksum_offset: u16,
     /// TCP or UDP source port; 0 for others.
     pub source_port: u16,
