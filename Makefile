@@ -1,0 +1,101 @@
+# What people and CI call. A second run of anything does only what has changed.
+#
+#   make setup   environment in .venv, extension built in the editable profile
+#   make demo    the tunnel, shown: three namespaces, a page, 1 GiB each way
+#   make test    cargo test and pytest
+#   make lint    rustfmt, clippy, ruff, mypy, stubtest, import rules
+#   make fmt     rustfmt and ruff
+#   make bench   pyfw and wireguard-go, side by side
+#   make wheel   a release wheel in dist/
+#
+# PYFW_NO_APT=1 keeps setup from installing Debian packages. PYTHON names the interpreter of .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CARGO ?= cargo
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+# Foreign WireGuards, judges and tools of the tests; tests that miss one are skipped with a reason.
+DEBIAN_PACKAGES := wireguard-tools wireguard-go iperf3 tshark tcpdump nginx-light lynx \
+	iputils-ping nftables iproute2 libipsec-mb1
+
+RUST_SOURCES := $(shell find rust_ext -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock \
+	rust-toolchain.toml
+
+.PHONY: setup demo test test-rust test-python lint fmt bench wheel
+.DELETE_ON_ERROR:
+
+setup: $(VENV)/.native $(VENV)/.debian
+
+$(VENV)/.packages: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("pyfw needs Python 3.11 or newer, %s is %s; set PYTHON" \
+		% (sys.executable, sys.version.split()[0]) if sys.version_info < (3, 11) else 0)'
+	@echo "setup: Python packages into $(VENV): $$(grep -v '^#' constraints.txt | tr '\n' ' ')"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet -r constraints.txt
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.packages $(RUST_SOURCES) pyproject.toml
+	@command -v $(CARGO) >/dev/null || { echo "setup: pyfw is built with Rust 1.85 or newer, and there \
+	is no cargo here (Debian 13: apt install cargo; elsewhere: rustup)" >&2; exit 1; }
+	@echo "setup: pyfw and its extension, editable profile"
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked --profile editable
+	@touch $@
+
+$(VENV)/.debian: Makefile | $(VENV)/.packages
+	@if [ -n "$(PYFW_NO_APT)" ]; then \
+		echo "setup: PYFW_NO_APT is set: no Debian packages"; \
+	elif [ ! -e /etc/debian_version ] || ! command -v apt-get >/dev/null; then \
+		echo "setup: not Debian: tests that need $(DEBIAN_PACKAGES) are skipped where one is missing"; \
+	else \
+		missing=; \
+		for p in $(DEBIAN_PACKAGES); do \
+			[ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] \
+				|| missing="$$missing $$p"; \
+		done; \
+		if [ -z "$$missing" ]; then :; \
+		elif [ "$$(id -u)" != 0 ]; then \
+			echo "setup: not root; for all tests install:$$missing"; \
+		else \
+			echo "setup: Debian packages for the tests:$$missing"; \
+			apt-get update -qq || true; \
+			for p in $$missing; do \
+				DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$p \
+					>/dev/null || echo "setup: $$p could not be installed; its tests are skipped"; \
+			done; \
+		fi; \
+	fi
+	@touch $@
+
+demo: setup
+	@$(BIN)/pyfw demo
+
+test: test-rust test-python
+
+# The binding crate has no tests of its own; left out, so that pyo3 is not built twice.
+test-rust:
+	$(CARGO) test --locked --quiet --profile editable --workspace --exclude pyfw-native
+
+test-python: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest --concise pyfw._native
+	$(BIN)/lint-imports --no-cache
+
+fmt: $(VENV)/.packages
+	$(CARGO) fmt --all
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format --quiet .
+
+bench: setup
+	$(BIN)/python -m bench.tunnel
+
+wheel: $(VENV)/.packages
+	$(BIN)/maturin build --locked --release --out dist
