@@ -1,0 +1,305 @@
+//! decrypt: a run of data messages becomes rows of plaintext packets.
+//!
+//! In: data messages of one session, in order of arrival. Out: packets opened in place, with their
+//! headers parsed and their ECN merged. Drops: expired session, replayed or stale counter, wrong
+//! tag; then not an IP packet, source not the peer's, CE outside on a packet that cannot carry it.
+//! Order: rows are in order of arrival; a counter below the highest seen is counted as late.
+//! Time: keys serve 180 s; an initiator's older than 165 s ask for the next (once).
+
+use std::sync::Arc;
+
+use crate::{
+    aead::{Aead, Slot},
+    counters::{DatagramTally, InboundTally},
+    exchange::{ReceiveSession, Report},
+    frame::{Frame, FrameBatch},
+    noise::{
+        replay_window::{Accept, ReplayWindow},
+        timers::{
+            KEEPALIVE_TIMEOUT_NS, REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_NS,
+            REKEY_ON_RECEIVE_AFTER_TIME_NS,
+        },
+    },
+    packet::{
+        self,
+        ip::{EcnMerge, merge_ecn, set_ecn},
+    },
+    path::Path,
+    peer::{Activity, PeerId},
+    route::Route,
+    udp_ingress::{Arrival, Received, Sessions},
+    verdict::{DatagramDrop, InboundDrop},
+};
+
+/// The stage, with its sessions and what it knows of each peer.
+pub struct Decrypt {
+    aead: Box<dyn Aead>,
+    sessions: Sessions<Box<Receiving>>,
+    peers: Vec<Option<ReceivingPeer>>,
+    touched: Vec<PeerId>,
+    reports: Vec<Report>,
+    tally: InboundTally,
+    /// Room for one run: what is worth opening, and what came of it.
+    slots: Vec<Slot>,
+    origins: Vec<Arrival>,
+    opened: Vec<bool>,
+}
+
+struct Receiving {
+    session: ReceiveSession,
+    window: ReplayWindow,
+    confirmed: bool,
+    asked: bool,
+}
+
+struct ReceivingPeer {
+    activity: Arc<Activity>,
+    /// Where its last authenticated message came from, or where control knows it to be.
+    path: Option<Path>,
+    tally: InboundTally,
+    batch: BatchTraffic,
+}
+
+/// What one batch brought from one peer.
+#[derive(Default)]
+struct BatchTraffic {
+    touched: bool,
+    bytes: u64,
+    data: bool,
+    from: Option<Path>,
+}
+
+impl Decrypt {
+    /// A stage that opens with `aead`.
+    pub fn new(aead: Box<dyn Aead>) -> Self {
+        Self {
+            aead,
+            sessions: Sessions::default(),
+            peers: Vec::new(),
+            touched: Vec::new(),
+            reports: Vec::new(),
+            tally: InboundTally::default(),
+            slots: Vec::new(),
+            origins: Vec::new(),
+            opened: Vec::new(),
+        }
+    }
+
+    /// Opens one run of messages for the session `index` and appends its packets to the batch.
+    #[allow(clippy::too_many_arguments)] // one drain's whole context, called once a run
+    pub fn process(
+        &mut self,
+        index: u32,
+        arrivals: &[Arrival],
+        received: &[Received],
+        buffer: &mut [u8],
+        batch: &mut FrameBatch,
+        route: &mut Route,
+        datagrams: &mut DatagramTally,
+    ) {
+        let now_ns = batch.received_ns;
+        let count = arrivals.len() as u64;
+        let Some(receiving) = self.sessions.get_mut(&index) else {
+            return datagrams.drop(DatagramDrop::NoSession, count);
+        };
+        let age_ns = now_ns.saturating_sub(receiving.session.created_ns);
+        if age_ns >= REJECT_AFTER_TIME_NS {
+            return datagrams.drop(DatagramDrop::Expired, count);
+        }
+        self.slots.clear();
+        self.origins.clear();
+        for arrival in arrivals {
+            if arrival.slot.counter >= REJECT_AFTER_MESSAGES {
+                datagrams.drop(DatagramDrop::Expired, 1);
+            } else if !receiving.window.check(arrival.slot.counter) {
+                datagrams.drop(DatagramDrop::Replay, 1);
+            } else {
+                self.slots.push(arrival.slot);
+                self.origins.push(*arrival);
+            }
+        }
+        self.opened.clear();
+        self.opened.resize(self.slots.len(), false);
+        self.aead.open(&receiving.session.key, buffer, &self.slots, &mut self.opened);
+
+        let id = receiving.session.peer;
+        let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+            return datagrams.drop(DatagramDrop::NoSession, self.slots.len() as u64);
+        };
+        let mut authenticated = false;
+        for (arrival, opened) in self.origins.iter().zip(&self.opened) {
+            if !opened {
+                datagrams.drop(DatagramDrop::Forged, 1);
+                continue;
+            }
+            match receiving.window.accept(arrival.slot.counter) {
+                Accept::Replayed => {
+                    datagrams.drop(DatagramDrop::Replay, 1);
+                    continue;
+                }
+                Accept::Late => {
+                    self.tally.late += 1;
+                    peer.tally.late += 1;
+                }
+                Accept::Fresh => {}
+            }
+            authenticated = true;
+            let outer = &received[arrival.received as usize];
+            peer.batch.bytes += u64::from(arrival.datagram_length);
+            peer.batch.from = Some(outer.from);
+            if arrival.slot.length == 0 {
+                datagrams.keepalives += 1;
+                continue;
+            }
+            peer.batch.data = true;
+            datagrams.data += 1;
+            self.tally.entered += 1;
+            peer.tally.entered += 1;
+            match judge(arrival, outer.ds, id, buffer, route) {
+                Ok((frame, marked)) => {
+                    batch.frames.push(frame);
+                    self.tally.marked += u64::from(marked);
+                    peer.tally.marked += u64::from(marked);
+                }
+                Err(reason) => {
+                    self.tally.drop(reason, 1);
+                    peer.tally.drop(reason, 1);
+                }
+            }
+        }
+        if !authenticated {
+            return;
+        }
+        if !peer.batch.touched {
+            peer.batch.touched = true;
+            self.touched.push(id);
+        }
+        if !receiving.confirmed {
+            receiving.confirmed = true;
+            self.reports.push(Report::Confirmed(id, index));
+        }
+        if receiving.session.initiator
+            && age_ns > REKEY_ON_RECEIVE_AFTER_TIME_NS
+            && !receiving.asked
+        {
+            receiving.asked = true;
+            self.reports.push(Report::WantsHandshake(id));
+        }
+    }
+
+    /// Ends a drain: writes each touched peer's activity once, and reports who moved.
+    pub fn finish(&mut self, now_ns: u64) {
+        for id in &self.touched {
+            let Some(peer) = self.peers[id.0 as usize].as_mut() else { continue };
+            let BatchTraffic { bytes, data, from, .. } = std::mem::take(&mut peer.batch);
+            peer.batch.touched = true;
+            if from.is_some() && from != peer.path {
+                peer.path = from;
+                self.reports.extend(from.map(|path| Report::Moved(*id, path)));
+            }
+            if bytes != 0 && peer.activity.received(now_ns, bytes, data, KEEPALIVE_TIMEOUT_NS) {
+                self.reports.push(Report::Active(*id));
+            }
+        }
+    }
+
+    /// Books a frame that came through the stages: written, or refused for a reason.
+    pub fn depart(&mut self, frame: &Frame, refused: Option<InboundDrop>) {
+        let peer = self.peers.get_mut(frame.peer as usize).and_then(Option::as_mut);
+        for tally in [Some(&mut self.tally), peer.map(|p| &mut p.tally)].into_iter().flatten() {
+            match refused {
+                Some(reason) => tally.drop(reason, u64::from(frame.segments)),
+                None => tally.left += u64::from(frame.segments),
+            }
+        }
+    }
+
+    /// Publishes the touched peers' counts, once their frames have departed.
+    pub fn publish(&mut self) {
+        for id in self.touched.drain(..) {
+            if let Some(peer) = self.peers[id.0 as usize].as_mut() {
+                peer.batch.touched = false;
+                peer.activity.inbound.publish(&peer.tally);
+            }
+        }
+    }
+
+    /// A peer exists from now on.
+    pub fn add_peer(&mut self, id: PeerId, activity: Arc<Activity>) {
+        let index = id.0 as usize;
+        if self.peers.len() <= index {
+            self.peers.resize_with(index + 1, || None);
+        }
+        self.peers[index] = Some(ReceivingPeer {
+            activity,
+            path: None,
+            tally: InboundTally::default(),
+            batch: BatchTraffic::default(),
+        });
+    }
+
+    /// A peer is gone, with all its sessions.
+    pub fn remove_peer(&mut self, id: PeerId) {
+        self.sessions.retain(|_, receiving| receiving.session.peer != id);
+        if let Some(peer) = self.peers.get_mut(id.0 as usize) {
+            *peer = None;
+        }
+    }
+
+    /// Where control knows the peer to be.
+    pub fn set_path(&mut self, id: PeerId, path: Option<Path>) {
+        if let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) {
+            peer.path = path;
+        }
+    }
+
+    /// Accepts messages with this session's index from now on.
+    pub fn install(&mut self, session: ReceiveSession, confirmed: bool) {
+        let window = ReplayWindow::default();
+        let index = session.local_index;
+        self.sessions
+            .insert(index, Box::new(Receiving { session, window, confirmed, asked: false }));
+    }
+
+    /// Forgets the session with this index.
+    pub fn erase(&mut self, local_index: u32) {
+        self.sessions.remove(&local_index);
+    }
+
+    /// The path's counts; stages after this one write their drops here.
+    pub fn tally(&mut self) -> &mut InboundTally {
+        &mut self.tally
+    }
+
+    /// What control must be told.
+    pub fn reports(&mut self) -> &mut Vec<Report> {
+        &mut self.reports
+    }
+}
+
+/// Parses an opened text, checks that `id` may send it, and merges the outer ECN into it. Says
+/// whether it was marked.
+fn judge(
+    arrival: &Arrival,
+    outer_ds: u8,
+    id: PeerId,
+    buffer: &mut [u8],
+    route: &mut Route,
+) -> Result<(Frame, bool), InboundDrop> {
+    let Slot { offset, length, .. } = arrival.slot;
+    let text = &mut buffer[offset as usize..(offset + length) as usize];
+    let mut frame = packet::parse(text, offset).map_err(|_| InboundDrop::InvalidPacket)?;
+    if !route.allows(id, &frame) {
+        return Err(InboundDrop::SourceNotAllowed);
+    }
+    frame.peer = id.0;
+    match merge_ecn(outer_ds & 0b11, frame.ds & 0b11) {
+        EcnMerge::Keep => Ok((frame, false)),
+        EcnMerge::Set(ecn) => {
+            set_ecn(text, ecn);
+            frame.ds = frame.ds & !0b11 | ecn;
+            Ok((frame, true))
+        }
+        EcnMerge::Drop => Err(InboundDrop::EcnNotCapable),
+    }
+}

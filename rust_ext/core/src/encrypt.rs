@@ -1,0 +1,454 @@
+//! encrypt: frames become sealed datagrams in the GSO list.
+//!
+//! In: routed frames in order. Out: each segment copied once, into the slot of the buffer that will
+//! be sent, behind its WireGuard header, and sealed there. Drops: no endpoint; too big; staged too
+//! long or too many. A peer without a usable session gets its frames staged. Order: counters are
+//! drawn here and nowhere else, in the order of the frames; what was staged goes first.
+//! Time: a session older than 180 s is not used, one older than 120 s asks for the next.
+
+use std::sync::Arc;
+
+use crate::{
+    aead::{Aead, TAG_LENGTH, TransportKey},
+    counters::OutboundTally,
+    exchange::{Report, SendSession},
+    frame::{Frame, FrameBatch},
+    gso_batch::{Target, send_limit},
+    gso_egress::GsoEgress,
+    noise::timers::{
+        KEEPALIVE_TIMEOUT_NS, REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_NS, REKEY_AFTER_MESSAGES,
+        REKEY_AFTER_TIME_NS, REKEY_TIMEOUT_NS,
+    },
+    packet::wireguard::{DATA_HEADER_LENGTH, write_data_header},
+    path::Path,
+    peer::{Activity, PeerId},
+    split::Segments,
+    staged::{Staged, StagedBytes},
+    verdict::OutboundDrop,
+};
+
+/// Padded to a multiple of this (whitepaper §5.4.6), unless that would pass the MTU.
+const PADDING: usize = 16;
+
+/// The stage, with what it knows of each peer.
+pub struct Encrypt {
+    gso: GsoEgress,
+    aead: Box<dyn Aead>,
+    mtu: usize,
+    peers: Vec<Option<SendingPeer>>,
+    staged_bytes: StagedBytes,
+    /// Peers whose activity must be written at the end of the batch.
+    touched: Vec<PeerId>,
+    reports: Vec<Report>,
+    tally: OutboundTally,
+}
+
+struct SendingPeer {
+    activity: Arc<Activity>,
+    path: Option<Path>,
+    session: Option<Sending>,
+    staged: Staged,
+    /// When a handshake was last asked for, so that a batch does not ask again.
+    asked_ns: Option<u64>,
+    tally: OutboundTally,
+    batch: BatchTraffic,
+}
+
+/// What one batch sent to one peer.
+#[derive(Default)]
+struct BatchTraffic {
+    touched: bool,
+    bytes: u64,
+    data: bool,
+}
+
+struct Sending {
+    session: SendSession,
+    counter: u64,
+}
+
+/// Where a frame went.
+enum Outcome {
+    /// Into the GSO list, or dropped, or staged: it is done with.
+    Done,
+    /// Nowhere: the GSO list has no room until something was sent.
+    Full,
+}
+
+impl Encrypt {
+    /// A stage that fills `gso` and seals with `aead`; `mtu` is the TUN's.
+    pub fn new(gso: GsoEgress, aead: Box<dyn Aead>, mtu: usize) -> Self {
+        Self {
+            gso,
+            aead,
+            mtu,
+            peers: Vec::new(),
+            staged_bytes: StagedBytes::default(),
+            touched: Vec::new(),
+            reports: Vec::new(),
+            tally: OutboundTally::default(),
+        }
+    }
+
+    /// Takes frames from `first` on, whose bytes lie in `buffer`. Returns the index of the first
+    /// frame that found no room: send, then call again from there.
+    pub fn process(&mut self, batch: &FrameBatch, buffer: &[u8], first: usize) -> usize {
+        for (i, frame) in batch.frames.iter().enumerate().skip(first) {
+            if let Outcome::Full = self.frame(frame, frame.bytes(buffer), batch.received_ns) {
+                return i;
+            }
+        }
+        batch.frames.len()
+    }
+
+    fn frame(&mut self, frame: &Frame, bytes: &[u8], now_ns: u64) -> Outcome {
+        let segments = u64::from(frame.segments);
+        let id = PeerId(frame.peer);
+        let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+            return self.dropped(None, OutboundDrop::NoRoute, segments);
+        };
+        if peer.path.is_none() {
+            return self.dropped(Some(id), OutboundDrop::NoEndpoint, segments);
+        }
+        let usable = peer.session.as_ref().is_some_and(|s| s.usable(segments, now_ns));
+        if !usable || !peer.staged.is_empty() {
+            return self.stage(id, frame, bytes, now_ns);
+        }
+        self.seal_frame(id, frame, bytes, now_ns, Origin::Fresh)
+    }
+
+    /// Splits a frame into the GSO list under the peer's session, which the caller found usable.
+    fn seal_frame(
+        &mut self,
+        id: PeerId,
+        frame: &Frame,
+        bytes: &[u8],
+        now_ns: u64,
+        origin: Origin,
+    ) -> Outcome {
+        let parts = Segments::new(frame, bytes);
+        let Some(peer) = self.peers[id.0 as usize].as_mut() else { return Outcome::Done };
+        let (Some(path), Some(sending)) = (peer.path, peer.session.as_mut()) else {
+            return Outcome::Done;
+        };
+        // DSCP 0, the inner ECN (RFC 6040 normal mode; the kernel's ip_tunnel_ecn_encap).
+        let target = Target { peer: id, path, ds: frame.ds & 0b11 };
+        let whole = datagram_length(parts.length(0), self.mtu);
+        let limit = send_limit(&path.destination);
+        if whole > limit {
+            return self.leave(id, frame, origin, Some(OutboundDrop::TooBig));
+        }
+        let per_batch = self.gso.max_segments().min(limit / whole);
+        if parts.count().div_ceil(per_batch) + 1 > self.gso.free_buffers() {
+            if !self.gso.is_empty() {
+                return Outcome::Full;
+            }
+            return self.leave(id, frame, origin, Some(OutboundDrop::TooBig));
+        }
+        for i in 0..parts.count() {
+            let length = parts.length(i);
+            let padded = padded_length(length, self.mtu);
+            let datagram = DATA_HEADER_LENGTH + padded + TAG_LENGTH;
+            // There is room: it was counted above.
+            let Some(mut room) = self.gso.reserve(&target, datagram) else { break };
+            let slot = room.bytes();
+            write_data_header(slot, sending.session.remote_index, sending.counter);
+            let text = &mut slot[DATA_HEADER_LENGTH..DATA_HEADER_LENGTH + padded];
+            parts.write(i, bytes, &mut text[..length]);
+            text[length..].fill(0);
+            room.commit(DATA_HEADER_LENGTH, padded, sending.counter);
+            sending.counter += 1;
+            peer.batch.bytes += datagram as u64;
+        }
+        peer.batch.data = true;
+        self.touch(id);
+        self.ask_where_due(id, now_ns);
+        self.leave(id, frame, origin, None)
+    }
+
+    /// Books a frame that is done with: dropped for a reason, or on its way.
+    fn leave(
+        &mut self,
+        id: PeerId,
+        frame: &Frame,
+        origin: Origin,
+        reason: Option<OutboundDrop>,
+    ) -> Outcome {
+        let segments = u64::from(frame.segments);
+        let peer = self.peers[id.0 as usize].as_mut().map(|p| &mut p.tally);
+        for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
+            match origin {
+                Origin::Fresh => tally.entered += segments,
+                Origin::Staged => tally.queued -= segments,
+            }
+            match reason {
+                Some(reason) => tally.drop(reason, segments),
+                None => tally.queued += segments,
+            }
+        }
+        self.touch(id);
+        Outcome::Done
+    }
+
+    fn dropped(&mut self, id: Option<PeerId>, reason: OutboundDrop, segments: u64) -> Outcome {
+        self.tally.entered += segments;
+        self.tally.drop(reason, segments);
+        if let Some(id) = id {
+            if let Some(peer) = self.peers[id.0 as usize].as_mut() {
+                peer.tally.entered += segments;
+                peer.tally.drop(reason, segments);
+            }
+            self.touch(id);
+        }
+        Outcome::Done
+    }
+
+    fn stage(&mut self, id: PeerId, frame: &Frame, bytes: &[u8], now_ns: u64) -> Outcome {
+        let Some(peer) = self.peers[id.0 as usize].as_mut() else { return Outcome::Done };
+        let segments = u64::from(frame.segments);
+        let lost = peer.staged.push(frame, bytes, &mut self.staged_bytes);
+        for tally in [&mut self.tally, &mut peer.tally] {
+            tally.entered += segments;
+            tally.queued += segments;
+            tally.queued -= lost;
+            tally.drop(OutboundDrop::StagedOverflow, lost);
+        }
+        self.touch(id);
+        self.ask(id, now_ns);
+        Outcome::Done
+    }
+
+    fn ask_where_due(&mut self, id: PeerId, now_ns: u64) {
+        let due = self.peers[id.0 as usize].as_ref().and_then(|p| p.session.as_ref()).is_some_and(
+            |sending| {
+                let age_ns = now_ns.saturating_sub(sending.session.created_ns);
+                sending.counter > REKEY_AFTER_MESSAGES
+                    || (sending.session.initiator && age_ns > REKEY_AFTER_TIME_NS)
+            },
+        );
+        if due {
+            self.ask(id, now_ns);
+        }
+    }
+
+    /// Asks control for a handshake, at most once in the time in which it would not retry anyway.
+    fn ask(&mut self, id: PeerId, now_ns: u64) {
+        let Some(peer) = self.peers[id.0 as usize].as_mut() else { return };
+        if peer.asked_ns.is_none_or(|at| now_ns.saturating_sub(at) >= REKEY_TIMEOUT_NS) {
+            peer.asked_ns = Some(now_ns);
+            self.reports.push(Report::WantsHandshake(id));
+        }
+    }
+
+    fn touch(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers[id.0 as usize].as_mut() {
+            if !peer.batch.touched {
+                peer.batch.touched = true;
+                self.touched.push(id);
+            }
+        }
+    }
+
+    /// Ends a batch: seals what was split, and writes each touched peer's activity once.
+    pub fn finish(&mut self, now_ns: u64) {
+        let Self { gso, aead, peers, .. } = self;
+        gso.seal(aead.as_mut(), |id| sending_key(peers, id));
+        for id in self.touched.drain(..) {
+            let Some(peer) = self.peers[id.0 as usize].as_mut() else { continue };
+            let sent = std::mem::take(&mut peer.batch);
+            if sent.bytes != 0
+                && peer.activity.sent(now_ns, sent.bytes, sent.data, KEEPALIVE_TIMEOUT_NS)
+            {
+                self.reports.push(Report::Active(id));
+            }
+            peer.activity.outbound.publish(&peer.tally);
+        }
+    }
+
+    /// Puts an empty message into the list, where there is a session and a path for it.
+    pub fn keepalive(&mut self, id: PeerId, now_ns: u64) {
+        let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
+        let usable = peer.session.as_mut().filter(|s| s.usable(1, now_ns));
+        let (Some(path), Some(sending)) = (peer.path, usable) else {
+            return self.ask(id, now_ns);
+        };
+        let target = Target { peer: id, path, ds: 0 };
+        let length = DATA_HEADER_LENGTH + TAG_LENGTH;
+        // A full pool means that data is on its way: that keeps the peer alive as well.
+        let Some(mut room) = self.gso.reserve(&target, length) else { return };
+        write_data_header(room.bytes(), sending.session.remote_index, sending.counter);
+        room.commit(DATA_HEADER_LENGTH, 0, sending.counter);
+        sending.counter += 1;
+        peer.batch.bytes += length as u64;
+        self.touch(id);
+        self.ask_where_due(id, now_ns);
+    }
+
+    /// Sends what waited for this peer's session. Returns false where the list is full: send, then
+    /// call again.
+    pub fn flush_staged(&mut self, id: PeerId, now_ns: u64) -> bool {
+        loop {
+            let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+                return true;
+            };
+            let usable = peer.session.as_ref().is_some_and(|s| s.usable(MAX_AT_ONCE, now_ns));
+            if !usable || peer.path.is_none() {
+                return true;
+            }
+            let Some((frame, bytes)) = peer.staged.pop(&mut self.staged_bytes) else {
+                return true;
+            };
+            if let Outcome::Full = self.seal_frame(id, &frame, &bytes, now_ns, Origin::Staged) {
+                if let Some(peer) = self.peers[id.0 as usize].as_mut() {
+                    peer.staged.put_back(frame, bytes, &mut self.staged_bytes);
+                }
+                return false;
+            }
+        }
+    }
+
+    /// Whether frames wait for this peer's session.
+    pub fn has_staged(&self, id: PeerId) -> bool {
+        self.peers.get(id.0 as usize).and_then(Option::as_ref).is_some_and(|p| !p.staged.is_empty())
+    }
+
+    /// A peer exists from now on.
+    pub fn add_peer(&mut self, id: PeerId, activity: Arc<Activity>) {
+        let index = id.0 as usize;
+        if self.peers.len() <= index {
+            self.peers.resize_with(index + 1, || None);
+        }
+        self.peers[index] = Some(SendingPeer {
+            activity,
+            path: None,
+            session: None,
+            staged: Staged::default(),
+            asked_ns: None,
+            tally: OutboundTally::default(),
+            batch: BatchTraffic::default(),
+        });
+    }
+
+    /// A peer is gone.
+    pub fn remove_peer(&mut self, id: PeerId) {
+        self.drop_staged(id);
+        if let Some(peer) = self.peers.get_mut(id.0 as usize) {
+            *peer = None;
+        }
+    }
+
+    /// The way to a peer changed.
+    pub fn set_path(&mut self, id: PeerId, path: Option<Path>) {
+        if let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) {
+            peer.path = path;
+        }
+    }
+
+    /// Sends with these keys from now on.
+    pub fn install(&mut self, id: PeerId, session: SendSession) {
+        if let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) {
+            peer.session = Some(Sending { session, counter: 0 });
+            peer.asked_ns = None;
+        }
+    }
+
+    /// Forgets the keys.
+    pub fn erase(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) {
+            peer.session = None;
+        }
+    }
+
+    /// Drops what waits for a peer's session.
+    pub fn drop_staged(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
+        while let Some((frame, _)) = peer.staged.pop(&mut self.staged_bytes) {
+            let segments = u64::from(frame.segments);
+            for tally in [&mut self.tally, &mut peer.tally] {
+                tally.queued -= segments;
+                tally.drop(OutboundDrop::StagedExpired, segments);
+            }
+        }
+        peer.asked_ns = None;
+        peer.activity.outbound.publish(&peer.tally);
+    }
+
+    /// Takes the next `datagrams` off the GSO list: sent, or refused for a reason.
+    pub fn depart(&mut self, datagrams: usize, refused: Option<OutboundDrop>) {
+        let Some(gone) = self.gso.depart(datagrams) else { return };
+        let peer = self.peers.get_mut(gone.peer.0 as usize).and_then(Option::as_mut);
+        let tallies = [Some(&mut self.tally), peer.map(|p| &mut p.tally)];
+        for tally in tallies.into_iter().flatten() {
+            tally.queued -= gone.segments;
+            match refused {
+                Some(reason) => tally.drop(reason, gone.segments),
+                None => tally.left += gone.segments,
+            }
+        }
+        if self.peers.get(gone.peer.0 as usize).is_some_and(Option::is_some) {
+            self.touch(gone.peer);
+        }
+    }
+
+    /// Publishes the peers that were touched since [`Encrypt::finish`].
+    pub fn publish(&mut self) {
+        for id in self.touched.drain(..) {
+            if let Some(peer) = self.peers[id.0 as usize].as_mut() {
+                peer.batch.touched = false;
+                peer.activity.outbound.publish(&peer.tally);
+            }
+        }
+    }
+
+    /// Follows the TUN's MTU.
+    pub fn set_mtu(&mut self, mtu: usize) {
+        self.mtu = mtu;
+    }
+
+    /// The list to send from.
+    pub fn gso(&self) -> &GsoEgress {
+        &self.gso
+    }
+
+    /// The path's counts; stages before this one write their drops here.
+    pub fn tally(&mut self) -> &mut OutboundTally {
+        &mut self.tally
+    }
+
+    /// What control must be told.
+    pub fn reports(&mut self) -> &mut Vec<Report> {
+        &mut self.reports
+    }
+}
+
+/// Whether a frame was counted as entered before.
+#[derive(Clone, Copy)]
+enum Origin {
+    Fresh,
+    Staged,
+}
+
+/// Segments of the largest frame; nothing near the end of a session's counters starts one.
+const MAX_AT_ONCE: u64 = u16::MAX as u64;
+
+impl Sending {
+    fn usable(&self, segments: u64, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.session.created_ns) < REJECT_AFTER_TIME_NS
+            && self.counter.saturating_add(segments) <= REJECT_AFTER_MESSAGES
+    }
+}
+
+fn sending_key(peers: &[Option<SendingPeer>], id: PeerId) -> Option<&TransportKey> {
+    peers.get(id.0 as usize)?.as_ref()?.session.as_ref().map(|sending| &sending.session.key)
+}
+
+/// Padded to 16, never above the MTU; a packet larger than the MTU (which was just lowered) is
+/// padded as if it came in pieces of it. The same as wireguard-go's calculatePaddingSize.
+fn padded_length(length: usize, mtu: usize) -> usize {
+    let rest = if length > mtu { length % mtu } else { length };
+    length - rest + rest.next_multiple_of(PADDING).min(mtu.max(rest))
+}
+
+fn datagram_length(length: usize, mtu: usize) -> usize {
+    DATA_HEADER_LENGTH + padded_length(length, mtu) + TAG_LENGTH
+}

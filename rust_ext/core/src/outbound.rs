@@ -1,0 +1,137 @@
+//! The outbound path: TUN → tun_ingress → route → [stages] → encrypt → gso_egress → UDP.
+//!
+//! In: what a drain of the TUN gave, and control's commands between drains. Out: the GSO list.
+//! Drops: what its stages drop, each counted. Order: frames go through in the order in which they
+//! were read; a command that gives a peer keys sends its staged frames before the next is read.
+//!
+//! A drain is `ingress` for each frame, then `route`, the stages, `encrypt` until it has taken all
+//! (sending in between where it says that it is full), and `finish`.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::{
+    aead::Aead,
+    counters::{OutboundCounts, OutboundTally},
+    encrypt::Encrypt,
+    exchange::{OutboundCommand, Report},
+    frame::FrameBatch,
+    gso_egress::GsoEgress,
+    peer::PeerId,
+    route::Route,
+    tun_ingress,
+    verdict::OutboundDrop,
+};
+
+/// The path's state.
+pub struct Outbound {
+    route: Route,
+    encrypt: Encrypt,
+    /// Peers with new keys whose staged frames did not all fit into the list.
+    unflushed: VecDeque<PeerId>,
+    counts: Arc<OutboundCounts>,
+}
+
+impl Outbound {
+    /// A path that batches in `gso`, seals with `aead` and publishes its counts in `counts`.
+    pub fn new(
+        gso: GsoEgress,
+        aead: Box<dyn Aead>,
+        mtu: usize,
+        counts: Arc<OutboundCounts>,
+    ) -> Self {
+        Self {
+            route: Route::default(),
+            encrypt: Encrypt::new(gso, aead, mtu),
+            unflushed: VecDeque::new(),
+            counts,
+        }
+    }
+
+    /// Carries out one command; see [`OutboundCommand`].
+    pub fn handle_command(&mut self, command: OutboundCommand, now_ns: u64) {
+        let encrypt = &mut self.encrypt;
+        match command {
+            OutboundCommand::AddPeer { peer, activity } => encrypt.add_peer(peer, activity),
+            OutboundCommand::RemovePeer(peer) => encrypt.remove_peer(peer),
+            OutboundCommand::SetPath(peer, path) => encrypt.set_path(peer, path),
+            OutboundCommand::Install { peer, session, confirm } => {
+                encrypt.install(peer, session);
+                if encrypt.has_staged(peer) {
+                    self.unflushed.push_back(peer);
+                } else if confirm {
+                    encrypt.keepalive(peer, now_ns);
+                }
+            }
+            OutboundCommand::Erase(peer) => encrypt.erase(peer),
+            OutboundCommand::DropStaged(peer) => encrypt.drop_staged(peer),
+            OutboundCommand::Keepalive(peer) => encrypt.keepalive(peer, now_ns),
+            OutboundCommand::Routes(allowed_ips) => self.route.replace(allowed_ips),
+        }
+    }
+
+    /// Sends frames that waited for keys. Returns false where the list is full: send, then call
+    /// again. Nothing is read from the TUN before this is true.
+    pub fn flush_staged(&mut self, now_ns: u64) -> bool {
+        while let Some(&peer) = self.unflushed.front() {
+            if !self.encrypt.flush_staged(peer, now_ns) {
+                return false;
+            }
+            self.unflushed.pop_front();
+        }
+        true
+    }
+
+    /// Takes one frame, as read from the TUN with its virtio-net header at `offset`, into the batch.
+    pub fn ingress(&mut self, batch: &mut FrameBatch, buffer: &[u8], offset: usize, length: usize) {
+        if let Err(reason) = tun_ingress::accept(batch, buffer, offset, length) {
+            self.tally().entered += 1;
+            self.tally().drop(reason, 1);
+        }
+    }
+
+    /// Gives each frame its peer, or drops it.
+    pub fn route(&mut self, batch: &mut FrameBatch) {
+        self.route.outbound(batch, self.encrypt.tally());
+    }
+
+    /// See [`Encrypt::process`].
+    pub fn encrypt(&mut self, batch: &FrameBatch, buffer: &[u8], first: usize) -> usize {
+        self.encrypt.process(batch, buffer, first)
+    }
+
+    /// Ends a drain, a flush or a run of commands: seals, and writes activity.
+    pub fn finish(&mut self, now_ns: u64) {
+        self.encrypt.finish(now_ns);
+    }
+
+    /// The list to send from, oldest batch first.
+    pub fn gso(&self) -> &GsoEgress {
+        self.encrypt.gso()
+    }
+
+    /// Books the next datagrams of the list; see [`Encrypt::depart`].
+    pub fn depart(&mut self, datagrams: usize, refused: Option<OutboundDrop>) {
+        self.encrypt.depart(datagrams, refused);
+    }
+
+    /// Shows the counts to all readers; once a batch, after its datagrams have departed.
+    pub fn publish(&mut self) {
+        self.encrypt.publish();
+        self.counts.publish(self.encrypt.tally());
+    }
+
+    /// The path's counts, for stages that drop.
+    pub fn tally(&mut self) -> &mut OutboundTally {
+        self.encrypt.tally()
+    }
+
+    /// What control must be told; the caller drains it.
+    pub fn reports(&mut self) -> &mut Vec<Report> {
+        self.encrypt.reports()
+    }
+
+    /// Follows the TUN's MTU.
+    pub fn set_mtu(&mut self, mtu: usize) {
+        self.encrypt.set_mtu(mtu);
+    }
+}
