@@ -1,0 +1,20 @@
+"""wg-quick files and NAME.pyfw.toml to frozen structs; errors with file, line, key and what would be right."""
+
+from pyfw.config.load import Config, is_interface_name, load, parse
+from pyfw.config.problem import ConfigError, Problem
+from pyfw.config.settings import Settings
+from pyfw.config.values import Secret
+from pyfw.config.wg_quick import Interface, Peer
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Interface",
+    "Peer",
+    "Problem",
+    "Secret",
+    "Settings",
+    "is_interface_name",
+    "load",
+    "parse",
+]

@@ -1,0 +1,103 @@
+"""NAME.pyfw.toml: what WireGuard does not know about a tunnel. Text in, a frozen struct out, or problems."""
+
+import re
+import tomllib
+from typing import Any, Literal
+
+import msgspec
+
+from pyfw.config.problem import Problem, unknown_key
+
+OFFLOADS = ("udp_gso", "udp_gro", "tso", "uso")
+LOG_LEVELS = ("debug", "info", "warning", "error", "silent")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a tunnel's packets are moved, beside what WireGuard's own file says."""
+
+    threads: int = 1
+    """1: one data thread serves both directions. 2: inbound has its own."""
+    cipher: str = "auto"
+    """"auto" takes the fastest that works here."""
+    offloads: tuple[str, ...] = OFFLOADS
+    """Each is probed; one that is off is never asked for."""
+    coalesce_psh: Literal["merge", "close"] = "merge"
+    """Whether a segment with PSH ends its frame."""
+    log_level: str = "info"
+
+
+# Each key as it is written, dotted, and what it may be.
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "threads": (1, 2),
+    "cipher": ("auto", "ring", "ipsec-mb"),
+    "log_level": LOG_LEVELS,
+    "coalesce.psh": ("merge", "close"),
+    **{f"offloads.{name}": (True, False) for name in OFFLOADS},
+}
+_TABLES = {"offloads", "coalesce"}
+# Named in the documentation of later versions: refused, not ignored.
+_PLANNED = {"role", "stages", "metrics", "capture"}
+
+
+def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
+    """Reads a file. Where there are problems, the settings are the defaults."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"at line (\d+)", str(error))
+        return Settings(), [Problem(file, int(at[1]) if at else 0, "", f"not TOML: {error}")]
+    except RecursionError:
+        return Settings(), [Problem(file, 0, "", "not TOML: nested too deeply")]
+    lines = _lines(text)
+    problems: list[Problem] = []
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        if name in _TABLES and isinstance(value, dict):
+            flat |= {f"{name}.{inner}": item for inner, item in value.items()}
+        elif name in _TABLES:
+            problems.append(Problem(file, lines.get(name, 0), name, f"is a table; write [{name}]"))
+        else:
+            flat[name] = value
+    for name, value in flat.items():
+        text_ = _judge(name, value)
+        if text_:
+            problems.append(Problem(file, lines.get(name, 0), name, text_))
+    return (Settings() if problems else _settings(flat)), problems
+
+
+def _judge(name: str, value: Any) -> str | None:
+    if name in _PLANNED:
+        return "is not in this version"
+    if name not in _CHOICES:
+        return unknown_key(name, _CHOICES, "NAME.pyfw.toml")
+    choices = _CHOICES[name]
+    # 1 == True in Python; a switch is not a number here.
+    if any(type(value) is type(choice) and value == choice for choice in choices):
+        return None
+    shown = " or ".join(msgspec.json.encode(choice).decode() for choice in choices)
+    return f"is not valid; write {shown}"
+
+
+def _settings(flat: dict[str, Any]) -> Settings:
+    fields: dict[str, Any] = {
+        name: flat[name] for name in ("threads", "cipher", "log_level") if name in flat
+    }
+    if "coalesce.psh" in flat:
+        fields["coalesce_psh"] = flat["coalesce.psh"]
+    fields["offloads"] = tuple(name for name in OFFLOADS if flat.get(f"offloads.{name}", True))
+    return Settings(**fields)
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Where each dotted key stands; tomllib does not say. Good for bare keys, which ours all are."""
+    found: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            table = header[1] + "."
+            found.setdefault(header[1], number)
+        elif key := re.match(r"\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*=", line):
+            dotted = table + re.sub(r"\s", "", key[1])
+            found.setdefault(dotted, number)
+            found.setdefault(dotted.split(".")[0], number)
+    return found

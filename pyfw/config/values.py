@@ -1,0 +1,188 @@
+"""What a value may look like: text in, typed value out, or ValueError that says what would be right.
+
+The rules are those of wg(8) (config.c) and wg-quick(8). No message repeats a secret.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+
+INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
+"""wg-quick's rule; 15 is IFNAMSIZ - 1."""
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
+# The largest segment that fits into one IPv4 datagram: 65,507 B less 32 B of WireGuard.
+_MTU_MAX = 65_475
+_MTU_MIN = 68  # RFC 791: every link carries 68 B
+_TABLES = {"default": 253, "main": 254, "local": 255}  # rtnetlink(7), rt_class_t
+
+
+class Secret(bytes):
+    """32 bytes that no log, traceback or repr shows."""
+
+    def __repr__(self) -> str:
+        return "(hidden)"
+
+    __str__ = __repr__
+
+
+def key(text: str) -> bytes:
+    """32 bytes in base64, as `wg genkey` writes them."""
+    try:
+        raw = base64.b64decode(_squeeze(text), validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != 32 or base64.b64encode(raw).decode() != _squeeze(text):
+        raise ValueError(
+            "not a key; write 32 bytes in base64, 44 characters, as pyfw genkey prints"
+        )
+    return raw
+
+
+def secret(text: str) -> Secret:
+    """A key that is not shown."""
+    return Secret(key(text))
+
+
+def port(text: str) -> int:
+    """A UDP port; 0 lets the kernel choose."""
+    return _number(text, 0, 65_535, "a port")
+
+
+def fwmark(text: str) -> int:
+    """A mark for outgoing datagrams, decimal, 0x… or off."""
+    if text.casefold() == "off":
+        return 0
+    expected = f'"{text}" is not a mark; write off, or 0 to 0xffffffff'
+    if not re.fullmatch(r"0x[0-9A-Fa-f]+|[0-9]+", text, re.ASCII) or len(text) > 10:
+        raise ValueError(expected)
+    value = int(text, 16 if text.startswith("0x") else 10)
+    if value > 0xFFFF_FFFF:
+        raise ValueError(expected)
+    return value
+
+
+def persistent_keepalive(text: str) -> int:
+    """Seconds, or off."""
+    return (
+        0
+        if text.casefold() == "off"
+        else _number(text, 0, 65_535, "an interval in seconds (or off)")
+    )
+
+
+def mtu(text: str) -> int:
+    """The tunnel's MTU."""
+    return _number(text, _MTU_MIN, _MTU_MAX, "an MTU")
+
+
+def table(text: str) -> int | str:
+    """Where routes go: "auto", "off", or the number of a routing table."""
+    folded = text.casefold()
+    if folded in ("auto", "off"):
+        return folded
+    if folded in _TABLES:
+        return _TABLES[folded]
+    return _number(text, 1, 0xFFFF_FFFF, "a routing table (or auto, off, main)")
+
+
+def boolean(text: str) -> bool:
+    """True or false, spelled out, as wg-quick wants it."""
+    if text.casefold() not in ("true", "false"):
+        raise ValueError(f'"{text}" is neither true nor false')
+    return text.casefold() == "true"
+
+
+def endpoint(text: str) -> str:
+    """host:port or [address]:port, brought into that form; names are not looked up here."""
+    text = _squeeze(text)
+    form = f'"{text}" is not an endpoint; write address:port, [IPv6]:port or name:port'
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or not rest.startswith(":"):
+            raise ValueError(form)
+        number = rest[1:]
+    else:
+        host, colon, number = text.rpartition(":")
+        if not colon:
+            raise ValueError(form)
+    try:
+        value = _number(number, 1, 65_535, "a port")
+    except ValueError as error:
+        raise ValueError(f"{form}: {error}") from None
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        # Four numbers would be an address, mistyped; a name's last label is not all digits (RFC 1123).
+        numeric = host.rstrip(".").rpartition(".")[2].isdigit()
+        if text.startswith("[") or numeric or not _HOST_NAME.fullmatch(host):
+            raise ValueError(form) from None
+        return f"{host}:{value}"
+    return f"[{address}]:{value}" if address.version == 6 else f"{address}:{value}"
+
+
+def network(text: str) -> str:
+    """One allowed IP as "address/length", host bits cleared."""
+    address, slash, length = text.partition("/")
+    if (slash and not re.fullmatch(r"[0-9]{1,3}", length, re.ASCII)) or "%" in address:
+        raise ValueError(_not_a_network(text))
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError(_not_a_network(text)) from None
+
+
+def address(text: str) -> str:
+    """One address of the interface as "address/length"."""
+    base, slash, length = text.partition("/")
+    try:
+        if (slash and not re.fullmatch(r"[0-9]{1,3}", length, re.ASCII)) or "%" in base:
+            raise ValueError
+        return str(ipaddress.ip_interface(text))
+    except ValueError:
+        raise ValueError(
+            f'"{text}" is not an address; write address/length, such as 10.0.0.2/24'
+        ) from None
+
+
+def name_server(text: str) -> str:
+    """An address of a DNS server, or a search domain."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        if re.fullmatch(r"[0-9.]+|.*:.*", text) or not _HOST_NAME.fullmatch(text):
+            raise ValueError(f'"{text}" is neither an IP address nor a search domain') from None
+        return text
+
+
+def command(text: str) -> str:
+    """A hook: shell, `%i` stands for the interface."""
+    if not text:
+        raise ValueError("empty; write a shell command")
+    return text
+
+
+def items(text: str) -> list[str]:
+    """A comma-separated list, blanks around the items dropped."""
+    return [item for item in (_squeeze(part) for part in text.split(",")) if item]
+
+
+def words(text: str) -> list[str]:
+    """A list separated by commas or blanks, as wg-quick takes it for Address and DNS."""
+    return text.replace(",", " ").split()
+
+
+def _not_a_network(text: str) -> str:
+    return f'"{text}" is not an IP network; write address/length, such as 10.0.0.0/24 or fd00::/64'
+
+
+def _squeeze(text: str) -> str:
+    # wg drops all white space inside a line.
+    return "".join(text.split())
+
+
+def _number(text: str, low: int, high: int, what: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,10}", text, re.ASCII) or not low <= int(text) <= high:
+        raise ValueError(f'"{text}" is not {what}; write {low} to {high}')
+    return int(text)

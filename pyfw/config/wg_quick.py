@@ -1,0 +1,196 @@
+"""A wg-quick file: text in, frozen structs out, or one error with all that is wrong in it.
+
+Every key of wg(8) and wg-quick(8) is known, in any case. A key that may stand once and stands twice is
+an error, for nobody can know which one was meant; so are two peers with one public key.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from pyfw.config import values
+from pyfw.config.ini import Entry, Section, parse
+from pyfw.config.problem import Problem, unknown_key
+from pyfw.config.values import Secret
+
+
+class Interface(msgspec.Struct, frozen=True, kw_only=True):
+    """The `[Interface]` section."""
+
+    private_key: Secret | None = None
+    listen_port: int | None = None
+    fwmark: int | None = None
+    addresses: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    mtu: int | None = None
+    table: int | str = "auto"
+    pre_up: tuple[str, ...] = ()
+    post_up: tuple[str, ...] = ()
+    pre_down: tuple[str, ...] = ()
+    post_down: tuple[str, ...] = ()
+    save_config: bool = False
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """One `[Peer]` section."""
+
+    public_key: bytes
+    preshared_key: Secret | None = None
+    allowed_ips: tuple[str, ...] = ()
+    endpoint: str | None = None
+    """"address:port", "[address]:port", or "name:port", to be resolved by who applies it."""
+    persistent_keepalive: int = 0
+
+
+class WgQuick(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole file."""
+
+    interface: Interface
+    peers: tuple[Peer, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+class _Key(msgspec.Struct, frozen=True):
+    """How the values of one key become a field."""
+
+    field: str
+    parse: Callable[[str], Any]
+    split: Callable[[str], list[str]] | None = None
+    raw: bool = False
+
+    @property
+    def many(self) -> bool:
+        return self.split is not None
+
+
+def _whole(text: str) -> list[str]:
+    return [text]
+
+
+INTERFACE_KEYS = {
+    "PrivateKey": _Key("private_key", values.secret),
+    "ListenPort": _Key("listen_port", values.port),
+    "FwMark": _Key("fwmark", values.fwmark),
+    "Address": _Key("addresses", values.address, values.words),
+    "DNS": _Key("dns", values.name_server, values.words),
+    "MTU": _Key("mtu", values.mtu),
+    "Table": _Key("table", values.table),
+    "PreUp": _Key("pre_up", values.command, _whole, raw=True),
+    "PostUp": _Key("post_up", values.command, _whole, raw=True),
+    "PreDown": _Key("pre_down", values.command, _whole, raw=True),
+    "PostDown": _Key("post_down", values.command, _whole, raw=True),
+    "SaveConfig": _Key("save_config", values.boolean),
+}
+
+PEER_KEYS = {
+    "PublicKey": _Key("public_key", values.key),
+    "PresharedKey": _Key("preshared_key", values.secret),
+    "AllowedIPs": _Key("allowed_ips", values.network, values.items),
+    "Endpoint": _Key("endpoint", values.endpoint),
+    "PersistentKeepalive": _Key("persistent_keepalive", values.persistent_keepalive),
+}
+
+_KEYS = {"interface": INTERFACE_KEYS, "peer": PEER_KEYS}
+
+
+def read(text: str, file: str) -> tuple[WgQuick, list[Problem]]:
+    """Reads a file. Where there are problems, what it returns beside them is not to be used."""
+    sections, problems = parse(text, file)
+    known = [section for section in sections if section.name.casefold() in _KEYS]
+    for section in sections:
+        if section not in known:
+            sort = "write [Interface] or [Peer]"
+            problems.append(
+                Problem(file, section.line, f"[{section.name}]", f"no such section; {sort}")
+            )
+    interfaces = [s for s in known if s.name.casefold() == "interface"]
+    for extra in interfaces[1:]:
+        text_ = f"a second one; the first is at line {interfaces[0].line}"
+        problems.append(Problem(file, extra.line, "[Interface]", text_))
+    if not interfaces:
+        problems.append(Problem(file, 0, "[Interface]", "missing"))
+
+    interface = Interface(**_fields(interfaces[0], file, problems)) if interfaces else Interface()
+    # A hook may set it, as wg-quick(8) shows.
+    if interfaces and not interface.post_up and not _has(interfaces[0], "PrivateKey"):
+        text_ = "missing; write what pyfw genkey prints"
+        problems.append(Problem(file, interfaces[0].line, "PrivateKey", text_))
+
+    peers: list[Peer] = []
+    lines: list[int] = []
+    for section in (s for s in known if s.name.casefold() == "peer"):
+        fields = _fields(section, file, problems)
+        if "public_key" in fields:
+            peers.append(Peer(**fields))
+            lines.append(section.line)
+        elif not _has(section, "PublicKey"):
+            problems.append(Problem(file, section.line, "PublicKey", "missing in this [Peer]"))
+    problems += _same_peers(peers, lines, file)
+    peers, warnings = _settle_owners(peers, lines, file)
+    return WgQuick(interface=interface, peers=tuple(peers), warnings=tuple(warnings)), problems
+
+
+def _has(section: Section, key: str) -> bool:
+    return any(entry.key.casefold() == key.casefold() for entry in section.entries)
+
+
+def _fields(section: Section, file: str, problems: list[Problem]) -> dict[str, Any]:
+    known = _KEYS[section.name.casefold()]
+    by_fold = {name.casefold(): (name, key) for name, key in known.items()}
+    fields: dict[str, Any] = {}
+    first: dict[str, Entry] = {}
+    for entry in section.entries:
+        if entry.key.casefold() not in by_fold:
+            problems.append(Problem(file, entry.line, entry.key, _unknown(entry.key, section)))
+            continue
+        name, key = by_fold[entry.key.casefold()]
+        if name in first and not key.many:
+            text = f"given again; the first is at line {first[name].line}"
+            problems.append(Problem(file, entry.line, name, text))
+            continue
+        first[name] = entry
+        value = entry.raw if key.raw else entry.value
+        try:
+            if key.split is None:
+                fields[key.field] = key.parse(value)
+            else:
+                parsed = tuple(key.parse(item) for item in key.split(value))
+                fields[key.field] = fields.get(key.field, ()) + parsed
+        except ValueError as error:
+            problems.append(Problem(file, entry.line, name, str(error)))
+    return fields
+
+
+def _unknown(key: str, section: Section) -> str:
+    here = section.name.casefold()
+    for other, keys in _KEYS.items():
+        if other != here and key.casefold() in (name.casefold() for name in keys):
+            return f"belongs into [{other.title()}], not into [{here.title()}]"
+    return unknown_key(key, _KEYS[here], f"[{here.title()}]")
+
+
+def _same_peers(peers: list[Peer], lines: list[int], file: str) -> Iterable[Problem]:
+    first: dict[bytes, int] = {}
+    for peer, line in zip(peers, lines, strict=True):
+        if peer.public_key in first:
+            text = f"the same as of the peer at line {first[peer.public_key]}"
+            yield Problem(file, line, "PublicKey", text)
+        first.setdefault(peer.public_key, line)
+
+
+def _settle_owners(
+    peers: list[Peer], lines: list[int], file: str
+) -> tuple[list[Peer], list[Problem]]:
+    """A prefix belongs to one peer. Where two ask for it the later one gets it, as in WireGuard."""
+    owner = {network: at for at, peer in enumerate(peers) for network in peer.allowed_ips}
+    warnings: list[Problem] = []
+    settled: list[Peer] = []
+    for at, peer in enumerate(peers):
+        for network in dict.fromkeys(peer.allowed_ips):
+            if owner[network] != at:
+                text = f"{network} goes to the later peer at line {lines[owner[network]]}"
+                warnings.append(Problem(file, lines[at], "AllowedIPs", text))
+        own = tuple(n for n in dict.fromkeys(peer.allowed_ips) if owner[n] == at)
+        settled.append(msgspec.structs.replace(peer, allowed_ips=own))
+    return settled, warnings

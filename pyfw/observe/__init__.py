@@ -1,0 +1,1 @@
+"""What a tunnel says of itself: events as JSON lines."""
