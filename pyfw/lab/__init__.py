@@ -1,0 +1,29 @@
+"""A network on one machine: client, gateway and server as namespaces, and the daemons between them.
+
+The demo, the benchmark and the wire tests stand on it. It starts daemons as processes and never
+imports the data plane, so that pyfw is met here exactly as any other WireGuard is.
+"""
+
+from pyfw.lab.daemon import Daemon, Implementation, pyfw_run, pyfw_wg, wireguard_go
+from pyfw.lab.namespace import Namespace, Unavailable, unavailable
+from pyfw.lab.network import BEHIND, OUTER, TUNNEL, Dual, Network
+from pyfw.lab.pair import Pair
+from pyfw.lab.process import Process
+
+__all__ = [
+    "BEHIND",
+    "OUTER",
+    "TUNNEL",
+    "Daemon",
+    "Dual",
+    "Implementation",
+    "Namespace",
+    "Network",
+    "Pair",
+    "Process",
+    "Unavailable",
+    "pyfw_run",
+    "pyfw_wg",
+    "unavailable",
+    "wireguard_go",
+]

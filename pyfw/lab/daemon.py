@@ -1,0 +1,141 @@
+"""WireGuard daemons as processes: pyfw or a foreign one, started the same way.
+
+Whatever speaks the command line of wireguard.com/xplatform and answers `wg` fits; `pyfw run` is the
+one exception, since it takes a wg-quick file.
+"""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyfw.lab.namespace import Namespace, Unavailable
+
+INTERFACE = "wg0"
+CONF = f"/run/{INTERFACE}.conf"
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """How a daemon is started."""
+
+    name: str
+    command: tuple[str, ...]
+    # With `wg setconf` after the start; without, the command takes CONF, a wg-quick file.
+    by_setconf: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+    # What goes into wg0.pyfw.toml beside the wg-quick file.
+    settings: str = ""
+
+    @property
+    def is_pyfw(self) -> bool:
+        """Whether its own counters can be read."""
+        return self.name.startswith("pyfw")
+
+
+def pyfw_wg(**environment: str) -> Implementation:
+    """Pyfw behind wireguard-go's command line. Raises Unavailable."""
+    command = (_pyfw("pyfw-wg"), "--foreground", INTERFACE)
+    return Implementation("pyfw", command, environment=environment)
+
+
+def pyfw_run(settings: str = "", **environment: str) -> Implementation:
+    """Pyfw with a wg-quick file and what WireGuard does not know beside it. Raises Unavailable."""
+    command = (_pyfw("pyfw"), "run", CONF)
+    return Implementation(
+        "pyfw run", command, by_setconf=False, environment=environment, settings=settings
+    )
+
+
+def wireguard_go(path: str | None = None) -> Implementation:
+    """The reference userspace daemon; by default the one on PATH. Raises Unavailable."""
+    command = path or shutil.which("wireguard-go")
+    if command is None:
+        raise Unavailable("wireguard-go is not installed")
+    # Without this the daemon refuses to serve where the kernel has WireGuard of its own.
+    environment = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"}
+    return Implementation("wireguard-go", (command, "-f", INTERFACE), environment=environment)
+
+
+def _pyfw(script: str) -> str:
+    beside = Path(sys.executable).with_name(script)
+    found = str(beside) if beside.exists() else shutil.which(script)
+    if found is None:
+        raise Unavailable(f"{script} is not installed: make setup")
+    return found
+
+
+class Daemon:
+    """A running daemon, in one of the lab's machines, with its interface up."""
+
+    def __init__(self, at: Namespace, implementation: Implementation, conf: str) -> None:
+        """`conf` is a wg-quick file. Returns once the daemon answers `wg`."""
+        self.at = at
+        self.implementation = implementation
+        at.write(CONF, conf)
+        if implementation.settings:
+            at.write(f"/run/{INTERFACE}.pyfw.toml", implementation.settings)
+        self.process = at.start(*implementation.command, environment=implementation.environment)
+        self._wait_for_socket()
+        if implementation.by_setconf:
+            self.set_conf(conf)
+
+    def set_conf(self, conf: str) -> None:
+        """Gives it a configuration by `wg setconf`, and the interface its addresses and routes."""
+        self.at.write(CONF, plain(conf))
+        self.wg("setconf", INTERFACE, CONF)
+        self.at.ip("link", "set", INTERFACE, "mtu", _values(conf, "MTU")[0], "up")
+        for address in _values(conf, "Address"):
+            self.at.ip("address", "replace", address, "dev", INTERFACE)
+        for network in _values(conf, "AllowedIPs"):
+            family = "-6" if ":" in network else "-4"
+            self.at.ip(family, "route", "replace", network, "dev", INTERFACE)
+
+    def wg(self, *arguments: str) -> str:
+        """`wg ARGUMENTS`, in its machine."""
+        return self.at.run("wg", *arguments).stdout
+
+    def counters(self) -> dict[str, Any]:
+        """What pyfw counted: outbound, inbound, datagrams, gso (see pyfw.Tunnel.counters)."""
+        shown = self.at.run(_pyfw("pyfw"), "show", INTERFACE, "--json").stdout
+        counters: dict[str, Any] = json.loads(shown)["counters"]
+        return counters
+
+    def stop(self) -> int:
+        """Ends it and returns its exit status."""
+        return self.process.stop()
+
+    def _wait_for_socket(self) -> None:
+        deadline = time.monotonic() + 10
+        while not self._answers():
+            if self.process.returncode is not None or time.monotonic() > deadline:
+                words = self.process.output().strip() or "said nothing"
+                raise RuntimeError(f"{self.implementation.name} did not come up: {words}")
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        if not self.at.has(f"/run/wireguard/{INTERFACE}.sock"):
+            return False
+        return self.at.run("wg", "show", INTERFACE, "public-key", check=False).returncode == 0
+
+
+def plain(conf: str) -> str:
+    """A wg-quick file as `wg setconf` wants it: without the keys that only wg-quick knows."""
+    return "\n".join(
+        line
+        for line in conf.splitlines()
+        if line.partition("=")[0].strip() not in ("Address", "MTU")
+    )
+
+
+def _values(conf: str, key: str) -> list[str]:
+    values = []
+    for line in conf.splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == key:
+            values += [one.strip() for one in value.split(",")]
+    return values

@@ -1,0 +1,106 @@
+"""The lab's network: client – gateway – server, over veth, with IPv4 and IPv6.
+
+    client ── outer network ── gateway ── network behind it ── server
+
+The tunnel runs between client and gateway, across the outer network; the server is reached
+through it only.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from pyfw.lab.namespace import Namespace, UserNamespace
+
+
+@dataclass(frozen=True)
+class Dual:
+    """A machine's addresses on one network."""
+
+    v4: str
+    v6: str
+
+    def of(self, version: int) -> str:
+        """The address of one IP version."""
+        return self.v4 if version == 4 else self.v6
+
+
+# Documentation ranges (RFC 5737, RFC 3849) where packets would be seen outside; they never are.
+OUTER = {
+    "client": Dual("192.0.2.1", "2001:db8:1::1"),
+    "gateway": Dual("192.0.2.2", "2001:db8:1::2"),
+}
+BEHIND = {
+    "gateway": Dual("198.51.100.1", "2001:db8:2::1"),
+    "server": Dual("198.51.100.2", "2001:db8:2::2"),
+}
+TUNNEL = {"client": Dual("10.77.0.1", "fd77::1"), "gateway": Dual("10.77.0.2", "fd77::2")}
+BEHIND_NETWORKS = Dual("198.51.100.0/24", "2001:db8:2::/64")
+TUNNEL_NETWORKS = Dual("10.77.0.0/24", "fd77::/64")
+
+
+class Network:
+    """The three machines, connected; a context manager."""
+
+    def __init__(self) -> None:
+        with ExitStack() as stack:
+            self.user = UserNamespace()
+            stack.callback(self.user.close)
+            self.client = stack.enter_context(Namespace("client", self.user))
+            self.gateway = stack.enter_context(Namespace("gateway", self.user))
+            self.server = stack.enter_context(Namespace("server", self.user))
+            for machine in self.machines:
+                _set_up_stack(machine)
+            _connect(self.client, "outer", OUTER["client"], self.gateway, "outer", OUTER["gateway"])
+            _connect(
+                self.gateway, "behind", BEHIND["gateway"], self.server, "eth0", BEHIND["server"]
+            )
+            self.gateway.sysctl("net.ipv4.ip_forward", "1")
+            self.gateway.sysctl("net.ipv6.conf.all.forwarding", "1")
+            self.server.ip("route", "add", "default", "via", BEHIND["gateway"].v4)
+            self.server.ip("-6", "route", "add", "default", "via", BEHIND["gateway"].v6)
+            self._stack = stack.pop_all()
+
+    @property
+    def machines(self) -> tuple[Namespace, Namespace, Namespace]:
+        """Client, gateway, server."""
+        return self.client, self.gateway, self.server
+
+    def close(self) -> None:
+        """Stops all that runs in it and lets it go."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _set_up_stack(machine: Namespace) -> None:
+    # One congestion control everywhere, so that figures compare; every kernel has cubic or none.
+    machine.sysctl("net.ipv4.tcp_congestion_control", "cubic")
+    # One fast flow needs more than the defaults; a user namespace may not raise the global maxima,
+    # which do not bound what TCP tunes by itself.
+    machine.sysctl("net.ipv4.tcp_rmem", "4096 131072 16777216")
+    machine.sysctl("net.ipv4.tcp_wmem", "4096 131072 16777216")
+    machine.sysctl("net.ipv4.ping_group_range", "0 0")
+    # A cached slow start threshold would make the second flow's speed depend on the first's luck.
+    machine.sysctl("net.ipv4.tcp_no_metrics_save", "1")
+
+
+def _connect(
+    one: Namespace, one_name: str, one_at: Dual, two: Namespace, two_name: str, two_at: Dual
+) -> None:
+    peer = ["peer", "name", two_name, "netns", str(two.pid)]
+    one.ip("link", "add", one_name, "type", "veth", *peer)
+    for machine, name, address in ((one, one_name, one_at), (two, two_name, two_at)):
+        machine.ip("address", "add", f"{address.v4}/24", "dev", name)
+        machine.ip("address", "add", f"{address.v6}/64", "dev", name, "nodad")
+        machine.ip("link", "set", name, "up")
