@@ -123,6 +123,8 @@ pub enum Report {
     Confirmed(PeerId, u32),
     /// An authenticated message came from elsewhere.
     Moved(PeerId, Path),
+    /// The local address that the peer's path names is gone: let the kernel choose.
+    SourceLost(PeerId),
     /// A timer may have to be armed: look at the peer's activity.
     Active(PeerId),
 }

@@ -144,10 +144,10 @@ impl GsoEgress {
     }
 
     /// Takes the next `datagrams` of the oldest batch off the list: the kernel has them, or
-    /// refused them. `None` where the list is empty.
+    /// refused them (`usize::MAX`: all of the batch). `None` where the list is empty.
     pub fn depart(&mut self, datagrams: usize) -> Option<Departed> {
         let batch = self.list.front_mut()?;
-        let until = (batch.consumed + datagrams).min(batch.slots.len());
+        let until = batch.consumed.saturating_add(datagrams).min(batch.slots.len());
         let left = &batch.slots[batch.consumed..until];
         let from = batch.consumed * batch.segment_size;
         let to = (until * batch.segment_size).min(batch.length);

@@ -1,0 +1,208 @@
+//! The inbound path on its descriptors: datagrams in, TUN writes out.
+//!
+//! In: one drain of a socket at a time (up to 4 × 64 KiB). Out: frames, written with their
+//! virtio-net header; handshake messages, to control. Drops: see the stages; handshakes where
+//! 1,024 wait; frames that the kernel refuses. A merged frame that it refuses is written again in
+//! segments, and its kind is no longer merged. Order: frames are written in the batch's order.
+
+use std::{io, sync::atomic::Ordering::Relaxed};
+
+use pyfw_core::{
+    coalesce::CoalesceOptions,
+    exchange::{InboundCommand, Report},
+    frame::{Frame, FrameBatch, Slice},
+    inbound::Inbound,
+    packet,
+    split::Segments,
+    tun_egress::virtio_header,
+    udp_ingress::{Handshake, Received},
+    verdict::{DatagramDrop, InboundDrop},
+};
+
+use super::{
+    events::{Severity, Value},
+    shared::{ControlMail, Shared},
+};
+use crate::udp::{RECEIVE_BUFFER_LENGTH, Receiver, UdpSocket};
+
+/// Handshake messages that wait for control: MAX_QUEUED_INCOMING_HANDSHAKES is 4096 in Linux's
+/// messages.h, QueueHandshakeSize 1024 in wireguard-go; the smaller bounds memory better.
+pub(crate) const HANDSHAKE_QUEUE: usize = 1024;
+
+/// The path and its buffers.
+pub(crate) struct InboundWorker {
+    inbound: Inbound,
+    receiver: Receiver,
+    buffer: Box<[u8]>,
+    received: Vec<Received>,
+    handshakes: Vec<Handshake>,
+    batch: FrameBatch,
+    options: CoalesceOptions,
+    /// The kernel's running count of datagrams dropped, as last seen for IPv4 and IPv6.
+    socket_drops: [u32; 2],
+}
+
+impl InboundWorker {
+    pub(crate) fn new(inbound: Inbound, options: CoalesceOptions) -> Self {
+        Self {
+            inbound,
+            receiver: Receiver::new(),
+            buffer: vec![0; RECEIVE_BUFFER_LENGTH].into_boxed_slice(),
+            received: Vec::new(),
+            handshakes: Vec::new(),
+            batch: FrameBatch::default(),
+            options,
+            socket_drops: [0; 2],
+        }
+    }
+
+    /// Receives one drain and writes it. Says whether there was anything.
+    pub(crate) fn drain(
+        &mut self,
+        socket: &UdpSocket,
+        shared: &Shared,
+        now_ns: u64,
+    ) -> io::Result<bool> {
+        self.received.clear();
+        if self.receiver.receive(socket, &mut self.buffer, &mut self.received)? == 0 {
+            return Ok(false);
+        }
+        self.batch.clear();
+        self.handshakes.clear();
+        self.batch.received_ns = now_ns;
+        self.inbound.process(
+            &self.received,
+            &mut self.buffer,
+            &mut self.batch,
+            &mut self.handshakes,
+        );
+        if !self.handshakes.is_empty() {
+            self.hand_over(shared);
+        }
+        let written = self.write(shared);
+        self.note_socket_drops(socket, shared);
+        self.inbound.publish();
+        written.map(|()| true)
+    }
+
+    fn hand_over(&mut self, shared: &Shared) {
+        let room = HANDSHAKE_QUEUE.saturating_sub(shared.control.waiting());
+        let lost = self.handshakes.len().saturating_sub(room);
+        self.inbound.datagrams().drop(DatagramDrop::HandshakeOverflow, lost as u64);
+        for handshake in &self.handshakes[self.handshakes.len() - lost..] {
+            // They were counted by type when they were sorted; a message is counted once.
+            let tally = self.inbound.datagrams();
+            match handshake.bytes.length {
+                64 => tally.cookies -= 1,
+                _ => tally.handshakes -= 1,
+            }
+        }
+        self.handshakes.truncate(room);
+        let buffer = &self.buffer;
+        shared.control.post(self.handshakes.drain(..).map(|Handshake { bytes, from }| {
+            let start = bytes.offset as usize;
+            let bytes = buffer[start..start + bytes.length as usize].into();
+            ControlMail::Handshake { bytes, from }
+        }));
+    }
+
+    fn write(&mut self, shared: &Shared) -> io::Result<()> {
+        let frames = std::mem::take(&mut self.batch.frames);
+        let mut ended = Ok(());
+        for frame in &frames {
+            let whole = [Slice { offset: frame.offset, length: frame.length }];
+            let slices = match frame.slices {
+                0 => &whole[..],
+                n => &self.batch.slices[frame.first_slice as usize..][..n as usize],
+            };
+            let header = virtio_header(frame);
+            let refused = match shared.tun.write(&header, &self.buffer, slices) {
+                Ok(()) => None,
+                Err(error) if error.raw_os_error() == Some(libc::EBADFD) => {
+                    ended = Err(error);
+                    Some(InboundDrop::WriteError)
+                }
+                Err(error)
+                    if error.raw_os_error() == Some(libc::EINVAL) && frame.segments > 1 =>
+                {
+                    let bytes = gather(slices, &self.buffer);
+                    self.give_up_merging(frame, shared, &error);
+                    self.write_segments(frame, &bytes, shared);
+                    continue;
+                }
+                Err(_) => Some(InboundDrop::WriteError),
+            };
+            self.inbound.depart(frame, refused);
+        }
+        self.batch.frames = frames;
+        ended
+    }
+
+    /// Writes a refused frame as its segments.
+    fn write_segments(&mut self, frame: &Frame, bytes: &[u8], shared: &Shared) {
+        let segments = Segments::new(frame, bytes);
+        let mut segment = Vec::new();
+        for i in 0..segments.count() {
+            segment.resize(segments.length(i), 0);
+            segments.write(i, bytes, &mut segment);
+            let slice = [Slice { offset: 0, length: segment.len() as u32 }];
+            let written = packet::parse(&segment, 0)
+                .ok()
+                .and_then(|alone| shared.tun.write(&virtio_header(&alone), &segment, &slice).ok());
+            let refused = written.is_none().then_some(InboundDrop::WriteError);
+            self.inbound.depart(&Frame { segments: 1, ..*frame }, refused);
+        }
+    }
+
+    fn give_up_merging(&mut self, frame: &Frame, shared: &Shared, error: &io::Error) {
+        let kind = match (frame.protocol, frame.version) {
+            (17, _) => {
+                self.options.udp = false;
+                "udp"
+            }
+            (_, 4) => {
+                self.options.tcp4 = false;
+                "tcp4"
+            }
+            _ => {
+                self.options.tcp6 = false;
+                "tcp6"
+            }
+        };
+        self.inbound.set_coalesce(self.options);
+        let fields =
+            [("kind", Value::Text(kind.into())), ("error", Value::Text(error.to_string()))];
+        shared.say(Severity::Warning, "tun.merging_given_up", fields);
+    }
+
+    fn note_socket_drops(&mut self, socket: &UdpSocket, shared: &Shared) {
+        let family = usize::from(!socket.is_ipv4());
+        let total = self.receiver.kernel_drops();
+        let more = total.wrapping_sub(self.socket_drops[family]);
+        if total != 0 && more != 0 {
+            self.socket_drops[family] = total;
+            shared.socket_drops.fetch_add(u64::from(more), Relaxed);
+        }
+    }
+
+    pub(crate) fn handle_command(&mut self, command: InboundCommand) {
+        self.inbound.handle_command(command);
+    }
+
+    /// New sockets count their drops from 0.
+    pub(crate) fn rebind(&mut self) {
+        self.socket_drops = [0; 2];
+    }
+
+    pub(crate) fn reports(&mut self) -> &mut Vec<Report> {
+        self.inbound.reports()
+    }
+}
+
+fn gather(slices: &[Slice], buffer: &[u8]) -> Vec<u8> {
+    slices
+        .iter()
+        .flat_map(|s| &buffer[s.offset as usize..(s.offset + s.length) as usize])
+        .copied()
+        .collect()
+}

@@ -1,0 +1,121 @@
+//! The outbound path on its descriptors: TUN reads in, datagrams out.
+//!
+//! In: one drain of the TUN at a time (until EAGAIN, 256 KiB or 128 frames). Out: what the GSO list
+//! holds, sent before the next drain. Drops: see the stages. Order: while the socket is full, no
+//! frame is read; the drain goes on where it stopped.
+
+use std::{io, sync::Arc};
+
+use pyfw_core::{
+    exchange::{OutboundCommand, Report},
+    frame::FrameBatch,
+    outbound::Outbound,
+    packet::virtio::VIRTIO_HEADER_LENGTH,
+};
+
+use super::{
+    shared::{Shared, Sockets},
+    udp_egress::{Flush, UdpEgress},
+};
+
+/// Bytes after which a drain ends.
+const DRAIN_BYTES: usize = 256 << 10;
+/// Frames after which a drain ends.
+const DRAIN_FRAMES: usize = 128;
+/// The longest frame: an IP packet of 65,535 bytes behind its virtio-net header.
+const LONGEST: usize = VIRTIO_HEADER_LENGTH + 65_535;
+/// IP headers start on a cache line.
+const LINE: usize = 64;
+
+/// The path, its buffer, and how far the current drain has come.
+pub(crate) struct OutboundWorker {
+    outbound: Outbound,
+    egress: UdpEgress,
+    buffer: Box<[u8]>,
+    batch: FrameBatch,
+    /// The first row of the batch that is not encrypted yet.
+    next: usize,
+    blocked: bool,
+}
+
+impl OutboundWorker {
+    pub(crate) fn new(outbound: Outbound, egress: UdpEgress) -> Self {
+        Self {
+            outbound,
+            egress,
+            buffer: vec![0; DRAIN_BYTES + LONGEST + 2 * LINE].into_boxed_slice(),
+            batch: FrameBatch::default(),
+            next: 0,
+            blocked: false,
+        }
+    }
+
+    /// Reads one drain and sends it. Says whether there was anything to read.
+    pub(crate) fn drain(&mut self, shared: &Shared, now_ns: u64) -> io::Result<bool> {
+        debug_assert!(!self.blocked);
+        self.batch.clear();
+        self.batch.received_ns = now_ns;
+        self.next = 0;
+        let mut filled = 0;
+        let mut frames = 0;
+        while filled < DRAIN_BYTES && frames < DRAIN_FRAMES {
+            let offset = filled.next_multiple_of(LINE) + LINE - VIRTIO_HEADER_LENGTH;
+            let room = &mut self.buffer[offset..offset + LONGEST];
+            let Some(length) = shared.tun.read(room)? else { break };
+            self.outbound.ingress(&mut self.batch, &self.buffer, offset, length);
+            filled = offset + length;
+            frames += 1;
+        }
+        if frames == 0 {
+            return Ok(false);
+        }
+        self.outbound.route(&mut self.batch);
+        self.go_on(shared, now_ns);
+        Ok(true)
+    }
+
+    /// Encrypts and sends what is left of the drain, as far as the socket takes it.
+    fn go_on(&mut self, shared: &Shared, now_ns: u64) {
+        loop {
+            let staged = self.outbound.flush_staged(now_ns);
+            if staged {
+                self.next = self.outbound.encrypt(&self.batch, &self.buffer, self.next);
+            }
+            self.outbound.finish(now_ns);
+            self.blocked =
+                self.egress.flush(&mut self.outbound, shared, now_ns) == Flush::Blocked;
+            if self.blocked || (staged && self.next == self.batch.frames.len()) {
+                break;
+            }
+        }
+        self.outbound.publish();
+        shared.publish_gso(self.outbound.gso().counts());
+    }
+
+    /// Carries out control's commands, in order; their datagrams leave with [`Self::settle`].
+    pub(crate) fn handle_command(&mut self, command: OutboundCommand, now_ns: u64) {
+        self.outbound.handle_command(command, now_ns);
+    }
+
+    /// Sends what commands or a writable socket made possible.
+    pub(crate) fn settle(&mut self, shared: &Shared, now_ns: u64) {
+        self.go_on(shared, now_ns);
+    }
+
+    /// Whether a full socket holds the path up.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    pub(crate) fn rebind(&mut self, sockets: Arc<Sockets>) {
+        self.egress.rebind(sockets);
+    }
+
+    pub(crate) fn set_mtu(&mut self, mtu: usize) {
+        self.outbound.set_mtu(mtu);
+    }
+
+    pub(crate) fn reports(&mut self) -> &mut Vec<Report> {
+        self.outbound.reports()
+    }
+}
