@@ -1,0 +1,148 @@
+"""`pyfw demo`: the tunnel, shown. Three namespaces, a page, 1 GiB each way, and what was counted."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from pyfw.cli.demo_account import Account, Direction
+from pyfw.cli.demo_terminal import Terminal
+from pyfw.lab import BEHIND, Network, Pair, Unavailable, pyfw_wg
+from pyfw.lab.account import datagrams_a_batch, late
+from pyfw.lab.limits import limits
+from pyfw.lab.transfer import TransferServer, finished
+from pyfw.lab.web import WebServer
+
+# The inner payloads of the trace that the project starts from: a web server's answer in which full
+# and shorter TCP segments alternate.
+SEED_LENGTHS = (1228, 834, 1031, 1228, 834, 1228, 1228, 637, 1228, 1228)
+_PROGRESS_S = 0.2
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--mib", default=1024, show_default=True, type=click.IntRange(1), help="MiB each way."
+)
+def demo(as_json: bool, mib: int) -> None:
+    """Show pyfw at work between three namespaces of this machine, as root or not."""
+    terminal = Terminal(sys.stderr if as_json else sys.stdout, quiet=as_json)
+    try:
+        with _signals_raised():
+            account = show(terminal, mib << 20)
+    except Unavailable as reason:
+        raise click.ClickException(f"the demo cannot run here: {reason}") from reason
+    except (RuntimeError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    except _Interrupted as interrupted:
+        terminal.clear()
+        click.echo("interrupted; nothing is left behind", err=True)
+        sys.exit(128 + interrupted.number)
+    if as_json:
+        click.echo(json.dumps(account.as_json()))
+    else:
+        terminal.write(account.as_text(terminal))
+    sys.exit(0 if account.good else 1)
+
+
+def show(terminal: Terminal, amount: int) -> Account:
+    """The demo itself. Raises Unavailable."""
+    implementation = pyfw_wg()
+    terminal.step("three namespaces: client, gateway, a server behind the gateway")
+    with Network() as network:
+        terminal.step("pyfw as client and as gateway")
+        pair = Pair(network, implementation, implementation)
+        handshake_ms = pair.first_ping_ms()
+        web = WebServer(network.server, BEHIND["server"].v4)
+        terminal.step(f"a page, served by {web.name}")
+        page = web.load(network.client)
+        server = TransferServer(network.server, BEHIND["server"].v4)
+        directions = {
+            name: _transfer(terminal, network, pair, server, name, amount)
+            for name in ("up", "down")
+        }
+        terminal.clear()
+        return Account(
+            handshake_ms=handshake_ms,
+            web_server=web.name,
+            page=page,
+            up=directions["up"],
+            down=directions["down"],
+            client=pair.client.counters(),
+            gateway=pair.gateway.counters(),
+            seed_batches=seed_batches(),
+            limits=limits(network.user.is_root),
+        )
+
+
+def seed_batches() -> list[list[int]]:
+    """The seed's trace through the stage that decides the order: which datagrams share a send."""
+    from pyfw.stages import GsoEgress
+
+    egress = GsoEgress()
+    for number, length in enumerate(SEED_LENGTHS):
+        egress.push("192.0.2.1:51820", "192.0.2.2:51820", bytes([number]) * length)
+    return [list(batch.lengths) for batch in egress.drain()]
+
+
+def _transfer(
+    terminal: Terminal,
+    network: Network,
+    pair: Pair,
+    server: TransferServer,
+    name: str,
+    amount: int,
+) -> Direction:
+    up = name == "up"
+    sender, receiver = (network.client, network.server) if up else (network.server, network.client)
+    entering, leaving = (pair.client, pair.gateway) if up else (pair.gateway, pair.client)
+    # Where application bytes pass on the server's side, whichever way they go.
+    passing = "in_bytes" if up else "out_bytes"
+    before = network.server.counters().interfaces["eth0"][passing]
+    transfer = server.start(network.client, name, amount)
+    while transfer.returncode is None:
+        done = network.server.counters().interfaces["eth0"][passing] - before
+        terminal.progress(f"{amount >> 20} MiB {name}", done / amount)
+        time.sleep(_PROGRESS_S)
+    done_transfer = finished(transfer)
+    sent, received = entering.counters(), leaving.counters()
+    batches, datagrams = datagrams_a_batch(sent)
+    return Direction(
+        transfer=done_transfer,
+        # Since the start, so the page and the handshake are in it as well.
+        late=late(received),
+        out_of_order=receiver.counters().out_of_order,
+        retransmitted=sender.counters().retransmitted,
+        segments=received["inbound"]["left"],
+        gso_batches=batches,
+        gso_datagrams=datagrams,
+    )
+
+
+class _Interrupted(BaseException):
+    """A signal asked us to end. Not an Exception: nothing on the way may swallow it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # Once is enough: a second Ctrl-C must not cut the clearing up short.
+        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(one, signal.SIG_IGN)
+        raise _Interrupted(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    earlier = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, earlier, strict=True):
+            signal.signal(number, handler)
