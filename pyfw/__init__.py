@@ -1,5 +1,50 @@
 """pyfw: an order-preserving WireGuard data plane, programmed in Python. Public names only.
 
-Names are loaded when first used: `pyfw genkey` starts fast, and `pyfw-wg` forks before the extension
-or an event loop is loaded.
+Names are loaded when first used: `pyfw genkey` starts fast, and `pyfw-wg` forks before the
+extension or an event loop is loaded.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyfw.config import Config, ConfigError, Interface, Peer, Settings, load
+    from pyfw.control import Daemon
+    from pyfw.pipeline import Pipeline
+    from pyfw.tunnel import Tunnel
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Daemon",
+    "Interface",
+    "Peer",
+    "Pipeline",
+    "Settings",
+    "Tunnel",
+    "load",
+]
+
+_HOMES = {
+    "Config": "pyfw.config",
+    "ConfigError": "pyfw.config",
+    "Daemon": "pyfw.control",
+    "Interface": "pyfw.config",
+    "Peer": "pyfw.config",
+    "Pipeline": "pyfw.pipeline",
+    "Settings": "pyfw.config",
+    "Tunnel": "pyfw.tunnel",
+    "load": "pyfw.config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("pyfw._native").__version__
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'pyfw' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,337 @@
+"""A tunnel: an engine over a TUN and UDP sockets, given or opened by name, and what it is told to be.
+
+    async with pyfw.Tunnel("wg0", config) as tunnel:
+        await tunnel.wait()
+
+or, without an event loop, `with` and `wait_blocking`. Addresses, routes and the link's state are not
+its business: see pyfw.control. Closing drains what is queued.
+"""
+
+import asyncio
+import base64
+import os
+import select
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from pyfw import _native
+from pyfw.config import Config, Peer, Settings
+from pyfw.observe import log
+from pyfw.pipeline import MTU_DEFAULT, Engine, Pipeline
+
+_NO_KEY = bytes(32)
+
+
+class Tunnel:
+    """One WireGuard interface's data plane.
+
+    name: of the interface; what the kernel made of it once open ("wg%d" becomes "wg0").
+    config: applied when it opens; `sync` applies another one later.
+    tun_fd, udp_fds, listen_port: descriptors that are handed over, instead of opening some.
+    on_event: gets each event of the engine as a dict; without it they are logged.
+    """
+
+    def __init__(
+        self,
+        name: str = "",
+        config: Config | None = None,
+        *,
+        settings: Settings | None = None,
+        tun_fd: int | None = None,
+        udp_fds: tuple[int, int] | None = None,
+        listen_port: int = 0,
+        mtu: int | None = None,
+        on_event: Callable[[Mapping[str, Any]], None] | None = None,
+        pipeline: Pipeline | None = None,
+    ) -> None:
+        self.name = name or (config.name if config else "")
+        self._config = config
+        self._given = (tun_fd, udp_fds, listen_port)
+        self._mtu = mtu or (config.interface.mtu if config else None) or MTU_DEFAULT
+        chosen = settings or (config.settings if config else Settings())
+        self.pipeline = pipeline or Pipeline(chosen)
+        self._log = structlog.get_logger("pyfw").bind(interface=self.name)
+        self._on_event = on_event or self._log_event
+        self._engine: Engine | None = None
+        self._fwmark = 0
+        self.tun_fd = -1
+        self._applied: dict[bytes, Peer] = {}
+        self._watch: _LoopWatch | _ThreadWatch | None = None
+
+    # Life
+
+    def open(self) -> None:
+        """Opens what was not given, starts the engine and applies the configuration. Raises OSError."""
+        tun_fd, udp_fds, port = self._given
+        offloads = self.pipeline.tun_offloads
+        if tun_fd is None:
+            tun_fd, self.name, _granted = _native.open_tun(self.name, offloads)
+        else:
+            self.name, _granted = _native.attach_tun(tun_fd, offloads)
+        if udp_fds is None:
+            wanted = self._config.interface.listen_port if self._config else None
+            try:
+                *fds, port = _native.open_udp(port or wanted or 0)
+            except OSError:
+                os.close(tun_fd)
+                raise
+            udp_fds = (fds[0], fds[1])
+        self._log = self._log.bind(interface=self.name)
+        self.tun_fd = tun_fd
+        self._engine = self.pipeline.start(tun_fd, udp_fds, port, self._mtu)
+        if self._config is not None:
+            try:
+                self.sync(self._config)
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Ends it; what is queued leaves first. May be called twice."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.stop()
+        engine, self._engine = self._engine, None
+        self.tun_fd = -1
+        if engine is not None:
+            engine.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        self._watch = _ThreadWatch(self.engine.event_fd(), self._drain)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        self.open()
+        self._watch = _LoopWatch(self.engine.event_fd(), self._drain)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Joining threads may take a drain's time; the loop goes on meanwhile.
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.stop()
+        await asyncio.to_thread(self.close)
+
+    async def wait(self) -> str:
+        """Until the engine ends by itself ("tun closed", "panic: …"); says why."""
+        if not isinstance(self._watch, _LoopWatch):
+            raise RuntimeError("the tunnel is not open in an event loop; use async with")
+        return await self._watch.ended
+
+    def wait_blocking(self, timeout_s: float | None = None) -> str | None:
+        """The same without an event loop; None where the time has run out."""
+        if not isinstance(self._watch, _ThreadWatch):
+            raise RuntimeError("the tunnel is not open without an event loop; use with")
+        return self._watch.wait(timeout_s)
+
+    # What it is told
+
+    def sync(self, config: Config) -> None:
+        """Changes only what differs, as `wg syncconf`: peers that stay keep their sessions.
+
+        An endpoint is set where the configuration's has changed, so a peer that roamed stays where it
+        is. A private key, port or mark that the configuration does not name stays. Names must have been
+        resolved before (`pyfw.control` does so). Raises OSError for a port that is taken; then nothing
+        was changed.
+        """
+        interface = config.interface
+        now = self.engine.configuration()
+        if interface.listen_port not in (None, 0, now["listen_port"]):
+            self.set_listen_port(interface.listen_port or 0)
+        if interface.fwmark is not None and interface.fwmark != now["fwmark"]:
+            self.set_fwmark(interface.fwmark)
+        if interface.private_key is not None and interface.private_key != now["private_key"]:
+            self.engine.set_private_key(bytes(interface.private_key))
+        wanted = {peer.public_key: peer for peer in config.peers}
+        current = {bytes(peer["public_key"]): peer for peer in self.engine.peers()}
+        for public_key in current:
+            if public_key not in wanted:
+                self.engine.remove_peer(public_key)
+        for public_key, peer in wanted.items():
+            change = _difference(peer, current.get(public_key), self._applied.get(public_key))
+            if change is not None:
+                self.engine.set_peer(public_key, **change)
+        self._applied = wanted
+        self._config = config
+
+    def set_listen_port(self, port: int) -> int:
+        """Goes over to other sockets (0: the kernel chooses); sessions stay. Returns the port.
+
+        Raises OSError; then the old ones stay.
+        """
+        if port == 0 or port != self.engine.configuration()["listen_port"]:
+            v4, v6, port = _native.open_udp(port, self._fwmark)
+            self.engine.rebind((v4, v6), port)
+        return port
+
+    def set_fwmark(self, mark: int) -> None:
+        """Marks outgoing datagrams (0: not). Raises OSError where that is not permitted."""
+        self.engine.set_fwmark(mark)
+        self._fwmark = mark
+
+    def set_mtu(self, mtu: int) -> None:
+        """Follows the link's MTU: padding never goes above it."""
+        self.engine.set_mtu(mtu)
+        self._mtu = mtu
+
+    # What it says
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of an open tunnel."""
+        if self._engine is None:
+            raise RuntimeError("the tunnel is not open")
+        return self._engine
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has an engine."""
+        return self._engine is not None
+
+    def peers(self) -> list[dict[str, Any]]:
+        """One dict a peer, in order of addition.
+
+        public_key, preshared_key (32 bytes; or None), endpoint ("address:port" or None),
+        persistent_keepalive (seconds; 0: off), allowed_ips (["prefix/length"]), last_handshake_ns (Unix;
+        0: never), sent_bytes and received_bytes (outer), counters ("outbound" and "inbound" of `counters`).
+        """
+        return self.engine.peers()
+
+    def counters(self) -> dict[str, Any]:
+        """What went through, exact at batch boundaries. Packets are inner segments.
+
+        outbound:   entered (read from the TUN), created, left (handed to the kernel), staged (waiting for
+                    a session, now), drops {reason: count}
+        inbound:    entered (out of data messages), created, left (written to the TUN), drops
+        datagrams:  received, data, handshakes, cookies, keepalives, others, late, drops. `late` counts
+                    datagrams below the highest counter already seen in their session: exact reordering.
+        gso:        batches and sends of the outbound path
+
+        Nothing vanishes: entered + created = left + sum of drops + what is queued (staged); and
+        received = data + handshakes + cookies + keepalives + others + sum of drops.
+        """
+        return self.engine.counters()
+
+    def facts(self) -> dict[str, Any]:
+        """What is in force: cipher, threads, offloads and their state."""
+        return self.engine.facts()
+
+    def _drain(self) -> str | None:
+        engine = self._engine
+        if engine is None:
+            return "closed"
+        for event in engine.events():
+            self._on_event(event)
+        return engine.ended()
+
+    def _log_event(self, event: Mapping[str, Any]) -> None:
+        fields = dict(event)
+        peer = fields.get("peer")
+        if isinstance(peer, bytes):  # a public key: what operators know a peer by
+            fields["peer"] = base64.b64encode(peer).decode()
+        log.native(self._log, fields)
+
+
+def _difference(
+    wanted: Peer, current: Mapping[str, Any] | None, applied: Peer | None
+) -> dict[str, Any] | None:
+    """The arguments of `set_peer` that lead from what is to what should be; None where nothing differs."""
+    if current is None:
+        return {
+            "preshared_key": bytes(wanted.preshared_key) if wanted.preshared_key else None,
+            "endpoint": wanted.endpoint,
+            "persistent_keepalive": wanted.persistent_keepalive,
+            "replace_allowed_ips": True,
+            "add_allowed_ips": wanted.allowed_ips,
+        }
+    change: dict[str, Any] = {}
+    if (wanted.preshared_key or _NO_KEY) != (current["preshared_key"] or _NO_KEY):
+        change["preshared_key"] = bytes(wanted.preshared_key or _NO_KEY)
+    if wanted.endpoint and (applied is None or applied.endpoint != wanted.endpoint):
+        change["endpoint"] = wanted.endpoint
+    if wanted.persistent_keepalive != current["persistent_keepalive"]:
+        change["persistent_keepalive"] = wanted.persistent_keepalive
+    has = set(current["allowed_ips"])
+    if add := [network for network in wanted.allowed_ips if network not in has]:
+        change["add_allowed_ips"] = add
+    if remove := sorted(has.difference(wanted.allowed_ips)):
+        change["remove_allowed_ips"] = remove
+    return change or None
+
+
+class _LoopWatch:
+    """Hands over events in the running event loop; costs nothing while there are none."""
+
+    def __init__(self, descriptor: int, drain: Callable[[], str | None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = descriptor
+        self._drain = drain
+        self.ended: asyncio.Future[str] = self._loop.create_future()
+        self._loop.add_reader(descriptor, self._ready)
+
+    def _ready(self) -> None:
+        reason = self._drain()
+        if reason is not None:
+            self._loop.remove_reader(self._descriptor)
+            if not self.ended.done():
+                self.ended.set_result(reason)
+
+    def stop(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+        self._drain()
+        if not self.ended.done():
+            self.ended.set_result("closed")
+
+
+class _ThreadWatch:
+    """The same in a thread that sleeps until there is something."""
+
+    def __init__(self, descriptor: int, drain: Callable[[], str | None]) -> None:
+        self._descriptor = descriptor
+        self._drain = drain
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._reason: str | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pyfw-events", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        try:
+            while self._reason is None:
+                ready = dict(poll.poll())
+                self._reason = self._drain()
+                if self._wake in ready:
+                    break
+        finally:
+            self._done.set()
+
+    def wait(self, timeout_s: float | None) -> str | None:
+        self._done.wait(timeout_s)
+        return self._reason
+
+    def stop(self) -> None:
+        os.eventfd_write(self._wake, 1)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+            os.close(self._wake)
