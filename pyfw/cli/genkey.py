@@ -4,7 +4,7 @@ import click
 
 
 @click.command(name="genkey", short_help="Print a new private key.")
-def command() -> None:
+def genkey() -> None:
     """Print a new private key in base64."""
     from pyfw import _native
     from pyfw.cli import keys

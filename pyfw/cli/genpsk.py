@@ -4,7 +4,7 @@ import click
 
 
 @click.command(name="genpsk", short_help="Print a new preshared key.")
-def command() -> None:
+def genpsk() -> None:
     """Print a new preshared key in base64."""
     from pyfw import _native
     from pyfw.cli import keys

@@ -13,7 +13,7 @@ SUBCOMMANDS = ("run", "show", "genkey", "pubkey", "genpsk", "demo")
 
 
 class LazyGroup(click.Group):
-    """Finds `command` in pyfw.cli.NAME."""
+    """Finds the command NAME in the module pyfw.cli.NAME."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All of them."""
@@ -23,7 +23,7 @@ class LazyGroup(click.Group):
         """Imports one."""
         if cmd_name not in SUBCOMMANDS or not importlib.util.find_spec(f"pyfw.cli.{cmd_name}"):
             return None
-        command: click.Command = importlib.import_module(f"pyfw.cli.{cmd_name}").command
+        command: click.Command = getattr(importlib.import_module(f"pyfw.cli.{cmd_name}"), cmd_name)
         return command
 
 

@@ -4,7 +4,7 @@ import click
 
 
 @click.command(name="pubkey", short_help="Print the public key of a private key.")
-def command() -> None:
+def pubkey() -> None:
     """Read a private key from standard input and print its public key, in base64."""
     from pyfw import _native
     from pyfw.cli import keys

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @click.command(name="run", short_help="Run a tunnel from a wg-quick file in the foreground.")
 @click.argument("conf")
 @click.option("--check", is_flag=True, help="Only read the files and say what is wrong in them.")
-def command(conf: str, check: bool) -> None:
+def run(conf: str, check: bool) -> None:
     """Run the tunnel of CONF, a path to NAME.conf or a NAME in /etc/wireguard.
 
     Sets addresses, MTU and routes as wg-quick does. Logs are JSON lines on standard error. SIGHUP reads

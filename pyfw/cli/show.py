@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("interface", default="all")
 @click.argument("what", required=False, type=click.Choice(["dump"]))
 @click.option("--json", "as_json", is_flag=True, help="One object, with counters and facts.")
-def command(interface: str, what: str | None, as_json: bool) -> None:
+def show(interface: str, what: str | None, as_json: bool) -> None:
     """Show INTERFACE, `all` of them (the default), or the names of all `interfaces`.
 
     `dump` prints wg's tab-separated columns.
