@@ -78,6 +78,13 @@ class Pair:
         to = TUNNEL["gateway" if by == "client" else "client"].of(version)
         return ping_ms(at, to)
 
+    def restart(self, side: str) -> None:
+        """Ends one daemon and starts it again, with the same configuration and no memory."""
+        index = ("client", "gateway").index(side)
+        old: Daemon = getattr(self, side)
+        old.stop()
+        setattr(self, side, Daemon(old.at, old.implementation, self.confs[index]))
+
     def stop(self) -> None:
         """Ends both daemons."""
         for daemon in self.daemons:

@@ -1,0 +1,105 @@
+"""Fixtures of the wire tests: the network, the pairs of daemons, the judge after each test."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pyfw.lab import (
+    Implementation,
+    Network,
+    Pair,
+    Unavailable,
+    pyfw_wg,
+    unavailable,
+    wireguard_go,
+)
+from tests.interop.judge import judge
+
+# Who is client and who is gateway. wireguard-go is Debian's: any other WireGuard has to do as well.
+PAIRS = {
+    "pyfw-wireguard_go": (pyfw_wg, wireguard_go),
+    "wireguard_go-pyfw": (wireguard_go, pyfw_wg),
+    "pyfw-pyfw": (pyfw_wg, pyfw_wg),
+}
+_FOLDER = "tests/interop/"
+
+MakePair = Callable[..., Pair]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    ours = [item for item in items if _FOLDER in item.nodeid]
+    reason = unavailable()
+    for item in ours:
+        item.add_marker(pytest.mark.netns)
+        if "wireguard_go" in item.name:
+            item.add_marker(pytest.mark.interop)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=f"no namespaces: {reason}"))
+        if item.get_closest_marker("slow") and "slow" not in config.getoption("markexpr"):
+            item.add_marker(pytest.mark.skip(reason="slow: run with -m slow"))
+
+
+def found(make: Callable[[], Implementation]) -> Implementation:
+    """The implementation, or a skip that says why not."""
+    try:
+        return make()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module", params=list(PAIRS))
+def tunnel(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """A tunnel that is up, shared by the tests of a module, once for each pair of daemons."""
+    client, gateway = (found(make) for make in PAIRS[request.param])
+    with Network() as network:
+        pair = Pair(network, client, gateway)
+        pair.first_ping_ms()
+        yield pair
+
+
+@pytest.fixture
+def judged(tunnel: Pair) -> Iterator[Pair]:
+    """The shared tunnel, judged after the test."""
+    yield tunnel
+    judge(tunnel)
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """A network of one's own."""
+    with Network() as network:
+        yield network
+
+
+@pytest.fixture
+def make_pair(network: Network) -> Iterator[MakePair]:
+    """Makes a pair in the test's network; it is judged after the test. In another one it is not."""
+    own = network
+    pairs: list[Pair] = []
+
+    def make(
+        client: Callable[[], Implementation],
+        gateway: Callable[[], Implementation],
+        *,
+        network: Network | None = None,
+        **options: Any,
+    ) -> Pair:
+        pair = Pair(network or own, found(client), found(gateway), **options)
+        if network is None:
+            pairs.append(pair)
+        return pair
+
+    yield make
+    for pair in pairs:
+        judge(pair)
+
+
+@pytest.fixture(params=list(PAIRS))
+def fresh(request: pytest.FixtureRequest, make_pair: MakePair) -> Callable[..., Pair]:
+    """Makes a tunnel that is not up yet, once for each pair of daemons."""
+
+    def make(**options: Any) -> Pair:
+        return make_pair(*PAIRS[request.param], **options)
+
+    return make

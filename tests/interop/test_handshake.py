@@ -1,0 +1,96 @@
+"""Handshakes: from either end, over either IP version, with a preshared key; and `wg` beside them."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from pyfw.lab import TUNNEL, Daemon, Pair
+from pyfw.lab.pair import Keys, ping_ms
+
+Fresh = Callable[..., Pair]
+
+
+@pytest.mark.parametrize("outer_version", [4, 6])
+@pytest.mark.parametrize("initiator", ["client", "gateway"])
+def test_a_handshake_succeeds_from_either_end(
+    fresh: Fresh, initiator: str, outer_version: int
+) -> None:
+    pair = fresh(outer_version=outer_version)
+    assert pair.first_ping_ms(by=initiator) < 5_000
+    assert all(latest_handshake(daemon) > 0 for daemon in pair.daemons)
+
+
+@pytest.mark.parametrize("initiator", ["client", "gateway"])
+def test_the_responder_needs_no_endpoint(fresh: Fresh, initiator: str) -> None:
+    pair = fresh(endpoints=(initiator == "client", initiator == "gateway"))
+    pair.first_ping_ms(by=initiator)
+    responder = pair.gateway if initiator == "client" else pair.client
+    assert re.search(r"\t192\.0\.2\.\d:51820\t", responder.wg("show", "wg0", "dump"))
+
+
+def test_a_preshared_key_that_both_have_lets_packets_pass(fresh: Fresh) -> None:
+    pair = fresh(preshared=True)
+    pair.first_ping_ms(version=6)
+    assert pair.preshared_key is not None
+    assert all(pair.preshared_key in daemon.wg("show", "wg0", "dump") for daemon in pair.daemons)
+
+
+def test_a_preshared_key_that_only_one_has_lets_nothing_pass(fresh: Fresh) -> None:
+    pair = fresh(preshared=True)
+    pair.gateway.set_conf(re.sub("PresharedKey.*", "", pair.confs[1]))
+    ping = pair.network.client.run("ping", "-c", "1", "-W", "1", TUNNEL["gateway"].v4, check=False)
+    assert "1 packets transmitted, 0 received" in ping.stdout
+    assert latest_handshake(pair.client) == 0
+
+
+def test_packets_wait_for_the_handshake_and_leave_in_order(fresh: Fresh) -> None:
+    # The client does not know where the gateway is, so what it sends is staged until it does.
+    pair = fresh(endpoints=(False, True))
+    burst = pair.network.client.start(
+        "ping", "-q", "-c", "30", "-i", "0.01", "-W", "3", TUNNEL["gateway"].v4
+    )
+    pair.client.wg("set", "wg0", "peer", pair.keys[1].public, "endpoint", "192.0.2.2:51820")
+    # What came before the endpoint was known may be refused (the kernel's WireGuard does so); what
+    # came after may not.
+    received = re.search(r"(\d+) received", burst.wait(20))
+    assert received
+    assert int(received[1]) >= 15
+
+
+def test_wg_shows_what_wg_setconf_set(fresh: Fresh) -> None:
+    pair = fresh(preshared=True)
+    pair.first_ping_ms()
+    for index, daemon in enumerate(pair.daemons):
+        interface, peer = (
+            line.split("\t") for line in daemon.wg("show", "wg0", "dump").splitlines()
+        )
+        mine, theirs = pair.keys[index], pair.keys[1 - index]
+        assert interface == [mine.private, mine.public, "51820", "off"]
+        assert peer[:2] == [theirs.public, pair.preshared_key]
+        sent, received = int(peer[6]), int(peer[5])
+        # A handshake and a ping at least: 148 B or 92 B, and 128 B.
+        assert min(sent, received) >= 92 + 128
+        assert peer[7] == "off"
+
+
+def test_a_new_private_key_by_wg_setconf_takes_effect(fresh: Fresh) -> None:
+    pair = fresh()
+    pair.first_ping_ms()
+    keys = Keys.generate()
+    pair.client.set_conf(pair.confs[0].replace(pair.keys[0].private, keys.private))
+    pair.gateway.set_conf(pair.confs[1].replace(pair.keys[0].public, keys.public))
+    assert pair.client.wg("show", "wg0", "public-key").strip() == keys.public
+    ping_ms(pair.network.client, TUNNEL["gateway"].v4)
+
+
+def test_a_removed_peer_is_gone(fresh: Fresh) -> None:
+    pair = fresh()
+    pair.first_ping_ms()
+    pair.gateway.wg("set", "wg0", "peer", pair.keys[0].public, "remove")
+    assert pair.gateway.wg("show", "wg0", "peers") == ""
+
+
+def latest_handshake(daemon: Daemon) -> int:
+    """Unix time of the only peer's latest handshake; 0 if there was none."""
+    return int(daemon.wg("show", "wg0", "latest-handshakes").split()[1])
