@@ -42,7 +42,9 @@ def _run(conf: str, config: "Config") -> NoReturn:
     from pyfw.control import Daemon
     from pyfw.observe import log
 
-    log.configure(os.environ.get("LOG_LEVEL") or config.settings.log_level)
+    asked = os.environ.get("LOG_LEVEL", "")
+    level = {"verbose": "debug"}.get(asked, asked)
+    log.configure(level if level in log.LEVELS else config.settings.log_level)
     daemon = Daemon(config.name, config, config_path=conf)
     try:
         status = asyncio.run(daemon.run())

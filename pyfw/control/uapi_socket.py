@@ -6,11 +6,12 @@ daemon, as wireguard.com/xplatform wants it: an inotify watch tells, nothing pol
 """
 
 import asyncio
+import contextlib
 import ctypes
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import structlog
@@ -25,6 +26,8 @@ DIRECTORY = Path("/var/run/wireguard")
 _LINE_BYTES_MAX = 64 << 10
 # Bounds what a client can make us hold: some 500,000 allowed IPs.
 _REQUEST_BYTES_MAX = 32 << 20
+
+_ACCEPT_PAUSE_S = 1.0
 
 # inotify(7)
 _IN_ATTRIB, _IN_DELETE_SELF, _IN_MOVE_SELF = 0x4, 0x400, 0x800
@@ -71,8 +74,7 @@ class UapiServer:
         self._listener = listener
         self._on_deleted = on_deleted
         self._log = structlog.get_logger("pyfw").bind(interface=tunnel.name)
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._watch: _DeletionWatch | None = None
         address = listener.getsockname()
         self._path = Path(address) if isinstance(address, str) and address else None
@@ -81,9 +83,8 @@ class UapiServer:
         """Begins to answer."""
         if self._path is not None:
             self._watch = _DeletionWatch(self._path, self._on_deleted)
-        self._server = await asyncio.start_unix_server(
-            self._serve, sock=self._listener, limit=_LINE_BYTES_MAX
-        )
+        self._listener.setblocking(False)
+        self._start(self._accept())
 
     async def close(self) -> None:
         """Ends connections too, and takes the socket away if it is still ours."""
@@ -91,26 +92,39 @@ class UapiServer:
             if self._path is not None and self._watch.is_ours():
                 self._path.unlink(missing_ok=True)
             self._watch.close()
-        if self._server is not None:
-            self._server.close()
-        for task in list(self._connections):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(self._listener)
+            except OSError as error:  # EMFILE, ECONNABORTED: the next one may be served
+                self._log.error("uapi connection not accepted", reason=str(error))
+                await asyncio.sleep(_ACCEPT_PAUSE_S)
+                continue
+            # Also where the task ends before it has begun.
+            self._start(self._serve(connection)).add_done_callback(_closing(connection))
+
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_LINE_BYTES_MAX)
         try:
             while await self._request(reader, writer):
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away; its request was not whole
-        except asyncio.CancelledError:
-            pass  # we are closing
         finally:
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answers one request. False where the connection is over or no longer to be understood."""
@@ -135,11 +149,18 @@ class UapiServer:
         except UapiError as error:
             self._log.error("uapi request refused", reason=str(error), errno=error.number)
             writer.write(f"errno=-{error.number}\n\n".encode())
-            await writer.drain()
-            # What follows may be the rest of the broken request.
+            # What follows may be the rest of the broken request: not obeyed, but read, for closing over
+            # unread bytes would take the reply back.
+            writer.write_eof()
+            while await reader.read(_LINE_BYTES_MAX):
+                pass
             return False
         writer.write(f"{body}errno=0\n\n".encode())
         return True
+
+
+def _closing(connection: socket.socket) -> Callable[[asyncio.Task[None]], None]:
+    return lambda _task: connection.close()
 
 
 async def _blank(reader: asyncio.StreamReader) -> None:

@@ -39,10 +39,12 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         stamp,
         render,
     ]
+    if level == "silent":
+        chain.insert(0, _drop)
     output = stream or sys.stderr
     structlog.configure(
         processors=chain,
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(min(LEVELS[level], logging.CRITICAL)),
         logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
@@ -94,6 +96,10 @@ def stamp(_log: Any, method: str, event: _Event) -> _Event:
 def render(_log: Any, _method: str, event: _Event) -> str:
     """One line of JSON."""
     return _ENCODER.encode(event).decode()
+
+
+def _drop(_log: Any, _method: str, _event: _Event) -> _Event:
+    raise structlog.DropEvent
 
 
 def _severity_of_foreign(_log: Any, _method: str, event: _Event) -> _Event:

@@ -1,0 +1,78 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyfw.config import Settings
+from pyfw.config.settings import read
+
+WHOLE = """\
+threads = 2
+cipher = "ring"
+log_level = "debug"
+
+[offloads]
+tso = false
+
+[coalesce]
+psh = "close"
+"""
+
+
+def test_every_setting_is_read() -> None:
+    assert read(WHOLE, "f") == (
+        Settings(
+            threads=2,
+            cipher="ring",
+            log_level="debug",
+            offloads=("udp_gso", "udp_gro", "uso"),
+            coalesce_psh="close",
+        ),
+        [],
+    )
+
+
+def test_an_empty_file_means_the_defaults() -> None:
+    assert read("", "f") == (Settings(), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("thread = 1", "f:1: thread: no such key in NAME.pyfw.toml; did you mean threads?"),
+        ("\nthreads = 3", "f:2: threads: is not valid; write 1 or 2"),
+        ("threads = true", "f:1: threads: is not valid; write 1 or 2"),
+        (
+            "[offloads]\n\nudp_gs = true",
+            "f:3: offloads.udp_gs: no such key in NAME.pyfw.toml; did you mean offloads.udp_gso?",
+        ),
+        ("[offloads]\ntso = 1", "f:2: offloads.tso: is not valid; write true or false"),
+        ('coalesce.psh = "x"', 'f:1: coalesce.psh: is not valid; write "merge" or "close"'),
+        ("coalesce = 1", "f:1: coalesce: is a table; write [coalesce]"),
+        ('role = "gateway"', "f:1: role: is not in this version"),
+        ("[metrics]\nport = 1", "f:1: metrics: is not in this version"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_line(text: str, problem: str) -> None:
+    settings, problems = read(text, "f")
+    assert [str(p) for p in problems] == [problem]
+    assert settings == Settings()
+
+
+def test_what_is_no_toml_is_named_with_its_line() -> None:
+    _, (problem,) = read("threads = 1\n= 2", "f")
+    assert problem.line == 2
+    assert "not TOML" in problem.text
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 9), st.text(max_size=9)), max_size=5
+    )
+)
+def test_random_edits_give_settings_or_problems(edits: list[tuple[int, int, str]]) -> None:
+    text = WHOLE
+    for at, length, new in edits:
+        text = text[:at] + new + text[at + length :]
+    settings, problems = read(text, "f")
+    assert isinstance(settings, Settings)
+    assert all(p.file == "f" for p in problems)

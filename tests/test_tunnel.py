@@ -1,0 +1,135 @@
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from pyfw.config import Config, Interface, Peer, Secret
+from tests.fake_engine import engine_of, fake_tunnel
+
+A, B = b"\x0a" * 32, b"\x0b" * 32
+
+
+def config(*peers: Peer, **interface: Any) -> Config:
+    interface.setdefault("private_key", Secret(b"\x01" * 32))
+    return Config(name="wg0", interface=Interface(**interface), peers=peers)
+
+
+def peer(key: bytes = A, **fields: Any) -> Peer:
+    return Peer(public_key=key, **fields)
+
+
+def test_a_configuration_is_applied_when_the_tunnel_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = peer(endpoint="192.0.2.1:7", allowed_ips=("10.0.0.0/8",), persistent_keepalive=25)
+    with fake_tunnel(monkeypatch, config(first, listen_port=4711, fwmark=9)) as tunnel:
+        engine = engine_of(tunnel)
+        assert engine.configuration() | {"public_key": None} == {
+            "private_key": b"\x01" * 32,
+            "public_key": None,
+            "listen_port": 4711,
+            "fwmark": 9,
+        }
+        (shown,) = tunnel.peers()
+        assert shown["endpoint"] == "192.0.2.1:7"
+        assert shown["allowed_ips"] == ["10.0.0.0/8"]
+        assert shown["persistent_keepalive"] == 25
+    assert engine.closed
+    assert not tunnel.is_open
+
+
+def test_syncing_the_same_configuration_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = config(peer(endpoint="192.0.2.1:7", allowed_ips=("10.0.0.0/8",)), listen_port=4711)
+    with fake_tunnel(monkeypatch, same) as tunnel:
+        engine_of(tunnel).calls.clear()
+        tunnel.sync(same)
+        assert engine_of(tunnel).calls == []
+
+
+def test_a_peer_that_roamed_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_tunnel(monkeypatch, config(peer(endpoint="192.0.2.1:7"))) as tunnel:
+        engine_of(tunnel).by_key[A]["endpoint"] = "198.51.100.1:9"
+        tunnel.sync(config(peer(endpoint="192.0.2.1:7", persistent_keepalive=5)))
+        assert tunnel.peers()[0]["endpoint"] == "198.51.100.1:9"
+        tunnel.sync(config(peer(endpoint="192.0.2.2:7")))
+        assert tunnel.peers()[0]["endpoint"] == "192.0.2.2:7"
+
+
+def test_sync_touches_only_the_peers_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_tunnel(monkeypatch, config(peer(A), peer(B))) as tunnel:
+        engine_of(tunnel).calls.clear()
+        tunnel.sync(config(peer(A), peer(B, preshared_key=Secret(b"k" * 32))))
+        assert engine_of(tunnel).calls == [("set_peer", B)]
+        tunnel.sync(config(peer(A), peer(B)))
+        assert tunnel.peers()[1]["preshared_key"] is None
+        tunnel.sync(config(peer(B)))
+        assert engine_of(tunnel).calls[-1] == ("remove_peer", A)
+        assert [p["public_key"] for p in tunnel.peers()] == [B]
+
+
+@pytest.mark.parametrize("order", [(A, B), (B, A)])
+def test_a_prefix_moves_between_peers_in_one_sync(
+    monkeypatch: pytest.MonkeyPatch, order: tuple[bytes, bytes]
+) -> None:
+    first, second = order
+    net = ("10.0.0.0/8",)
+    with fake_tunnel(monkeypatch, config(peer(A, allowed_ips=net), peer(B))) as tunnel:
+        new = {A: (), B: net}
+        tunnel.sync(config(*(peer(key, allowed_ips=new[key]) for key in (first, second))))
+        assert {p["public_key"]: tuple(p["allowed_ips"]) for p in tunnel.peers()} == new
+
+
+def test_a_port_that_is_taken_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_tunnel(monkeypatch, config(listen_port=4711)) as tunnel:
+        with pytest.raises(OSError, match="in use"):
+            tunnel.sync(config(peer(), listen_port=65000))
+        assert engine_of(tunnel).listen_port == 4711
+        assert tunnel.peers() == []
+
+
+def test_a_closed_tunnel_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    tunnel = fake_tunnel(monkeypatch)
+    with pytest.raises(RuntimeError, match="not open"):
+        tunnel.counters()
+    tunnel.close()
+
+
+def test_events_reach_the_loop_in_order_and_the_end_ends_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Any] = []
+
+    async def run() -> str:
+        async with fake_tunnel(monkeypatch, on_event=seen.append) as tunnel:
+            engine = engine_of(tunnel)
+            engine.tell({"message": "one"})
+            engine.tell({"message": "two"})
+            engine.tell(end="tun closed")
+            return await tunnel.wait()
+
+    assert asyncio.run(run()) == "tun closed"
+    assert [event["message"] for event in seen] == ["one", "two"]
+
+
+def test_events_reach_a_thread_where_there_is_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    arrived = threading.Event()
+
+    def on_event(event: Any) -> None:
+        seen.append(event["message"])
+        arrived.set()
+
+    with fake_tunnel(monkeypatch, on_event=on_event) as tunnel:
+        engine_of(tunnel).tell({"message": "one"})
+        assert arrived.wait(10)
+        engine_of(tunnel).tell(end="panic: x")
+        assert tunnel.wait_blocking(10) == "panic: x"
+    assert seen == ["one"]
+    assert "pyfw-events" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_wait_without_its_kind_of_with_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        fake_tunnel(monkeypatch) as tunnel,
+        pytest.raises(RuntimeError, match="use async with"),
+    ):
+        asyncio.run(tunnel.wait())
