@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::verdict::{DatagramDrop, InboundDrop, OutboundDrop};
+use crate::verdict::{DatagramDrop, HandshakeDrop, InboundDrop, OutboundDrop};
 
 macro_rules! tally {
     (
@@ -100,6 +100,24 @@ tally! {
         keepalives,
         /// Messages of another protocol, given to its handler.
         others,
+    }
+}
+
+tally! {
+    /// What control did with handshake messages: received = taken + Σ drops.
+    HandshakeTally published as HandshakeCounts, dropped by HandshakeDrop {
+        /// All that the inbound path handed over.
+        received,
+        /// Initiations and responses that were right, and cookies that were kept.
+        taken,
+        /// Initiations sent.
+        initiations,
+        /// Responses sent.
+        responses,
+        /// Cookie replies sent.
+        cookie_replies,
+        /// Handshakes that both ends have completed.
+        completed,
     }
 }
 

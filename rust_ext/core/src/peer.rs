@@ -1,6 +1,10 @@
 //! What control and the paths share about one peer: times and counts, written once a batch.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+    fence,
+};
 
 use crate::counters::{InboundCounts, OutboundCounts};
 
@@ -60,12 +64,27 @@ impl Activity {
     }
 
     fn must_tell(&self, now_ns: u64, within_ns: u64) -> bool {
+        // Pairs with the fence in `will_look`: either control sees what was just written, or this
+        // sees the time that control has just promised.
+        fence(SeqCst);
         self.looks_at.load(Relaxed) > now_ns.saturating_add(within_ns)
     }
 
-    /// Control's promise to look at this peer at `at_ns` (or [`NEVER`]).
+    /// Control's promise to look at this peer at `at_ns` (or [`NEVER`]). Control then reads the times
+    /// once more: what a path wrote in between, it did not report.
     pub fn will_look(&self, at_ns: u64) {
         self.looks_at.store(at_ns, Relaxed);
+        fence(SeqCst);
+    }
+
+    /// Control has acted upon unanswered data: only what is sent from now on counts again.
+    pub fn forget_unanswered(&self) {
+        self.unanswered_since.store(0, Relaxed);
+    }
+
+    /// Control has acted upon unacknowledged data; see [`Activity::forget_unanswered`].
+    pub fn forget_unacknowledged(&self) {
+        self.unacknowledged_since.store(0, Relaxed);
     }
 
     /// When data was first sent that nothing has answered since.

@@ -68,6 +68,34 @@ reasons! {
 }
 
 reasons! {
+    /// Why control dropped a handshake message. Counted in datagrams.
+    HandshakeDrop {
+        /// Not of type 1, 2 or 3, of another length than its type's, or reserved bytes not 0.
+        Malformed => "malformed",
+        /// We have no private key.
+        NoKey => "no_key",
+        /// mac1 is wrong: it was made for another public key than ours.
+        InvalidMac1 => "invalid_mac1",
+        /// We are under load and mac2 is missing or wrong: a cookie was sent.
+        CookieRequired => "cookie_required",
+        /// We are under load and the source is above its rate.
+        RateLimited => "rate_limited",
+        /// An initiation whose static part does not open, or a key agreement that gives zero.
+        BadHandshake => "bad_handshake",
+        /// An initiation by a key that is no peer's.
+        UnknownPeer => "unknown_peer",
+        /// An initiation with the stamp of an earlier one, or an older one.
+        ReplayedTimestamp => "replayed_timestamp",
+        /// An initiation within 20 ms of the peer's last.
+        Flood => "flood",
+        /// A response to no initiation of ours that still waits.
+        StaleResponse => "stale_response",
+        /// A cookie reply that answers no message of ours, or does not open.
+        InvalidCookie => "invalid_cookie",
+    }
+}
+
+reasons! {
     /// Why an authenticated packet was dropped on its way in. Counted in inner segments.
     InboundDrop {
         /// The opened text is not an IP packet, or its header lies about its length.
