@@ -99,7 +99,7 @@ class Daemon:
                 await watch.start()
                 if config is not None:
                     await self._set_link(config)
-                await server.start()
+                server.start()
                 return await self._serve(tunnel)
             finally:
                 await watch.close()

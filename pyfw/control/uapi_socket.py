@@ -11,7 +11,7 @@ import ctypes
 import errno
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -75,16 +75,18 @@ class UapiServer:
         self._on_deleted = on_deleted
         self._log = structlog.get_logger("pyfw").bind(interface=tunnel.name)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
         self._watch: _DeletionWatch | None = None
         address = listener.getsockname()
         self._path = Path(address) if isinstance(address, str) and address else None
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begins to answer."""
         if self._path is not None:
             self._watch = _DeletionWatch(self._path, self._on_deleted)
         self._listener.setblocking(False)
-        self._start(self._accept())
+        self._loop.add_reader(self._listener, self._accept)
 
     async def close(self) -> None:
         """Ends connections too, and takes the socket away if it is still ours."""
@@ -92,27 +94,31 @@ class UapiServer:
             if self._path is not None and self._watch.is_ours():
                 self._path.unlink(missing_ok=True)
             self._watch.close()
+        self._closed = True
+        self._loop.remove_reader(self._listener)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # the client was gone already
+        except OSError as error:  # EMFILE: the next one may be served
+            self._log.error("uapi connection not accepted", reason=str(error))
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_ACCEPT_PAUSE_S, self._accept_again)
+            return
+        task = self._loop.create_task(self._serve(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
+        # Also where it ends before it has begun.
+        task.add_done_callback(lambda _task: connection.close())
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, _ = await loop.sock_accept(self._listener)
-            except OSError as error:  # EMFILE, ECONNABORTED: the next one may be served
-                self._log.error("uapi connection not accepted", reason=str(error))
-                await asyncio.sleep(_ACCEPT_PAUSE_S)
-                continue
-            # Also where the task ends before it has begun.
-            self._start(self._serve(connection)).add_done_callback(_closing(connection))
+    def _accept_again(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._listener, self._accept)
 
     async def _serve(self, connection: socket.socket) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_LINE_BYTES_MAX)
@@ -157,10 +163,6 @@ class UapiServer:
             return False
         writer.write(f"{body}errno=0\n\n".encode())
         return True
-
-
-def _closing(connection: socket.socket) -> Callable[[asyncio.Task[None]], None]:
-    return lambda _task: connection.close()
 
 
 async def _blank(reader: asyncio.StreamReader) -> None:

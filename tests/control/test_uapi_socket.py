@@ -45,7 +45,7 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     async with fake_tunnel(monkeypatch) as tunnel:
         listener = uapi_socket.listen("wg0")
         server = UapiServer(tunnel, listener, state.deleted.set)
-        await server.start()
+        server.start()
         try:
             yield state
         finally:
