@@ -13,7 +13,7 @@ import click
 from pyfw.cli.demo_account import Account, Direction
 from pyfw.cli.demo_terminal import Terminal
 from pyfw.lab import BEHIND, Network, Pair, Unavailable, pyfw_wg
-from pyfw.lab.account import datagrams_a_batch, late
+from pyfw.lab.account import gso, late
 from pyfw.lab.limits import limits
 from pyfw.lab.transfer import TransferServer, finished
 from pyfw.lab.web import WebServer
@@ -104,6 +104,7 @@ def _transfer(
     # Where application bytes pass on the server's side, whichever way they go.
     passing = "in_bytes" if up else "out_bytes"
     before = network.server.counters().interfaces["eth0"][passing]
+    terminal.step(f"{amount >> 20} MiB {name}")
     transfer = server.start(network.client, name, amount)
     while transfer.returncode is None:
         done = network.server.counters().interfaces["eth0"][passing] - before
@@ -111,7 +112,6 @@ def _transfer(
         time.sleep(_PROGRESS_S)
     done_transfer = finished(transfer)
     sent, received = entering.counters(), leaving.counters()
-    batches, datagrams = datagrams_a_batch(sent)
     return Direction(
         transfer=done_transfer,
         # Since the start, so the page and the handshake are in it as well.
@@ -119,8 +119,7 @@ def _transfer(
         out_of_order=receiver.counters().out_of_order,
         retransmitted=sender.counters().retransmitted,
         segments=received["inbound"]["left"],
-        gso_batches=batches,
-        gso_datagrams=datagrams,
+        gso=gso(sent),
     )
 
 

@@ -1,15 +1,16 @@
 """The demo's account: what was measured and counted, as text for people and as JSON."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyfw.cli.demo_terminal import Terminal
-from pyfw.lab.account import datagrams_a_batch, drops
+from pyfw.lab.account import GsoBatches, drops
 from pyfw.lab.transfer import Transfer
 from pyfw.lab.web import PageLoad
 
 _LABEL = 18
 _COLUMN = 18
+_BARS = "·▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,7 @@ class Direction:
     out_of_order: int
     retransmitted: int
     segments: int
-    gso_batches: int
-    gso_datagrams: float
+    gso: GsoBatches
 
 
 @dataclass(frozen=True)
@@ -92,20 +92,17 @@ class Account:
                 ),
             ),
             _row("segments received", *(f"{way.segments:,}" for way in ways)),
-            _row(
-                "GSO batches", *(f"{way.gso_batches:,} of {way.gso_datagrams:.1f}" for way in ways)
-            ),
+            _row("GSO batches", *(f"{way.gso.batches:,} of {way.gso.mean:.1f}" for way in ways)),
+            _row("of 1 … 64 and more", *(_sparkline(way.gso.sizes) for way in ways)),
             _row("late counters", *(_zero(terminal, way.late) for way in ways)),
             _row("out of order", *(_zero(terminal, way.out_of_order) for way in ways))
             + terminal.styled("TCPOFOQueue of the receiving kernel", "dim"),
             _row("retransmitted", *(f"{way.retransmitted:,}" for way in ways)),
-            _row(
-                "drops", f"client {_drops_text(self.client)}; gateway {_drops_text(self.gateway)}"
-            ),
+            _row("client dropped", _drops_text(self.client)),
+            _row("gateway dropped", _drops_text(self.gateway)),
             "",
             _row("the seed's trace", " ".join(_batch_text(batch) for batch in self.seed_batches)),
             *(_row("limited", limit) for limit in self.limits),
-            "",
         ]
         return "\n".join(line.rstrip() for line in lines)
 
@@ -121,8 +118,7 @@ def _direction_json(way: Direction) -> dict[str, Any]:
         "out_of_order": way.out_of_order,
         "retransmitted": way.retransmitted,
         "segments": way.segments,
-        "gso_batches": way.gso_batches,
-        "gso_datagrams_a_batch": way.gso_datagrams,
+        "gso": asdict(way.gso),
     }
 
 
@@ -150,6 +146,11 @@ def _zero(terminal: Terminal, n: int) -> str:
 def _drops_text(counters: dict[str, Any]) -> str:
     found = drops(counters)
     return ", ".join(f"{reason} {n:,}" for reason, n in found.items()) if found else "none"
+
+
+def _sparkline(counts: tuple[int, ...]) -> str:
+    most = max(counts, default=0) or 1
+    return "".join(_BARS[-(-n * (len(_BARS) - 1) // most)] for n in counts)
 
 
 def _batch_text(batch: list[int]) -> str:

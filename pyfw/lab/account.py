@@ -3,6 +3,7 @@
 The one place outside the daemon that knows the keys (see pyfw.Tunnel.counters).
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -42,7 +43,22 @@ def imbalances(counters: dict[str, Any]) -> list[str]:
     return found
 
 
-def datagrams_a_batch(counters: dict[str, Any]) -> tuple[int, float]:
-    """How many GSO batches were sent, and how many datagrams one carried on average."""
-    batches = counters["gso"]["batches"]
-    return batches, counters["outbound"]["left"] / batches if batches else 0.0
+@dataclass(frozen=True)
+class GsoBatches:
+    """The sends of a daemon."""
+
+    batches: int
+    datagrams: int
+    # How many carried 1, 2, 3–4, 5–8, 9–16, 17–32, 33–64, more datagrams.
+    sizes: tuple[int, ...]
+
+    @property
+    def mean(self) -> float:
+        """Datagrams in a batch, on average."""
+        return self.datagrams / self.batches if self.batches else 0.0
+
+
+def gso(counters: dict[str, Any]) -> GsoBatches:
+    """What a daemon sent, by batch."""
+    row = counters["gso"]
+    return GsoBatches(row["batches"], row["datagrams"], tuple(row["sizes"]))

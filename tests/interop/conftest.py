@@ -17,7 +17,8 @@ from pyfw.lab import (
 from tests.interop.judge import judge
 
 # Who is client and who is gateway. wireguard-go is Debian's: any other WireGuard has to do as well.
-PAIRS = {
+Make = Callable[[], Implementation]
+PAIRS: dict[str, tuple[Make, Make]] = {
     "pyfw-wireguard_go": (pyfw_wg, wireguard_go),
     "wireguard_go-pyfw": (wireguard_go, pyfw_wg),
     "pyfw-pyfw": (pyfw_wg, pyfw_wg),
@@ -40,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="slow: run with -m slow"))
 
 
-def found(make: Callable[[], Implementation]) -> Implementation:
+def found(make: Make) -> Implementation:
     """The implementation, or a skip that says why not."""
     try:
         return make()
@@ -79,8 +80,8 @@ def make_pair(network: Network) -> Iterator[MakePair]:
     pairs: list[Pair] = []
 
     def make(
-        client: Callable[[], Implementation],
-        gateway: Callable[[], Implementation],
+        client: Make,
+        gateway: Make,
         *,
         network: Network | None = None,
         **options: Any,

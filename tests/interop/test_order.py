@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyfw.lab import BEHIND, Network, Pair, pyfw_run
+from pyfw.lab import BEHIND, Implementation, Network, Pair, pyfw_run
 from pyfw.lab.transfer import TransferServer, datagrams
 from tests.interop.conftest import MakePair
 
@@ -39,10 +39,10 @@ table inet lab {
 """
 
 
-def implementation(mode: str) -> Callable[[], "object"]:
+def implementation(mode: str) -> Callable[[], Implementation]:
     """Pyfw, run in that mode; skipped where the machine has no such cipher."""
 
-    def make() -> object:
+    def make() -> Implementation:
         if mode == "ipsec-mb" and not any(name.startswith("ipsec-mb") for name in ciphers()):
             pytest.skip("no usable libIPSec_MB (Debian: libipsec-mb1)")
         return pyfw_run(MODES[mode])

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,14 @@ vxlan = pytest.importorskip("scapy.layers.vxlan")
 _SCRIPT = [sys.executable, "-P", str(Path(__file__).with_name("raw_packets.py"))]
 
 
-def ip(version: int) -> "scapy.Packet":
+def ip(version: int) -> Any:
     """A header from client to gateway."""
     if version == 6:
         return scapy.IPv6(src=TUNNEL["client"].v6, dst=TUNNEL["gateway"].v6, hlim=7)
     return scapy.IP(src=TUNNEL["client"].v4, dst=TUNNEL["gateway"].v4, id=4711, ttl=7)
 
 
-def payload(version: int, kind: str) -> "scapy.Packet":
+def payload(version: int, kind: str) -> Any:
     """What the header carries."""
     inner = scapy.Ether() / scapy.IP(src="10.1.1.1", dst="10.1.1.2") / scapy.ICMP() / b"inside"
     match kind:
