@@ -109,6 +109,8 @@ def _serve(
         return asyncio.run(daemon.run())
     except OSError as error:
         on_error(f"cannot run {name}: {error.strerror or error}")
+    except ValueError as error:
+        on_error(f"cannot run {name}: {error}")
     except Exception as error:
         # The parent waits for a word, whatever happened.
         on_error(f"cannot run {name}: {type(error).__name__}: {error}")

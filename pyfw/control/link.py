@@ -96,10 +96,11 @@ class Link:
             connected = [ipaddress.ip_interface(a).network for a in config.interface.addresses]
             networks = [ipaddress.ip_network(n) for p in config.peers for n in p.allowed_ips]
             networks = [n for n in networks if n.prefixlen == 0 or not _covered(n, connected)]
-            everything = [n for n in networks if n.prefixlen == 0]
-            if table == "auto" and everything:
-                mark = mark or self._own_table() or await _free_table(ipr)
-                await self._set_rules(ipr, mark, {n.version for n in everything})
+            if table == "auto":
+                versions = {n.version for n in networks if n.prefixlen == 0}
+                if versions:
+                    mark = mark or self._own_table() or await _free_table(ipr)
+                await self._set_rules(ipr, mark, versions)
             for network in networks:
                 default = network.prefixlen == 0
                 number = table if isinstance(table, int) else mark if default else _TABLE_MAIN

@@ -42,7 +42,7 @@ class LinkWatch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._ipr.close()
+        self._ipr.close()
 
     async def _run(self) -> None:
         mtu = 0

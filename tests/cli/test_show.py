@@ -1,0 +1,132 @@
+import base64
+
+import pytest
+from click.testing import CliRunner
+
+from pyfw import _native
+from pyfw.cli import show
+from pyfw.cli.group import group
+from pyfw.control import client
+from pyfw.control.client import ShownDevice, ShownPeer
+
+PRIVATE, PUBLIC, PEER, PSK = (bytes([n]) * 32 for n in (1, 2, 3, 4))
+NOW = 1_700_000_000
+
+
+def text(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+@pytest.fixture(autouse=True)
+def device(monkeypatch: pytest.MonkeyPatch) -> ShownDevice:
+    shown = ShownDevice(
+        "wg0",
+        private_key=PRIVATE,
+        listen_port=51820,
+        fwmark=0xCA6C,
+        peers=[
+            ShownPeer(b"\x09" * 32),
+            ShownPeer(
+                PEER,
+                preshared_key=PSK,
+                endpoint="192.0.2.1:7",
+                allowed_ips=["10.0.0.0/8", "fd00::/8"],
+                last_handshake_ns=(NOW - 90_061) * 1_000_000_000,
+                received_bytes=1536,
+                sent_bytes=3 << 30,
+                persistent_keepalive=25,
+            ),
+        ],
+    )
+    monkeypatch.setattr(_native, "public_key", lambda _key: PUBLIC, raising=False)
+    monkeypatch.setattr(client, "interfaces", lambda: ["wg0"])
+    monkeypatch.setattr(client, "device", lambda _name: shown)
+    monkeypatch.setattr(client, "details", lambda _name: {"counters": {"x": 1}, "facts": {}})
+    return shown
+
+
+def test_a_tunnel_is_shown_as_wg_shows_it(device: ShownDevice) -> None:
+    assert show.pretty(device, NOW).splitlines() == [
+        "interface: wg0",
+        f"  public key: {text(PUBLIC)}",
+        "  private key: (hidden)",
+        "  listening port: 51820",
+        "  fwmark: 0xca6c",
+        "",
+        f"peer: {text(PEER)}",
+        "  preshared key: (hidden)",
+        "  endpoint: 192.0.2.1:7",
+        "  allowed ips: 10.0.0.0/8, fd00::/8",
+        "  latest handshake: 1 day, 1 hour, 1 minute, 1 second ago",
+        "  transfer: 1.50 KiB received, 3.00 GiB sent",
+        "  persistent keepalive: every 25 seconds",
+        "",
+        f"peer: {text(bytes([9]) * 32)}",
+        "  allowed ips: (none)",
+    ]
+
+
+def test_keys_are_shown_where_wg_would_show_them(
+    device: ShownDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WG_HIDE_KEYS", "never")
+    assert f"private key: {text(PRIVATE)}" in show.pretty(device, NOW)
+
+
+def test_dump_has_the_columns_of_wg(device: ShownDevice) -> None:
+    assert show.dump(device) == [
+        f"{text(PRIVATE)}\t{text(PUBLIC)}\t51820\t0xca6c",
+        f"{text(bytes([9]) * 32)}\t(none)\t(none)\t(none)\t0\t0\t0\toff",
+        f"{text(PEER)}\t{text(PSK)}\t192.0.2.1:7\t10.0.0.0/8,fd00::/8"
+        f"\t{NOW - 90_061}\t1536\t{3 << 30}\t25",
+    ]
+
+
+def test_dump_of_all_names_the_interface_in_each_line() -> None:
+    lines = CliRunner().invoke(group, ["show", "all", "dump"]).output.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("wg0\t") for line in lines)
+
+
+def test_json_carries_counters_and_no_secret() -> None:
+    import json
+
+    output = CliRunner().invoke(group, ["show", "wg0", "--json"]).output
+    shown = json.loads(output)
+    assert shown["counters"] == {"x": 1}
+    assert shown["peers"][1]["has_preshared_key"] is True
+    assert text(PRIVATE) not in output
+    assert text(PSK) not in output
+
+
+def test_interfaces_are_named() -> None:
+    assert CliRunner().invoke(group, ["show", "interfaces"]).output == "wg0\n"
+
+
+def test_an_unknown_interface_is_an_error_in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> ShownDevice:
+        raise FileNotFoundError(2, "No such file or directory", f"/run/{name}")
+
+    monkeypatch.setattr(client, "device", missing)
+    done = CliRunner().invoke(group, ["show", "wg9"])
+    assert done.exit_code == 1
+    assert done.stderr == "pyfw: cannot show wg9: No such file or directory: /run/wg9\n"
+
+
+def test_a_wrong_word_is_a_usage_error() -> None:
+    assert CliRunner().invoke(group, ["show", "wg0", "dumb"]).exit_code == 2
+    assert CliRunner().invoke(group, ["shew"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.00 KiB"),
+        (1 << 20, "1.00 MiB"),
+        (5 << 40, "5.00 TiB"),
+    ],
+)
+def test_sizes_are_written_as_wg_writes_them(count: int, shown: str) -> None:
+    assert show.size(count) == shown

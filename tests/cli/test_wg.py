@@ -1,0 +1,73 @@
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from pyfw.cli import wg
+
+
+def child(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs pyfw-wg with a Daemon of the test's own, which `script` defines."""
+    body = textwrap.dedent(script) + textwrap.dedent("""
+        import os, sys, types
+        assert "asyncio" not in sys.modules and "pyfw._native" not in sys.modules
+        control = types.ModuleType("pyfw.control")
+        control.Daemon = Daemon
+        sys.modules["pyfw.control"] = control
+        from pyfw.cli import wg
+        assert "asyncio" not in sys.modules and "pyfw._native" not in sys.modules
+        sys.exit(wg.run(["wg0"], os.environ))
+    """)
+    return subprocess.run(
+        [sys.executable, "-c", body],
+        env={"PATH": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+DAEMON = """
+    class Daemon:
+        def __init__(self, name, *, tun_fd, uapi_fd, on_ready):
+            self.name, self.on_ready = name, on_ready
+        async def run(self):
+            {run}
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["-f"], ["wg0", "wg1"], ["-x", "wg0"], ["--help"]])
+def test_a_wrong_command_line_is_a_usage_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert wg.run(arguments, {}) == 2
+    assert capsys.readouterr().err == f"{wg.USAGE}\n"
+
+
+def test_the_parent_ends_well_once_the_daemon_is_ready() -> None:
+    done = child(DAEMON.format(run="self.on_ready(); return 0"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_parent_tells_the_error_of_its_child() -> None:
+    done = child(DAEMON.format(run="raise OSError(16, 'Device or resource busy')"))
+    assert done.returncode == 1
+    assert done.stderr == "pyfw-wg: cannot run wg0: Device or resource busy\n"
+
+
+def test_a_child_that_dies_without_a_word_is_an_error() -> None:
+    done = child(DAEMON.format(run="import os; os._exit(3)"))
+    assert done.returncode == 1
+    assert done.stderr == "pyfw-wg: the daemon ended before it was ready\n"
+
+
+def test_in_the_foreground_the_daemons_status_is_ours() -> None:
+    done = child(DAEMON.format(run="self.on_ready(); return 70"), WG_PROCESS_FOREGROUND="1")
+    assert done.returncode == 70
+
+
+def test_a_descriptor_that_is_no_number_is_an_error() -> None:
+    done = child(DAEMON.format(run="return 0"), WG_TUN_FD="three")
+    assert done.returncode == 1
+    assert done.stderr == "pyfw-wg: cannot run wg0: WG_TUN_FD is not a descriptor: three\n"
