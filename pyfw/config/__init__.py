@@ -1,4 +1,4 @@
-"""wg-quick files and NAME.pyfw.toml to frozen structs; errors with file, line, key and what would be right."""
+"""wg-quick files and NAME.pyfw.toml to frozen structs; errors say what would be right, and where."""
 
 from pyfw.config.load import Config, is_interface_name, load, parse
 from pyfw.config.problem import ConfigError, Problem
