@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     maturin = Path(sys.executable).with_name("maturin")
     if not maturin.exists():
         pytest.skip("maturin is not installed")
-    command = [maturin, "build", "--quiet", "--locked", "--release", "--out", out]
+    command = [str(maturin), "build", "--quiet", "--locked", "--release", "--out", str(out)]
     subprocess.run(command, cwd=ROOT, check=True)
     (built,) = out.glob("*.whl")
     return built
@@ -41,8 +41,10 @@ def test_a_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 def test_a_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    pip = [environment / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-c", ROOT / "constraints.txt", wheel], check=True, cwd=tmp_path)
+    pip = [str(environment / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)], check=True, cwd=tmp_path
+    )
     key = subprocess.run(
         [environment / "bin/pyfw", "genkey"], check=True, capture_output=True, cwd=tmp_path
     )

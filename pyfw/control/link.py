@@ -97,7 +97,7 @@ class Link:
             networks = [ipaddress.ip_network(n) for p in config.peers for n in p.allowed_ips]
             networks = [n for n in networks if n.prefixlen == 0 or not _covered(n, connected)]
             if table == "auto":
-                versions = {n.version for n in networks if n.prefixlen == 0}
+                versions: set[int] = {n.version for n in networks if n.prefixlen == 0}
                 if versions:
                     mark = mark or self._own_table() or await _free_table(ipr)
                 await self._set_rules(ipr, mark, versions)
