@@ -5,6 +5,7 @@ from typing import Any
 
 from pyfw.lab import Daemon, Pair
 from pyfw.lab.account import imbalances, late
+from pyfw.lab.kernel_counters import Counters
 
 # What is on its way in a descriptor needs a moment; the law holds at batch boundaries.
 _SETTLE_S = 3.0
@@ -29,3 +30,22 @@ def settled(daemon: Daemon) -> dict[str, Any]:
             return counters
         assert time.monotonic() < deadline, f"{daemon.at.name}: {wrong}"
         time.sleep(0.05)
+
+
+def assert_in_order(pair: Pair, received: Counters) -> None:
+    """Asserts that the receiving kernel saw no segment out of order, unless some were lost.
+
+    A full queue of the kernel may lose a segment, and those behind it then wait as out of order.
+    Where nobody counted a drop, nothing may.
+    """
+    if dropped(pair) == 0:
+        assert received.out_of_order == 0
+
+
+def dropped(pair: Pair) -> int:
+    """What the kernels dropped at a UDP socket or at the TUN, in both machines of the tunnel."""
+    found = 0
+    for machine in (pair.network.client, pair.network.gateway):
+        counters = machine.counters()
+        found += counters.udp_buffer_drops + counters.interfaces["wg0"]["out_drops"]
+    return found

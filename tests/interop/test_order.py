@@ -10,6 +10,7 @@ import pytest
 from pyfw.lab import BEHIND, Implementation, Network, Pair, pyfw_run
 from pyfw.lab.transfer import TransferServer, datagrams
 from tests.interop.conftest import MakePair
+from tests.interop.judge import assert_in_order
 
 _BULK = 96 << 20
 
@@ -125,19 +126,7 @@ def assert_flow_in_order(pair: Pair, direction: str, version: int = 4) -> None:
     transfer = serving.transfer(client, direction, _BULK)
     serving.stop()
     assert transfer.sha256_equal
-    # A full queue of the kernel may lose a segment, and those behind it then wait as out of order;
-    # where nobody dropped, nothing may.
-    if dropped(pair) == 0:
-        assert (receiver.counters() - before).out_of_order == 0
-
-
-def dropped(pair: Pair) -> int:
-    """What the kernels dropped at a UDP socket or at the TUN, in both machines of the tunnel."""
-    found = 0
-    for machine in (pair.network.client, pair.network.gateway):
-        counters = machine.counters()
-        found += counters.udp_buffer_drops + counters.interfaces["wg0"]["out_drops"]
-    return found
+    assert_in_order(pair, receiver.counters() - before)
 
 
 def latest_handshake(pair: Pair) -> int:
