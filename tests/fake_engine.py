@@ -1,5 +1,6 @@
 """An engine without packets: remembers what it was told, as the native one would answer for it."""
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +25,8 @@ class FakeEngine:
         self.waiting: list[dict[str, Any]] = []
         self.end: str | None = None
         self.closed = False
+        self._expected_mtu = 0
+        self._mtu_seen: asyncio.Event | None = None
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def set_private_key(self, private_key: bytes | None) -> None:
@@ -74,6 +77,8 @@ class FakeEngine:
 
     def set_mtu(self, mtu: int) -> None:
         self.mtu = mtu
+        if mtu == self._expected_mtu and self._mtu_seen is not None:
+            self._mtu_seen.set()
 
     def set_fwmark(self, mark: int) -> None:
         self.calls.append(("set_fwmark", mark))
@@ -120,7 +125,12 @@ class FakeEngine:
             self.closed = True
             os.close(self._event_fd)
 
-    # What a test makes happen
+    # What a test makes happen, and waits for
+
+    async def mtu_became(self, mtu: int) -> None:
+        self._expected_mtu, self._mtu_seen = mtu, asyncio.Event()
+        if self.mtu != mtu:
+            await self._mtu_seen.wait()
 
     def tell(self, event: Mapping[str, Any] | None = None, end: str | None = None) -> None:
         if event is not None:

@@ -71,6 +71,11 @@ class Link:
     async def _set_addresses(
         self, ipr: AsyncIPRoute, index: int, addresses: tuple[str, ...]
     ) -> None:
+        # First: a new address beside an old one of its network would be secondary, and go with it.
+        for text in self._addresses.difference(addresses):
+            old = ipaddress.ip_interface(text)
+            prefix = old.network.prefixlen
+            await _quietly(ipr.addr("del", index=index, address=str(old.ip), prefixlen=prefix))
         for text in addresses:
             address = ipaddress.ip_interface(text)
             prefix = address.network.prefixlen
@@ -81,10 +86,6 @@ class Link:
                 if address.version == 4 or error.code not in (errno.EACCES, errno.EOPNOTSUPP):
                     raise OSError(error.code, f"{text}: {error.args[-1]}") from error
                 self._log.warning("address not set", address=text, reason=str(error.args[-1]))
-        for text in self._addresses.difference(addresses):
-            old = ipaddress.ip_interface(text)
-            prefix = old.network.prefixlen
-            await _quietly(ipr.addr("del", index=index, address=str(old.ip), prefixlen=prefix))
         self._addresses = set(addresses)
 
     async def _set_routes(self, ipr: AsyncIPRoute, index: int, config: Config) -> int:

@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfw import _native
-
 PYFW = [sys.executable, "-c", "from pyfw.cli import main; main()"]
-
-pytestmark = pytest.mark.skipif(
-    not hasattr(_native, "public_key"), reason="the extension is not whole yet"
-)
 
 
 def pyfw(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
