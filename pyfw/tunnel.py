@@ -218,15 +218,17 @@ class Tunnel:
     def counters(self) -> dict[str, Any]:
         """What went through, exact at batch boundaries. Packets are inner segments.
 
-        outbound:   entered (read from the TUN), created, left (handed to the kernel), staged (waiting for
-                    a session, now), drops {reason: count}
-        inbound:    entered (out of data messages), created, left (written to the TUN), drops
-        datagrams:  received, data, handshakes, cookies, keepalives, others, late, drops. `late` counts
-                    datagrams below the highest counter already seen in their session: exact reordering.
-        gso:        batches and sends of the outbound path
+        outbound:   entered (read from the TUN), created, left (taken by the kernel), queued, drops
+        inbound:    entered (out of data messages), created, left (written to the TUN), queued, drops;
+                    late: messages below the highest counter already seen in their session, which is
+                    exact reordering; marked: packets that took over a datagram's congestion mark
+        datagrams:  received, data, handshakes, cookies, keepalives, others, drops; socket_drops: what
+                    the kernel had no room for, before us
+        handshake_drops: of handshake messages, by reason
+        gso:        batches, datagrams, and sizes {datagrams in a batch: batches}
 
-        Nothing vanishes: entered + created = left + sum of drops + what is queued (staged); and
-        received = data + handshakes + cookies + keepalives + others + sum of drops.
+        `drops` is {reason: count}. Nothing vanishes: entered + created = left + queued + sum of drops,
+        and received = data + handshakes + cookies + keepalives + others + sum of drops.
         """
         return self.engine.counters()
 

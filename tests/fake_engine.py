@@ -100,7 +100,7 @@ class FakeEngine:
         return [{**peer, "allowed_ips": list(peer["allowed_ips"])} for peer in self.by_key.values()]
 
     def counters(self) -> dict[str, Any]:
-        return {"outbound": {}, "inbound": {}, "datagrams": {"late": 0}, "gso": {}}
+        return {"outbound": {}, "inbound": {"late": 0}, "datagrams": {}, "gso": {}}
 
     def facts(self) -> dict[str, Any]:
         return {"cipher": "fake", "threads": 1}
