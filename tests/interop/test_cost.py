@@ -28,6 +28,7 @@ def test_ten_idle_seconds_cost_next_to_nothing(make_pair: MakePair) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_an_idle_minute_costs_next_to_nothing(make_pair: MakePair) -> None:
     assert_idle(make_pair, seconds=60)
 

@@ -102,6 +102,7 @@ def test_a_peer_that_restarts_under_load_is_taken_back(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_a_rekey_under_load_loses_and_reorders_nothing(
     network: Network, make_pair: MakePair
 ) -> None:
