@@ -62,8 +62,8 @@ impl Identity {
 pub struct PeerSecrets {
     /// The peer's static public key.
     pub public_key: [u8; KEY_LENGTH],
-    /// [`Identity::agree`] with it.
-    pub static_static: Secret,
+    /// [`Identity::agree`] with it; without it, no handshake succeeds.
+    pub static_static: Option<Secret>,
     /// The pre-shared key; zeros where there is none.
     pub preshared_key: Secret,
 }
@@ -121,7 +121,7 @@ impl Initiator {
         sealed_static[..KEY_LENGTH].copy_from_slice(&identity.public);
         symmetric.seal(es, sealed_static);
 
-        let ss = symmetric.mix_field_key(&*peer.static_static);
+        let ss = symmetric.mix_field_key(&**peer.static_static.as_ref()?);
         sealed_payload[..payload.len()].copy_from_slice(payload);
         symmetric.seal(ss, sealed_payload);
         Some(Self { symmetric, ephemeral })
@@ -197,7 +197,7 @@ impl<'m> Greeting<'m> {
 
     /// Opens the payload, which proves the sender.
     pub fn accept(mut self, peer: &PeerSecrets, payload: &mut [u8]) -> Option<Responder> {
-        let ss = self.symmetric.mix_field_key(&*peer.static_static);
+        let ss = self.symmetric.mix_field_key(&**peer.static_static.as_ref()?);
         self.symmetric
             .open(ss, self.sealed_payload, payload)
             .then_some(Responder { symmetric: self.symmetric, ephemeral: self.ephemeral })

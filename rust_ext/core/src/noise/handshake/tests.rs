@@ -12,7 +12,7 @@ const PATTERN: &str = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 fn secrets(ours: &Identity, theirs: &Identity, preshared_key: [u8; 32]) -> PeerSecrets {
     PeerSecrets {
         public_key: *theirs.public_key(),
-        static_static: ours.agree(theirs.public_key()).unwrap(),
+        static_static: ours.agree(theirs.public_key()),
         preshared_key: Zeroizing::new(preshared_key),
     }
 }

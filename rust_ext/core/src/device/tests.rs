@@ -1,0 +1,8 @@
+//! Two devices on a virtual wire, with paths that keep to the exchange's rules.
+
+mod configuration;
+mod crossing;
+mod handshakes;
+mod hostile;
+mod timers;
+mod wire;
