@@ -1,0 +1,118 @@
+//! IPsec-MB found, loaded, and its version judged.
+//!
+//! In: nothing but what the system's loader finds. Out: the loaded library, or the reason why there
+//! is none, in the loader's own words.
+
+use std::ffi::CStr;
+
+use libloading::os::unix::{Library, Symbol};
+
+use super::layout::VERIFIED;
+
+/// The names a distribution installs it under, the one whose layout is known first. The second is
+/// loaded only to say which version was found.
+pub(super) const SONAMES: &[&str] = &["libIPSec_MB.so.1", "libIPSec_MB.so.2"];
+
+/// The shared object, while it is loaded.
+#[derive(Debug)]
+pub(super) struct IpsecMbLibrary {
+    library: Library,
+    /// Such as `1.3.0`.
+    pub(super) version: String,
+    number: u32,
+}
+
+impl IpsecMbLibrary {
+    /// Loads the first of `sonames` that the system has.
+    pub(super) fn load(sonames: &[&str]) -> Result<Self, String> {
+        let mut refusals = Vec::new();
+        for soname in sonames {
+            // SAFETY: loading runs the object's constructors. It is the vendor's library under its
+            // registered name, from the directories the administrator gave the system's loader.
+            match unsafe { Library::new(soname) } {
+                Ok(library) => return Self::identify(library),
+                Err(error) => refusals.push(error.to_string()),
+            }
+        }
+        Err(refusals.join("; "))
+    }
+
+    fn identify(library: Library) -> Result<Self, String> {
+        // SAFETY: `unsigned imb_get_version(void)` in every release since 0.50.
+        let get_version: unsafe extern "C" fn() -> u32 =
+            unsafe { symbol(&library, c"imb_get_version")? };
+        // SAFETY: takes nothing, returns a constant; the object is loaded.
+        let number = unsafe { get_version() };
+        Ok(Self { library, version: dotted(number), number })
+    }
+
+    /// A function of the library.
+    ///
+    /// # Safety
+    /// `T` is the type of the function that `name` names, and it is not called once this object
+    /// is dropped.
+    pub(super) unsafe fn function<T: Copy>(&self, name: &CStr) -> Result<T, String> {
+        // SAFETY: as the caller's.
+        unsafe { symbol(&self.library, name) }
+    }
+
+    /// Says why this version cannot be used, if its layout is not known.
+    pub(super) fn judge(&self) -> Result<(), String> {
+        judge_version(self.number)
+    }
+}
+
+/// Says why a version cannot be used.
+fn judge_version(number: u32) -> Result<(), String> {
+    if VERIFIED.contains(&number) {
+        return Ok(());
+    }
+    let known: Vec<String> = VERIFIED.iter().copied().map(dotted).collect();
+    Err(format!(
+        "version {} has a layout that was not verified (verified: {})",
+        dotted(number),
+        known.join(", ")
+    ))
+}
+
+/// `IMB_VERSION(major, minor, patch)`: a byte each.
+fn dotted(number: u32) -> String {
+    format!("{}.{}.{}", number >> 16, number >> 8 & 0xff, number & 0xff)
+}
+
+/// # Safety
+/// `T` is the type of the function that `name` names.
+unsafe fn symbol<T: Copy>(library: &Library, name: &CStr) -> Result<T, String> {
+    // SAFETY: as the caller's.
+    let symbol: Symbol<T> =
+        unsafe { library.get(name.to_bytes_with_nul()) }.map_err(|error| error.to_string())?;
+    Ok(*symbol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_unverified_layout_are_refused_by_number() {
+        for number in [0x01_01_00, 0x01_03_01, 0x01_04_00, 0x01_05_00, 0x02_00_00, 0x03_00_00] {
+            let reason = judge_version(number).unwrap_err();
+            assert!(reason.contains(&dotted(number)) && reason.contains("1.3.0"), "{reason}");
+        }
+        judge_version(0x01_03_00).unwrap();
+    }
+
+    #[test]
+    fn missing_library_is_refused_in_the_loaders_words() {
+        let reason =
+            IpsecMbLibrary::load(&["libIPSec_MB.so.none", "libother.so.none"]).unwrap_err();
+        assert!(reason.contains("libIPSec_MB.so.none: cannot open shared object file"), "{reason}");
+        assert!(reason.contains("libother.so.none"), "{reason}");
+    }
+
+    #[test]
+    fn foreign_library_under_the_name_is_refused() {
+        let reason = IpsecMbLibrary::load(&["libc.so.6"]).unwrap_err();
+        assert!(reason.contains("imb_get_version"), "{reason}");
+    }
+}

@@ -1,0 +1,100 @@
+//! IPsec-MB below the batch interface; where it is not installed each test says so.
+
+use std::cell::RefCell;
+
+use super::*;
+use crate::published_vectors::{self, FORGED, VALID};
+use crate::ring::Ring;
+
+fn installed() -> Option<IpsecMb> {
+    IpsecMb::new().map_err(|reason| eprintln!("skipped: ipsec-mb: {reason}")).ok()
+}
+
+/// One job with any nonce and associated data; the tag it computed.
+fn run(
+    cipher: &mut IpsecMb,
+    direction: Direction,
+    key: &[u8; 32],
+    nonce: &[u8; NONCE_LENGTH],
+    associated: &[u8],
+    text: &mut [u8],
+) -> [u8; TAG_LENGTH] {
+    let key = TransportKey::new(*key);
+    let mut tag = [0; TAG_LENGTH];
+    let (length, text, tag_output) = (text.len(), text.as_mut_ptr(), tag.as_mut_ptr());
+    let nonce = nonce.as_ptr();
+    let job = chacha20_poly1305(direction, &key, nonce, associated, text, length, tag_output, 7);
+    // SAFETY: key, nonce, associated data, text and tag outlive the flush below and are not touched
+    // before it; the queue is empty.
+    let mut jobs = Vec::from_iter(unsafe { cipher.queue.submit(job) }.map(outcome));
+    while let Some(job) = cipher.queue.flush() {
+        jobs.push(outcome(job));
+    }
+    assert_eq!(jobs, [(STATUS_COMPLETED, 7)]);
+    tag
+}
+
+fn outcome(job: &Job) -> (u32, usize) {
+    (job.status, job.user_data as usize)
+}
+
+#[test]
+fn published_vectors_hold() {
+    let Some(cipher) = installed() else { return };
+    let cipher = RefCell::new(cipher);
+    let counts = published_vectors::check(
+        &mut |key, nonce, associated, text| {
+            run(&mut cipher.borrow_mut(), Direction::Encrypt, key, nonce, associated, text)
+        },
+        &mut |key, nonce, associated, text, tag| {
+            let direction = Direction::Decrypt;
+            run(&mut cipher.borrow_mut(), direction, key, nonce, associated, text) == *tag
+        },
+    );
+    assert_eq!(counts, (VALID, FORGED));
+}
+
+#[test]
+fn key_and_buffer_need_no_alignment() {
+    #[repr(C, align(64))]
+    struct Odd {
+        _pad: u8,
+        key: TransportKey,
+    }
+    let Some(mut cipher) = installed() else { return };
+    let odd = Odd { _pad: 0, key: TransportKey::new([3; 32]) };
+    assert_eq!(odd.key.as_ptr().align_offset(2), 1);
+    for offset in 0..64 {
+        let slot = Slot { offset, length: 700, counter: 1 << 40 };
+        let mut buffer = vec![offset as u8; 800];
+        let mut expected = buffer.clone();
+        cipher.seal(&odd.key, &mut buffer, &[slot]);
+        Ring.seal(&odd.key, &mut expected, &[slot]);
+        assert!(buffer == expected, "offset {offset}");
+    }
+}
+
+#[test]
+fn queue_is_empty_after_each_call() {
+    let Some(mut cipher) = installed() else { return };
+    let key = TransportKey::new([4; 32]);
+    let slots = [0, 40, 80].map(|offset| Slot { offset, length: 24, counter: 1 });
+    cipher.seal(&key, &mut [0; 120], &slots);
+    assert!(cipher.queue.flush().is_none());
+    cipher.open(&key, &mut [0; 120], &slots, &mut [true; 3]);
+    assert!(cipher.queue.flush().is_none());
+}
+
+#[test]
+fn many_managers_live_side_by_side() {
+    let mut ciphers = Vec::from_iter((0..4).map_while(|_| installed()));
+    let key = TransportKey::new([5; 32]);
+    let slot = Slot { offset: 0, length: 100, counter: 9 };
+    let mut expected = vec![1; 116];
+    Ring.seal(&key, &mut expected, &[slot]);
+    while let Some(mut cipher) = ciphers.pop() {
+        let mut buffer = vec![1; 116];
+        cipher.seal(&key, &mut buffer, &[slot]);
+        assert!(buffer == expected, "{} others left", ciphers.len());
+    }
+}
