@@ -1,1 +1,11 @@
-//! pyfw-linux
+//! pyfw on Linux: TUN, UDP, their offloads, and the threads that run the core on them.
+//!
+//! Nearly all unsafe code of pyfw is in here, each piece beside the reason why it is sound.
+
+mod cmsg;
+pub mod deadline;
+pub mod engine;
+pub mod epoll;
+mod socket_address;
+pub mod tun;
+pub mod udp;

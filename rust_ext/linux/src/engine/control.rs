@@ -23,7 +23,10 @@ use super::{
     shared::{ControlMail, DataCommand, Shared, Sockets},
     translate::engine_event,
 };
-use crate::epoll::{self, DeadlineTimer, Epoll, Interest};
+use crate::{
+    deadline::DeadlineTimer,
+    epoll::{self, Epoll, Interest},
+};
 
 const MAIL: u64 = 0;
 const DEADLINE: u64 = 1;
