@@ -28,7 +28,7 @@ pub use self::{
 use self::{remote::Remote, sessions::Erased};
 use crate::{
     allowed_ips::AllowedIps,
-    counters::{HandshakeCounts, HandshakeTally},
+    counters::HandshakeTally,
     exchange::{Command, InboundCommand, OutboundCommand, Report},
     noise::{
         cookie::CookieChecker,
@@ -98,7 +98,6 @@ pub struct Device {
     wakes: BTreeSet<(u64, PeerId)>,
     is_key_logged: bool,
     tally: HandshakeTally,
-    counts: Arc<HandshakeCounts>,
     out: Outbox,
 }
 
@@ -134,7 +133,6 @@ impl Device {
             wakes: BTreeSet::new(),
             is_key_logged: false,
             tally: HandshakeTally::default(),
-            counts: Arc::default(),
             out: Outbox::default(),
         }
     }
@@ -161,7 +159,6 @@ impl Device {
             Report::Active(peer) => peer,
         };
         self.reschedule(peer);
-        self.counts.publish(&self.tally);
     }
 
     /// Does what is due. Call it once [`Device::poll_timeout`] has come; earlier, it does nothing.
@@ -175,7 +172,6 @@ impl Device {
             }
             self.reschedule(peer);
         }
-        self.counts.publish(&self.tally);
     }
 
     /// The sockets were replaced: addresses that were sent from may not exist any more.

@@ -41,7 +41,6 @@ impl Device {
             Ok(()) => self.tally.taken += 1,
             Err(reason) => self.tally.drop(reason, 1),
         }
-        self.counts.publish(&self.tally);
         result
     }
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{Device, Own, remote::Remote};
 use crate::{
     allowed_ips::Prefix,
-    counters::HandshakeCounts,
+    counters::HandshakeTally,
     exchange::{InboundCommand, OutboundCommand},
     noise::{
         cookie::CookieChecker,
@@ -41,6 +41,13 @@ pub struct PeerChange {
     pub add_allowed_ips: Vec<Prefix>,
     /// Allowed IPs to take from this peer.
     pub remove_allowed_ips: Vec<Prefix>,
+}
+
+impl PeerChange {
+    /// No change yet to this peer, but that it shall exist.
+    pub fn new(public_key: [u8; 32]) -> Self {
+        Self { public_key, ..Self::default() }
+    }
 }
 
 /// A peer as it is shown.
@@ -88,7 +95,6 @@ impl Device {
             self.expire_sessions(peer, now);
             self.reschedule(peer);
         }
-        self.counts.publish(&self.tally);
     }
 
     fn expire_sessions(&mut self, peer: PeerId, now: Now) {
@@ -205,9 +211,9 @@ impl Device {
     }
 
     /// All peers, in the order in which they were added.
-    pub fn peers(&self) -> Vec<PeerStatus> {
+    pub fn peers(&self) -> impl Iterator<Item = PeerStatus> + '_ {
         let mut allowed_ips = self.allowed_ips.by_peer();
-        let status = |(&peer, remote): (&PeerId, &Remote)| PeerStatus {
+        self.peers.iter().map(move |(&peer, remote)| PeerStatus {
             peer,
             public_key: remote.secrets.public_key,
             preshared_key: Some(remote.secrets.preshared_key.clone()).filter(|k| **k != [0; 32]),
@@ -216,12 +222,11 @@ impl Device {
             allowed_ips: allowed_ips.remove(&peer).unwrap_or_default(),
             last_handshake_unix_ns: remote.last_handshake_unix_ns,
             activity: Arc::clone(&remote.activity),
-        };
-        self.peers.iter().map(status).collect()
+        })
     }
 
-    /// What became of handshake messages; may be read while the device works.
-    pub fn counts(&self) -> Arc<HandshakeCounts> {
-        Arc::clone(&self.counts)
+    /// What became of handshake messages.
+    pub fn counts(&self) -> &HandshakeTally {
+        &self.tally
     }
 }

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod crossing;
+mod end;
 mod handshakes;
 mod hostile;
 mod timers;

@@ -58,6 +58,11 @@ impl Identity {
     }
 }
 
+/// The public key of a private key.
+pub fn public_key(private_key: &[u8; KEY_LENGTH]) -> [u8; KEY_LENGTH] {
+    Identity::new(private_key).public
+}
+
 /// What a handshake with one peer needs beside our identity.
 pub struct PeerSecrets {
     /// The peer's static public key.

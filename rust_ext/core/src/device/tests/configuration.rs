@@ -41,12 +41,12 @@ fn a_peer_added_again_at_once_is_not_taken_for_a_replay() {
 fn our_own_key_is_no_peers() {
     let mut wire = Wire::new(72);
     let public_key = wire.ends[0].public_key;
-    let change = PeerChange { public_key, ..PeerChange::default() };
+    let change = PeerChange::new(public_key);
     assert!(!wire.configure(0, |device, now| device.set_peer(change, now)));
-    assert_eq!(wire.ends[0].device.peers().len(), 1);
+    assert_eq!(wire.ends[0].device.peers().count(), 1);
     let private_key = wire.ends[1].device.private_key().map(|key| *key);
     wire.configure(0, |device, now| device.set_private_key(private_key, now));
-    assert!(wire.ends[0].device.peers().is_empty(), "its key is ours now");
+    assert_eq!(wire.ends[0].device.peers().count(), 0, "its key is ours now");
     assert_eq!(wire.ends[0].device.public_key(), Some(wire.ends[1].public_key));
 }
 
@@ -55,7 +55,7 @@ fn update_only_adds_no_peer() {
     let mut wire = Wire::new(73);
     let change = PeerChange { public_key: [9; 32], update_only: true, ..PeerChange::default() };
     assert!(!wire.configure(0, |device, now| device.set_peer(change, now)));
-    assert_eq!(wire.ends[0].device.peers().len(), 1);
+    assert_eq!(wire.ends[0].device.peers().count(), 1);
 }
 
 #[test]
@@ -118,11 +118,9 @@ fn peers_are_listed_in_the_order_of_their_addition() {
         };
         wire.configure(0, |device, now| device.set_peer(change, now));
     }
-    let peers = wire.ends[0].device.peers();
-    let listed: Vec<(u8, String)> = peers[1..]
-        .iter()
-        .map(|peer| (peer.public_key[0], peer.allowed_ips[0].to_string()))
-        .collect();
+    let others = wire.ends[0].device.peers().skip(1);
+    let listed: Vec<(u8, String)> =
+        others.map(|peer| (peer.public_key[0], peer.allowed_ips[0].to_string())).collect();
     let expected = [(9, "10.9.0.0/16"), (3, "10.3.0.0/16"), (7, "10.7.0.0/16")];
     assert_eq!(listed, expected.map(|(key, prefix)| (key, prefix.to_owned())));
 }
@@ -141,7 +139,7 @@ fn allowed_ips_are_added_removed_moved_and_replaced() {
     };
     wire.configure(0, |device, now| device.set_peer(change, now));
     let listed = |wire: &Wire| -> Vec<Vec<Prefix>> {
-        wire.ends[0].device.peers().into_iter().map(|peer| peer.allowed_ips).collect()
+        wire.ends[0].device.peers().map(|peer| peer.allowed_ips).collect()
     };
     assert_eq!(listed(&wire), [vec![prefix("fd00::/8")], vec![prefix("10.0.0.0/8")]]);
     wire.change_peer(0, |change| {
@@ -151,7 +149,7 @@ fn allowed_ips_are_added_removed_moved_and_replaced() {
     });
     assert_eq!(listed(&wire), [vec![prefix("192.168.0.0/16")], vec![prefix("10.0.0.0/8")]]);
     wire.configure(0, |device, _| device.remove_peers());
-    assert!(wire.ends[0].device.peers().is_empty());
+    assert_eq!(wire.ends[0].device.peers().count(), 0);
 }
 
 #[test]
@@ -168,6 +166,8 @@ fn both_paths_get_one_snapshot_for_many_changes() {
         }
     });
     assert_eq!(routes(&wire) - before, 2);
+    assert_eq!(wire.ends[0].routes.len(), 2);
+    assert!(Arc::ptr_eq(&wire.ends[0].routes[0], &wire.ends[0].routes[1]), "one for both");
     wire.change_peer(0, |change| change.persistent_keepalive_s = Some(0));
     assert_eq!(routes(&wire) - before, 2, "nothing about them has changed");
 }

@@ -1,6 +1,6 @@
 //! Handshakes between two well-meaning ends.
 
-use super::{super::*, wire::*};
+use super::{super::*, end::End, wire::*};
 use crate::verdict::HandshakeDrop;
 
 #[test]
@@ -69,9 +69,9 @@ fn both_ends_need_the_same_preshared_key() {
     wire.change_peer(1, |change| change.preshared_key = Some([7; 32]));
     wire.run_for(6 * S);
     assert_eq!(wire.ends[1].delivered, 1);
-    assert_eq!(wire.ends[0].device.peers()[0].preshared_key.as_deref(), Some(&[7; 32]));
+    assert_eq!(wire.ends[0].peer_status().preshared_key.as_deref(), Some(&[7; 32]));
     wire.change_peer(0, |change| change.preshared_key = Some([0; 32]));
-    assert!(wire.ends[0].device.peers()[0].preshared_key.is_none());
+    assert!(wire.ends[0].peer_status().preshared_key.is_none());
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_lost_response_is_made_up_for_by_the_next_initiation() {
 #[test]
 fn handshake_bytes_count() {
     let wire = Wire::connected(7);
-    let bytes = wire.ends.each_ref().map(|end| end.device.peers()[0].activity.bytes());
+    let bytes = wire.ends.each_ref().map(|end| end.peer_status().activity.bytes());
     assert_eq!(bytes[0], (148 + 32, 92));
     assert_eq!(bytes[1], (92, 148 + 32));
 }
@@ -119,7 +119,7 @@ fn an_initiation_from_elsewhere_moves_the_endpoint() {
     wire.run_for(S);
     let elsewhere = wire.ends[0].address;
     assert_eq!(wire.ends[1].path.unwrap().destination, elsewhere);
-    assert_eq!(wire.ends[1].device.peers()[0].endpoint, Some(elsewhere));
+    assert_eq!(wire.ends[1].peer_status().endpoint, Some(elsewhere));
     assert!(matches!(
         wire.ends[1].events.iter().find(|event| event.name() == "peer.moved"),
         Some(Event::EndpointMoved { endpoint, was: Some(_), .. }) if *endpoint == elsewhere
@@ -136,7 +136,7 @@ fn data_from_elsewhere_moves_the_endpoint() {
     wire.send(0);
     wire.run_for(S);
     assert_eq!(wire.ends[1].path.unwrap().destination, wire.ends[0].address);
-    assert_eq!(wire.ends[1].device.peers()[0].endpoint, Some(wire.ends[0].address));
+    assert_eq!(wire.ends[1].peer_status().endpoint, Some(wire.ends[0].address));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_responder_without_an_endpoint_learns_it() {
     let public_key = wire.ends[0].public_key;
     wire.configure(1, |device, _| device.remove_peer(&public_key));
     wire.change_peer(1, |_| {});
-    assert_eq!(wire.ends[1].device.peers()[0].endpoint, None);
+    assert_eq!(wire.ends[1].peer_status().endpoint, None);
     wire.send(0);
     wire.run_for(S);
     wire.send(1);

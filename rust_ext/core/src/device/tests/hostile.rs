@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use proptest::prelude::*;
+
 use super::{super::*, wire::*};
 use crate::{
     noise::{
@@ -144,7 +146,7 @@ fn strangers_are_counted_by_what_was_wrong() {
     assert_eq!(wire.arrive(0, elsewhere(), initiation, 0), Err(HandshakeDrop::InvalidMac1));
     assert_eq!(wire.arrive(1, elsewhere(), other, 0), Err(HandshakeDrop::Malformed));
     assert_eq!(state(&wire, 1), before);
-    let tally = wire.ends[1].device.counts().read();
+    let tally = wire.ends[1].device.counts();
     assert_eq!((tally.received, tally.taken, tally.dropped()), (2, 0, 2));
 }
 
@@ -239,4 +241,34 @@ fn under_load_a_source_with_a_cookie_has_a_rate() {
     }
     let result = wire.arrive(1, from, next, loaded);
     assert_eq!(result, Err(HandshakeDrop::RateLimited));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_device_fail(
+        kind in 0u8..5,
+        mut bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            prop::collection::vec(any::<u8>(), 148),
+            prop::collection::vec(any::<u8>(), 92),
+            prop::collection::vec(any::<u8>(), 64),
+        ],
+        signed: bool,
+        queued in 0usize..256,
+    ) {
+        let mut wire = Wire::new(62);
+        wire.send(0);
+        if let Some(header) = bytes.first_chunk_mut::<4>() {
+            *header = [kind, 0, 0, 0];
+        }
+        if signed && bytes.len() > 64 {
+            CookieJar::new(&wire.ends[0].public_key).sign(&mut bytes, wire.now_ns);
+        }
+        let before = state(&wire, 0);
+        prop_assert!(wire.arrive(0, elsewhere(), Datagram::Handshake(bytes), queued).is_err());
+        let after = state(&wire, 0);
+        prop_assert_eq!((after.1, after.3, after.4), (before.1, before.3, before.4));
+        prop_assert!(after.0 <= before.0 + 1, "a cookie at most");
+        prop_assert_eq!(wire.ends[0].device.counts().dropped(), 1);
+    }
 }

@@ -135,7 +135,7 @@ fn persistent_keepalive_starts_the_first_handshake() {
     assert_eq!(times(&wire, 0, is_initiation), [wire.now_ns]);
     wire.run_for(S);
     assert!(wire.ends[1].sending.is_some());
-    assert_eq!(wire.ends[0].device.peers()[0].persistent_keepalive_s, 25);
+    assert_eq!(wire.ends[0].peer_status().persistent_keepalive_s, 25);
 }
 
 #[test]

@@ -3,21 +3,15 @@
 //! Data messages are not sealed here: one carries the key it would be sealed with, and is authentic
 //! where the receiver has the same.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
-};
+use std::{collections::VecDeque, net::SocketAddr};
 
-use super::super::*;
+use super::{super::*, end::End};
 use crate::{
-    exchange::{ReceiveSession, SendSession},
-    noise::timers::{
-        KEEPALIVE_TIMEOUT_NS, REJECT_AFTER_TIME_NS, REKEY_AFTER_TIME_NS,
-        REKEY_ON_RECEIVE_AFTER_TIME_NS, REKEY_TIMEOUT_NS,
-    },
+    exchange::SendSession,
+    noise::timers::{KEEPALIVE_TIMEOUT_NS, REJECT_AFTER_TIME_NS, REKEY_AFTER_TIME_NS},
     path::Source,
-    peer::Activity,
     time::{MILLISECOND_NS, SECOND_NS},
+    verdict::HandshakeDrop,
 };
 
 pub(super) const S: u64 = SECOND_NS;
@@ -73,24 +67,7 @@ impl Datagram {
     }
 }
 
-/// A device and its two paths, with the other end as its only peer.
-pub(super) struct End {
-    pub(super) device: Device,
-    pub(super) address: SocketAddr,
-    pub(super) public_key: [u8; 32],
-    pub(super) peer: PeerId,
-    activity: Option<Arc<Activity>>,
-    pub(super) path: Option<Path>,
-    pub(super) sending: Option<SendSession>,
-    pub(super) receiving: BTreeMap<u32, (ReceiveSession, bool)>,
-    asked_ns: Option<u64>,
-    asked_on_receive: BTreeSet<u32>,
-    pub(super) staged: u32,
-    /// Packets that came out here.
-    pub(super) delivered: u32,
-    pub(super) log: Vec<String>,
-    pub(super) events: Vec<Event>,
-}
+type Loses = dyn FnMut(usize, &Datagram) -> bool;
 
 pub(super) struct Wire {
     pub(super) ends: [End; 2],
@@ -99,7 +76,7 @@ pub(super) struct Wire {
     /// What is on its way: arrival, receiver.
     flying: VecDeque<(u64, usize, SocketAddr, Datagram)>,
     /// Says which datagrams vanish, by sender.
-    pub(super) loses: Box<dyn FnMut(usize, &Datagram) -> bool>,
+    pub(super) loses: Box<Loses>,
     /// All that was sent: when, by whom, what.
     pub(super) sent: Vec<(u64, usize, Datagram)>,
 }
@@ -155,7 +132,7 @@ impl Wire {
     /// A change to end `i`'s peer.
     pub(super) fn change_peer(&mut self, i: usize, body: impl FnOnce(&mut PeerChange)) {
         let public_key = self.ends[1 - i].public_key;
-        let mut change = PeerChange { public_key, ..PeerChange::default() };
+        let mut change = PeerChange::new(public_key);
         body(&mut change);
         assert!(self.configure(i, |device, now| device.set_peer(change, now)));
     }
@@ -203,7 +180,7 @@ impl Wire {
         from: SocketAddr,
         datagram: Datagram,
         queued: usize,
-    ) -> Result<(), crate::verdict::HandshakeDrop> {
+    ) -> Result<(), HandshakeDrop> {
         let now = self.now();
         let end = &mut self.ends[to];
         let source = Source { address: end.address.ip(), interface: 0 };
@@ -310,91 +287,10 @@ impl Wire {
                 assert!(end.receiving.remove(&index).is_some(), "no such session");
             }
             Command::Inbound(InboundCommand::RemovePeer(_)) => end.receiving.clear(),
-            Command::Inbound(
-                InboundCommand::AddPeer { .. }
-                | InboundCommand::SetPath(..)
-                | InboundCommand::Routes(_),
-            )
-            | Command::Outbound(OutboundCommand::Routes(_)) => {}
+            Command::Inbound(InboundCommand::AddPeer { .. } | InboundCommand::SetPath(..)) => {}
+            Command::Inbound(InboundCommand::Routes(routes))
+            | Command::Outbound(OutboundCommand::Routes(routes)) => end.routes.push(routes),
         }
-    }
-}
-
-impl End {
-    fn new(seed: &mut Seed, i: usize) -> Self {
-        let mut device = Device::new(Box::new(Seed(seed.next())));
-        let mut private_key = [0; 32];
-        seed.fill(&mut private_key);
-        device.set_private_key(Some(private_key), now_at(S));
-        Self {
-            public_key: device.public_key().unwrap(),
-            device,
-            address: SocketAddr::from(([192, 0, 2, i as u8 + 1], 51820)),
-            peer: PeerId(u32::MAX),
-            activity: None,
-            path: None,
-            sending: None,
-            receiving: BTreeMap::new(),
-            asked_ns: None,
-            asked_on_receive: BTreeSet::new(),
-            staged: 0,
-            delivered: 0,
-            log: Vec::new(),
-            events: Vec::new(),
-        }
-    }
-
-    fn ask(&mut self, now: Now) {
-        if self.asked_ns.is_none_or(|at| now.boot_ns - at >= REKEY_TIMEOUT_NS) {
-            self.asked_ns = Some(now.boot_ns);
-            self.device.handle_report(Report::WantsHandshake(self.peer), now);
-        }
-    }
-
-    fn receive(&mut self, index: u32, key: [u8; 32], is_empty: bool, from: Path, now: Now) {
-        let Some((session, confirmed)) = self.receiving.get_mut(&index) else { return };
-        let age_ns = now.boot_ns - session.created_ns;
-        if age_ns >= REJECT_AFTER_TIME_NS || *session.key != key {
-            return;
-        }
-        self.delivered += u32::from(!is_empty);
-        let was_confirmed = std::mem::replace(confirmed, true);
-        let is_due = session.initiator && age_ns > REKEY_ON_RECEIVE_AFTER_TIME_NS;
-        let is_active = self
-            .activity
-            .as_ref()
-            .is_some_and(|a| a.received(now.boot_ns, 32, !is_empty, KEEPALIVE_TIMEOUT_NS));
-        if !was_confirmed {
-            self.device.handle_report(Report::Confirmed(self.peer, index), now);
-        }
-        if is_due && self.asked_on_receive.insert(index) {
-            self.device.handle_report(Report::WantsHandshake(self.peer), now);
-        }
-        if self.path != Some(from) {
-            self.device.handle_report(Report::Moved(self.peer, from), now);
-        }
-        if is_active {
-            self.device.handle_report(Report::Active(self.peer), now);
-        }
-    }
-
-    fn note(&mut self, command: &Command) {
-        let name = format!("{command:?}");
-        let name = name.replace(['(', ')', '{', '}'], " ");
-        let words: Vec<&str> = name.split_whitespace().take(2).collect();
-        self.log.push(words.join(" "));
-    }
-
-    pub(super) fn named(&self, name: &str) -> usize {
-        self.events.iter().filter(|event| event.name() == name).count()
-    }
-
-    pub(super) fn drops(&self, reason: crate::verdict::HandshakeDrop) -> u64 {
-        self.device.counts().read().drops[reason as usize]
-    }
-
-    pub(super) fn last_handshake_unix_ns(&self) -> u64 {
-        self.device.peers()[0].last_handshake_unix_ns
     }
 }
 
