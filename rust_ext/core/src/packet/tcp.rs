@@ -1,0 +1,46 @@
+//! TCP headers (RFC 9293 §3.1).
+
+use super::{long, word};
+use crate::frame::Frame;
+
+/// IP protocol number.
+pub const PROTOCOL: u8 = 6;
+/// A header without options.
+pub const HEADER_LENGTH: usize = 20;
+/// Where the checksum field is.
+pub const CHECKSUM_OFFSET: usize = 16;
+/// Where the flags byte is.
+pub const FLAGS_OFFSET: usize = 13;
+
+/// No more data from the sender.
+pub const FIN: u8 = 0x01;
+/// Deliver without waiting for more.
+pub const PSH: u8 = 0x08;
+/// The acknowledgement number counts.
+pub const ACK: u8 = 0x10;
+/// ECN echo (RFC 3168 §6.1).
+pub const ECE: u8 = 0x40;
+/// Congestion window reduced.
+pub const CWR: u8 = 0x80;
+
+/// Fills the columns of a row from its transport header; says whether it could be read.
+pub(super) fn parse(frame: &mut Frame, transport: &[u8]) -> bool {
+    if transport.len() < HEADER_LENGTH {
+        return false;
+    }
+    let length = usize::from(transport[12] >> 4) * 4;
+    if length < HEADER_LENGTH || length > transport.len() {
+        return false;
+    }
+    frame.source_port = word(transport, 0);
+    frame.destination_port = word(transport, 2);
+    frame.tcp_flags = transport[FLAGS_OFFSET];
+    frame.header_length += length as u16;
+    frame.checksum_offset = CHECKSUM_OFFSET as u16;
+    true
+}
+
+/// The sequence number of the first byte.
+pub(crate) fn sequence(transport: &[u8]) -> u32 {
+    long(transport, 4)
+}
