@@ -12,16 +12,26 @@
 
 pub mod aead;
 pub mod allowed_ips;
+pub mod coalesce;
 pub mod counters;
+pub mod decrypt;
 pub mod device;
+pub mod encrypt;
 pub mod exchange;
 pub mod frame;
 pub mod gso_batch;
 pub mod gso_egress;
+pub mod inbound;
 pub mod noise;
+pub mod outbound;
 pub mod packet;
 pub mod path;
 pub mod peer;
+pub mod route;
+pub mod split;
 pub mod staged;
 pub mod time;
+pub mod tun_egress;
+pub mod tun_ingress;
+pub mod udp_ingress;
 pub mod verdict;

@@ -1,0 +1,91 @@
+//! One packet as a candidate for merging.
+//!
+//! In: a row and its bytes. Out: what a frame must know to take it, or None where it merges with
+//! nothing: not plain data (SYN FIN RST URG CWR, no ACK, no payload), IP options, UDP without a
+//! checksum, a length that is not its packet's. Its checksums are verified only once it is to join.
+
+use crate::{
+    frame::{Frame, Slice, flags},
+    packet::{
+        checksum::{Sum, sum},
+        ip, tcp, udp, word,
+    },
+};
+
+#[derive(Clone, Copy)]
+pub(super) struct Segment {
+    offset: u32,
+    header_length: u32,
+    /// Bytes of payload, at least 1.
+    pub(super) payload_length: u32,
+    /// TCP's sequence number; 0 for UDP.
+    pub(super) sequence: u32,
+    /// IPv4's identification; 0 for IPv6.
+    pub(super) identification: u16,
+    pub(super) psh: bool,
+}
+
+impl Segment {
+    pub(super) fn read(frame: &Frame, buffer: &[u8]) -> Option<Self> {
+        let touched = flags::IP_OPTIONS | flags::PARTIAL_CHECKSUM;
+        let header_length = u32::from(frame.header_length);
+        if frame.flags & touched != 0 || frame.segments != 1 || frame.length <= header_length {
+            return None;
+        }
+        let bytes = frame.bytes(buffer);
+        let transport = &bytes[usize::from(frame.transport_offset)..];
+        let is_tcp = frame.protocol == tcp::PROTOCOL;
+        let plain = if is_tcp {
+            frame.tcp_flags & !(tcp::PSH | tcp::ECE) == tcp::ACK
+        } else {
+            word(transport, udp::CHECKSUM_OFFSET) != 0 && udp::length(transport) == transport.len()
+        };
+        plain.then(|| Self {
+            offset: frame.offset,
+            header_length,
+            payload_length: frame.length - header_length,
+            sequence: if is_tcp { tcp::sequence(transport) } else { 0 },
+            identification: if frame.version == 4 { ip::identification(bytes) } else { 0 },
+            psh: frame.tcp_flags & tcp::PSH != 0,
+        })
+    }
+
+    /// Where the payload lies in the buffer.
+    pub(super) fn payload(&self) -> Slice {
+        Slice { offset: self.offset + self.header_length, length: self.payload_length }
+    }
+}
+
+/// Whether two headers of one flow and one length are equal in all that a merged header can say
+/// only once; IPv4's identification and TCP's sequence number are the caller's. As in Linux's
+/// inet_gro_receive, ipv6_gro_receive and tcp_gro_receive: flow label, window and acknowledgement
+/// number are among it.
+pub(super) fn headers_agree(first: &[u8], next: &[u8], frame: &Frame) -> bool {
+    let ip_agrees = if frame.version == 4 {
+        // Version, IHL, DS; flags and fragment offset, TTL.
+        first[..2] == next[..2] && first[6..9] == next[6..9]
+    } else {
+        // Version, DS, flow label; hop limit.
+        first[..4] == next[..4] && first[7] == next[7]
+    };
+    if frame.protocol != tcp::PROTOCOL {
+        return ip_agrees;
+    }
+    let first = &first[usize::from(frame.transport_offset)..];
+    let next = &next[usize::from(frame.transport_offset)..];
+    ip_agrees
+        // Acknowledgement number, data offset and reserved bits.
+        && first[8..13] == next[8..13]
+        && (first[tcp::FLAGS_OFFSET] ^ next[tcp::FLAGS_OFFSET]) & !tcp::PSH == 0
+        // Window; urgent pointer and options.
+        && first[14..16] == next[14..16]
+        && first[18..] == next[18..]
+}
+
+/// Whether the IPv4 header's and the transport's checksum are right. `shared` is the sum of the
+/// flow's addresses and protocol.
+pub(super) fn checksums_are_right(bytes: &[u8], frame: &Frame, shared: Sum) -> bool {
+    let transport = &bytes[usize::from(frame.transport_offset)..];
+    let header_is_right = frame.version != 4 || sum(&bytes[..ip::V4_HEADER_LENGTH]).checksum() == 0;
+    header_is_right && (shared + Sum::of(transport.len() as u16) + sum(transport)).checksum() == 0
+}
