@@ -25,6 +25,42 @@ def open_udp(port: int, fwmark: int = 0) -> tuple[int, int, int]:
     """Binds UDP on IPv4 and IPv6 to one port (0: any). Returns (fd of v4, fd of v6 or -1, port). Raises OSError."""
 
 @final
+class GsoBatch:
+    """One send: datagrams of one length, the last one shorter or not."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def destination(self) -> str: ...
+    @property
+    def ecn(self) -> int: ...
+    @property
+    def segment_size(self) -> int:
+        """Bytes of every datagram but a shorter last one."""
+
+    @property
+    def lengths(self) -> list[int]:
+        """Bytes of each datagram, in order."""
+
+    @property
+    def payload(self) -> bytes:
+        """All datagrams, one behind the other."""
+
+@final
+class GsoEgress:
+    """The ordered list of GSO batches: a datagram may join only the newest batch to its destination."""
+
+    def __new__(cls, *, max_segments: int = 64) -> "GsoEgress": ...
+    def push(self, source: str, destination: str, payload: bytes, ecn: int = 0) -> None:
+        """Adds one UDP payload. Addresses are "ip:port" or "[ip6]:port".
+
+        Raises ValueError on an address, length or ecn (0 to 3) that cannot be; BufferError where 256 batches wait.
+        """
+
+    def drain(self) -> list[GsoBatch]:
+        """The batches in the order in which they leave; the list is empty afterwards."""
+
+@final
 class Engine:
     """The native threads of one tunnel. Owns the descriptors it is given and closes them.
 

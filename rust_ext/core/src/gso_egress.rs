@@ -127,10 +127,17 @@ impl GsoEgress {
 
     /// The batches in the order in which they leave, each with what is still to be sent of it.
     pub fn batches(&self) -> impl Iterator<Item = (&GsoBatch, &[u8])> {
-        self.list.iter().map(|batch| {
-            let buffer = &self.arena[batch.buffer * BUFFER_SIZE..][..batch.length];
-            (batch, &buffer[(batch.consumed * batch.segment_size).min(batch.length)..])
-        })
+        self.list.iter().map(|batch| (batch, self.payload(batch)))
+    }
+
+    /// The batch that leaves next.
+    pub fn oldest(&self) -> Option<(&GsoBatch, &[u8])> {
+        self.list.front().map(|batch| (batch, self.payload(batch)))
+    }
+
+    fn payload(&self, batch: &GsoBatch) -> &[u8] {
+        let buffer = &self.arena[batch.buffer * BUFFER_SIZE..][..batch.length];
+        &buffer[(batch.consumed * batch.segment_size).min(batch.length)..]
     }
 
     /// Whether nothing waits.

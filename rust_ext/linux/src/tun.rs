@@ -10,7 +10,7 @@ use std::{
 };
 
 use arrayvec::ArrayVec;
-use pyfw_core::{frame::Slice, packet::virtio::HEADER_LENGTH};
+use pyfw_core::{frame::Slice, packet::virtio::VIRTIO_HEADER_LENGTH};
 
 use crate::epoll::check;
 
@@ -92,7 +92,7 @@ impl Tun {
         // SAFETY: the kernel's name ends with a zero byte inside the field.
         let name = unsafe { CStr::from_ptr(request.ifr_name.as_ptr()) };
         let name = name.to_string_lossy().into_owned();
-        let size = HEADER_LENGTH as libc::c_int;
+        let size = VIRTIO_HEADER_LENGTH as libc::c_int;
         // SAFETY: TUNSETVNETHDRSZ reads one int.
         check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const size) })?;
         // SAFETY: the call takes no pointers.
@@ -176,7 +176,7 @@ impl Tun {
     /// link was deleted; `InvalidInput` for more than 1,023 slices.
     pub fn write(
         &self,
-        header: &[u8; HEADER_LENGTH],
+        header: &[u8; VIRTIO_HEADER_LENGTH],
         buffer: &[u8],
         slices: &[Slice],
     ) -> io::Result<()> {

@@ -1,6 +1,35 @@
-//! pyfw._native
-use pyo3::pymodule;
+//! `pyfw._native`: the only crate that names pyo3. It converts, detaches, calls, converts back;
+//! what is worth testing lives in the crates below.
 
-/// Native code of pyfw.
-#[pymodule]
-mod _native {}
+mod convert;
+#[cfg(target_os = "linux")]
+mod descriptors;
+#[cfg(target_os = "linux")]
+mod engine;
+mod gso_egress;
+mod keys;
+
+/// Native code of pyfw; types in `_native.pyi`.
+#[pyo3::pymodule]
+mod _native {
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::descriptors::{attach_tun, open_tun, open_udp};
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::engine::Engine;
+    #[pymodule_export]
+    use super::gso_egress::{GsoBatch, GsoEgress};
+    #[pymodule_export]
+    use super::keys::{ciphers, generate_preshared_key, generate_private_key, public_key};
+
+    /// The distribution's version.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    /// "release" or "debug": benchmarks refuse the latter.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const build_profile: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+}

@@ -55,7 +55,7 @@ impl ControlPlane {
     /// The body of the control thread.
     pub(crate) fn run(&self) -> io::Result<()> {
         let timer = DeadlineTimer::new()?;
-        let mut epoll = Epoll::new()?;
+        let epoll = Epoll::new()?;
         epoll.add(self.shared.control.as_fd(), MAIL, Interest::READ)?;
         epoll.add(timer.as_fd(), DEADLINE, Interest::READ)?;
         let mut ready = Vec::with_capacity(2);
@@ -124,7 +124,9 @@ impl ControlPlane {
             self.transmit(&transmit);
         }
         while let Some(event) = device.poll_event() {
-            self.shared.events.post(engine_event(&event));
+            if let Some(event) = engine_event(&event) {
+                self.shared.events.post(event);
+            }
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct DataThread {
 impl DataThread {
     /// Runs until told to stop, or until the TUN is gone.
     pub(crate) fn run(mut self) -> io::Result<()> {
-        let mut epoll = Epoll::new()?;
+        let epoll = Epoll::new()?;
         epoll.add(self.commands.as_fd(), COMMANDS, Interest::READ)?;
         if self.outbound.is_some() {
             epoll.add(self.shared.tun.as_fd(), TUN, Interest::READ)?;

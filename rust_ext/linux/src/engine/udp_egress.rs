@@ -74,32 +74,30 @@ impl UdpEgress {
 
     /// Sends the whole list, or as much as the sockets take.
     pub(crate) fn flush(&mut self, outbound: &mut Outbound, shared: &Shared, now_ns: u64) -> Flush {
-        while let Some((first, _)) = outbound.gso().batches().next() {
+        while let Some((first, _)) = outbound.gso().oldest() {
             let (peer, path) = (first.target().peer, first.target().path);
-            let (had_gso, had_source, one, sent) = {
-                let mut messages: ArrayVec<Outgoing<'_>, MESSAGES> = ArrayVec::new();
-                self.plan(outbound, now_ns, &mut messages);
-                let Some(socket) = self.sockets.towards(&path) else {
-                    // No IPv6 here.
-                    outbound.depart(usize::MAX, Some(OutboundDrop::SendError));
-                    continue;
-                };
-                let had_gso = messages[0].segment_size != 0;
-                let had_source = messages[0].path.source;
-                let one = messages[0].datagrams();
-                match self.sender.send(socket, &messages) {
-                    Ok(n) => {
-                        let counts: ArrayVec<usize, MESSAGES> =
-                            messages[..n].iter().map(Outgoing::datagrams).collect();
-                        (had_gso, had_source, one, Ok(counts))
-                    }
-                    Err(error) => (had_gso, had_source, one, Err(error)),
-                }
+            let sockets = Arc::clone(&self.sockets);
+            let Some(socket) = sockets.towards(&path) else {
+                // No IPv6 here.
+                outbound.depart(usize::MAX, Some(OutboundDrop::SendError));
+                continue;
             };
+            let mut messages: ArrayVec<Outgoing<'_>, MESSAGES> = ArrayVec::new();
+            self.plan(outbound, now_ns, &mut messages);
+            let failed = Failed {
+                peer,
+                path,
+                had_gso: messages[0].segment_size != 0,
+                had_source: messages[0].path.source,
+                datagrams: messages[0].datagrams(),
+            };
+            let sent = self.sender.send(socket, &messages).map(|n| {
+                messages[..n].iter().map(Outgoing::datagrams).collect::<ArrayVec<_, MESSAGES>>()
+            });
+            drop(messages);
             match sent {
                 Ok(counts) => counts.into_iter().for_each(|n| outbound.depart(n, None)),
                 Err(error) => {
-                    let failed = Failed { peer, path, had_gso, had_source, datagrams: one };
                     if self.refused(outbound, shared, now_ns, &failed, &error) == Flush::Blocked {
                         return Flush::Blocked;
                     }
@@ -174,7 +172,7 @@ impl UdpEgress {
                 outbound.reports().push(Report::SourceLost(failed.peer));
             }
             SendFailure::PathMtu | SendFailure::GsoRefused if failed.had_gso => {
-                let segment = outbound.gso().batches().next().map_or(0, |(b, _)| b.segment_size());
+                let segment = outbound.gso().oldest().map_or(0, |(b, _)| b.segment_size());
                 match route_mtu(&failed.path) {
                     Ok(mtu) if segment + headers(&destination) > mtu => {
                         self.learn_mtu(shared, now_ns, &destination, mtu);

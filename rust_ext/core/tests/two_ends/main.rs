@@ -1,0 +1,306 @@
+//! Two whole ends on a virtual wire: the promises of the data path, without a kernel.
+
+mod end;
+mod packets;
+
+use std::net::SocketAddr;
+
+use end::{Batch, End, Written};
+use packets::{HEADERS, address, is_sound, plain, tcp, tso, udp};
+use pyfw_core::{
+    coalesce::CoalesceOptions,
+    device::PeerChange,
+    time::{Now, SECOND_NS},
+};
+
+const CLIENT: [u8; 4] = [10, 0, 0, 1];
+const SERVER: [u8; 4] = [10, 0, 0, 2];
+
+#[test]
+fn the_seeds_packets_leave_in_five_batches_and_arrive_in_order() {
+    let mut pair = Pair::connected();
+    let mut seq = 1;
+    let frames: Vec<_> = [1228, 834, 1031, 1228, 834, 1228, 1228, 637, 1228, 1228]
+        .iter()
+        .map(|&length| {
+            let packet = tcp(CLIENT, SERVER, (3000, 53474), seq, 0, &vec![seq as u8; length]);
+            seq += length as u32;
+            plain(&packet)
+        })
+        .collect();
+    pair.client.tun_drain(&frames);
+    let counts: Vec<usize> = pair.client.sent.iter().map(|b| b.lengths.len()).collect();
+    assert_eq!(counts, [2, 1, 2, 3, 2]);
+    pair.settle();
+    assert_eq!(stream(&pair.server.written, 1), (1..seq).collect::<Vec<_>>().len());
+    pair.assert_lawful();
+}
+
+#[test]
+fn a_super_packet_arrives_as_it_was_sent() {
+    let mut pair = Pair::connected();
+    let payload: Vec<u8> = (0..60_000u32).map(|i| (i % 251) as u8).collect();
+    let packet = tcp(CLIENT, SERVER, (80, 4000), 77, 0, &payload);
+    pair.client.tun_drain(&[tso(&packet, 1380)]);
+    pair.settle();
+    let (header, bytes, segments) = &pair.server.written[0];
+    assert_eq!(pair.server.written.len(), 1);
+    assert_eq!((bytes.len(), *segments), (packet.len(), 44));
+    assert_eq!(bytes[HEADERS..], packet[HEADERS..]);
+    assert_eq!((header[0], header[1], header[4], header[5]), (1, 1, 100, 5));
+    pair.assert_lawful();
+}
+
+#[test]
+fn without_offloads_at_the_receiver_every_segment_is_sound() {
+    let mut pair = Pair::connected();
+    pair.server.inbound.set_coalesce(CoalesceOptions {
+        tcp4: false,
+        tcp6: false,
+        udp: false,
+        psh_closes: false,
+    });
+    let packet = tcp(CLIENT, SERVER, (80, 4000), 77, 0b10, &vec![9; 20_001]);
+    pair.client.tun_drain(&[tso(&packet, 1000)]);
+    pair.settle();
+    assert_eq!(pair.server.written.len(), 21);
+    assert!(pair.server.written.iter().all(|(_, bytes, n)| *n == 1 && is_sound(bytes)));
+    pair.assert_lawful();
+}
+
+#[test]
+fn a_flow_whose_ecn_changes_mid_way_stays_in_order() {
+    let mut pair = Pair::connected();
+    let mut seq = 1;
+    let mut frames = Vec::new();
+    for i in 0..60 {
+        let length = [1200, 1200, 700][i % 3];
+        let ecn = [0b10, 0b11, 0b10, 0b01][i % 4];
+        frames.push(plain(&tcp(CLIENT, SERVER, (1, 2), seq, ecn, &vec![0; length])));
+        seq += length as u32;
+    }
+    pair.client.tun_drain(&frames);
+    assert!(pair.client.sent.iter().any(|b| b.ds == 0b11));
+    pair.settle();
+    assert_eq!(stream(&pair.server.written, 1), seq as usize - 1);
+    pair.assert_lawful();
+}
+
+#[test]
+fn staged_frames_leave_first_and_in_order_once_there_is_a_session() {
+    let mut pair = Pair::new();
+    let mut seq = 1;
+    for _ in 0..20 {
+        pair.client.tun_drain(&[plain(&tcp(CLIENT, SERVER, (1, 2), seq, 0, &[1; 500]))]);
+        seq += 500;
+    }
+    assert_eq!(pair.client.outbound_counts.read().queued, 20);
+    pair.settle();
+    pair.client.tun_drain(&[plain(&tcp(CLIENT, SERVER, (1, 2), seq, 0, &[1; 500]))]);
+    pair.settle();
+    assert_eq!(stream(&pair.server.written, 1), 21 * 500);
+    pair.assert_lawful();
+}
+
+#[test]
+fn staging_drops_the_oldest_beyond_128_segments() {
+    let mut pair = Pair::new();
+    for number in 0..130u32 {
+        pair.client.tun_drain(&[plain(&udp(CLIENT, SERVER, (1, 2), &number.to_be_bytes()))]);
+    }
+    pair.settle();
+    let first = &pair.server.written[0].1;
+    assert_eq!(first[28..32], 2u32.to_be_bytes());
+    let counts = pair.client.outbound_counts.read();
+    let overflow = counts.named_drops().find(|(name, _)| *name == "staged_overflow").unwrap().1;
+    assert_eq!((counts.left, overflow), (128, 2));
+    pair.assert_lawful();
+}
+
+#[test]
+fn rekeying_under_load_loses_and_reorders_nothing() {
+    let mut pair = Pair::connected();
+    let mut seq = 1u32;
+    // Three lifetimes of a session, a drain each 100 ms.
+    for tick in 0..4000u64 {
+        pair.advance(SECOND_NS / 10);
+        pair.client.tun_drain(&[plain(&tcp(CLIENT, SERVER, (1, 2), seq, 0, &[1; 100]))]);
+        if tick % 3 == 0 {
+            pair.server.tun_drain(&[plain(&udp(SERVER, CLIENT, (2, 1), &[0; 10]))]);
+        }
+        seq += 100;
+        pair.settle();
+    }
+    assert_eq!(stream(&pair.server.written, 1), 400_000);
+    assert!(pair.server.datagram_counts.read().handshakes >= 3);
+    pair.assert_lawful();
+}
+
+#[test]
+fn replayed_forged_and_foreign_messages_are_dropped_and_counted() {
+    let mut pair = Pair::connected();
+    pair.client.tun_drain(&[plain(&udp(CLIENT, SERVER, (1, 2), b"once"))]);
+    let genuine = pair.client.sent[0].clone();
+    let mut forged = genuine.clone();
+    forged.payload[20] ^= 1;
+    let mut elsewhere = genuine.clone();
+    elsewhere.payload[4] ^= 1;
+    let noise = Batch { payload: vec![9; 100], lengths: vec![100], ..genuine.clone() };
+    let from = pair.client.address;
+    for batch in [&forged, &genuine, &genuine, &elsewhere, &noise] {
+        pair.server.udp_drain(&[(from, batch.clone())]);
+    }
+    pair.client.sent.clear();
+    let counts = pair.server.datagram_counts.read();
+    let drops: Vec<_> = counts.named_drops().filter(|(_, n)| *n != 0).collect();
+    assert_eq!(drops, [("unknown", 1), ("no_session", 1), ("replay", 1), ("forged", 1)]);
+    assert_eq!(pair.server.written.len(), 1);
+    pair.server.assert_conserved();
+}
+
+#[test]
+fn a_source_that_is_not_the_peers_is_dropped() {
+    let mut pair = Pair::connected();
+    pair.client.tun_drain(&[plain(&udp(address("10.9.9.9"), SERVER, (1, 2), b"spoofed"))]);
+    pair.settle();
+    assert!(pair.server.written.is_empty());
+    let counts = pair.server.inbound_counts.read();
+    assert_eq!(counts.named_drops().find(|(n, _)| *n == "source_not_allowed").unwrap().1, 1);
+    pair.assert_lawful();
+}
+
+#[test]
+fn a_destination_nobody_has_is_dropped_as_no_route() {
+    let mut pair = Pair::connected();
+    pair.client.tun_drain(&[plain(&udp(CLIENT, address("10.7.7.7"), (1, 2), b"nobody"))]);
+    let counts = pair.client.outbound_counts.read();
+    assert_eq!(counts.named_drops().find(|(n, _)| *n == "no_route").unwrap().1, 1);
+    pair.assert_lawful();
+}
+
+#[test]
+fn a_marked_datagram_marks_a_capable_packet_and_drops_one_that_is_not() {
+    let mut pair = Pair::connected();
+    for ecn in [0b10, 0b00] {
+        pair.client.tun_drain(&[plain(&tcp(CLIENT, SERVER, (1, 2), 1, ecn, b"x"))]);
+    }
+    for mut batch in std::mem::take(&mut pair.client.sent) {
+        batch.ds = 0b11;
+        pair.server.udp_drain(&[(pair.client.address, batch)]);
+    }
+    assert_eq!(pair.server.written.len(), 1);
+    assert_eq!(pair.server.written[0].1[1] & 3, 0b11);
+    assert!(is_sound(&pair.server.written[0].1));
+    let counts = pair.server.inbound_counts.read();
+    assert_eq!((counts.marked, counts.dropped()), (1, 1));
+    pair.assert_lawful();
+}
+
+#[test]
+fn a_moved_client_is_answered_where_it_is() {
+    let mut pair = Pair::connected();
+    pair.client.address = "198.51.100.7:4444".parse().unwrap();
+    pair.client.tun_drain(&[plain(&udp(CLIENT, SERVER, (1, 2), b"moved"))]);
+    pair.settle();
+    pair.server.tun_drain(&[plain(&udp(SERVER, CLIENT, (2, 1), b"answer"))]);
+    assert_eq!(pair.server.sent.last().unwrap().to, pair.client.address);
+    pair.settle();
+    assert_eq!(pair.client.written.len(), 1);
+    pair.assert_lawful();
+}
+
+#[test]
+fn messages_late_by_the_wire_are_delivered_and_counted() {
+    let mut pair = Pair::connected();
+    for n in 0..4u8 {
+        pair.client.tun_drain(&[plain(&udp(CLIENT, SERVER, (1, 2), &[n; 40]))]);
+    }
+    let mut sent = std::mem::take(&mut pair.client.sent);
+    sent.swap(1, 2);
+    for batch in sent {
+        pair.server.udp_drain(&[(pair.client.address, batch)]);
+    }
+    assert_eq!(pair.server.written.len(), 4);
+    assert_eq!(pair.server.inbound_counts.read().late, 1);
+}
+
+/// Client and server, and the wire between them.
+struct Pair {
+    client: End,
+    server: End,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let start = Now { boot_ns: 1000 * SECOND_NS, unix_ns: 1_700_000_000 * SECOND_NS };
+        let (client_key, server_key) = ([3; 32], [5; 32]);
+        let mut client = End::new("192.0.2.1:1000", client_key, 1, start);
+        let mut server = End::new("192.0.2.2:2000", server_key, 2, start);
+        let public = |end: &End| end.device.public_key().unwrap();
+        let (client_public, server_public) = (public(&client), public(&server));
+        client.set_peer(PeerChange {
+            endpoint: Some(server.address),
+            add_allowed_ips: vec!["10.0.0.2/32".parse().unwrap()],
+            ..PeerChange::new(server_public)
+        });
+        server.set_peer(PeerChange {
+            add_allowed_ips: vec!["10.0.0.1/32".parse().unwrap()],
+            ..PeerChange::new(client_public)
+        });
+        Self { client, server }
+    }
+
+    /// With a session both ways.
+    fn connected() -> Self {
+        let mut pair = Self::new();
+        pair.client.tun_drain(&[plain(&udp(CLIENT, SERVER, (9, 9), b"hello"))]);
+        pair.settle();
+        pair.server.tun_drain(&[plain(&udp(SERVER, CLIENT, (9, 9), b"hello"))]);
+        pair.settle();
+        assert_eq!((pair.server.written.len(), pair.client.written.len()), (1, 1));
+        pair.server.written.clear();
+        pair.client.written.clear();
+        pair
+    }
+
+    /// Carries what was sent until the wire is quiet.
+    fn settle(&mut self) {
+        while !(self.client.sent.is_empty() && self.server.sent.is_empty()) {
+            carry(&mut self.client, &mut self.server);
+            carry(&mut self.server, &mut self.client);
+        }
+    }
+
+    fn advance(&mut self, by_ns: u64) {
+        let until = self.client.now.boot_ns + by_ns;
+        self.client.wait_until(until);
+        self.server.wait_until(until);
+        self.settle();
+    }
+
+    fn assert_lawful(&self) {
+        for end in [&self.client, &self.server] {
+            end.assert_conserved();
+            assert_eq!(end.inbound_counts.read().late, 0);
+        }
+    }
+}
+
+fn carry(from: &mut End, to: &mut End) {
+    let source: SocketAddr = from.address;
+    let batches: Vec<_> = from.sent.drain(..).map(|batch| (source, batch)).collect();
+    for drain in batches.chunks(4) {
+        to.udp_drain(drain);
+    }
+}
+
+/// Checks that TCP payloads follow one another without a gap, and returns their length.
+fn stream(written: &[Written], first: u32) -> usize {
+    let mut expected = first;
+    for (_, bytes, _) in written {
+        let seq = u32::from_be_bytes(bytes[24..28].try_into().unwrap());
+        assert_eq!(seq, expected, "out of order");
+        expected += (bytes.len() - HEADERS) as u32;
+    }
+    (expected - first) as usize
+}

@@ -1,0 +1,366 @@
+//! The engine as Python sees it.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, AsRawFd, RawFd},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use pyfw_core::{
+    coalesce::CoalesceOptions,
+    counters::{DatagramTally, InboundTally, OutboundTally},
+    device::PeerChange,
+    peer::Activity,
+};
+use pyfw_linux::{
+    engine::{Engine as Native, Options, events::Severity, events::Value},
+    epoll,
+    tun::Tun,
+};
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    prelude::*,
+    types::{PyBytes, PyDict, PyList},
+};
+
+use crate::{
+    convert::{key, prefix, socket_address, value_error},
+    descriptors::{granted_names, owned, owned_pair, sockets, tun_offloads},
+};
+
+const OFFLOADS: [&str; 4] = ["udp_gso", "udp_gro", "tso", "uso"];
+
+/// The native threads of one tunnel.
+#[pyclass(module = "pyfw._native", frozen)]
+pub(crate) struct Engine {
+    native: Mutex<Option<Native>>,
+    /// What the kernel and the operator agreed on, for `facts`.
+    facts: Facts,
+    state: Mutex<Outside>,
+}
+
+struct Facts {
+    cipher: &'static str,
+    threads: usize,
+    tun_offloads: Vec<&'static str>,
+    udp_gso: bool,
+    udp_gro: bool,
+}
+
+/// What wg shows and the device does not know.
+struct Outside {
+    listen_port: u16,
+    fwmark: u32,
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (
+        *,
+        tun_fd,
+        udp_fds,
+        listen_port,
+        threads = 1,
+        cipher = "auto",
+        offloads = OFFLOADS.map(String::from).to_vec(),
+        coalesce_psh = "merge",
+        mtu = 1420,
+    ))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments of a constructor
+    fn new(
+        py: Python<'_>,
+        tun_fd: RawFd,
+        udp_fds: (RawFd, RawFd),
+        listen_port: u16,
+        threads: usize,
+        cipher: &str,
+        offloads: Vec<String>,
+        coalesce_psh: &str,
+        mtu: usize,
+    ) -> PyResult<Self> {
+        // First of all they are ours, so that an error below closes them.
+        let (tun_fd, udp_fds) = (owned(tun_fd)?, owned_pair(udp_fds)?);
+        if !(1..=2).contains(&threads) {
+            return Err(value_error(format!("threads is {threads}, must be 1 or 2")));
+        }
+        let psh_closes = match coalesce_psh {
+            "merge" => false,
+            "close" => true,
+            other => {
+                return Err(value_error(format!("coalesce_psh is {other:?}: merge or close")));
+            }
+        };
+        let (udp, on_tun): (Vec<_>, Vec<_>) =
+            offloads.into_iter().partition(|name| name.starts_with("udp_"));
+        if let Some(unknown) = udp.iter().find(|name| !OFFLOADS.contains(&name.as_str())) {
+            return Err(value_error(format!("{unknown:?} is no offload: {}", OFFLOADS.join(", "))));
+        }
+        let wanted = tun_offloads(&on_tun)?;
+        let open = || pyfw_aead::open(cipher).map_err(|e| PyValueError::new_err(e.to_string()));
+        let ciphers = [open()?, open()?];
+        let name = ciphers[0].name();
+        let tun = Tun::attach(tun_fd, wanted)?;
+        let sockets = sockets(udp_fds)?;
+        let granted = tun.granted();
+        let coalesce = CoalesceOptions {
+            tcp4: granted.tso4,
+            tcp6: granted.tso6,
+            udp: granted.uso4 && granted.uso6,
+            psh_closes,
+        };
+        let udp_gso = udp.iter().any(|n| n == "udp_gso") && pyfw_linux::udp::gso_is_sound();
+        let udp_gro = udp.iter().any(|n| n == "udp_gro");
+        for socket in [Some(&sockets.v4), sockets.v6.as_ref()].into_iter().flatten() {
+            socket.set_gro(udp_gro)?;
+        }
+        let facts =
+            Facts { cipher: name, threads, tun_offloads: granted_names(&tun), udp_gso, udp_gro };
+        let options = Options { tun, sockets, threads, ciphers, udp_gso, coalesce, mtu };
+        let native = py.detach(|| Native::start(options))?;
+        Ok(Self {
+            native: Mutex::new(Some(native)),
+            facts,
+            state: Mutex::new(Outside { listen_port, fwmark: 0 }),
+        })
+    }
+
+    #[pyo3(signature = (private_key))]
+    fn set_private_key(&self, py: Python<'_>, private_key: Option<&[u8]>) -> PyResult<()> {
+        let private_key = private_key.map(key).transpose()?;
+        self.with(py, |n| n.configure(|d| d.set_private_key(private_key, epoll::now())))
+    }
+
+    #[pyo3(signature = (
+        public_key,
+        *,
+        update_only = false,
+        preshared_key = None,
+        endpoint = None,
+        persistent_keepalive = None,
+        replace_allowed_ips = false,
+        add_allowed_ips = vec![],
+        remove_allowed_ips = vec![],
+    ))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments of a setter
+    fn set_peer(
+        &self,
+        py: Python<'_>,
+        public_key: &[u8],
+        update_only: bool,
+        preshared_key: Option<&[u8]>,
+        endpoint: Option<&str>,
+        persistent_keepalive: Option<u16>,
+        replace_allowed_ips: bool,
+        add_allowed_ips: Vec<String>,
+        remove_allowed_ips: Vec<String>,
+    ) -> PyResult<bool> {
+        let prefixes = |texts: &[String]| texts.iter().map(|t| prefix(t)).collect::<PyResult<_>>();
+        let change = PeerChange {
+            public_key: key(public_key)?,
+            update_only,
+            preshared_key: preshared_key.map(key).transpose()?,
+            endpoint: endpoint.map(socket_address).transpose()?,
+            persistent_keepalive_s: persistent_keepalive,
+            replace_allowed_ips,
+            add_allowed_ips: prefixes(&add_allowed_ips)?,
+            remove_allowed_ips: prefixes(&remove_allowed_ips)?,
+        };
+        self.with(py, |n| n.configure(|d| d.set_peer(change, epoll::now())))
+    }
+
+    fn remove_peer(&self, py: Python<'_>, public_key: &[u8]) -> PyResult<bool> {
+        let public_key = key(public_key)?;
+        self.with(py, |n| n.configure(|d| d.remove_peer(&public_key)))
+    }
+
+    fn remove_peers(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |n| n.configure(|d| d.remove_peers()))
+    }
+
+    fn set_mtu(&self, py: Python<'_>, mtu: usize) -> PyResult<()> {
+        self.with(py, |n| n.set_mtu(mtu))
+    }
+
+    fn set_fwmark(&self, py: Python<'_>, mark: u32) -> PyResult<()> {
+        let set = self.with(py, |n| {
+            let sockets = n.sockets();
+            sockets.v4.set_fwmark(mark)?;
+            sockets.v6.as_ref().map_or(Ok(()), |v6| v6.set_fwmark(mark))
+        })?;
+        set?;
+        self.outside().fwmark = mark;
+        Ok(())
+    }
+
+    fn rebind(&self, py: Python<'_>, udp_fds: (RawFd, RawFd), listen_port: u16) -> PyResult<()> {
+        let sockets = sockets(owned_pair(udp_fds)?)?;
+        for socket in [Some(&sockets.v4), sockets.v6.as_ref()].into_iter().flatten() {
+            socket.set_gro(self.facts.udp_gro)?;
+        }
+        self.with(py, |n| n.rebind(sockets))?;
+        self.outside().listen_port = listen_port;
+        Ok(())
+    }
+
+    fn configuration<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (private, public) = self.with(py, |n| n.look(|d| (d.private_key(), d.public_key())))?;
+        let outside = self.outside();
+        let fields = PyDict::new(py);
+        fields.set_item("private_key", private.map(|key| PyBytes::new(py, &*key)))?;
+        fields.set_item("public_key", public.map(|key| PyBytes::new(py, &key)))?;
+        fields.set_item("listen_port", outside.listen_port)?;
+        fields.set_item("fwmark", outside.fwmark)?;
+        Ok(fields)
+    }
+
+    fn peers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let peers = self.with(py, |n| n.look(|d| d.peers().collect::<Vec<_>>()))?;
+        let list = PyList::empty(py);
+        for peer in peers {
+            let (sent, received) = peer.activity.bytes();
+            let fields = PyDict::new(py);
+            fields.set_item("public_key", PyBytes::new(py, &peer.public_key))?;
+            let psk = peer.preshared_key.map(|psk| PyBytes::new(py, &*psk));
+            fields.set_item("preshared_key", psk)?;
+            fields.set_item("endpoint", peer.endpoint.map(|e| e.to_string()))?;
+            fields.set_item("persistent_keepalive", peer.persistent_keepalive_s)?;
+            let allowed: Vec<String> = peer.allowed_ips.iter().map(ToString::to_string).collect();
+            fields.set_item("allowed_ips", allowed)?;
+            fields.set_item("last_handshake_ns", peer.last_handshake_unix_ns)?;
+            fields.set_item("sent_bytes", sent)?;
+            fields.set_item("received_bytes", received)?;
+            fields.set_item("counters", peer_counters(py, &peer.activity)?)?;
+            list.append(fields)?;
+        }
+        Ok(list)
+    }
+
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (counts, handshakes) =
+            self.with(py, |n| (n.counts(), n.look(|d| d.counts().named_drops().collect::<Vec<_>>())))?;
+        let all = PyDict::new(py);
+        all.set_item("outbound", outbound(py, &counts.outbound)?)?;
+        all.set_item("inbound", inbound(py, &counts.inbound)?)?;
+        let datagrams = datagrams(py, &counts.datagrams)?;
+        datagrams.set_item("socket_drops", counts.socket_drops)?;
+        all.set_item("datagrams", datagrams)?;
+        all.set_item("handshake_drops", handshakes.into_iter().collect::<BTreeMap<_, _>>())?;
+        let gso = PyDict::new(py);
+        gso.set_item("batches", counts.gso.batches)?;
+        gso.set_item("datagrams", counts.gso.datagrams)?;
+        gso.set_item("sizes", counts.gso.sizes)?;
+        all.set_item("gso", gso)?;
+        Ok(all)
+    }
+
+    fn facts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let fields = PyDict::new(py);
+        fields.set_item("cipher", self.facts.cipher)?;
+        fields.set_item("threads", self.facts.threads)?;
+        fields.set_item("tun_offloads", &self.facts.tun_offloads)?;
+        fields.set_item("udp_gso", self.facts.udp_gso)?;
+        fields.set_item("udp_gro", self.facts.udp_gro)?;
+        Ok(fields)
+    }
+
+    fn event_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.with(py, |n| n.events().as_fd().as_raw_fd())
+    }
+
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let (events, lost) = self.with(py, |n| n.events().take())?;
+        let list = PyList::empty(py);
+        for event in events {
+            let fields = PyDict::new(py);
+            fields.set_item("time_ns", event.time_ns)?;
+            fields.set_item("severity", severity(event.severity))?;
+            fields.set_item("message", event.message)?;
+            for (name, value) in event.fields {
+                match value {
+                    Value::Number(number) => fields.set_item(name, number)?,
+                    Value::Text(text) => fields.set_item(name, text)?,
+                    Value::Bytes(bytes) => fields.set_item(name, PyBytes::new(py, &bytes))?,
+                }
+            }
+            list.append(fields)?;
+        }
+        if lost > 0 {
+            let fields = PyDict::new(py);
+            fields.set_item("time_ns", epoll::now().unix_ns)?;
+            fields.set_item("severity", "WARNING")?;
+            fields.set_item("message", "events.lost")?;
+            fields.set_item("count", lost)?;
+            list.append(fields)?;
+        }
+        Ok(list)
+    }
+
+    fn ended(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.with(py, |n| n.ended().map(|(reason, _)| reason))
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| {
+            let native = self.native().take();
+            drop(native);
+        });
+    }
+}
+
+impl Engine {
+    fn native(&self) -> MutexGuard<'_, Option<Native>> {
+        self.native.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outside(&self) -> MutexGuard<'_, Outside> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs without the interpreter, which no lock of ours may wait for.
+    fn with<T: Send>(&self, py: Python<'_>, body: impl FnOnce(&Native) -> T + Send) -> PyResult<T> {
+        py.detach(|| self.native().as_ref().map(body))
+            .ok_or_else(|| PyRuntimeError::new_err("the engine is closed"))
+    }
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Debug => "DEBUG",
+        Severity::Info => "INFO",
+        Severity::Warning => "WARNING",
+        Severity::Error => "ERROR",
+    }
+}
+
+fn peer_counters<'py>(py: Python<'py>, activity: &Activity) -> PyResult<Bound<'py, PyDict>> {
+    let both = PyDict::new(py);
+    both.set_item("outbound", outbound(py, &activity.outbound.read())?)?;
+    both.set_item("inbound", inbound(py, &activity.inbound.read())?)?;
+    Ok(both)
+}
+
+fn outbound<'py>(py: Python<'py>, tally: &OutboundTally) -> PyResult<Bound<'py, PyDict>> {
+    named(py, tally.fields(), tally.named_drops())
+}
+
+fn inbound<'py>(py: Python<'py>, tally: &InboundTally) -> PyResult<Bound<'py, PyDict>> {
+    named(py, tally.fields(), tally.named_drops())
+}
+
+fn datagrams<'py>(py: Python<'py>, tally: &DatagramTally) -> PyResult<Bound<'py, PyDict>> {
+    named(py, tally.fields(), tally.named_drops())
+}
+
+fn named<'py>(
+    py: Python<'py>,
+    fields: Vec<(&'static str, u64)>,
+    drops: impl Iterator<Item = (&'static str, u64)>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, count) in fields {
+        dict.set_item(name, count)?;
+    }
+    dict.set_item("drops", drops.filter(|(_, n)| *n != 0).collect::<BTreeMap<_, _>>())?;
+    Ok(dict)
+}
