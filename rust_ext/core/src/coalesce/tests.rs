@@ -212,13 +212,25 @@ fn flags_that_are_not_plain_data_close_the_flow() {
 
 #[test]
 fn a_pure_ack_is_not_overtaken() {
-    let data = run(&Build::tcp4(), 100, 3);
+    let data = run(&Build::tcp6(), 100, 3);
     let ack = data[1].next().payload(0);
     let after = ack.next().with(|p| p.payload = data[2].payload.clone());
     let input = bytes(&[data[0].clone(), data[1].clone(), ack, after.clone(), after.next()]);
     let drained = coalesced(&input);
     assert_eq!(drained.segments(), [2, 1, 2]);
     assert_eq!(drained.all_packets(), input);
+}
+
+#[test]
+fn interleaved_flows_go_on_in_their_newest_frames() {
+    let flow = |port| {
+        let mut packets = run(&Build::tcp4().with(|p| p.ports.0 = port), 100, 6);
+        packets.remove(2);
+        packets
+    };
+    let [a, b] = [flow(1), flow(2)];
+    let input: Vec<_> = a.iter().zip(&b).flat_map(|(a, b)| [a.bytes(), b.bytes()]).collect();
+    assert_eq!(coalesced(&input).segments(), [2, 2, 3, 3]);
 }
 
 #[test]
@@ -239,7 +251,8 @@ fn a_gap_or_a_step_back_opens_a_new_frame() {
 
 #[test]
 fn headers_that_differ_do_not_merge() {
-    let changes: [(&str, fn(&mut Build)); 8] = [
+    type Change = (&'static str, fn(&mut Build));
+    let changes: [Change; 8] = [
         ("ttl", |p| p.ttl = 63),
         ("ecn", |p| p.ds = 1),
         ("dscp", |p| p.ds = 4),
