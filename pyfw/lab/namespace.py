@@ -24,6 +24,7 @@ _HOLD = """
 mount -t tmpfs tmpfs /run
 [ -L /var/run ] || mount --bind /run /var/run
 mkdir /run/wireguard
+mount -t sysfs sysfs /sys || true
 ip link set lo up
 echo held
 exec cat

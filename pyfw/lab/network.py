@@ -6,6 +6,7 @@ The tunnel runs between client and gateway, across the outer network; the server
 through it only.
 """
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -103,4 +104,14 @@ def _connect(
     for machine, name, address in ((one, one_name, one_at), (two, two_name, two_at)):
         machine.ip("address", "add", f"{address.v4}/24", "dev", name)
         machine.ip("address", "add", f"{address.v6}/64", "dev", name, "nodad")
+        _keep_order(machine, name)
         machine.ip("link", "set", name, "up")
+
+
+def _keep_order(machine: Namespace, name: str) -> None:
+    # A veth hands a packet to the queue of the CPU that sent it (net/core/dev.c, netif_rx): a
+    # sender that moves to another CPU overtakes itself. With receive packet steering, a flow has
+    # one CPU, whoever sends it, and what is out of order afterwards is the tunnel's doing.
+    cpus = f"{(1 << (os.cpu_count() or 1)) - 1:x}"
+    path = f"/sys/class/net/{name}/queues/rx-0/rps_cpus"
+    machine.run("sh", "-c", 'echo "$0" > "$1"', cpus, path, check=False)
