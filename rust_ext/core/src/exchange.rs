@@ -3,7 +3,7 @@
 //!
 //! Order: commands run between batches, in the order in which they were posted.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{
     aead::TransportKey,
@@ -13,7 +13,6 @@ use crate::{
 };
 
 /// The half of a session that sends.
-#[derive(Debug)]
 pub struct SendSession {
     /// Key of this direction.
     pub key: TransportKey,
@@ -28,7 +27,6 @@ pub struct SendSession {
 }
 
 /// The half of a session that receives.
-#[derive(Debug)]
 pub struct ReceiveSession {
     /// Key of this direction.
     pub key: TransportKey,
@@ -40,6 +38,24 @@ pub struct ReceiveSession {
     pub created_ns: u64,
     /// Whether we initiated.
     pub initiator: bool,
+}
+
+/// Keys are never printed.
+impl fmt::Debug for SendSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("SendSession");
+        shown.field("local_index", &self.local_index).field("remote_index", &self.remote_index);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// Keys are never printed.
+impl fmt::Debug for ReceiveSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ReceiveSession");
+        shown.field("peer", &self.peer).field("local_index", &self.local_index);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// From control to the outbound path.

@@ -6,6 +6,8 @@ mod cmsg;
 pub mod deadline;
 pub mod engine;
 pub mod epoll;
+#[cfg(test)]
+mod namespace;
 mod socket_address;
 pub mod tun;
 pub mod udp;

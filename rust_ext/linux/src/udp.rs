@@ -183,13 +183,7 @@ impl UdpSocket {
         let mut length = size_of::<libc::c_int>() as libc::socklen_t;
         // SAFETY: both outlive the call; the kernel writes at most `length` bytes.
         check(unsafe {
-            libc::getsockopt(
-                self.raw(),
-                level,
-                option,
-                (&raw mut value).cast(),
-                &raw mut length,
-            )
+            libc::getsockopt(self.raw(), level, option, (&raw mut value).cast(), &raw mut length)
         })?;
         Ok(value)
     }

@@ -26,7 +26,10 @@ pub(crate) fn open_tun(py: Python<'_>, name: &str, offloads: Vec<String>) -> PyR
 /// Looks at a TUN that was handed over; the descriptor stays the caller's.
 #[pyfunction]
 #[pyo3(signature = (fd, offloads = vec!["tso".into(), "uso".into()]))]
-pub(crate) fn attach_tun(fd: RawFd, offloads: Vec<String>) -> PyResult<(String, Vec<&'static str>)> {
+pub(crate) fn attach_tun(
+    fd: RawFd,
+    offloads: Vec<String>,
+) -> PyResult<(String, Vec<&'static str>)> {
     let wanted = tun_offloads(&offloads)?;
     let tun = Tun::attach(duplicate(fd)?, wanted)?;
     Ok((tun.name().to_owned(), granted_names(&tun)))

@@ -237,8 +237,8 @@ impl Engine {
     }
 
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (counts, handshakes) =
-            self.with(py, |n| (n.counts(), n.look(|d| d.counts().named_drops().collect::<Vec<_>>())))?;
+        let (counts, handshakes) = self
+            .with(py, |n| (n.counts(), n.look(|d| d.counts().named_drops().collect::<Vec<_>>())))?;
         let all = PyDict::new(py);
         all.set_item("outbound", outbound(py, &counts.outbound)?)?;
         all.set_item("inbound", inbound(py, &counts.inbound)?)?;

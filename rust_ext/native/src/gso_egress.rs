@@ -72,8 +72,7 @@ impl GsoEgress {
             self.sources.push(source);
             self.sources.len() - 1
         });
-        let target =
-            Target { peer: PeerId(number as u32), path: Path::to(destination), ds: ecn };
+        let target = Target { peer: PeerId(number as u32), path: Path::to(destination), ds: ecn };
         let Some(mut room) = self.egress.reserve(&target, payload.len()) else {
             return Err(PyBufferError::new_err(format!("{BUFFERS} batches wait: drain() first")));
         };

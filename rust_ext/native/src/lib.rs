@@ -28,8 +28,8 @@ mod _native {
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
-    /// "release" or "debug": benchmarks refuse the latter.
+    /// "release" (wheels: fat LTO), "editable" (quick to compile) or "debug", which benchmarks refuse.
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
-    const build_profile: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+    const build_profile: &str = env!("PYFW_PROFILE");
 }

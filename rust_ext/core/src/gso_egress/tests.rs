@@ -88,7 +88,10 @@ fn a_change_of_ecn_opens_a_batch_and_never_goes_back() {
         push(&mut egress, target, 1000);
     }
     let marks: Vec<u8> = egress.batches().map(|(b, _)| b.target().ds).collect();
-    assert_eq!((lengths(&egress), marks), (vec![vec![1000; 2], vec![1000], vec![1000]], vec![0, 3, 0]));
+    assert_eq!(
+        (lengths(&egress), marks),
+        (vec![vec![1000; 2], vec![1000], vec![1000]], vec![0, 3, 0])
+    );
 }
 
 #[test]

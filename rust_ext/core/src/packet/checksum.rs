@@ -83,10 +83,12 @@ const WIDE_FROM: usize = 128;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 fn widest(bytes: &[u8]) -> u64 {
+    #[cfg(avx512)]
     if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
         // SAFETY: the processor has the features, as was just asked.
-        unsafe { body_avx512(bytes) }
-    } else if is_x86_feature_detected!("avx2") {
+        return unsafe { body_avx512(bytes) };
+    }
+    if is_x86_feature_detected!("avx2") {
         // SAFETY: likewise.
         unsafe { body_avx2(bytes) }
     } else {
@@ -100,7 +102,7 @@ fn widest(bytes: &[u8]) -> u64 {
     body(bytes)
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", avx512))]
 #[target_feature(enable = "avx512bw,avx512vl")]
 fn body_avx512(bytes: &[u8]) -> u64 {
     body(bytes)
@@ -117,8 +119,9 @@ fn body_avx2(bytes: &[u8]) -> u64 {
 /// 64 bits cannot overflow below 16 GiB.
 #[inline(always)]
 fn body(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<4>();
-    let total: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    let words = bytes.chunks_exact(4);
+    let rest = words.remainder();
+    let total: u64 = words.map(|w| u64::from(u32::from_ne_bytes([w[0], w[1], w[2], w[3]]))).sum();
     let last = match *rest {
         [a] => [a, 0, 0, 0],
         [a, b] => [a, b, 0, 0],

@@ -55,13 +55,7 @@ impl End {
         let mut end = Self {
             device: Device::new(Box::new(Counting(seed))),
             outbound: Outbound::new(gso, Box::new(TestCipher), 1420, Arc::clone(&o)),
-            inbound: Inbound::new(
-                Box::new(TestCipher),
-                options,
-                7,
-                Arc::clone(&i),
-                Arc::clone(&d),
-            ),
+            inbound: Inbound::new(Box::new(TestCipher), options, 7, Arc::clone(&i), Arc::clone(&d)),
             address: address.parse().unwrap(),
             now: start,
             sent: Vec::new(),

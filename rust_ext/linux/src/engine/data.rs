@@ -44,6 +44,7 @@ impl DataThread {
         let mut ready = Vec::with_capacity(8);
         let mut commands = Vec::new();
         let mut idle_polls = SPINS;
+        let mut stop = false;
         loop {
             let timeout_ms = if idle_polls < SPINS { Some(0) } else { None };
             ready.clear();
@@ -57,17 +58,16 @@ impl DataThread {
             let now_ns = epoll::boottime_ns();
             for &Ready { token, .. } in &ready {
                 match token {
-                    COMMANDS => {
-                        if !self.carry_out(&mut commands, &epoll, now_ns)? {
-                            return Ok(());
-                        }
-                    }
+                    COMMANDS => stop = self.carry_out(&mut commands, &epoll, now_ns)?,
                     TUN => self.drain_tun(&epoll, now_ns)?,
                     UDP_V4 | UDP_V6 => self.serve_socket(token, &epoll, now_ns)?,
                     _ => {}
                 }
             }
             self.report();
+            if stop {
+                return Ok(());
+            }
         }
     }
 
@@ -118,7 +118,7 @@ impl DataThread {
         }
     }
 
-    /// Carries out the waiting commands in order. Returns false when told to stop.
+    /// Carries out the waiting commands in order. Says whether to stop.
     fn carry_out(
         &mut self,
         commands: &mut Vec<DataCommand>,
@@ -146,12 +146,12 @@ impl DataThread {
                 }
                 DataCommand::Stop => {
                     self.settle(epoll, now_ns)?;
-                    return Ok(false);
+                    return Ok(true);
                 }
             }
         }
         self.settle(epoll, now_ns)?;
-        Ok(true)
+        Ok(false)
     }
 
     fn rebind(&mut self, sockets: Arc<Sockets>, epoll: &Epoll) -> io::Result<()> {

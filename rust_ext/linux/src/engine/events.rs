@@ -84,9 +84,8 @@ impl Events {
     /// Takes what waits, and how many were lost since the last call.
     pub fn take(&self) -> (Vec<EngineEvent>, i64) {
         self.wake.clear();
-        let waiting = std::mem::take(
-            &mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let waiting =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         (waiting.events, waiting.lost)
     }
 }

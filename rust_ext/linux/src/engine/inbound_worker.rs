@@ -122,9 +122,7 @@ impl InboundWorker {
                     ended = Err(error);
                     Some(InboundDrop::WriteError)
                 }
-                Err(error)
-                    if error.raw_os_error() == Some(libc::EINVAL) && frame.segments > 1 =>
-                {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) && frame.segments > 1 => {
                     let bytes = gather(slices, &self.buffer);
                     self.give_up_merging(frame, shared, &error);
                     self.write_segments(frame, &bytes, shared);

@@ -82,8 +82,7 @@ impl OutboundWorker {
                 self.next = self.outbound.encrypt(&self.batch, &self.buffer, self.next);
             }
             self.outbound.finish(now_ns);
-            self.blocked =
-                self.egress.flush(&mut self.outbound, shared, now_ns) == Flush::Blocked;
+            self.blocked = self.egress.flush(&mut self.outbound, shared, now_ns) == Flush::Blocked;
             if self.blocked || (staged && self.next == self.batch.frames.len()) {
                 break;
             }

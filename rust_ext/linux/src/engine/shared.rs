@@ -46,7 +46,10 @@ pub(crate) enum DataCommand {
 pub(crate) enum ControlMail {
     Report(Report),
     /// A handshake message, and when it arrived (boot nanoseconds).
-    Handshake { bytes: Box<[u8]>, from: Path },
+    Handshake {
+        bytes: Box<[u8]>,
+        from: Path,
+    },
     /// Deadlines may have changed, or the engine is stopping: look again.
     Look,
 }

@@ -117,14 +117,16 @@ impl UdpEgress {
         for (batch, payload) in outbound.gso().batches() {
             let target = batch.target();
             let (gso, path) = self.means(batch, payload.len(), now_ns);
-            if messages.first().is_some_and(|m| {
-                m.path.destination.is_ipv4() != target.path.destination.is_ipv4()
-            }) {
+            if messages
+                .first()
+                .is_some_and(|m| m.path.destination.is_ipv4() != target.path.destination.is_ipv4())
+            {
                 return;
             }
             let step = if gso { payload.len() } else { batch.segment_size() };
             for bytes in payload.chunks(step) {
-                let segment_size = if bytes.len() > batch.segment_size() { batch.segment_size() } else { 0 };
+                let segment_size =
+                    if bytes.len() > batch.segment_size() { batch.segment_size() } else { 0 };
                 let message = Outgoing { path, ds: target.ds, segment_size, bytes };
                 if messages.try_push(message).is_err() {
                     return;

@@ -1,6 +1,10 @@
 //! What the kernel's segmentation can do, and how long the path's packets may be.
 
-use std::{io, net::UdpSocket as Probe, os::fd::{AsFd, OwnedFd}};
+use std::{
+    io,
+    net::UdpSocket as Probe,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use pyfw_core::path::Path;
 
