@@ -31,7 +31,7 @@ def _version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None
     if wanted:
         from pyfw import _native
 
-        click.echo(f"pyfw {getattr(_native, '__version__', 'unknown')}")
+        click.echo(f"pyfw {_native.__version__} ({_native.build_profile})")
         ctx.exit()
 
 
@@ -42,7 +42,7 @@ def _version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None
     is_eager=True,
     expose_value=False,
     callback=_version,
-    help="Print the version and end.",
+    help="Print version and build profile, and end.",
 )
 def group() -> None:
     """An order-preserving WireGuard data plane."""
