@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use self::{
-    offload::{gso_is_sound, max_gso_segments, route_mtu},
+    offload::{gso_is_sound, max_gso_segments},
     receive::{RECEIVE_BUFFER_LENGTH, Receiver},
     send::{Outgoing, SendFailure, Sender, classify_send_failure},
 };
@@ -69,14 +69,16 @@ impl UdpSocket {
     /// Takes over a bound socket.
     ///
     /// # Errors
-    /// The kernel's, and `InvalidInput` where it is no IP socket.
+    /// The kernel's, and `InvalidInput` where it is no UDP socket.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let socket = Self { fd, ipv4: true };
-        let ipv4 = match socket.local_address()? {
-            Some(address) => address.is_ipv4(),
-            None => return Err(io::Error::new(io::ErrorKind::InvalidInput, "no IP socket")),
+        let address = socket.local_address()?;
+        let kind = socket.get(libc::SOL_SOCKET, libc::SO_TYPE)?;
+        let Some(address) = address.filter(|_| kind == libc::SOCK_DGRAM) else {
+            let text = "the descriptor is no UDP socket";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         };
-        let socket = Self { ipv4, ..socket };
+        let socket = Self { ipv4: address.is_ipv4(), ..socket };
         socket.configure()?;
         Ok(socket)
     }
@@ -222,3 +224,6 @@ pub fn bind_pair(port: u16, fwmark: u32) -> io::Result<(UdpSocket, Option<UdpSoc
     }
     unreachable!("the loop returns")
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use super::{
     events::{Severity, Value},
     shared::{Shared, Sockets},
 };
-use crate::udp::{Outgoing, SendFailure, Sender, classify_send_failure, route_mtu};
+use crate::udp::{Outgoing, SendFailure, Sender, classify_send_failure};
 
 /// Messages of one `sendmmsg`.
 const MESSAGES: usize = 64;
@@ -175,8 +175,9 @@ impl UdpEgress {
             }
             SendFailure::PathMtu | SendFailure::GsoRefused if failed.had_gso => {
                 let segment = outbound.gso().oldest().map_or(0, |(b, _)| b.segment_size());
-                match route_mtu(&failed.path) {
-                    Ok(mtu) if segment + headers(&destination) > mtu => {
+                let socket = self.sockets.towards(&failed.path);
+                match socket.map(|socket| socket.route_mtu(&failed.path)) {
+                    Some(Ok(mtu)) if segment + headers(&destination) > mtu => {
                         self.learn_mtu(shared, now_ns, &destination, mtu);
                     }
                     _ => self.pause_gso(shared, now_ns, &destination, error),

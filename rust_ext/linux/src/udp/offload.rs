@@ -1,20 +1,24 @@
 //! What the kernel's segmentation can do, and how long the path's packets may be.
 
 use std::{
+    ffi::CStr,
     io,
-    net::UdpSocket as Probe,
-    os::fd::{AsFd, OwnedFd},
+    mem::zeroed,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket as Probe},
+    os::fd::OwnedFd,
 };
 
 use pyfw_core::path::Path;
 
 use super::{Outgoing, Sender, UdpSocket};
+use crate::{epoll::check, socket_address::Raw};
 
 /// Segments that every kernel with UDP_SEGMENT sends (UDP_MAX_SEGMENTS was 1 << 6), and that
 /// newer ones do (1 << 7 since Linux 6.9).
 const SEGMENTS: (usize, usize) = (64, 128);
 
-/// How many segments one send may have, tried on a loopback socket; 64 where that fails.
+/// How many segments one send may have, tried on a loopback socket; 64 where that fails (also
+/// where `lo` is down).
 pub fn max_gso_segments() -> usize {
     let (floor, most) = SEGMENTS;
     let fits = || -> io::Result<usize> {
@@ -31,7 +35,14 @@ pub fn max_gso_segments() -> usize {
 /// Whether this kernel's UDP segmentation is to be trusted: 7.0 to 7.1.4 corrupt batches of equal
 /// segments (tailscale issue 19777).
 pub fn gso_is_sound() -> bool {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|r| release_is_sound(&r))
+    // SAFETY: a utsname of zeros is valid.
+    let mut names: libc::utsname = unsafe { zeroed() };
+    // SAFETY: the kernel writes one utsname, its strings ended by a zero byte.
+    let release = unsafe {
+        libc::uname(&raw mut names);
+        CStr::from_ptr(names.release.as_ptr())
+    };
+    release_is_sound(&release.to_string_lossy())
 }
 
 fn release_is_sound(release: &str) -> bool {
@@ -43,20 +54,33 @@ fn release_is_sound(release: &str) -> bool {
     !((7, 0, 0)..=(7, 1, 4)).contains(&version)
 }
 
-/// The MTU of the route to a destination, as the kernel knows it now.
-///
-/// # Errors
-/// The kernel's, where there is no route.
-pub fn route_mtu(path: &Path) -> io::Result<usize> {
-    let ipv4 = path.destination.is_ipv4();
-    let probe = Probe::bind(if ipv4 { "0.0.0.0:0" } else { "[::]:0" })?;
-    probe.connect(path.destination)?;
-    let (level, option) = match ipv4 {
-        true => (libc::IPPROTO_IP, libc::IP_MTU),
-        false => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
-    };
-    let fd = probe.as_fd().try_clone_to_owned()?;
-    Ok(UdpSocket { fd, ipv4 }.get(level, option)? as usize)
+impl UdpSocket {
+    /// The MTU of the route that this socket's datagrams take on a path, as the kernel knows it
+    /// now: asked with the same source and mark, because rules may route by either.
+    ///
+    /// # Errors
+    /// The kernel's, where there is no route, or the source or the mark is not to be had.
+    pub fn route_mtu(&self, path: &Path) -> io::Result<usize> {
+        let from: SocketAddr = match path.source.map(|source| (source.address, source.interface)) {
+            Some((IpAddr::V6(ip), interface)) => SocketAddrV6::new(ip, 0, 0, interface).into(),
+            Some((ip, _)) => (ip, 0).into(),
+            None if path.destination.is_ipv4() => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            None => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let probe = Self { fd: Probe::bind(from)?.into(), ipv4: path.destination.is_ipv4() };
+        let mark = self.get(libc::SOL_SOCKET, libc::SO_MARK)?;
+        if mark != 0 {
+            probe.set(libc::SOL_SOCKET, libc::SO_MARK, mark)?;
+        }
+        let (mut to, length) = Raw::new(&path.destination);
+        // SAFETY: `to` outlives the call and has `length` bytes.
+        check(unsafe { libc::connect(probe.raw(), to.as_mut_ptr().cast(), length) })?;
+        let mtu = match probe.ipv4 {
+            true => probe.get(libc::IPPROTO_IP, libc::IP_MTU)?,
+            false => probe.get(libc::IPPROTO_IPV6, libc::IPV6_MTU)?,
+        };
+        Ok(mtu as usize)
+    }
 }
 
 #[cfg(test)]

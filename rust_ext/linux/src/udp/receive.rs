@@ -42,7 +42,8 @@ impl Receiver {
     /// 0 where nothing waits.
     ///
     /// # Errors
-    /// The kernel's; an error that a socket reports for an earlier send is not one.
+    /// The kernel's, where the descriptor is no longer fit to receive. What passes (memory is
+    /// short, an ICMP error for an earlier send) is not one.
     ///
     /// # Panics
     /// Where `buffer` is shorter than [`RECEIVE_BUFFER_LENGTH`].
@@ -78,19 +79,10 @@ impl Receiver {
                 std::ptr::null_mut(),
             )
         };
+        self.kernel_drops = 0;
         if count < 0 {
             let error = io::Error::last_os_error();
-            return match error.raw_os_error() {
-                // EAGAIN: nothing. The rest: what an ICMP error left at the socket, already gone.
-                Some(
-                    libc::EAGAIN
-                    | libc::EINTR
-                    | libc::ECONNREFUSED
-                    | libc::EHOSTUNREACH
-                    | libc::ENETUNREACH,
-                ) => Ok(0),
-                _ => Err(error),
-            };
+            return if passes(&error) { Ok(0) } else { Err(error) };
         }
         for (i, message) in headers[..count as usize].iter().enumerate() {
             self.controls[i].set_length(message.msg_hdr.msg_controllen);
@@ -111,8 +103,8 @@ impl Receiver {
         Ok(count as usize)
     }
 
-    /// The kernel's running count of datagrams it dropped at this socket's full buffer, as last
-    /// told; it wraps.
+    /// The running count of datagrams that the kernel dropped at the socket's full buffer, as it
+    /// told with the last call; it wraps. 0 where it told nothing: it does so until the first.
     pub fn kernel_drops(&self) -> u32 {
         self.kernel_drops
     }
@@ -122,6 +114,32 @@ impl Default for Receiver {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Whether an error says nothing of the socket: none waits, a signal, memory, or what an ICMP
+/// message left at the socket and reading it took away (icmp_err_convert in net/ipv4/icmp.c,
+/// icmpv6_err_convert in net/ipv6/icmp.c).
+fn passes(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EAGAIN
+                | libc::EINTR
+                | libc::ENOMEM
+                | libc::ENOBUFS
+                | libc::ECONNREFUSED
+                | libc::EHOSTUNREACH
+                | libc::EHOSTDOWN
+                | libc::ENETUNREACH
+                | libc::ENETDOWN
+                | libc::ENONET
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::EPROTO
+                | libc::EACCES
+                | libc::EMSGSIZE
+        )
+    )
 }
 
 /// Reads one control message; one that is too short is as good as none.
@@ -167,4 +185,62 @@ fn beside(
 
 fn int(data: &[u8]) -> Option<i32> {
     data.get(..4)?.try_into().ok().map(i32::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_or_wrong_beside_a_datagram_leaves_it_one_datagram() {
+        let untouched = received();
+        let cases: [(libc::c_int, libc::c_int, &[u8]); 9] = [
+            (libc::SOL_UDP, libc::UDP_GRO, &[]),
+            (libc::SOL_UDP, libc::UDP_GRO, &[1, 0]),
+            (libc::SOL_UDP, libc::UDP_GRO, &0i32.to_ne_bytes()),
+            (libc::SOL_UDP, libc::UDP_GRO, &(-5i32).to_ne_bytes()),
+            (libc::SOL_UDP, libc::UDP_GRO, &70_000i32.to_ne_bytes()),
+            (libc::IPPROTO_IP, libc::IP_TOS, &[]),
+            (libc::IPPROTO_IP, libc::IP_PKTINFO, &[1; 11]),
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &[1; 19]),
+            (libc::SOL_SOCKET, libc::SO_TIMESTAMP, &[7; 16]),
+        ];
+        for (level, kind, data) in cases {
+            let (mut read, mut drops) = (received(), 0);
+            beside(&mut read, &mut drops, level, kind, data);
+            assert_eq!((read, drops), (untouched, 0), "{level} {kind} {data:?}");
+        }
+    }
+
+    #[test]
+    fn a_segment_size_splits_the_buffer() {
+        let (mut read, mut drops) = (received(), 0);
+        beside(&mut read, &mut drops, libc::SOL_UDP, libc::UDP_GRO, &1200i32.to_ne_bytes());
+        assert_eq!(read.segment_size, 1200);
+    }
+
+    #[test]
+    fn only_a_broken_descriptor_is_an_error() {
+        for (errno, passing) in [
+            (libc::EAGAIN, true),
+            (libc::ENOMEM, true),
+            (libc::ECONNREFUSED, true),
+            (libc::EBADF, false),
+            (libc::ENOTSOCK, false),
+            (libc::EFAULT, false),
+        ] {
+            assert_eq!(passes(&io::Error::from_raw_os_error(errno)), passing, "{errno}");
+        }
+    }
+
+    fn received() -> Received {
+        Received {
+            offset: 0,
+            length: 5000,
+            segment_size: 5000,
+            from: Path::to((Ipv4Addr::LOCALHOST, 9).into()),
+            ds: 0,
+            truncated: false,
+        }
+    }
 }

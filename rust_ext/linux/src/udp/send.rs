@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use pyfw_core::path::{Path, Source};
+use pyfw_core::path::Path;
 
 use super::UdpSocket;
 use crate::{cmsg::Control, socket_address::Raw};
@@ -21,7 +21,7 @@ pub struct Outgoing<'a> {
     pub path: Path,
     /// The outer DS byte.
     pub ds: u8,
-    /// Length of each datagram but the last; 0 for one datagram (no UDP_SEGMENT).
+    /// Length of each datagram but the last; 0 for one datagram (no UDP_SEGMENT). At most 65,535.
     pub segment_size: usize,
     /// The payload.
     pub bytes: &'a [u8],
@@ -137,7 +137,7 @@ impl UdpSocket {
 
 fn write_control(control: &mut Control, message: &Outgoing<'_>) {
     let ipv4 = message.path.destination.is_ipv4();
-    if message.segment_size != 0 {
+    if message.datagrams() > 1 {
         let size = message.segment_size as u16;
         control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes());
     }
@@ -149,26 +149,28 @@ fn write_control(control: &mut Control, message: &Outgoing<'_>) {
         };
         control.push(level, kind, &ds);
     }
-    match (message.path.source, message.path.destination) {
-        (Some(Source { address: IpAddr::V4(address), interface }), SocketAddr::V4(_)) => {
-            // in_pktinfo: ifindex, spec_dst, addr.
+    match (message.path.source.map(|source| source.address), message.path.destination) {
+        (Some(IpAddr::V4(address)), SocketAddr::V4(_)) => {
+            // in_pktinfo: ifindex, spec_dst, addr. Only the address is pinned, as in Linux's
+            // WireGuard: the route may lead through another interface than the one the peer's
+            // datagrams come in by, and a pinned one would send into the void.
             let mut info = [0; 12];
-            info[..4].copy_from_slice(&interface.to_ne_bytes());
             info[4..8].copy_from_slice(&address.octets());
             control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
         }
-        (Some(Source { address: IpAddr::V6(address), interface }), SocketAddr::V6(_)) => {
-            // in6_pktinfo: addr, ifindex.
+        (Some(IpAddr::V6(address)), SocketAddr::V6(_)) => {
+            // in6_pktinfo: addr, ifindex. The destination's scope id names the interface where
+            // the addresses are link-local.
             let mut info = [0; 20];
             info[..16].copy_from_slice(&address.octets());
-            info[16..].copy_from_slice(&interface.to_ne_bytes());
             control.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
         }
         _ => {}
     }
 }
 
-/// What a refused send means.
+/// What a refused send means. With GSO the kernel names a segment above the route's MTU in either
+/// way, EMSGSIZE or EINVAL: the route's MTU decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendFailure {
     /// The socket is full: wait until it is writable.
@@ -177,7 +179,8 @@ pub enum SendFailure {
     PathMtu,
     /// The kernel or the device cannot segment.
     GsoRefused,
-    /// The source address or interface is not ours (any more).
+    /// There is no way from this source: perhaps it is no longer ours (Linux 6.18 says EINVAL then
+    /// for IPv6, ENETUNREACH for IPv4), perhaps there is no way at all.
     SourceGone,
     /// A queue below the socket is full.
     NoBuffers,
@@ -196,12 +199,68 @@ pub fn classify_send_failure(error: &io::Error, had_gso: bool, had_source: bool)
         libc::EMSGSIZE => SendFailure::PathMtu,
         libc::EIO if had_gso => SendFailure::GsoRefused,
         libc::EINVAL if had_gso => SendFailure::GsoRefused,
-        libc::EINVAL | libc::EADDRNOTAVAIL | libc::ENODEV if had_source => SendFailure::SourceGone,
+        libc::EINVAL
+        | libc::EADDRNOTAVAIL
+        | libc::ENODEV
+        | libc::ENETUNREACH
+        | libc::EHOSTUNREACH
+            if had_source =>
+        {
+            SendFailure::SourceGone
+        }
         libc::ENOBUFS | libc::ENOMEM => SendFailure::NoBuffers,
         libc::EPERM | libc::EACCES => SendFailure::Refused,
-        libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::ECONNREFUSED => {
-            SendFailure::Unreachable
-        }
+        libc::ENETUNREACH
+        | libc::EHOSTUNREACH
+        | libc::EHOSTDOWN
+        | libc::ENETDOWN
+        | libc::ENODEV
+        | libc::ECONNREFUSED => SendFailure::Unreachable,
         _ => SendFailure::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_means_another_thing_with_an_offload_or_a_source() {
+        use SendFailure::*;
+        // errno: plain, with GSO, with a source, with both.
+        for (errno, meanings) in [
+            (libc::EAGAIN, [WouldBlock; 4]),
+            (libc::EINTR, [WouldBlock; 4]),
+            (libc::EMSGSIZE, [PathMtu; 4]),
+            (libc::EINVAL, [Other, GsoRefused, SourceGone, GsoRefused]),
+            (libc::EIO, [Other, GsoRefused, Other, GsoRefused]),
+            (libc::EADDRNOTAVAIL, [Other, Other, SourceGone, SourceGone]),
+            (libc::ENODEV, [Unreachable, Unreachable, SourceGone, SourceGone]),
+            (libc::ENOBUFS, [NoBuffers; 4]),
+            (libc::ENOMEM, [NoBuffers; 4]),
+            (libc::EPERM, [Refused; 4]),
+            (libc::EACCES, [Refused; 4]),
+            (libc::ENETUNREACH, [Unreachable, Unreachable, SourceGone, SourceGone]),
+            (libc::EHOSTUNREACH, [Unreachable, Unreachable, SourceGone, SourceGone]),
+            (libc::ENETDOWN, [Unreachable; 4]),
+            (libc::EBADF, [Other; 4]),
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            let read = [(false, false), (true, false), (false, true), (true, true)]
+                .map(|(gso, source)| classify_send_failure(&error, gso, source));
+            assert_eq!(read, meanings, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_last_datagram_of_a_message_may_be_shorter() {
+        let path = Path::to((std::net::Ipv4Addr::LOCALHOST, 9).into());
+        let datagrams = |segment_size, length| {
+            Outgoing { path, ds: 0, segment_size, bytes: &[0; 3000][..length] }.datagrams()
+        };
+        assert_eq!(datagrams(1000, 3000), 3);
+        assert_eq!(datagrams(1000, 2001), 3);
+        assert_eq!(datagrams(1000, 1000), 1);
+        assert_eq!(datagrams(0, 3000), 1);
     }
 }
