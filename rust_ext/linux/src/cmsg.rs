@@ -96,4 +96,31 @@ mod tests {
         control.set_length(control.length() - 8);
         assert_eq!(control.iter().count(), 1);
     }
+
+    #[test]
+    fn all_that_comes_beside_one_ipv6_datagram_has_room() {
+        let mut control = Control::EMPTY;
+        for length in [size_of::<libc::in6_pktinfo>(), 4, 4, 4] {
+            control.push(1, 2, &[0xFF; 20][..length]);
+        }
+        assert_eq!(control.iter().count(), 4);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_lies_there_the_list_ends(
+            lengths in proptest::array::uniform16(proptest::prop_oneof![
+                0..2 * ROOM,
+                proptest::num::usize::ANY,
+            ]),
+            length in 0..2 * ROOM,
+        ) {
+            let mut control = Control::EMPTY;
+            for (room, length) in control.bytes.chunks_mut(8).zip(lengths) {
+                room.copy_from_slice(&length.to_ne_bytes());
+            }
+            control.set_length(length);
+            proptest::prop_assert!(control.iter().take(99).count() <= ROOM / HEADER);
+        }
+    }
 }

@@ -218,3 +218,84 @@ impl Entropy for SystemEntropy {
 pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_wakes_until_it_is_cleared() {
+        let (epoll, event) = (Epoll::new().unwrap(), EventFd::new().unwrap());
+        epoll.add(event.as_fd(), 7, Interest::READ).unwrap();
+        assert_eq!(ready(&epoll), []);
+        event.signal();
+        event.signal();
+        let expected = Ready { token: 7, readable: true, writable: false };
+        assert_eq!(ready(&epoll), [expected]);
+        assert_eq!(ready(&epoll), [expected], "level-triggered");
+        event.clear();
+        assert_eq!(ready(&epoll), []);
+        event.clear();
+    }
+
+    #[test]
+    fn interest_can_be_taken_back_and_given_again() {
+        let (epoll, event) = (Epoll::new().unwrap(), EventFd::new().unwrap());
+        event.signal();
+        epoll.add(event.as_fd(), 1, Interest::NONE).unwrap();
+        assert_eq!(ready(&epoll), []);
+        epoll.modify(event.as_fd(), 2, Interest::READ | Interest::WRITE).unwrap();
+        assert_eq!(ready(&epoll), [Ready { token: 2, readable: true, writable: true }]);
+        epoll.remove(event.as_fd()).unwrap();
+        assert_eq!(ready(&epoll), []);
+    }
+
+    #[test]
+    fn a_descriptor_that_hangs_up_is_readable_so_that_the_error_is_read() {
+        let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+        let epoll = Epoll::new().unwrap();
+        epoll.add(here.as_fd(), 3, Interest::NONE).unwrap();
+        drop(there);
+        assert_eq!(ready(&epoll), [Ready { token: 3, readable: true, writable: false }]);
+    }
+
+    #[test]
+    fn clocks_go_forward_and_the_wall_clock_is_of_this_century() {
+        let first = now();
+        assert!(first.boot_ns > 0 && boottime_ns() >= first.boot_ns);
+        assert!(first.unix_ns > 1_600_000_000 * 1_000_000_000);
+    }
+
+    #[test]
+    fn random_bytes_fill_the_whole_room() {
+        let mut bytes = [0; 4096];
+        SystemEntropy.fill(&mut bytes);
+        // 32 zero bytes in a row come by chance once in 10^74 runs.
+        assert!(bytes.chunks(32).all(|chunk| chunk.iter().any(|&byte| byte != 0)));
+        SystemEntropy.fill(&mut []);
+    }
+
+    #[test]
+    fn signals_are_kept_from_the_thread_that_asks_and_no_other() {
+        let blocked = || {
+            // SAFETY: the set is written by the first call before the second reads it.
+            unsafe {
+                let mut set = std::mem::zeroed();
+                libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut set);
+                libc::sigismember(&raw const set, libc::SIGTERM) == 1
+            }
+        };
+        let inside = std::thread::spawn(move || {
+            block_signals_in_thread();
+            blocked()
+        });
+        assert!(inside.join().unwrap());
+        assert!(!blocked());
+    }
+
+    fn ready(epoll: &Epoll) -> Vec<Ready> {
+        let mut ready = Vec::new();
+        epoll.wait(Some(0), &mut ready).unwrap();
+        ready
+    }
+}

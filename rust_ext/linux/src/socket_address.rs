@@ -69,3 +69,23 @@ impl Raw {
         (&raw mut *self).cast()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_comes_back_as_it_went_with_port_and_scope() {
+        for address in ["192.0.2.1:51820", "[2001:db8::1]:1", "[fe80::1%3]:65535"] {
+            let address: SocketAddr = address.parse().unwrap();
+            let (raw, length) = Raw::new(&address);
+            assert_eq!(raw.read(), Some(address));
+            assert_eq!(length, if address.is_ipv4() { 16 } else { 28 });
+        }
+    }
+
+    #[test]
+    fn another_family_is_no_address() {
+        assert_eq!(Raw::empty().read(), None);
+    }
+}
