@@ -59,6 +59,21 @@ fn a_tun_in_use_is_refused_in_words() {
 }
 
 #[test]
+fn a_refusal_keeps_the_systems_words_and_says_what_would_be_right() {
+    for (errno, kind, hint) in [
+        (libc::ENOENT, ErrorKind::NotFound, "modprobe tun"),
+        (libc::EPERM, ErrorKind::PermissionDenied, "CAP_NET_ADMIN"),
+        (libc::EACCES, ErrorKind::PermissionDenied, "CAP_NET_ADMIN"),
+    ] {
+        let system = io::Error::from_raw_os_error(errno);
+        let (words, error) = (system.to_string(), explain("cannot make the TUN t0", system));
+        assert_eq!(error.kind(), kind);
+        let text = error.to_string();
+        assert!(text.contains(&words) && text.contains(hint), "{text}");
+    }
+}
+
+#[test]
 fn the_name_of_another_kind_of_interface_is_refused_in_words() {
     in_own_namespace(|| {
         let error = Tun::open("lo", NONE).err().unwrap();

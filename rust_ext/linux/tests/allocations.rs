@@ -1,0 +1,78 @@
+//! Sending and receiving allocate nothing once their buffers are there.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::AsFd,
+};
+
+use pyfw_core::path::Path;
+use pyfw_linux::{
+    epoll::{Epoll, Interest},
+    udp::{Outgoing, RECEIVE_BUFFER_LENGTH, Receiver, Sender, UdpSocket},
+};
+
+/// Counts the allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; the counter itself needs no memory.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[test]
+fn batches_are_sent_waited_for_and_received_without_allocation() {
+    for (ipv4, ip) in
+        [(true, IpAddr::V4(Ipv4Addr::LOCALHOST)), (false, IpAddr::V6(Ipv6Addr::LOCALHOST))]
+    {
+        let Ok(socket) = UdpSocket::bind(ipv4, 0, 0) else {
+            assert!(!ipv4);
+            eprintln!("skipped for IPv6: there is none");
+            continue;
+        };
+        socket.set_gro(true).unwrap();
+        let port = socket.local_address().unwrap().unwrap().port();
+        let bytes = vec![7; 45 * 1400];
+        let path = Path::to((ip, port).into());
+        let batch = Outgoing { path, ds: 2, segment_size: 1400, bytes: &bytes };
+        let (mut sender, mut receiver) = (Sender::new(), Receiver::new());
+        let mut buffer = vec![0; RECEIVE_BUFFER_LENGTH];
+        let mut received = Vec::with_capacity(4);
+        let epoll = Epoll::new().unwrap();
+        epoll.add(socket.as_fd(), 0, Interest::READ).unwrap();
+        let mut ready = Vec::with_capacity(8);
+
+        let mut arrived = 0;
+        let before = ALLOCATIONS.get();
+        for _ in 0..50 {
+            sender.send(&socket, &[batch; 2]).unwrap();
+            ready.clear();
+            epoll.wait(Some(5000), &mut ready).unwrap();
+            while {
+                received.clear();
+                receiver.receive(&socket, &mut buffer, &mut received).unwrap() > 0
+            } {
+                arrived += received.iter().map(|message| message.length as usize).sum::<usize>();
+            }
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0);
+        assert!(arrived >= bytes.len(), "what was counted did run: {arrived}");
+    }
+}
