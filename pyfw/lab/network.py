@@ -53,10 +53,16 @@ class Network:
             self.server = stack.enter_context(Namespace("server", self.user))
             for machine in self.machines:
                 _set_up_stack(machine)
-            _connect(self.client, "outer", OUTER["client"], self.gateway, "outer", OUTER["gateway"])
-            _connect(
-                self.gateway, "behind", BEHIND["gateway"], self.server, "eth0", BEHIND["server"]
+            outer = (
+                (self.client, "outer", OUTER["client"]),
+                (self.gateway, "outer", OUTER["gateway"]),
             )
+            behind = (
+                (self.gateway, "behind", BEHIND["gateway"]),
+                (self.server, "eth0", BEHIND["server"]),
+            )
+            for cpu, link in enumerate((outer, behind)):
+                _connect(*link, cpu % (os.cpu_count() or 1))
             self.gateway.sysctl("net.ipv4.ip_forward", "1")
             self.gateway.sysctl("net.ipv6.conf.all.forwarding", "1")
             self.server.ip("route", "add", "default", "via", BEHIND["gateway"].v4)
@@ -96,22 +102,24 @@ def _set_up_stack(machine: Namespace) -> None:
     machine.sysctl("net.ipv4.tcp_no_metrics_save", "1")
 
 
-def _connect(
-    one: Namespace, one_name: str, one_at: Dual, two: Namespace, two_name: str, two_at: Dual
-) -> None:
-    peer = ["peer", "name", two_name, "netns", str(two.pid)]
-    one.ip("link", "add", one_name, "type", "veth", *peer)
-    for machine, name, address in ((one, one_name, one_at), (two, two_name, two_at)):
+_End = tuple[Namespace, str, Dual]
+
+
+def _connect(one: _End, two: _End, cpu: int) -> None:
+    """Joins two machines by a cable that keeps its packets' order."""
+    peer = ["peer", "name", two[1], "netns", str(two[0].pid)]
+    one[0].ip("link", "add", one[1], "type", "veth", *peer)
+    for machine, name, address in (one, two):
         machine.ip("address", "add", f"{address.v4}/24", "dev", name)
         machine.ip("address", "add", f"{address.v6}/64", "dev", name, "nodad")
-        _keep_order(machine, name)
+        _receive_on(machine, name, cpu)
         machine.ip("link", "set", name, "up")
 
 
-def _keep_order(machine: Namespace, name: str) -> None:
+def _receive_on(machine: Namespace, name: str, cpu: int) -> None:
     # A veth hands a packet to the queue of the CPU that sent it (net/core/dev.c, netif_rx): a
-    # sender that moves to another CPU overtakes itself. With receive packet steering, a flow has
-    # one CPU, whoever sends it, and what is out of order afterwards is the tunnel's doing.
-    cpus = f"{(1 << (os.cpu_count() or 1)) - 1:x}"
+    # sender that moves to another CPU overtakes itself. With receive packet steering to one CPU,
+    # whoever sends, what is out of order afterwards is the tunnel's doing. To several CPUs it would
+    # steer by flow, and a fragment, whose ports nobody knows, is of another flow than its neighbours.
     path = f"/sys/class/net/{name}/queues/rx-0/rps_cpus"
-    machine.run("sh", "-c", 'echo "$0" > "$1"', cpus, path, check=False)
+    machine.run("sh", "-c", 'echo "$0" > "$1"', f"{1 << cpu:x}", path, check=False)
