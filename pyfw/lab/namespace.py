@@ -9,7 +9,7 @@ inside a user namespace.
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -111,7 +111,7 @@ class Namespace:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end. A failure is raised with the command's own words."""
         done = subprocess.run(
-            [*self._enter, *_dying_with_us(), *command],
+            [*self._enter, *_dying_with_us(command)],
             input=stdin,
             capture_output=True,
             text=True,
@@ -125,7 +125,7 @@ class Namespace:
 
     def start(self, *command: str, environment: Mapping[str, str] | None = None) -> Process:
         """Starts a process that is stopped, at the latest, with this machine."""
-        argv = [*self._enter, *_dying_with_us(), *command]
+        argv = [*self._enter, *_dying_with_us(command)]
         process = Process(argv, {**os.environ, **(environment or {})})
         self._processes.append(process)
         return process
@@ -171,8 +171,11 @@ class Namespace:
         self.close()
 
 
-def _dying_with_us() -> list[str]:
-    return ["setpriv", "--pdeathsig", "KILL"]
+def _dying_with_us(command: Sequence[str]) -> list[str]:
+    # Who was killed before the kernel was asked is no parent any more: then nothing is started.
+    orphaned = '[ "$PPID" = "$0" ] && exec "$@"'
+    asked = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", orphaned]
+    return [*asked, str(os.getpid()), *command]
 
 
 def _hold(command: list[str]) -> subprocess.Popen[str]:
