@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import click
@@ -40,8 +40,10 @@ def demo(as_json: bool, mib: int) -> None:
     except (RuntimeError, OSError) as error:
         raise click.ClickException(str(error)) from error
     except _Interrupted as interrupted:
-        terminal.clear()
-        click.echo("interrupted; nothing is left behind", err=True)
+        # Where nobody reads any more, the status is what tells.
+        with suppress(OSError):
+            terminal.clear()
+            click.echo("interrupted; nothing is left behind", err=True)
         sys.exit(128 + interrupted.number)
     if as_json:
         click.echo(json.dumps(account.as_json()))
