@@ -5,7 +5,7 @@
 #   make test    cargo test and pytest
 #   make lint    rustfmt, clippy, ruff, mypy, stubtest, import rules
 #   make fmt     rustfmt and ruff
-#   make bench   pyfw and wireguard-go, side by side
+#   make bench   pyfw and wireguard-go, side by side; pyfw from a release wheel
 #   make wheel   a release wheel in dist/
 #
 # PYFW_NO_APT=1 keeps setup from installing Debian packages. PYTHON names the interpreter of .venv.
@@ -13,6 +13,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := build/bench-venv
 CARGO ?= cargo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -22,6 +23,7 @@ DEBIAN_PACKAGES := wireguard-tools wireguard-go iperf3 tshark tcpdump nginx-ligh
 
 RUST_SOURCES := $(shell find rust_ext -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock \
 	rust-toolchain.toml
+PYTHON_SOURCES := $(shell find pyfw -name '*.py' -o -name '*.pyi')
 
 .PHONY: setup demo test test-rust test-python lint fmt bench wheel
 .DELETE_ON_ERROR:
@@ -94,8 +96,18 @@ fmt: $(VENV)/.packages
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format --quiet .
 
-bench: setup
-	$(BIN)/python -m bench.tunnel
+# Measured is what users install: the wheel, with fat LTO, in an environment of its own.
+bench: $(BENCH)/.wheel $(VENV)/.debian
+	$(BENCH)/bin/python -m bench.tunnel
+
+$(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml
+	@echo "bench: a release wheel into $(BENCH)"
+	@test -x $(BENCH)/bin/python || $(BIN)/python -m venv $(BENCH)
+	@rm -rf $(BENCH)/dist
+	@$(BIN)/maturin build --quiet --locked --release --out $(BENCH)/dist
+	@$(BENCH)/bin/pip install --quiet -c constraints.txt $(BENCH)/dist/*.whl
+	@$(BENCH)/bin/pip install --quiet --no-deps --force-reinstall $(BENCH)/dist/*.whl
+	@touch $@
 
 wheel: $(VENV)/.packages
 	$(BIN)/maturin build --locked --release --out dist

@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,14 +58,15 @@ def main() -> None:
     parser.add_argument("--settings", default="", help="lines for pyfw's NAME.pyfw.toml")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    _refuse_slow_build()
-    peer = peers.wireguard_go()
     try:
-        candidates = [pyfw_run(arguments.settings), wireguard_go(peer.path)]
+        ours = pyfw_run(arguments.settings)
+        ours_version = _measurable_version(ours)
+        peer = peers.wireguard_go()
+        candidates = [ours, wireguard_go(peer.path)]
         samples = measure(candidates, arguments.rounds, arguments.seconds)
     except Unavailable as reason:
         sys.exit(f"bench: {reason}")
-    versions = {"pyfw": _pyfw_version(), "wireguard-go": peer.version}
+    versions = {"pyfw": ours_version, "wireguard-go": peer.version}
     print(report(samples, versions))
     if arguments.json:
         document = {
@@ -158,17 +160,16 @@ def _flow(network: Network, pair: Pair, way: str, seconds: int) -> Sample:
     )
 
 
-def _refuse_slow_build() -> None:
-    from pyfw import _native
-
-    if _native.build_profile == "debug":
-        sys.exit("bench: the extension is a debug build; make bench builds the right one")
-
-
-def _pyfw_version() -> str:
-    from pyfw import _native
-
-    return f"{_native.__version__} ({_native.build_profile})"
+def _measurable_version(ours: Implementation) -> str:
+    """Version and build profile of the pyfw that is started; not of the one that this runs in."""
+    told = subprocess.run(
+        [ours.command[0], "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    shown = told.strip().removeprefix("pyfw ")
+    if shown.endswith("(debug)"):
+        sys.exit("bench: the extension is a debug build; make bench measures a release build")
+    print(f"pyfw {shown}", file=sys.stderr)
+    return shown
 
 
 def _name(candidate: Implementation) -> str:
