@@ -11,7 +11,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not installed"),
 ]
