@@ -1,0 +1,299 @@
+//! What is between the ends: batches by the rule in force, the wire, and what is kept of both.
+//!
+//! In: sealed datagrams as an end sends them. Out: datagrams in the inbox of the end they reach.
+//! Drops: what the impairment says, and datagrams to an address where nobody is. Order: as sent,
+//! unless the rule or the impairment changes it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+};
+
+use pyfw_core::{
+    device::Event,
+    exchange::SendSession,
+    gso_batch::{GsoBatch, Target},
+    packet,
+    path::Path,
+    udp_ingress::Received,
+};
+
+use crate::{
+    end::Surroundings,
+    judge::{FlowKey, Judge},
+    plan::{Fate, Rule, SentBatch},
+    rules::{self, Datagram},
+    tap::{Inside, Tap},
+    wire::{Impairer, Wire},
+};
+
+/// Datagrams that have reached an end and were not read yet.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) received: Vec<Received>,
+}
+
+/// What is counted of one connection (outer source and destination).
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// Sends.
+    pub batches: u64,
+    /// Datagrams in them.
+    pub datagrams: u64,
+    /// Batches by their number of datagrams.
+    pub sizes: BTreeMap<usize, u64>,
+}
+
+pub(crate) struct Air {
+    pub(crate) wire: Wire,
+    pub(crate) impairers: Vec<Impairer>,
+    pub(crate) inboxes: Vec<Inbox>,
+    addresses: HashMap<SocketAddr, usize>,
+    rule: Rule,
+    max_segments: usize,
+    /// Datagrams of the drain in progress, where the rule is not pyfw's.
+    pending: Vec<Datagram>,
+    tap: Option<Tap>,
+    keep: usize,
+    pub(crate) now_ns: u64,
+    pub(crate) start_ns: u64,
+    pub(crate) connections: BTreeMap<(SocketAddr, SocketAddr), Connection>,
+    pub(crate) batches: Vec<SentBatch>,
+    pub(crate) fates: Vec<Fate>,
+    pub(crate) is_truncated: bool,
+    /// The last data message each end sent, for those who send it again.
+    pub(crate) last_data: Vec<Option<(Target, Vec<u8>)>>,
+    keep_last: bool,
+    pub(crate) key_log: Vec<pyfw_core::device::KeyLog>,
+}
+
+/// What an [`Air`] is made of.
+pub(crate) struct AirPlan {
+    pub(crate) impairers: Vec<Impairer>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) rule: Rule,
+    pub(crate) max_segments: usize,
+    pub(crate) tap: Option<Tap>,
+    pub(crate) keep: usize,
+    pub(crate) keep_last: bool,
+    pub(crate) start_ns: u64,
+}
+
+impl Air {
+    pub(crate) fn new(plan: AirPlan) -> Self {
+        let ends = plan.addresses.len();
+        Self {
+            wire: Wire::default(),
+            impairers: plan.impairers,
+            inboxes: (0..ends).map(|_| Inbox::default()).collect(),
+            addresses: plan.addresses.into_iter().enumerate().map(|(i, a)| (a, i)).collect(),
+            rule: plan.rule,
+            max_segments: plan.max_segments,
+            pending: Vec::new(),
+            tap: plan.tap,
+            keep: plan.keep,
+            now_ns: plan.start_ns,
+            start_ns: plan.start_ns,
+            connections: BTreeMap::new(),
+            batches: Vec::new(),
+            fates: Vec::new(),
+            is_truncated: false,
+            last_data: vec![None; ends],
+            keep_last: plan.keep_last,
+            key_log: Vec::new(),
+        }
+    }
+
+    /// Where an end is reached from now on; its old address leads nowhere.
+    pub(crate) fn move_end(&mut self, end: usize, to: SocketAddr) {
+        self.addresses.retain(|_, known| *known != end);
+        self.addresses.insert(to, end);
+    }
+
+    /// Virtual nanoseconds since the first packet; what came before it counts as 0.
+    pub(crate) fn time_ns(&self) -> u64 {
+        self.now_ns.saturating_sub(self.start_ns)
+    }
+
+    /// Ends a drain: groups what it gave, where the rule is not pyfw's own.
+    pub(crate) fn end_drain(&mut self, end: usize, source: SocketAddr, judge: &Judge) {
+        let pending = std::mem::take(&mut self.pending);
+        for group in rules::group(self.rule, pending, self.max_segments) {
+            let lengths: Vec<usize> = group.iter().map(|d| d.bytes.len()).collect();
+            let payload: Vec<u8> = group.iter().flat_map(|d| &d.bytes).copied().collect();
+            self.emit(end, source, &group[0].target, lengths[0], &lengths, &payload, judge);
+        }
+    }
+
+    /// Sends one batch.
+    #[allow(clippy::too_many_arguments)] // a batch, its way, and who knows its flows
+    fn emit(
+        &mut self,
+        end: usize,
+        source: SocketAddr,
+        target: &Target,
+        segment_size: usize,
+        lengths: &[usize],
+        payload: &[u8],
+        judge: &Judge,
+    ) {
+        let destination = target.path.destination;
+        let connection = self.connections.entry((source, destination)).or_default();
+        connection.batches += 1;
+        connection.datagrams += lengths.len() as u64;
+        *connection.sizes.entry(lengths.len()).or_default() += 1;
+        if self.keep_last {
+            self.last_data[end] = Some((*target, payload[..lengths[0]].to_vec()));
+        }
+        if self.batches.len() < self.keep {
+            let (inner, flows) = self.look_inside(end, lengths, payload, judge);
+            self.batches.push(SentBatch {
+                time_ns: self.time_ns(),
+                end,
+                source,
+                destination,
+                ecn: target.ds & 0b11,
+                segment_size,
+                lengths: lengths.to_vec(),
+                inner,
+                flows,
+            });
+        } else if self.keep != 0 {
+            self.is_truncated = true;
+        }
+        self.transmit(end, source, destination, target.ds, segment_size, payload);
+    }
+
+    /// The packet in each datagram of a batch: its length and its flow.
+    fn look_inside(
+        &mut self,
+        end: usize,
+        lengths: &[usize],
+        payload: &[u8],
+        judge: &Judge,
+    ) -> (Vec<usize>, Vec<i64>) {
+        let mut offset = 0;
+        let mut found = (Vec::new(), Vec::new());
+        for &length in lengths {
+            let datagram = &payload[offset..offset + length];
+            offset += length;
+            let inside = match self.tap.as_mut().map(|tap| tap.look(datagram)) {
+                Some(Inside::Packet(text)) => packet::parse(text, 0).ok().map(|frame| {
+                    let id = judge.id(&FlowKey::of(end, &frame)).map_or(-1, |id| id as i64);
+                    (frame.length as usize, id)
+                }),
+                _ => None,
+            };
+            let (inner, flow) = inside.unwrap_or((0, -1));
+            found.0.push(inner);
+            found.1.push(flow);
+        }
+        found
+    }
+
+    /// Gives a batch to the wire.
+    fn transmit(
+        &mut self,
+        end: usize,
+        source: SocketAddr,
+        destination: SocketAddr,
+        ds: u8,
+        segment_size: usize,
+        payload: &[u8],
+    ) {
+        // The ends meet over a clean wire.
+        if self.now_ns < self.start_ns || self.impairers[end].is_transparent() {
+            return self.arrive(source, destination, ds, segment_size, payload);
+        }
+        let time_ns = self.time_ns();
+        let Self { wire, impairers, fates, keep, is_truncated, now_ns, .. } = self;
+        for datagram in payload.chunks(segment_size) {
+            impairers[end].send(wire, *now_ns, source, destination, ds, datagram, |fate| {
+                if fates.len() < *keep {
+                    fates.push(Fate { time_ns, ..fate });
+                } else if *keep != 0 {
+                    *is_truncated = true;
+                }
+            });
+        }
+    }
+
+    /// Puts datagrams of one length into the inbox of whoever is there. Datagrams that follow one
+    /// another are one buffer, as with UDP_GRO.
+    pub(crate) fn arrive(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        ds: u8,
+        segment_size: usize,
+        payload: &[u8],
+    ) {
+        let Some(&end) = self.addresses.get(&destination) else { return };
+        let inbox = &mut self.inboxes[end];
+        let offset = inbox.buffer.len() as u32;
+        let length = payload.len() as u32;
+        inbox.buffer.extend_from_slice(payload);
+        if let Some(last) = inbox.received.last_mut() {
+            let joins = last.from.destination == source
+                && last.ds == ds
+                && last.length % last.segment_size == 0
+                && segment_size == payload.len()
+                && length <= last.segment_size
+                && last.length + length <= 65_507
+                && last.length / last.segment_size < 64;
+            if joins {
+                last.length += length;
+                return;
+            }
+        }
+        inbox.received.push(Received {
+            offset,
+            length,
+            segment_size: segment_size as u32,
+            from: Path::to(source),
+            ds,
+            truncated: false,
+        });
+    }
+}
+
+/// One end speaking into the air.
+pub(crate) struct Speaker<'a> {
+    pub(crate) air: &'a mut Air,
+    pub(crate) judge: &'a Judge,
+    pub(crate) end: usize,
+    pub(crate) address: SocketAddr,
+}
+
+impl Surroundings for Speaker<'_> {
+    fn batch(&mut self, batch: &GsoBatch, payload: &[u8]) {
+        let target = batch.target();
+        if self.air.rule != Rule::Ordered {
+            let bytes = payload.to_vec();
+            return self.air.pending.push(Datagram { target: *target, bytes });
+        }
+        let lengths: Vec<usize> = batch.lengths().collect();
+        let size = batch.segment_size();
+        self.air.emit(self.end, self.address, target, size, &lengths, payload, self.judge);
+    }
+
+    fn message(&mut self, destination: SocketAddr, ds: u8, bytes: &[u8]) {
+        let peer = pyfw_core::peer::PeerId(u32::MAX);
+        let target = Target { peer, path: Path::to(destination), ds };
+        let length = bytes.len();
+        self.air.emit(self.end, self.address, &target, length, &[length], bytes, self.judge);
+    }
+
+    fn session(&mut self, session: &SendSession) {
+        if let Some(tap) = &mut self.air.tap {
+            tap.learn(session);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        if let Event::KeyLog(secrets) = event {
+            self.air.key_log.push(secrets);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! One end of the virtual wire: the real device and both paths, driven by hand.
+//!
+//! In: drains of packets for its TUN, drains of datagrams for its socket, the time. Out: sealed
+//! batches, frames, handshake messages. Drops and order: the core's own.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use pyfw_core::{
+    aead::Aead,
+    coalesce::{Coalesce, CoalesceOptions},
+    counters::{DatagramCounts, InboundCounts, OutboundCounts},
+    device::{Device, Event, PeerChange},
+    exchange::{Command, OutboundCommand, Report, SendSession},
+    frame::{Frame, FrameBatch, Slice},
+    gso_batch::GsoBatch,
+    gso_egress::GsoEgress,
+    inbound::Inbound,
+    outbound::Outbound,
+    packet::{self, virtio::VIRTIO_HEADER_LENGTH},
+    time::Now,
+    tun_egress::virtio_header,
+    udp_ingress::{Handshake, Received},
+};
+
+use crate::{
+    plan::{EndCounts, EndPlan, Frames, Plan, Rule},
+    random::Seeded,
+};
+
+/// Batches an end may hold before they are taken.
+const BUFFERS: usize = 64;
+
+/// What an end says to its surroundings while it works.
+pub(crate) trait Surroundings {
+    /// A batch leaves.
+    fn batch(&mut self, batch: &GsoBatch, payload: &[u8]);
+    /// A handshake message leaves.
+    fn message(&mut self, destination: SocketAddr, ds: u8, bytes: &[u8]);
+    /// The end sends with these keys from now on.
+    fn session(&mut self, session: &SendSession);
+    /// The secrets of a handshake, for a key log.
+    fn event(&mut self, event: Event);
+}
+
+/// The end.
+pub(crate) struct End {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    device: Device,
+    outbound: Outbound,
+    inbound: Inbound,
+    frames: Frames,
+    regroup: Coalesce,
+    /// One drain of the TUN: frames with their virtio-net headers, and their places.
+    buffer: Vec<u8>,
+    places: Vec<(usize, usize)>,
+    packets: FrameBatch,
+    batch: FrameBatch,
+    handshakes: Vec<Handshake>,
+    reports: Vec<Report>,
+    counts: (Arc<OutboundCounts>, Arc<InboundCounts>, Arc<DatagramCounts>),
+}
+
+impl End {
+    pub(crate) fn new(
+        plan: &Plan,
+        number: usize,
+        ciphers: [Box<dyn Aead>; 2],
+        keys: &[[u8; 32]],
+        now: Now,
+    ) -> Self {
+        let this = &plan.ends[number];
+        let max_segments = if plan.rule == Rule::Ordered { plan.max_segments } else { 1 };
+        let counts = (Arc::default(), Arc::default(), Arc::default());
+        let [seal, open] = ciphers;
+        let mut device = Device::new(Box::new(Seeded::new(plan.seed, number as u64)));
+        device.set_private_key(Some(keys[number]), now);
+        for (other, peer) in plan.ends.iter().enumerate() {
+            // The first end is the hub.
+            if other != number && (number == 0 || other == 0) {
+                device.set_peer(peer_of(peer, &keys[other], plan, number), now);
+            }
+        }
+        let options = CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false };
+        Self {
+            name: this.name.clone(),
+            address: this.endpoint,
+            device,
+            outbound: Outbound::new(
+                GsoEgress::new(max_segments, BUFFERS),
+                seal,
+                plan.mtu,
+                Arc::clone(&counts.0),
+            ),
+            inbound: Inbound::new(
+                open,
+                plan.coalesce,
+                plan.seed,
+                Arc::clone(&counts.1),
+                Arc::clone(&counts.2),
+            ),
+            frames: plan.frames,
+            regroup: Coalesce::new(options, plan.seed),
+            buffer: Vec::new(),
+            places: Vec::new(),
+            packets: FrameBatch::default(),
+            batch: FrameBatch::default(),
+            handshakes: Vec::new(),
+            reports: Vec::new(),
+            counts,
+        }
+    }
+
+    /// Asks for the secrets of handshakes as events.
+    pub(crate) fn log_keys(&mut self) {
+        self.device.set_key_log(true);
+    }
+
+    /// Adds one packet to the drain that is being read.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<Frame> {
+        let offset = self.buffer.len() + VIRTIO_HEADER_LENGTH;
+        self.buffer.extend_from_slice(&[0; VIRTIO_HEADER_LENGTH]);
+        self.buffer.extend_from_slice(bytes);
+        self.places.push((offset - VIRTIO_HEADER_LENGTH, VIRTIO_HEADER_LENGTH + bytes.len()));
+        let frame = packet::parse(bytes, offset as u32).ok();
+        self.packets.frames.extend(frame);
+        frame
+    }
+
+    /// Ends the drain: its packets go through the outbound path.
+    pub(crate) fn drain(&mut self, now: Now, out: &mut impl Surroundings) {
+        self.batch.clear();
+        self.batch.received_ns = now.boot_ns;
+        if self.frames == Frames::Tso {
+            self.regroup();
+        }
+        for &(offset, length) in &self.places {
+            self.outbound.ingress(&mut self.batch, &self.buffer, offset, length);
+        }
+        self.outbound.route(&mut self.batch);
+        let mut next = 0;
+        loop {
+            next = self.outbound.encrypt(&self.batch, &self.buffer, next);
+            self.send(now, out);
+            if next == self.batch.frames.len() {
+                break;
+            }
+        }
+        self.buffer.clear();
+        self.places.clear();
+        self.packets.clear();
+        self.settle(now, out);
+    }
+
+    /// Puts runs of a flow's segments together as a kernel with TSO would have kept them.
+    fn regroup(&mut self) {
+        self.regroup.process(&mut self.packets, &mut self.buffer);
+        let mut joined = Vec::with_capacity(self.buffer.len());
+        self.places.clear();
+        for frame in &self.packets.frames {
+            let start = joined.len();
+            joined.extend_from_slice(&virtio_header(frame));
+            match frame.slices {
+                0 => joined.extend_from_slice(frame.bytes(&self.buffer)),
+                n => {
+                    for slice in &self.packets.slices[frame.first_slice as usize..][..n as usize] {
+                        let Slice { offset, length } = *slice;
+                        let (from, to) = (offset as usize, (offset + length) as usize);
+                        joined.extend_from_slice(&self.buffer[from..to]);
+                    }
+                }
+            }
+            self.places.push((start, joined.len() - start));
+        }
+        self.buffer = joined;
+    }
+
+    /// Takes one drain of the socket: opens it into frames of the TUN, which are returned with the
+    /// batch they belong to.
+    pub(crate) fn open(&mut self, received: &[Received], buffer: &mut [u8], now: Now) -> &FrameBatch {
+        self.batch.clear();
+        self.batch.received_ns = now.boot_ns;
+        self.handshakes.clear();
+        self.inbound.process(received, buffer, &mut self.batch, &mut self.handshakes);
+        for frame in &self.batch.frames {
+            self.inbound.depart(frame, None);
+        }
+        self.inbound.publish();
+        &self.batch
+    }
+
+    /// Ends the drain: control answers the handshake messages in it.
+    pub(crate) fn answer(&mut self, buffer: &[u8], now: Now, out: &mut impl Surroundings) {
+        for handshake in &self.handshakes {
+            let Slice { offset, length } = handshake.bytes;
+            let bytes = &buffer[offset as usize..(offset + length) as usize];
+            // A refusal is counted by the device.
+            let _ = self.device.handle_datagram(bytes, handshake.from, 0, now);
+        }
+        self.settle(now, out);
+    }
+
+    /// When the device wants to be woken.
+    pub(crate) fn next_timeout_ns(&self) -> Option<u64> {
+        self.device.poll_timeout()
+    }
+
+    /// Wakes the device.
+    pub(crate) fn timeout(&mut self, now: Now, out: &mut impl Surroundings) {
+        self.device.handle_timeout(now);
+        self.settle(now, out);
+    }
+
+    /// Starts a handshake with every peer.
+    pub(crate) fn want_handshakes(&mut self, now: Now, out: &mut impl Surroundings) {
+        let peers: Vec<_> = self.device.peers().map(|peer| peer.peer).collect();
+        for peer in peers {
+            self.device.handle_report(Report::WantsHandshake(peer), now);
+        }
+        self.settle(now, out);
+    }
+
+    /// Carries everything between device and paths until nothing moves.
+    pub(crate) fn settle(&mut self, now: Now, out: &mut impl Surroundings) {
+        loop {
+            self.reports.append(self.outbound.reports());
+            self.reports.append(self.inbound.reports());
+            let mut moved = !self.reports.is_empty();
+            for report in self.reports.drain(..) {
+                self.device.handle_report(report, now);
+            }
+            while let Some(command) = self.device.poll_command() {
+                moved = true;
+                match command {
+                    Command::Outbound(command) => {
+                        if let OutboundCommand::Install { session, .. } = &command {
+                            out.session(session);
+                        }
+                        self.outbound.handle_command(command, now.boot_ns);
+                    }
+                    Command::Inbound(command) => self.inbound.handle_command(command),
+                }
+            }
+            if moved {
+                while !self.outbound.flush_staged(now.boot_ns) {
+                    self.send(now, out);
+                }
+                self.send(now, out);
+            }
+            while let Some(transmit) = self.device.poll_transmit() {
+                out.message(transmit.path.destination, transmit.ds, transmit.bytes());
+            }
+            while let Some(event) = self.device.poll_event() {
+                out.event(event);
+            }
+            if !moved {
+                break;
+            }
+        }
+    }
+
+    fn send(&mut self, now: Now, out: &mut impl Surroundings) {
+        self.outbound.finish(now.boot_ns);
+        while let Some((batch, payload)) = self.outbound.gso().oldest() {
+            out.batch(batch, payload);
+            self.outbound.depart(usize::MAX, None);
+        }
+        self.outbound.publish();
+    }
+
+    /// What was counted.
+    pub(crate) fn counts(&self) -> EndCounts {
+        EndCounts {
+            outbound: self.counts.0.read(),
+            inbound: self.counts.1.read(),
+            datagrams: self.counts.2.read(),
+            handshakes: self.device.counts().completed,
+        }
+    }
+}
+
+fn peer_of(peer: &EndPlan, key: &[u8; 32], plan: &Plan, number: usize) -> PeerChange {
+    // All that the hub leads to is the hub's, seen from another end.
+    let addresses = if number == 0 {
+        peer.addresses.clone()
+    } else {
+        let others = plan.ends.iter().enumerate().filter(|(other, _)| *other != number);
+        others.flat_map(|(_, end)| end.addresses.iter().copied()).collect()
+    };
+    PeerChange {
+        endpoint: Some(peer.endpoint),
+        replace_allowed_ips: true,
+        add_allowed_ips: addresses,
+        ..PeerChange::new(pyfw_core::noise::handshake::public_key(key))
+    }
+}

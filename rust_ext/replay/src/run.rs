@@ -1,0 +1,333 @@
+//! A run: packets of a capture through two or more ends, in virtual time.
+//!
+//! In: packets with the times at which they were captured. Out: the verdict on order, batches,
+//! counts. Drops: the core's own and the wire's, all counted. Order: events happen in order of
+//! time; at one moment first what arrives, then timers, then drains, then happenings.
+//! Time: virtual. It never goes back, whatever the capture says.
+
+use std::collections::BTreeMap;
+
+use pyfw_core::{
+    aead::Aead,
+    allowed_ips::AllowedIps,
+    peer::PeerId,
+    time::{Now, SECOND_NS},
+};
+
+use crate::{
+    air::{Air, AirPlan, Connection, Speaker},
+    end::End,
+    judge::{FlowCounts, FlowKey, Judge},
+    plan::{EndCounts, Fate, Happening, Plan, Point, SentBatch, What},
+    random::Seeded,
+    tap::Tap,
+    wire::{Impairer, InFlight},
+};
+
+/// The virtual boot time of the first packet: what comes before it has room.
+const START_NS: u64 = 1000 * SECOND_NS;
+/// How long before it the ends meet, where they do.
+const MEET_BEFORE_NS: u64 = SECOND_NS;
+/// Super-packets of one receive drain, as the engine's receiver.
+const RECEIVE_MESSAGES: usize = 4;
+
+/// What came of a run.
+pub struct Outcome {
+    /// Packets that entered.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets that no end's addresses cover; they entered at the first.
+    pub unplaced: u64,
+    /// Virtual time from the first packet to the last event.
+    pub duration_ns: u64,
+    /// Each end's name and counts.
+    pub ends: Vec<(String, EndCounts)>,
+    /// Each flow's verdict.
+    pub flows: Vec<(FlowKey, FlowCounts)>,
+    /// Batches by connection.
+    pub connections: BTreeMap<(std::net::SocketAddr, std::net::SocketAddr), Connection>,
+    /// The first batches.
+    pub batches: Vec<SentBatch>,
+    /// The first marks.
+    pub points: Vec<Point>,
+    /// The first fates.
+    pub fates: Vec<Fate>,
+    /// Whether `keep` left something out.
+    pub is_truncated: bool,
+}
+
+/// The world of one run.
+pub struct Run {
+    ends: Vec<End>,
+    air: Air,
+    judge: Judge,
+    placement: AllowedIps,
+    happenings: std::iter::Peekable<std::vec::IntoIter<Happening>>,
+    /// When each end's drain ends, and what is in it.
+    drains: Vec<Option<DrainSoFar>>,
+    plan: Plan,
+    first_time_ns: Option<u64>,
+    now: Now,
+    packets: u64,
+    bytes: u64,
+    unplaced: u64,
+}
+
+struct DrainSoFar {
+    ends_at_ns: u64,
+    frames: usize,
+    bytes: usize,
+}
+
+impl Run {
+    /// A world in which nothing has happened yet. `cipher` gives a transport cipher each time it
+    /// is called.
+    pub fn new(plan: Plan, mut cipher: impl FnMut() -> Box<dyn Aead>) -> Self {
+        let mut secrets = Seeded::new(plan.seed, u64::MAX);
+        let keys: Vec<[u8; 32]> = plan
+            .ends
+            .iter()
+            .map(|_| {
+                let mut key = [0; 32];
+                pyfw_core::device::Entropy::fill(&mut secrets, &mut key);
+                key
+            })
+            .collect();
+        let boot_ns = START_NS - MEET_BEFORE_NS;
+        let now = Now { boot_ns, unix_ns: plan.start_unix_ns - MEET_BEFORE_NS };
+        let mut placement = AllowedIps::default();
+        for (number, end) in plan.ends.iter().enumerate() {
+            for &prefix in &end.addresses {
+                placement.insert(prefix, PeerId(number as u32));
+            }
+        }
+        let mut ends: Vec<End> = (0..plan.ends.len())
+            .map(|number| End::new(&plan, number, [cipher(), cipher()], &keys, now))
+            .collect();
+        ends.iter_mut().for_each(End::log_keys);
+        let impairers = plan.ends.iter().enumerate().map(|(number, end)| {
+            Impairer::new(end.impairment, number, Seeded::new(plan.seed, 1000 + number as u64))
+        });
+        let air = Air::new(AirPlan {
+            impairers: impairers.collect(),
+            addresses: plan.ends.iter().map(|end| end.endpoint).collect(),
+            rule: plan.rule,
+            max_segments: plan.max_segments,
+            tap: (plan.keep != 0).then(|| Tap::new(cipher())),
+            keep: plan.keep,
+            keep_last: !plan.happenings.is_empty(),
+            start_ns: START_NS,
+        });
+        let mut run = Self {
+            drains: ends.iter().map(|_| None).collect(),
+            ends,
+            air,
+            judge: Judge::new(plan.keep),
+            placement,
+            happenings: plan.happenings.clone().into_iter().peekable(),
+            first_time_ns: None,
+            now,
+            packets: 0,
+            bytes: 0,
+            unplaced: 0,
+            plan,
+        };
+        run.meet();
+        run
+    }
+
+    fn meet(&mut self) {
+        for end in 0..self.ends.len() {
+            self.speak(end, |end, now, speaker| {
+                end.settle(now, speaker);
+            });
+        }
+        if self.plan.handshake_before {
+            for end in 1..self.ends.len() {
+                self.speak(end, |end, now, speaker| end.want_handshakes(now, speaker));
+            }
+        }
+        self.deliver();
+        self.advance(START_NS);
+    }
+
+    /// One packet of the capture, from its IP header on.
+    pub fn packet(&mut self, time_ns: u64, bytes: &[u8]) {
+        let first_ns = *self.first_time_ns.get_or_insert(time_ns);
+        // A clock that went back gives no time to go back to.
+        let at_ns = START_NS.saturating_add(time_ns.saturating_sub(first_ns)).max(self.now.boot_ns);
+        self.advance(at_ns);
+        self.packets += 1;
+        self.bytes += bytes.len() as u64;
+        let end = self.place(bytes);
+        if let Some(frame) = self.ends[end].read(bytes) {
+            self.judge.sent(end, &frame, &bytes[..frame.length as usize], self.air.time_ns());
+        }
+        let limits = self.plan.drain;
+        let drain = self.drains[end].get_or_insert(DrainSoFar {
+            ends_at_ns: at_ns.saturating_add(limits.window_ns).saturating_add(1),
+            frames: 0,
+            bytes: 0,
+        });
+        drain.frames += 1;
+        drain.bytes += bytes.len();
+        if drain.frames >= limits.frames || drain.bytes >= limits.bytes {
+            self.drain(end);
+        }
+    }
+
+    /// The end behind which the packet's source lives.
+    fn place(&mut self, bytes: &[u8]) -> usize {
+        let mut source = [0; 16];
+        let placed = match bytes.first().map(|b| b >> 4) {
+            Some(4) if bytes.len() >= 20 => {
+                source[..4].copy_from_slice(&bytes[12..16]);
+                self.placement.peer_for(4, &source)
+            }
+            Some(6) if bytes.len() >= 40 => {
+                source.copy_from_slice(&bytes[8..24]);
+                self.placement.peer_for(6, &source)
+            }
+            _ => None,
+        };
+        self.unplaced += u64::from(placed.is_none());
+        placed.map_or(0, |PeerId(end)| end as usize)
+    }
+
+    /// Lets happen all that is due up to a moment.
+    fn advance(&mut self, until_ns: u64) {
+        loop {
+            let timeouts = self.ends.iter().filter_map(End::next_timeout_ns);
+            let drains = self.drains.iter().flatten().map(|drain| drain.ends_at_ns);
+            let happening = self.happenings.peek().map(|h| START_NS.saturating_add(h.at_ns));
+            let next = timeouts
+                .chain(drains)
+                .chain(happening)
+                .chain(self.air.wire.next_due_ns())
+                .min()
+                .filter(|&at_ns| at_ns <= until_ns);
+            let Some(at_ns) = next else { break };
+            self.set_time(at_ns);
+            self.happen();
+        }
+        self.set_time(until_ns);
+    }
+
+    fn set_time(&mut self, boot_ns: u64) {
+        let boot_ns = boot_ns.max(self.now.boot_ns);
+        self.now.unix_ns += boot_ns - self.now.boot_ns;
+        self.now.boot_ns = boot_ns;
+        self.air.now_ns = boot_ns;
+    }
+
+    fn happen(&mut self) {
+        let now_ns = self.now.boot_ns;
+        while let Some(InFlight { source, destination, ds, bytes, .. }) = self.air.wire.take(now_ns)
+        {
+            self.air.arrive(source, destination, ds, bytes.len(), &bytes);
+        }
+        self.deliver();
+        for end in 0..self.ends.len() {
+            if self.ends[end].next_timeout_ns().is_some_and(|at_ns| at_ns <= now_ns) {
+                self.speak(end, |end, now, speaker| end.timeout(now, speaker));
+            }
+            if self.drains[end].as_ref().is_some_and(|drain| drain.ends_at_ns <= now_ns) {
+                self.drain(end);
+            }
+        }
+        while let Some(happening) =
+            self.happenings.next_if(|h| START_NS.saturating_add(h.at_ns) <= now_ns)
+        {
+            self.carry_out(happening);
+        }
+        self.deliver();
+    }
+
+    fn carry_out(&mut self, Happening { end, what, .. }: Happening) {
+        match what {
+            What::Roam(to) => {
+                self.ends[end].address = to;
+                self.air.move_end(end, to);
+            }
+            What::Rekey => self.speak(end, |end, now, speaker| end.want_handshakes(now, speaker)),
+            What::Replay | What::Forge => {
+                if let Some((target, mut bytes)) = self.air.last_data[end].clone() {
+                    if matches!(what, What::Forge) {
+                        let last = bytes.len() - 1;
+                        bytes[last] ^= 1;
+                    }
+                    let (source, length) = (self.ends[end].address, bytes.len());
+                    self.air.arrive(source, target.path.destination, target.ds, length, &bytes);
+                }
+            }
+        }
+    }
+
+    fn drain(&mut self, end: usize) {
+        self.drains[end] = None;
+        self.speak(end, |end, now, speaker| end.drain(now, speaker));
+        self.deliver();
+    }
+
+    /// Lets an end act, and groups what it sent where the rule is not pyfw's.
+    fn speak(&mut self, end: usize, act: impl FnOnce(&mut End, Now, &mut Speaker<'_>)) {
+        let address = self.ends[end].address;
+        let mut speaker = Speaker { air: &mut self.air, judge: &self.judge, end, address };
+        act(&mut self.ends[end], self.now, &mut speaker);
+        self.air.end_drain(end, address, &self.judge);
+    }
+
+    /// Lets the ends read their inboxes until all are empty.
+    fn deliver(&mut self) {
+        let unread = |air: &Air| air.inboxes.iter().position(|inbox| !inbox.received.is_empty());
+        while let Some(end) = unread(&self.air) {
+            let mut inbox = std::mem::take(&mut self.air.inboxes[end]);
+            let (address, time_ns) = (self.ends[end].address, self.air.time_ns());
+            for received in inbox.received.chunks(RECEIVE_MESSAGES) {
+                let batch = self.ends[end].open(received, &mut inbox.buffer, self.now);
+                for frame in &batch.frames {
+                    // A hub's peers are the other ends, in their order; theirs is the hub.
+                    let from = if end == 0 { frame.peer as usize + 1 } else { 0 };
+                    self.judge.arrived(from, frame, batch, &inbox.buffer, time_ns);
+                }
+                let mut speaker =
+                    Speaker { air: &mut self.air, judge: &self.judge, end, address };
+                self.ends[end].answer(&inbox.buffer, self.now, &mut speaker);
+            }
+            self.air.end_drain(end, address, &self.judge);
+            inbox.buffer.clear();
+            inbox.received.clear();
+            if self.air.inboxes[end].received.is_empty() {
+                self.air.inboxes[end] = inbox;
+            }
+        }
+    }
+
+    /// Ends the run: what is under way arrives, then all is counted.
+    pub fn finish(mut self) -> Outcome {
+        for end in 0..self.ends.len() {
+            if self.drains[end].is_some() {
+                self.drain(end);
+            }
+        }
+        while let Some(due_ns) = self.air.wire.next_due_ns() {
+            self.advance(due_ns);
+        }
+        let is_truncated = self.air.is_truncated || self.judge.is_full();
+        let (flows, points) = self.judge.finish();
+        Outcome {
+            packets: self.packets,
+            bytes: self.bytes,
+            unplaced: self.unplaced,
+            duration_ns: self.now.boot_ns - START_NS,
+            ends: self.ends.iter().map(|end| (end.name.clone(), end.counts())).collect(),
+            flows,
+            connections: self.air.connections,
+            batches: self.air.batches,
+            points,
+            fates: self.air.fates,
+            is_truncated,
+        }
+    }
+}
