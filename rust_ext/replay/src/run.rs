@@ -109,7 +109,7 @@ impl Run {
         let impairers = plan.ends.iter().enumerate().map(|(number, end)| {
             Impairer::new(end.impairment, number, Seeded::new(plan.seed, 1000 + number as u64))
         });
-        let air = Air::new(AirPlan {
+        let mut air = Air::new(AirPlan {
             impairers: impairers.collect(),
             addresses: plan.ends.iter().map(|end| end.endpoint).collect(),
             rule: plan.rule,
@@ -119,6 +119,7 @@ impl Run {
             keep_last: !plan.happenings.is_empty(),
             start_ns: START_NS,
         });
+        air.now_ns = boot_ns;
         let mut run = Self {
             drains: ends.iter().map(|_| None).collect(),
             ends,
