@@ -28,7 +28,7 @@ _FOLDER = "tests/interop/"
 MakePair = Callable[..., Pair]
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if _FOLDER in item.nodeid]
     reason = unavailable()
     for item in ours:
@@ -37,8 +37,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.interop)
         if reason:
             item.add_marker(pytest.mark.skip(reason=f"no namespaces: {reason}"))
-        if item.get_closest_marker("slow") and "slow" not in config.getoption("markexpr"):
-            item.add_marker(pytest.mark.skip(reason="slow: run with -m slow"))
 
 
 def found(make: Make) -> Implementation:
