@@ -24,13 +24,18 @@ SEED_LENGTHS = (1228, 834, 1031, 1228, 834, 1228, 1228, 637, 1228, 1228)
 _PROGRESS_S = 0.2
 
 
-@click.command()
+@click.command(name="demo", short_help="Show pyfw at work, in namespaces of this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
     "--mib", default=1024, show_default=True, type=click.IntRange(1), help="MiB each way."
 )
 def demo(as_json: bool, mib: int) -> None:
-    """Show pyfw at work between three namespaces of this machine, as root or not."""
+    """Show pyfw at work in three namespaces of this machine: client, gateway, a server behind it.
+
+    Loads a page through the tunnel, moves 1 GiB each way and tells what was counted: batches, late
+    counters, segments out of order, drops. Root is not needed where user namespaces are allowed.
+    Nothing is left behind. Ends with 0 if all that was sent came unchanged and in order.
+    """
     terminal = Terminal(sys.stderr if as_json else sys.stdout, quiet=as_json)
     try:
         with _signals_raised():

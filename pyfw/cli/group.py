@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 # In the order of the help.
-SUBCOMMANDS = ("run", "show", "genkey", "pubkey", "genpsk", "demo")
+SUBCOMMANDS = ("run", "show", "replay", "genkey", "pubkey", "genpsk", "demo")
 
 
 class LazyGroup(click.Group):
@@ -45,7 +45,11 @@ def _version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None
     help="Print version and build profile, and end.",
 )
 def group() -> None:
-    """An order-preserving WireGuard data plane."""
+    """An order-preserving WireGuard data plane.
+
+    A tunnel is a wg-quick file, NAME.conf; what WireGuard does not know (threads, offloads, cipher,
+    logs) is in NAME.pyfw.toml beside it. For wg-quick and wg there is pyfw-wg.
+    """
 
 
 def fail(text: object, status: int = 1) -> NoReturn:

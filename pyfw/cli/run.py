@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 def run(conf: str, check: bool) -> None:
     """Run the tunnel of CONF, a path to NAME.conf or a NAME in /etc/wireguard.
 
-    Sets addresses, MTU and routes as wg-quick does. Logs are JSON lines on standard error. SIGHUP reads
-    the files again, SIGTERM and Ctrl-C end it.
+    Sets addresses, MTU and routes as wg-quick does, and undoes them at the end. Logs are JSON lines on
+    standard error; LOG_LEVEL=debug shows more. To read them:
+
+    \b
+      pyfw run wg0 2>&1 | jq -r '"\\(.time) \\(.severity) \\(.message)"'
+
+    SIGHUP reads the files again, without losing a packet on peers that stay; SIGUSR1 logs the counters;
+    SIGTERM and Ctrl-C end it.
     """
     from pyfw import config as configuration
 

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 @click.command(name="show", short_help="Show running tunnels, as wg show does.")
 @click.argument("interface", default="all")
 @click.argument("what", required=False, type=click.Choice(["dump"]))
-@click.option("--json", "as_json", is_flag=True, help="One object, with counters and facts.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One object, with counters and what is in force."
+)
 def show(interface: str, what: str | None, as_json: bool) -> None:
-    """Show INTERFACE, `all` of them (the default), or the names of all `interfaces`.
+    """Show INTERFACE; all of them, if none is given; or their names: pyfw show interfaces.
 
-    `dump` prints wg's tab-separated columns.
+    The form is that of wg show, and dump has wg's tab-separated columns. Keys stay hidden in the first,
+    unless WG_HIDE_KEYS=never.
     """
     from pyfw.control import client
 
@@ -36,6 +39,8 @@ def show(interface: str, what: str | None, as_json: bool) -> None:
             }
             _print_json(shown if interface == "all" else shown[interface])
             return
+    except (FileNotFoundError, ConnectionRefusedError):
+        fail(f"no daemon answers for {interface}: pyfw show interfaces names those that do")
     except OSError as error:
         fail(system_error(error, f"cannot show {interface}"))
     if what == "dump":

@@ -14,6 +14,21 @@ from collections.abc import Callable, Mapping
 
 USAGE = "usage: pyfw-wg [-f|--foreground] INTERFACE-NAME"
 
+HELP = f"""{USAGE}
+
+A WireGuard daemon for wg and wg-quick, with wireguard-go's command line. It makes the interface,
+goes into the background once it answers, and is configured by wg(8).
+
+  -f, --foreground   stay; also by WG_PROCESS_FOREGROUND=1
+  --version          print the version and end
+  -h, --help         print this and end
+
+  LOG_LEVEL          verbose, debug, error or silent; set, logs go to standard error
+  WG_TUN_FD          descriptor of a TUN that is handed over
+  WG_UAPI_FD         descriptor of a listening UAPI socket that is handed over
+
+With wg-quick: WG_QUICK_USERSPACE_IMPLEMENTATION=pyfw-wg wg-quick up wg0"""
+
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 # wireguard-go's levels; it says nothing but errors unless asked.
@@ -31,6 +46,9 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
     if arguments and arguments[0] in ("-f", "--foreground"):
         foreground = True
         arguments = arguments[1:]
+    if arguments in (["-h"], ["--help"]):
+        print(HELP)
+        return EXIT_OK
     if arguments == ["--version"]:
         from importlib.metadata import version
 

@@ -103,14 +103,15 @@ def test_interfaces_are_named() -> None:
     assert CliRunner().invoke(group, ["show", "interfaces"]).output == "wg0\n"
 
 
-def test_an_unknown_interface_is_an_error_in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> ShownDevice:
-        raise FileNotFoundError(2, "No such file or directory", f"/run/{name}")
+def test_what_the_machine_refuses_is_told_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(name: str) -> ShownDevice:
+        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(client, "device", missing)
+    monkeypatch.setattr(client, "device", refused)
     done = CliRunner().invoke(group, ["show", "wg9"])
     assert done.exit_code == 1
-    assert done.stderr == "pyfw: cannot show wg9: No such file or directory: /run/wg9\n"
+    hint = "it needs root or CAP_NET_ADMIN"
+    assert done.stderr == f"pyfw: cannot show wg9: Permission denied ({hint})\n"
 
 
 def test_a_wrong_word_is_a_usage_error() -> None:
@@ -130,3 +131,16 @@ def test_a_wrong_word_is_a_usage_error() -> None:
 )
 def test_sizes_are_written_as_wg_writes_them(count: int, shown: str) -> None:
     assert show.size(count) == shown
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), ConnectionRefusedError(111, "no")])
+def test_an_interface_that_nobody_serves_is_told_apart_from_a_failure(
+    monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def absent(name: str) -> ShownDevice:
+        raise error
+
+    monkeypatch.setattr(client, "device", absent)
+    done = CliRunner().invoke(group, ["show", "wg9"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("pyfw: no daemon answers for wg9")

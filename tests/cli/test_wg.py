@@ -37,12 +37,22 @@ DAEMON = """
 """
 
 
-@pytest.mark.parametrize("arguments", [[], ["-f"], ["wg0", "wg1"], ["-x", "wg0"], ["--help"]])
+@pytest.mark.parametrize("arguments", [[], ["-f"], ["wg0", "wg1"], ["-x", "wg0"], ["--hlep"]])
 def test_a_wrong_command_line_is_a_usage_error(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert wg.run(arguments, {}) == 2
     assert capsys.readouterr().err == f"{wg.USAGE}\n"
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_the_usage_and_every_variable(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert wg.run([option], {}) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(wg.USAGE)
+    assert all(name in told for name in ("WG_TUN_FD", "WG_UAPI_FD", "WG_PROCESS_FOREGROUND"))
 
 
 def test_the_parent_ends_well_once_the_daemon_is_ready() -> None:
