@@ -1,0 +1,80 @@
+"""The table of cases. In: comparisons. Out: a row a run, each case linked to its section."""
+
+from collections.abc import Sequence
+
+from pyfw.replay.report.markup import Html, element, joined, table
+from pyfw.replay.report.quantity import count
+from pyfw.replay.report.run import Comparison, Run
+from pyfw.replay.report.verdict import expectation
+
+HEADS = (
+    "case",
+    "rule",
+    "verdict",
+    "segments",
+    "early",
+    "late",
+    "duplicates",
+    "lost",
+    "batches",
+    "datagrams",
+    "sends saved",
+)
+
+
+def case_table(comparisons: Sequence[Comparison]) -> Html:
+    """Every run of every case."""
+    rows = [
+        _row(comparison, run, number, first=run is comparison.runs[0])
+        for number, comparison in enumerate(comparisons, 1)
+        for run in comparison.runs
+    ]
+    return table("Cases", HEADS, rows, "cases")
+
+
+def anchor(number: int) -> str:
+    """The name of a case's section."""
+    return f"case-{number}"
+
+
+def verdict_mark(run: Run) -> Html:
+    """Passed or failed, by word, sign and colour."""
+    word = expectation(run.expected_ok)
+    if run.result["error"]:
+        word = "capture error"
+    sign = {"passed": "✓ ", "failed": "✗ ", "capture error": "✗ "}.get(word, "")
+    return element("span", sign + word, class_=f"mark {word.replace(' ', '-')}")
+
+
+def _row(comparison: Comparison, run: Run, number: int, first: bool) -> Html:
+    name = (
+        element(
+            "th",
+            element("a", comparison.case, href=f"#{anchor(number)}"),
+            scope="rowgroup",
+            rowspan=len(comparison.runs) if len(comparison.runs) > 1 else None,
+        )
+        if first
+        else None
+    )
+    counts = (
+        (run.total("segments"), None),
+        (run.total("early"), "early"),
+        (run.total("late"), "late"),
+        (run.total("duplicates"), "duplicate"),
+        (run.total("lost"), "lost"),
+        (run.result["batch_count"], None),
+        (run.datagrams, None),
+        (run.result["sends_saved"], None),
+    )
+    cells = (
+        element("td", count(n), class_=f"n {kind}" if kind and n else "n") for n, kind in counts
+    )
+    return element(
+        "tr",
+        name,
+        element("td", run.rule, class_="rule"),
+        element("td", verdict_mark(run)),
+        joined(cells),
+        class_="first" if first else None,
+    )

@@ -1,0 +1,244 @@
+// A time–sequence plot. In: a flow's points under each rule, [time ns, position, length, kind, place].
+// Out: one SVG a rule, all with the same view. Nothing is computed that the table behind does not say,
+// but which segment was overtaken by how many.
+
+const SENT = 0, IN_ORDER = 1, EARLY = 2, LATE = 3, DUPLICATE = 4, LOST = 5;
+const KINDS = ["sent", "in order", "early", "late", "duplicate", "lost"];
+const MARGIN = { left: 54, right: 12, top: 8, bottom: 36 };
+const HOVER_PX = 28;
+
+class Plot {
+  constructor(figure, data) {
+    this.figure = figure;
+    this.tcp = data.tcp;
+    this.panels = data.panels.map((panel, i) => this.prepare(panel, figure.querySelectorAll(".canvas")[i]));
+    this.mode = this.timesTell() ? "time" : "order";
+    this.full = { time: this.extent(0), order: this.extent(4) };
+    this.reset();
+  }
+
+  /** Links each arrival to its sending, and finds what never arrived. */
+  prepare(panel, canvas) {
+    const sent = new Map();
+    for (const point of panel.points.filter((p) => p[3] === SENT)) {
+      const key = `${point[1]} ${point[2]}`;
+      if (!sent.has(key)) sent.set(key, []);
+      sent.get(key).push({ point, arrivals: [] });
+    }
+    const origin = new Map();
+    for (const point of panel.points.filter((p) => p[3] !== SENT)) {
+      const same = sent.get(`${point[1]} ${point[2]}`);
+      if (!same) continue;
+      const from = same.find((s) => s.arrivals.length === 0 && point[3] !== DUPLICATE) || same[same.length - 1];
+      from.arrivals.push(point);
+      origin.set(point, from);
+    }
+    const byKind = KINDS.map((_, kind) => panel.points.filter((p) => p[3] === kind));
+    for (const from of [...sent.values()].flat()) {
+      origin.set(from.point, from);
+      if (!from.arrivals.length && panel.whole) byKind[LOST].push(from.point);
+    }
+    return { ...panel, canvas, origin, byKind, arrived: panel.points.filter((p) => p[3] !== SENT), halo: null };
+  }
+
+  /** Whether arrivals differ in time enough that time shows their order. */
+  timesTell() {
+    return this.panels.every(({ arrived }) => new Set(arrived.map((p) => p[0])).size * 2 > arrived.length);
+  }
+
+  extent(column) {
+    const points = this.panels.flatMap((panel) => panel.points);
+    const xs = points.map((p) => p[column]), ys = points.map((p) => p[1]), tops = points.map((p) => p[1] + this.height(p));
+    const least = (list) => list.reduce((a, b) => Math.min(a, b), Infinity);
+    const most = (list) => list.reduce((a, b) => Math.max(a, b), -Infinity);
+    const pad = (low, high, unit) => {
+      const by = Math.max((high - low) * 0.04, unit);
+      return [low - by, high + by];
+    };
+    if (!points.length) return { x: [0, 1], y: [0, 1] };
+    return { x: pad(least(xs), most(xs), column ? 0.5 : 1e3), y: pad(least(ys), most(tops), 0.5) };
+  }
+
+  height(point) {
+    return this.tcp ? point[2] : 0.8;
+  }
+
+  reset() {
+    const { x, y } = this.full[this.mode];
+    this.view = { x: [...x], y: [...y] };
+    this.draw();
+  }
+
+  /** Shows a part; never more than all, never so little that numbers run out. */
+  show(x, y) {
+    const full = this.full[this.mode];
+    const within = ([low, high], [least, most], smallest) => {
+      const size = Math.min(Math.max(high - low, smallest), most - least);
+      const start = Math.min(Math.max((low + high - size) / 2, least), most - size);
+      return [start, start + size];
+    };
+    this.view = {
+      x: within(x, full.x, this.mode === "time" ? 100 : 1),
+      y: within(y, full.y, this.tcp ? 10 : 1),
+    };
+    this.draw();
+  }
+
+  /** Zooms about a place, given as parts of the panel's width and height. */
+  zoom(factor, atX = 0.5, atY = 0.5) {
+    const about = ([low, high], at) => {
+      const centre = low + (high - low) * at;
+      return [centre - (centre - low) * factor, centre + (high - centre) * factor];
+    };
+    this.show(about(this.view.x, atX), about(this.view.y, 1 - atY));
+  }
+
+  /** Moves by parts of what is shown. */
+  pan(byX, byY) {
+    const moved = ([low, high], by) => [low + (high - low) * by, high + (high - low) * by];
+    this.show(moved(this.view.x, byX), moved(this.view.y, byY));
+  }
+
+  get zoomed() {
+    const { x, y } = this.full[this.mode];
+    return this.view.x[1] - this.view.x[0] < (x[1] - x[0]) * 0.999 || this.view.y[1] - this.view.y[0] < (y[1] - y[0]) * 0.999;
+  }
+
+  draw() {
+    for (const panel of this.panels) this.drawPanel(panel);
+  }
+
+  drawPanel(panel) {
+    const width = panel.canvas.clientWidth, height = panel.canvas.clientHeight;
+    if (!width || !height) return;
+    const inner = { w: width - MARGIN.left - MARGIN.right, h: height - MARGIN.top - MARGIN.bottom };
+    const [x0, x1] = this.view.x, [y0, y1] = this.view.y;
+    const X = (value) => MARGIN.left + ((value - x0) / (x1 - x0)) * inner.w;
+    const Y = (value) => MARGIN.top + (1 - (value - y0) / (y1 - y0)) * inner.h;
+    Object.assign(panel, { X, Y, inner });
+    panel.canvas.innerHTML =
+      `<svg viewBox="0 0 ${width} ${height}" aria-hidden="true">` +
+      this.axes(panel, width, height) +
+      `<svg x="${MARGIN.left}" y="${MARGIN.top}" width="${inner.w}" height="${inner.h}" viewBox="${MARGIN.left} ${MARGIN.top} ${inner.w} ${inner.h}">` +
+      this.marks(panel) +
+      `<g class="over"></g></svg></svg>`;
+    if (panel.halo) this.ring(panel, panel.halo);
+  }
+
+  axes(panel, width, height) {
+    const { X, Y, inner } = panel;
+    const across = ticks(...this.view.x, inner.w / 80, this.mode === "order");
+    const up = ticks(...this.view.y, inner.h / 44, true);
+    const unit = timeUnit(across.step);
+    const right = MARGIN.left + inner.w, bottom = MARGIN.top + inner.h;
+    let lines = "", texts = "";
+    for (const value of across.values.filter((v) => this.mode === "time" || v >= 0)) {
+      const x = X(value).toFixed(1);
+      const label = this.mode === "time" ? number(value / unit[0], 6) : number(value + 1);
+      lines += `M${x} ${MARGIN.top}V${bottom}`;
+      texts += `<text x="${x}" y="${bottom + 14}" text-anchor="middle">${label}</text>`;
+    }
+    for (const value of up.values) {
+      const y = Y(value).toFixed(1);
+      lines += `M${MARGIN.left} ${y}H${right}`;
+      texts += `<text x="${MARGIN.left - 6}" y="${+y + 4}" text-anchor="end">${number(value)}</text>`;
+    }
+    const title = this.mode === "time" ? `time, ${unit[1]}` : "place among the sent and among the arrived";
+    return `<path class="grid" d="${lines}"/><path class="frame" d="M${MARGIN.left} ${MARGIN.top}V${bottom}H${right}"/>${texts}` +
+      `<text x="${MARGIN.left + inner.w / 2}" y="${height - 4}" text-anchor="middle">${title}</text>`;
+  }
+
+  /** Bars first, then the line that joins arrivals, then the signs of what is out of order. */
+  marks(panel) {
+    const bars = (kind) => `<path class="path-${css(kind)}" d="${panel.byKind[kind].map((p) => this.bar(panel, p)).join("")}"/>`;
+    const join = panel.arrived.map((p) => `${this.x(panel, p).toFixed(1)} ${this.y(panel, p).toFixed(1)}`).join("L");
+    return bars(SENT) + (join ? `<path class="path-join" d="M${join}"/>` : "") +
+      [IN_ORDER, EARLY, LATE, DUPLICATE].map(bars).join("") +
+      [LOST, DUPLICATE, EARLY, LATE].map((kind) => `<g data-kind="${css(kind)}">${panel.byKind[kind].map((p) =>
+        glyph(kind, this.x(panel, p), this.y(panel, p))).join("")}</g>`).join("");
+  }
+
+  bar(panel, point) {
+    const x = this.x(panel, point).toFixed(1);
+    const bottom = panel.Y(point[1]), top = panel.Y(point[1] + this.height(point));
+    const gap = bottom - top > 6 ? 0.75 : 0;
+    return `M${x} ${(bottom - gap).toFixed(1)}V${Math.min(top + gap, bottom - gap - 1).toFixed(1)}`;
+  }
+
+  x(panel, point) {
+    return panel.X(point[this.mode === "time" ? 0 : 4]);
+  }
+
+  y(panel, point) {
+    return panel.Y(point[1] + this.height(point) / 2);
+  }
+
+  /** The point nearest to a place in a panel; an arrival before a sending at the same place. */
+  nearest(panel, x, y) {
+    let best = null, least = HOVER_PX;
+    for (const point of panel.points) {
+      const half = (this.height(point) / 2 / (this.view.y[1] - this.view.y[0])) * panel.inner.h;
+      const away = Math.hypot(this.x(panel, point) - x, Math.max(Math.abs(this.y(panel, point) - y) - half, 0)) + (point[3] === SENT ? 0.5 : 0);
+      if (away < least) [best, least] = [point, away];
+    }
+    return best;
+  }
+
+  /** Marks a segment under every rule. */
+  select(panel, point) {
+    for (const other of this.panels) {
+      other.halo = !point ? null : other === panel ? point
+        : other.arrived.find((p) => p[1] === point[1] && p[2] === point[2]) || null;
+      this.ring(other, other.halo);
+    }
+  }
+
+  ring(panel, point) {
+    const over = panel.canvas.querySelector(".over");
+    if (!over) return;
+    over.innerHTML = point ? `<circle class="halo" r="10" cx="${this.x(panel, point).toFixed(1)}" cy="${this.y(panel, point).toFixed(1)}"/>` : "";
+  }
+
+  /** What is known of a point, in lines. */
+  facts(panel, point) {
+    const from = panel.origin.get(point);
+    const arrival = point[3] === SENT ? from && from.arrivals[0] : point;
+    const kind = point[3] === SENT ? (arrival ? `sent; arrived ${KINDS[arrival[3]]}` : panel.whole ? "sent; lost" : "sent") : `arrived ${KINDS[point[3]]}`;
+    const range = this.tcp ? `${number(point[1])}–${number(point[1] + point[2])}, ${number(point[2])} B` : `${number(point[1])}, ${number(point[2])} B`;
+    const lines = [`${panel.rule}: ${kind}`, `${this.tcp ? "bytes" : "ordinal"} ${range}`];
+    if (from) lines.push(`sent ${ordinal(from.point[4] + 1)}, at ${time(from.point[0])}`);
+    if (arrival) {
+      const took = from ? `, after ${time(arrival[0] - from.point[0])}` : "";
+      lines.push(`arrived ${ordinal(arrival[4] + 1)}, at ${time(arrival[0])}${took}`);
+    }
+    if (arrival && arrival[3] === LATE && panel.whole) {
+      const place = (p) => (panel.origin.has(p) ? panel.origin.get(p).point[4] : -1);
+      const before = panel.arrived.filter((p) => p[4] < arrival[4] && place(p) > place(arrival)).length;
+      lines.push(`overtaken by ${number(before)}`);
+    }
+    return lines.join("\n");
+  }
+
+  /** Points out of order, in the order of their arrival. */
+  exceptions(panel) {
+    return [...panel.byKind[EARLY], ...panel.byKind[LATE], ...panel.byKind[DUPLICATE]].sort((a, b) => a[4] - b[4]);
+  }
+}
+
+function css(kind) {
+  return KINDS[kind].replace(" ", "-");
+}
+
+function ordinal(n) {
+  const tail = n % 100 > 10 && n % 100 < 14 ? "th" : ["th", "st", "nd", "rd"][n % 10] || "th";
+  return `${number(n)}${tail}`;
+}
+
+/** Signs differ in shape: up for early, down for late, a cross for a duplicate, a ring for lost. */
+function glyph(kind, x, y) {
+  const at = (path) => `<path class="glyph-${css(kind)}" transform="translate(${x.toFixed(1)} ${y.toFixed(1)})" d="${path}"/>`;
+  if (kind === EARLY) return at("M0-6L6 5H-6Z");
+  if (kind === LATE) return at("M0 6L6-5H-6Z");
+  if (kind === DUPLICATE) return at("M-5-5L5 5M5-5L-5 5");
+  return at("M-5 0A5 5 0 1 1 5 0A5 5 0 1 1-5 0Z");
+}
