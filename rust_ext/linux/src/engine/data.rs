@@ -74,7 +74,8 @@ impl DataThread {
     fn drain_tun(&mut self, epoll: &Epoll, now_ns: u64) -> io::Result<()> {
         let Some(outbound) = &mut self.outbound else { return Ok(()) };
         if outbound.is_blocked() {
-            return Ok(());
+            // A suspended TUN is watched for nothing but its end.
+            return self.shared.tun.is_persistent().map(drop);
         }
         outbound.drain(&self.shared, now_ns)?;
         if outbound.is_blocked() {
@@ -97,10 +98,10 @@ impl DataThread {
         Ok(())
     }
 
-    /// Stops reading the TUN until a socket is writable.
+    /// Stops reading the TUN until the socket that is full is writable.
     fn suspend(&self, epoll: &Epoll) -> io::Result<()> {
         epoll.modify(self.shared.tun.as_fd(), TUN, Interest::NONE)?;
-        self.set_socket_interest(epoll, self.socket_interest() | Interest::WRITE)
+        self.set_socket_interest(epoll)
     }
 
     /// Sends what can be sent, and takes up reading where that is all.
@@ -109,12 +110,12 @@ impl DataThread {
         let was_blocked = outbound.is_blocked();
         outbound.settle(&self.shared, now_ns);
         match (was_blocked, outbound.is_blocked()) {
-            (false, true) => self.suspend(epoll),
+            (_, true) => self.suspend(epoll),
             (true, false) => {
                 epoll.modify(self.shared.tun.as_fd(), TUN, Interest::READ)?;
-                self.set_socket_interest(epoll, self.socket_interest())
+                self.set_socket_interest(epoll)
             }
-            _ => Ok(()),
+            (false, false) => Ok(()),
         }
     }
 
@@ -169,24 +170,26 @@ impl DataThread {
     }
 
     fn watch_sockets(&self, epoll: &Epoll) -> io::Result<()> {
-        let interest = self.socket_interest();
-        epoll.add(self.sockets.v4.as_fd(), UDP_V4, interest)?;
+        epoll.add(self.sockets.v4.as_fd(), UDP_V4, self.socket_interest(true))?;
         match &self.sockets.v6 {
-            Some(v6) => epoll.add(v6.as_fd(), UDP_V6, interest),
+            Some(v6) => epoll.add(v6.as_fd(), UDP_V6, self.socket_interest(false)),
             None => Ok(()),
         }
     }
 
-    fn set_socket_interest(&self, epoll: &Epoll, interest: Interest) -> io::Result<()> {
-        epoll.modify(self.sockets.v4.as_fd(), UDP_V4, interest)?;
+    fn set_socket_interest(&self, epoll: &Epoll) -> io::Result<()> {
+        epoll.modify(self.sockets.v4.as_fd(), UDP_V4, self.socket_interest(true))?;
         match &self.sockets.v6 {
-            Some(v6) => epoll.modify(v6.as_fd(), UDP_V6, interest),
+            Some(v6) => epoll.modify(v6.as_fd(), UDP_V6, self.socket_interest(false)),
             None => Ok(()),
         }
     }
 
-    fn socket_interest(&self) -> Interest {
-        if self.inbound.is_some() { Interest::READ } else { Interest::NONE }
+    fn socket_interest(&self, is_ipv4: bool) -> Interest {
+        let read = if self.inbound.is_some() { Interest::READ } else { Interest::NONE };
+        let blocked_on_ipv4 = self.outbound.as_ref().and_then(OutboundWorker::blocked_on_ipv4);
+        let write = if blocked_on_ipv4 == Some(is_ipv4) { Interest::WRITE } else { Interest::NONE };
+        read | write
     }
 
     /// Tells control what the paths noticed.

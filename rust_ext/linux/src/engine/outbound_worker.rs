@@ -35,7 +35,8 @@ pub(crate) struct OutboundWorker {
     batch: FrameBatch,
     /// The first row of the batch that is not encrypted yet.
     next: usize,
-    blocked: bool,
+    /// The family of the socket that is full.
+    blocked_on_ipv4: Option<bool>,
 }
 
 impl OutboundWorker {
@@ -46,13 +47,13 @@ impl OutboundWorker {
             buffer: vec![0; DRAIN_BYTES + LONGEST + 2 * LINE].into_boxed_slice(),
             batch: FrameBatch::default(),
             next: 0,
-            blocked: false,
+            blocked_on_ipv4: None,
         }
     }
 
     /// Reads one drain and sends it. Says whether there was anything to read.
     pub(crate) fn drain(&mut self, shared: &Shared, now_ns: u64) -> io::Result<bool> {
-        debug_assert!(!self.blocked);
+        debug_assert!(!self.is_blocked());
         self.batch.clear();
         self.batch.received_ns = now_ns;
         self.next = 0;
@@ -82,8 +83,11 @@ impl OutboundWorker {
                 self.next = self.outbound.encrypt(&self.batch, &self.buffer, self.next);
             }
             self.outbound.finish(now_ns);
-            self.blocked = self.egress.flush(&mut self.outbound, shared, now_ns) == Flush::Blocked;
-            if self.blocked || (staged && self.next == self.batch.frames.len()) {
+            self.blocked_on_ipv4 = match self.egress.flush(&mut self.outbound, shared, now_ns) {
+                Flush::Done => None,
+                Flush::Blocked { is_ipv4 } => Some(is_ipv4),
+            };
+            if self.is_blocked() || (staged && self.next == self.batch.frames.len()) {
                 break;
             }
         }
@@ -103,7 +107,12 @@ impl OutboundWorker {
 
     /// Whether a full socket holds the path up.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked
+        self.blocked_on_ipv4.is_some()
+    }
+
+    /// The family of that socket.
+    pub(crate) fn blocked_on_ipv4(&self) -> Option<bool> {
+        self.blocked_on_ipv4
     }
 
     pub(crate) fn rebind(&mut self, sockets: Arc<Sockets>) {

@@ -38,8 +38,11 @@ const TROUBLED: usize = 1024;
 pub(crate) enum Flush {
     /// The list is empty.
     Done,
-    /// The socket is full: go on when it is writable.
-    Blocked,
+    /// The socket of this family is full: go on when it is writable.
+    Blocked {
+        /// Which one.
+        is_ipv4: bool,
+    },
 }
 
 /// The sending end of the outbound path.
@@ -98,8 +101,9 @@ impl UdpEgress {
             match sent {
                 Ok(counts) => counts.into_iter().for_each(|n| outbound.depart(n, None)),
                 Err(error) => {
-                    if self.refused(outbound, shared, now_ns, &failed, &error) == Flush::Blocked {
-                        return Flush::Blocked;
+                    let flush = self.refused(outbound, shared, now_ns, &failed, &error);
+                    if flush != Flush::Done {
+                        return flush;
                     }
                 }
             }
@@ -166,12 +170,14 @@ impl UdpEgress {
         let destination = failed.path.destination;
         let source = failed.had_source;
         match classify_send_failure(error, failed.had_gso, source.is_some()) {
-            SendFailure::WouldBlock => return Flush::Blocked,
-            SendFailure::PathMtu | SendFailure::GsoRefused | SendFailure::SourceGone
-                if source.is_some_and(is_gone) =>
-            {
-                self.trouble(destination).lost_source = source;
-                outbound.reports().push(Report::SourceLost(failed.peer));
+            SendFailure::WouldBlock => {
+                return Flush::Blocked { is_ipv4: destination.is_ipv4() };
+            }
+            // An address of ours that leads nowhere now is as bad as one that is gone: the kernel
+            // chooses another, and where there is none, that is the next failure.
+            SendFailure::SourceGone => self.lose_source(outbound, failed),
+            SendFailure::PathMtu | SendFailure::GsoRefused if source.is_some_and(is_gone) => {
+                self.lose_source(outbound, failed);
             }
             SendFailure::PathMtu | SendFailure::GsoRefused if failed.had_gso => {
                 let segment = outbound.gso().oldest().map_or(0, |(b, _)| b.segment_size());
@@ -180,25 +186,42 @@ impl UdpEgress {
                     Some(Ok(mtu)) if segment + headers(&destination) > mtu => {
                         self.learn_mtu(shared, now_ns, &destination, mtu);
                     }
-                    _ => self.pause_gso(shared, now_ns, &destination, error),
+                    Some(Ok(_)) => self.pause_gso(shared, now_ns, &destination, error),
+                    // No route at all: that says nothing of GSO.
+                    _ => self.give_up(outbound, shared, now_ns, failed, error),
                 }
             }
             SendFailure::PathMtu => {
                 outbound.depart(failed.datagrams, Some(OutboundDrop::TooBig));
             }
-            _ => {
-                outbound.depart(failed.datagrams, Some(OutboundDrop::SendError));
-                if now_ns.saturating_sub(self.said_at_ns) >= SECOND_NS {
-                    self.said_at_ns = now_ns;
-                    let fields = [
-                        ("endpoint", Value::Text(destination.to_string())),
-                        ("error", Value::Text(error.to_string())),
-                    ];
-                    shared.say(Severity::Warning, "udp.send_failed", fields);
-                }
-            }
+            _ => self.give_up(outbound, shared, now_ns, failed, error),
         }
         Flush::Done
+    }
+
+    /// Drops the oldest message, and says so once a second.
+    fn give_up(
+        &mut self,
+        outbound: &mut Outbound,
+        shared: &Shared,
+        now_ns: u64,
+        failed: &Failed,
+        error: &io::Error,
+    ) {
+        outbound.depart(failed.datagrams, Some(OutboundDrop::SendError));
+        if now_ns.saturating_sub(self.said_at_ns) >= SECOND_NS {
+            self.said_at_ns = now_ns;
+            let fields = [
+                ("endpoint", Value::Text(failed.path.destination.to_string())),
+                ("error", Value::Text(error.to_string())),
+            ];
+            shared.say(Severity::Warning, "udp.send_failed", fields);
+        }
+    }
+
+    fn lose_source(&mut self, outbound: &mut Outbound, failed: &Failed) {
+        self.trouble(failed.path.destination).lost_source = failed.had_source;
+        outbound.reports().push(Report::SourceLost(failed.peer));
     }
 
     fn learn_mtu(&mut self, shared: &Shared, now_ns: u64, to: &SocketAddr, mtu: usize) {
