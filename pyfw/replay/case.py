@@ -1,0 +1,273 @@
+"""A case: what goes through which tunnel, over which wire. `NAME.replay.toml` in, a frozen struct out.
+
+Only `why` and `capture` are required. All that is wrong in a file is one ConfigError.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from pyfw.config.problem import ConfigError, Problem
+from pyfw.replay import schema
+from pyfw.replay.schema import Reader, choice, file_name, number, switch, text, whole
+
+SUFFIX = ".replay.toml"
+RULES = ("ordered", "by-size", "by-ecn", "unbatched")
+Rule = Literal["ordered", "by-size", "by-ecn", "unbatched"]
+
+# A case is reviewed by people; more is not a description.
+_BYTES_MAX = 1 << 20
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """One end of the virtual wire. The first is the hub, every other one its peer."""
+
+    name: str
+    endpoint: str
+    addresses: tuple[str, ...]
+    """Inner networks that live behind it."""
+
+
+class Drain(msgspec.Struct, frozen=True, kw_only=True):
+    """What one read of a TUN takes: packets of one end within window_us of the first (design §1)."""
+
+    window_us: int = 100
+    frames: int = 128
+    bytes: int = 262_144
+
+
+class Coalesce(msgspec.Struct, frozen=True, kw_only=True):
+    """What the receiving end merges."""
+
+    tcp: bool = True
+    udp: bool = True
+    psh: Literal["merge", "close"] = "merge"
+
+
+class Impairment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the wire does to the datagrams that one end sends; all zero: nothing."""
+
+    loss: float = 0.0
+    loss_burst: float = 0.0
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    reorder: float = 0.0
+    reorder_ms: float = 0.0
+    duplicate: float = 0.0
+    corrupt: float = 0.0
+    ce: float = 0.0
+    mtu: int = 0
+    rate_mbit: float = 0.0
+    queue_ms: float = 0.0
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happens at a moment of virtual time."""
+
+    at_s: float
+    do: str
+    end: str
+    endpoint: str = ""
+    """Where a roaming end sends from afterwards."""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides over a replay; the capture's bytes apart."""
+
+    name: str
+    """How results call it: the folder, and the file's stem where that is not "case"."""
+    capture: str
+    """A path, or "-" for standard input."""
+    file: Path | None = None
+    why: str = ""
+    expected: Path | None = None
+    """Where the expected outcome lies; None: there is none to compare with."""
+    kind: Literal["inner", "outer"] = "inner"
+    keylog: Path | None = None
+    ends: tuple[End, ...] = ()
+    """Empty: client is the source of the first packet, gateway all the rest."""
+    mtu: int = 1420
+    frames: Literal["captured", "tso"] = "captured"
+    rule: Rule = "ordered"
+    max_segments: int = 64
+    seed: int = 1
+    keep: int = 10_000
+    drain: Drain = Drain()
+    coalesce: Coalesce = Coalesce()
+    impairment: dict[str, Impairment] = {}
+    """By end; "" is every end that has none of its own."""
+    events: tuple[Event, ...] = ()
+
+
+_FRACTION = number(0, 1)
+_MS = number(0, 86_400_000)
+IMPAIRMENT_CHECKS = {
+    "loss": _FRACTION,
+    "loss_burst": number(0, 1_000_000),
+    "delay_ms": _MS,
+    "jitter_ms": _MS,
+    "reorder": _FRACTION,
+    "reorder_ms": _MS,
+    "duplicate": _FRACTION,
+    "corrupt": _FRACTION,
+    "ce": _FRACTION,
+    "mtu": whole(0, 65_575),
+    "rate_mbit": number(0, 1_000_000),
+    "queue_ms": _MS,
+}
+_TABLES = ("ends", "events", "impairment", "drain", "coalesce")
+
+
+def load(path: Path, name: str | None = None) -> Case:
+    """Reads a case. Raises ConfigError or OSError."""
+    file = str(path)
+    with path.open("rb") as opened:
+        raw = opened.read(_BYTES_MAX + 1)
+    if len(raw) > _BYTES_MAX:
+        raise ConfigError([Problem(file, 0, "", f"longer than {_BYTES_MAX >> 20} MiB")])
+    try:
+        content = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem(file, line, "", "not UTF-8")]) from None
+    reader = Reader(content, file)
+    fields = _read(reader, path) if not reader.problems else {}
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    stem = path.name.removesuffix(SUFFIX)
+    expected = fields.pop("expected", None) or (
+        "expected.json" if stem == "case" else f"{stem}.expected.json"
+    )
+    return Case(name=name or name_of(path), file=path, expected=path.with_name(expected), **fields)
+
+
+def name_of(path: Path) -> str:
+    """What a case is called: its folder, and its stem where the folder may hold several."""
+    stem = path.name.removesuffix(SUFFIX)
+    folder = path.parent.as_posix()
+    if stem == "case":
+        return folder if folder != "." else path.parent.resolve().name
+    return stem if folder == "." else f"{folder}/{stem}"
+
+
+def _read(reader: Reader, path: Path) -> dict[str, Any]:
+    here = path.parent
+
+    def beside(value: Any) -> str:
+        found = here / file_name(value)
+        if not found.is_file():
+            raise ValueError(f"there is no such file: {found}")
+        return str(found)
+
+    document = dict(reader.document)
+    tables = {key: document.pop(key) for key in _TABLES if key in document}
+    stages = document.pop("stages", None)
+    if stages is not None:
+        reader.fault("stages", "is reserved: a case cannot name stages in this version")
+    scalars = {
+        "why": text,
+        "capture": beside,
+        "expected": file_name,
+        "kind": choice("inner", "outer"),
+        "keylog": lambda value: Path(beside(value)),
+        "mtu": whole(68, 65_475),
+        "frames": choice("captured", "tso"),
+        "rule": choice(*RULES),
+        "max_segments": whole(1, 128),
+        "seed": whole(0, 2**63 - 1),
+        "keep": whole(0, 1_000_000),
+    }
+    # The tables are known keys, too, where a mistyped one asks for the nearest.
+    fields = reader.table(document, "", scalars | dict.fromkeys((*_TABLES, "stages"), text))
+    for key in ("why", "capture"):
+        if key not in document:
+            reader.fault(key, "is missing; every case has one")
+    fields["ends"] = _ends(reader, tables.get("ends"))
+    if fields.get("kind", "inner") == "outer" and "ends" not in tables:
+        reader.fault(
+            "ends", "is missing: an outer capture does not show who lives behind which end"
+        )
+    names = [end.name for end in fields["ends"]] or ["gateway", "client"]
+    fields["impairment"] = _impairment(reader, tables.get("impairment", {}), names)
+    fields["events"] = _events(reader, tables.get("events", []), names)
+    if "drain" in tables:
+        checks = {
+            "window_us": whole(0, 1_000_000_000),
+            "frames": whole(1, 1_000_000),
+            "bytes": whole(1, 1 << 30),
+        }
+        fields["drain"] = Drain(**reader.table(tables["drain"], "drain", checks))
+    if "coalesce" in tables:
+        merged = {"tcp": switch, "udp": switch, "psh": choice("merge", "close")}
+        fields["coalesce"] = Coalesce(**reader.table(tables["coalesce"], "coalesce", merged))
+    return fields
+
+
+def _ends(reader: Reader, value: Any) -> tuple[End, ...]:
+    if value is None:
+        return ()
+    checks = {"name": _end_name, "endpoint": schema.endpoint, "addresses": schema.networks}
+    ends: list[End] = []
+    for i, table in enumerate(reader.tables(value, "ends", checks)):
+        key = f"ends[{i}]"
+        if "name" not in table:
+            reader.fault(f"{key}.name", "is missing, or not a name")
+        elif any(end.name == table["name"] for end in ends):
+            reader.fault(f"{key}.name", "is the name of an earlier end")
+        if i and not table.get("addresses"):
+            reader.fault(f"{key}.addresses", "is missing: what lives behind this end?")
+        ends.append(
+            End(
+                name=table.get("name", f"end{i}"),
+                endpoint=table.get("endpoint", f"192.0.2.{i + 1}:51820"),
+                addresses=table.get("addresses") or ("0.0.0.0/0", "::/0"),
+            )
+        )
+    if len(ends) < 2:
+        reader.fault("ends", "are two or more: the hub first, then its peers")
+    if len({end.endpoint for end in ends}) < len(ends):
+        reader.fault("ends", "two of them have one endpoint")
+    return tuple(ends)
+
+
+def _end_name(value: Any) -> str:
+    name = text(value)
+    if not name.replace("-", "").isalnum() or not name.isascii() or name in IMPAIRMENT_CHECKS:
+        raise ValueError(f'"{name}" is not a name for an end; write letters, digits and -')
+    return name
+
+
+def _impairment(reader: Reader, value: Any, names: list[str]) -> dict[str, Impairment]:
+    # Keys of the table itself hold for every end; [impairment.NAME] stands for one, alone.
+    by_end: dict[str, schema.Check] = dict.fromkeys(names, lambda inner: inner)
+    table = reader.table(value, "impairment", IMPAIRMENT_CHECKS | by_end)
+    common = {key: item for key, item in table.items() if key in IMPAIRMENT_CHECKS}
+    found = {"": Impairment(**common)} if common else {}
+    for name in names:
+        if name in table:
+            dotted = f"impairment.{name}"
+            found[name] = Impairment(
+                **common | reader.table(table[name], dotted, IMPAIRMENT_CHECKS)
+            )
+    return found
+
+
+def _events(reader: Reader, value: Any, names: list[str]) -> tuple[Event, ...]:
+    checks = {
+        "at_s": number(0, 1_000_000_000),
+        "do": choice("roam", "rekey", "replay", "forge"),
+        "end": choice(*names),
+        "endpoint": schema.endpoint,
+    }
+    events: list[Event] = []
+    for i, table in enumerate(reader.tables(value, "events", checks)):
+        given = value[i] if isinstance(value[i], dict) else {}
+        for key in ("at_s", "do", "end"):
+            if key not in given:
+                reader.fault(f"events[{i}].{key}", "is missing")
+        if (table.get("do") == "roam") != ("endpoint" in given):
+            reader.fault(f"events[{i}].endpoint", "belongs to roam, and roam needs it")
+        if {"at_s", "do", "end"} <= table.keys():
+            events.append(Event(**table))
+    return tuple(sorted(events, key=lambda event: event.at_s))
