@@ -3,8 +3,24 @@
 from collections.abc import Sequence
 from typing import Any, final
 
+__all__ = [
+    "Engine",
+    "GsoBatch",
+    "GsoEgress",
+    "__version__",
+    "attach_tun",
+    "build_profile",
+    "ciphers",
+    "generate_preshared_key",
+    "generate_private_key",
+    "open_tun",
+    "open_udp",
+    "public_key",
+]
+
 __version__: str
 build_profile: str
+"""How it was compiled: "release" (wheels), "editable" or "debug"."""
 
 def generate_private_key() -> bytes: ...
 def public_key(private_key: bytes) -> bytes: ...
@@ -12,13 +28,13 @@ def generate_preshared_key() -> bytes: ...
 def ciphers() -> list[str]:
     """Names of the transport ciphers that work here, best first: "ipsec-mb 1.3", "ring"."""
 
-def open_tun(name: str, offloads: Sequence[str] = ("tso", "uso")) -> tuple[int, str, list[str]]:
-    """Makes or attaches a TUN in the calling thread's network namespace.
+def open_tun(name: str, offloads: Sequence[str] = ...) -> tuple[int, str, list[str]]:
+    """Makes or attaches a TUN in the calling thread's network namespace; asks for "tso" and "uso" by default.
 
     Returns (descriptor, interface name, offloads the kernel granted). Raises OSError.
     """
 
-def attach_tun(fd: int, offloads: Sequence[str] = ("tso", "uso")) -> tuple[str, list[str]]:
+def attach_tun(fd: int, offloads: Sequence[str] = ...) -> tuple[str, list[str]]:
     """The same for a TUN descriptor that was handed over (WG_TUN_FD)."""
 
 def open_udp(port: int, fwmark: int = 0) -> tuple[int, int, int]:
@@ -75,7 +91,7 @@ class Engine:
         listen_port: int,
         threads: int = 1,
         cipher: str = "auto",
-        offloads: Sequence[str] = ("udp_gso", "udp_gro", "tso", "uso"),
+        offloads: Sequence[str] = ...,  # all: udp_gso, udp_gro, tso, uso
         coalesce_psh: str = "merge",
         mtu: int = 1420,
     ) -> "Engine": ...
@@ -89,8 +105,8 @@ class Engine:
         endpoint: str | None = None,
         persistent_keepalive: int | None = None,
         replace_allowed_ips: bool = False,
-        add_allowed_ips: Sequence[str] = (),
-        remove_allowed_ips: Sequence[str] = (),
+        add_allowed_ips: Sequence[str] = ...,
+        remove_allowed_ips: Sequence[str] = ...,
     ) -> bool:
         """Adds or changes a peer; `None` leaves a property as it is. Returns whether the peer exists afterwards.
 
