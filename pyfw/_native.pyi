@@ -1,6 +1,6 @@
 """Types of the extension. All keys are 32 raw bytes; all addresses are text: "ip:port" or "[ip6]:port"."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 __all__ = [
@@ -39,6 +39,17 @@ def attach_tun(fd: int, offloads: Sequence[str] = ...) -> tuple[str, list[str]]:
 
 def open_udp(port: int, fwmark: int = 0) -> tuple[int, int, int]:
     """Binds UDP on IPv4 and IPv6 to one port (0: any). Returns (fd of v4, fd of v6 or -1, port). Raises OSError."""
+
+def replay(
+    plan: dict[str, Any],
+    progress: Callable[[int, int | None, int], object] | None = None,
+) -> dict[str, Any]:
+    """Replays a capture through two or more ends in virtual time; plan and result as docs/replay.md has them.
+
+    `progress` gets bytes read, bytes in all (None: unknown) and packets, some times a second; False ends the run with
+    KeyboardInterrupt. Raises ValueError on a plan that cannot be, OSError where the record cannot be written. A corrupt
+    capture is no exception: `result["error"]` says where, and everything before it was replayed.
+    """
 
 @final
 class GsoBatch:

@@ -25,6 +25,7 @@ use pyo3::{
 
 use crate::{
     convert::{key, prefix, socket_address, value_error},
+    counters::named,
     descriptors::{granted_names, owned, owned_pair, sockets, tun_offloads},
 };
 
@@ -350,17 +351,4 @@ fn inbound<'py>(py: Python<'py>, tally: &InboundTally) -> PyResult<Bound<'py, Py
 
 fn datagrams<'py>(py: Python<'py>, tally: &DatagramTally) -> PyResult<Bound<'py, PyDict>> {
     named(py, tally.fields(), tally.named_drops())
-}
-
-fn named<'py>(
-    py: Python<'py>,
-    fields: Vec<(&'static str, u64)>,
-    drops: impl Iterator<Item = (&'static str, u64)>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    for (name, count) in fields {
-        dict.set_item(name, count)?;
-    }
-    dict.set_item("drops", drops.filter(|(_, n)| *n != 0).collect::<BTreeMap<_, _>>())?;
-    Ok(dict)
 }

@@ -2,12 +2,17 @@
 //! what is worth testing lives in the crates below.
 
 mod convert;
+mod counters;
 #[cfg(target_os = "linux")]
 mod descriptors;
 #[cfg(target_os = "linux")]
 mod engine;
 mod gso_egress;
 mod keys;
+mod replay;
+mod replay_plan;
+mod replay_result;
+mod timed;
 
 /// Native code of pyfw; types in `_native.pyi`.
 #[pyo3::pymodule]
@@ -22,6 +27,8 @@ mod _native {
     use super::gso_egress::{GsoBatch, GsoEgress};
     #[pymodule_export]
     use super::keys::{ciphers, generate_preshared_key, generate_private_key, public_key};
+    #[pymodule_export]
+    use super::replay::replay;
 
     /// The distribution's version.
     #[pymodule_export]

@@ -22,6 +22,7 @@ use crate::{
     end::Surroundings,
     judge::{FlowKey, Judge},
     plan::{Fate, Rule, SentBatch},
+    recorder::{Recorder, Sight},
     rules::{self, Datagram},
     tap::{Inside, Tap},
     wire::{Impairer, Wire},
@@ -65,7 +66,8 @@ pub(crate) struct Air {
     /// The last data message each end sent, for those who send it again.
     pub(crate) last_data: Vec<Option<(Target, Vec<u8>)>>,
     keep_last: bool,
-    pub(crate) key_log: Vec<pyfw_core::device::KeyLog>,
+    pub(crate) recorder: Option<Recorder>,
+    unix_minus_boot_ns: u64,
 }
 
 /// What an [`Air`] is made of.
@@ -78,6 +80,9 @@ pub(crate) struct AirPlan {
     pub(crate) keep: usize,
     pub(crate) keep_last: bool,
     pub(crate) start_ns: u64,
+    pub(crate) recorder: Option<Recorder>,
+    /// The wall clock less the virtual boot clock.
+    pub(crate) unix_minus_boot_ns: u64,
 }
 
 impl Air {
@@ -101,7 +106,8 @@ impl Air {
             is_truncated: false,
             last_data: vec![None; ends],
             keep_last: plan.keep_last,
-            key_log: Vec::new(),
+            recorder: plan.recorder,
+            unix_minus_boot_ns: plan.unix_minus_boot_ns,
         }
     }
 
@@ -203,19 +209,46 @@ impl Air {
         payload: &[u8],
     ) {
         // The ends meet over a clean wire.
-        if self.now_ns < self.start_ns || self.impairers[end].is_transparent() {
-            return self.arrive(source, destination, ds, segment_size, payload);
+        let is_clean = self.now_ns < self.start_ns || self.impairers[end].is_transparent();
+        if is_clean {
+            self.arrive(source, destination, ds, segment_size, payload);
+        }
+        if is_clean && self.recorder.is_none() {
+            return;
         }
         let time_ns = self.time_ns();
-        let Self { wire, impairers, fates, keep, is_truncated, now_ns, .. } = self;
-        for datagram in payload.chunks(segment_size) {
-            impairers[end].send(wire, *now_ns, source, destination, ds, datagram, |fate| {
-                if fates.len() < *keep {
-                    fates.push(Fate { time_ns, ..fate });
-                } else if *keep != 0 {
-                    *is_truncated = true;
-                }
-            });
+        let mut told = Vec::new();
+        for bytes in payload.chunks(segment_size) {
+            told.clear();
+            if !is_clean {
+                let Self { wire, impairers, fates, keep, is_truncated, now_ns, .. } = self;
+                impairers[end].send(wire, *now_ns, source, destination, ds, bytes, |fate| {
+                    told.push(fate.what);
+                    if fates.len() < *keep {
+                        fates.push(Fate { time_ns, ..fate });
+                    } else if *keep != 0 {
+                        *is_truncated = true;
+                    }
+                });
+            }
+            if let Some(recorder) = &mut self.recorder {
+                let inner = match self.tap.as_mut().map(|tap| tap.look(bytes)) {
+                    Some(Inside::Packet(text)) => {
+                        packet::parse(text, 0).ok().map(|frame| &text[..frame.length as usize])
+                    }
+                    _ => None,
+                };
+                recorder.record(&Sight {
+                    time_ns: self.now_ns.saturating_add(self.unix_minus_boot_ns),
+                    source,
+                    destination,
+                    ds,
+                    bytes,
+                    inner,
+                    by_hub: end == 0,
+                    fates: &told,
+                });
+            }
         }
     }
 
@@ -293,7 +326,9 @@ impl Surroundings for Speaker<'_> {
 
     fn event(&mut self, event: Event) {
         if let Event::KeyLog(secrets) = event {
-            self.air.key_log.push(secrets);
+            if let Some(recorder) = &mut self.air.recorder {
+                recorder.secrets(&secrets);
+            }
         }
     }
 }

@@ -177,7 +177,12 @@ impl End {
 
     /// Takes one drain of the socket: opens it into frames of the TUN, which are returned with the
     /// batch they belong to.
-    pub(crate) fn open(&mut self, received: &[Received], buffer: &mut [u8], now: Now) -> &FrameBatch {
+    pub(crate) fn open(
+        &mut self,
+        received: &[Received],
+        buffer: &mut [u8],
+        now: Now,
+    ) -> &FrameBatch {
         self.batch.clear();
         self.batch.received_ns = now.boot_ns;
         self.handshakes.clear();
@@ -247,11 +252,12 @@ impl End {
                 }
                 self.send(now, out);
             }
-            while let Some(transmit) = self.device.poll_transmit() {
-                out.message(transmit.path.destination, transmit.ds, transmit.bytes());
-            }
+            // Events first: a key log names the secrets of a message before it is on the wire.
             while let Some(event) = self.device.poll_event() {
                 out.event(event);
+            }
+            while let Some(transmit) = self.device.poll_transmit() {
+                out.message(transmit.path.destination, transmit.ds, transmit.bytes());
             }
             if !moved {
                 break;

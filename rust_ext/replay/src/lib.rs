@@ -1,6 +1,16 @@
 //! Replay: captures through the real core, in virtual time, and a verdict on what came out.
 #![deny(unsafe_code)]
 
+mod air;
 pub mod capture;
+mod end;
+pub mod judge;
 pub mod outer;
 pub mod pcapng;
+pub mod plan;
+pub mod random;
+mod recorder;
+pub mod rules;
+pub mod run;
+mod tap;
+mod wire;

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use pyfw_core::{allowed_ips::Prefix, counters::{DatagramTally, InboundTally, OutboundTally}};
+use pyfw_core::{
+    allowed_ips::Prefix,
+    counters::{DatagramTally, InboundTally, OutboundTally},
+};
 
 /// One end of the virtual wire.
 #[derive(Clone, Debug)]

@@ -5,7 +5,11 @@
 //! time; at one moment first what arrives, then timers, then drains, then happenings.
 //! Time: virtual. It never goes back, whatever the capture says.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    net::SocketAddr,
+};
 
 use pyfw_core::{
     aead::Aead,
@@ -20,6 +24,7 @@ use crate::{
     judge::{FlowCounts, FlowKey, Judge},
     plan::{EndCounts, Fate, Happening, Plan, Point, SentBatch, What},
     random::Seeded,
+    recorder::Recorder,
     tap::Tap,
     wire::{Impairer, InFlight},
 };
@@ -46,7 +51,7 @@ pub struct Outcome {
     /// Each flow's verdict.
     pub flows: Vec<(FlowKey, FlowCounts)>,
     /// Batches by connection.
-    pub connections: BTreeMap<(std::net::SocketAddr, std::net::SocketAddr), Connection>,
+    pub connections: BTreeMap<(SocketAddr, SocketAddr), Connection>,
     /// The first batches.
     pub batches: Vec<SentBatch>,
     /// The first marks.
@@ -82,8 +87,17 @@ struct DrainSoFar {
 
 impl Run {
     /// A world in which nothing has happened yet. `cipher` gives a transport cipher each time it
-    /// is called.
-    pub fn new(plan: Plan, mut cipher: impl FnMut() -> Box<dyn Aead>) -> Self {
+    /// is called; `record` is where a pcapng goes, and whether it holds the secrets.
+    ///
+    /// # Errors
+    /// What the record says of its first bytes.
+    pub fn new(
+        plan: Plan,
+        mut cipher: impl FnMut() -> Box<dyn Aead>,
+        record: Option<(Box<dyn Write + Send>, bool)>,
+    ) -> io::Result<Self> {
+        let recorder =
+            record.map(|(output, secrets)| Recorder::new(output, secrets)).transpose()?;
         let mut secrets = Seeded::new(plan.seed, u64::MAX);
         let keys: Vec<[u8; 32]> = plan
             .ends
@@ -114,10 +128,12 @@ impl Run {
             addresses: plan.ends.iter().map(|end| end.endpoint).collect(),
             rule: plan.rule,
             max_segments: plan.max_segments,
-            tap: (plan.keep != 0).then(|| Tap::new(cipher())),
+            tap: (plan.keep != 0 || recorder.is_some()).then(|| Tap::new(cipher())),
             keep: plan.keep,
             keep_last: !plan.happenings.is_empty(),
             start_ns: START_NS,
+            recorder,
+            unix_minus_boot_ns: plan.start_unix_ns - START_NS,
         });
         air.now_ns = boot_ns;
         let mut run = Self {
@@ -135,7 +151,7 @@ impl Run {
             plan,
         };
         run.meet();
-        run
+        Ok(run)
     }
 
     fn meet(&mut self) {
@@ -292,8 +308,7 @@ impl Run {
                     let from = if end == 0 { frame.peer as usize + 1 } else { 0 };
                     self.judge.arrived(from, frame, batch, &inbox.buffer, time_ns);
                 }
-                let mut speaker =
-                    Speaker { air: &mut self.air, judge: &self.judge, end, address };
+                let mut speaker = Speaker { air: &mut self.air, judge: &self.judge, end, address };
                 self.ends[end].answer(&inbox.buffer, self.now, &mut speaker);
             }
             self.air.end_drain(end, address, &self.judge);
@@ -306,7 +321,10 @@ impl Run {
     }
 
     /// Ends the run: what is under way arrives, then all is counted.
-    pub fn finish(mut self) -> Outcome {
+    ///
+    /// # Errors
+    /// What the record said of its bytes.
+    pub fn finish(mut self) -> io::Result<Outcome> {
         for end in 0..self.ends.len() {
             if self.drains[end].is_some() {
                 self.drain(end);
@@ -315,9 +333,12 @@ impl Run {
         while let Some(due_ns) = self.air.wire.next_due_ns() {
             self.advance(due_ns);
         }
+        if let Some(recorder) = self.air.recorder.take() {
+            recorder.finish()?;
+        }
         let is_truncated = self.air.is_truncated || self.judge.is_full();
         let (flows, points) = self.judge.finish();
-        Outcome {
+        Ok(Outcome {
             packets: self.packets,
             bytes: self.bytes,
             unplaced: self.unplaced,
@@ -329,6 +350,6 @@ impl Run {
             points,
             fates: self.air.fates,
             is_truncated,
-        }
+        })
     }
 }

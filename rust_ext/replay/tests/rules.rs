@@ -113,11 +113,11 @@ fn plan(rule: Rule) -> Plan {
 }
 
 fn replay(plan: &Plan, packets: &[Vec<u8>]) -> Outcome {
-    let mut run = Run::new(plan.clone(), || Box::new(pyfw_aead::Ring::default()));
+    let mut run = Run::new(plan.clone(), || Box::new(pyfw_aead::Ring::default()), None).unwrap();
     for (number, packet) in packets.iter().enumerate() {
         run.packet(number as u64 * 1000, packet);
     }
-    run.finish()
+    run.finish().unwrap()
 }
 
 /// Sizes of the batches that carry packets.
@@ -162,4 +162,3 @@ fn fold(mut sum: u32) -> u16 {
     }
     sum as u16
 }
-

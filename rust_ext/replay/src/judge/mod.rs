@@ -15,8 +15,8 @@ use pyfw_core::{
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use self::flow::{Flow, Segment};
 pub use self::flow::FlowCounts;
+use self::flow::{Flow, Segment};
 use crate::plan::{Mark, Point};
 
 /// Flows that are told apart; those that come later are judged together as one.
@@ -93,9 +93,8 @@ impl Judge {
         let slices = &batch.slices[frame.first_slice as usize..][..frame.slices as usize];
         let mut skip = frame.header_length as usize;
         let start = slices[0].offset as usize;
-        let sequence = (frame.protocol == tcp::PROTOCOL).then(|| {
-            sequence_of(&buffer[start..start + skip], frame.transport_offset)
-        });
+        let sequence = (frame.protocol == tcp::PROTOCOL)
+            .then(|| sequence_of(&buffer[start..start + skip], frame.transport_offset));
         let mut before = 0;
         for slice in slices {
             let payload = &buffer[slice.offset as usize..][..slice.length as usize][skip..];
@@ -159,7 +158,8 @@ impl Judge {
 /// A packet that is one segment.
 fn single(frame: &Frame, bytes: &[u8]) -> Segment {
     let transport = usize::from(frame.transport_offset);
-    let has_ports = frame.flags & flags::NO_FLOW == 0 && frame.header_length > frame.transport_offset;
+    let has_ports =
+        frame.flags & flags::NO_FLOW == 0 && frame.header_length > frame.transport_offset;
     let payload = bytes.get(frame.header_length as usize..).unwrap_or(&[]);
     match frame.protocol {
         udp::PROTOCOL if has_ports => payload_segment(payload, None),

@@ -1,0 +1,185 @@
+//! What came of a run, as Python reads it (see `replay` in `_native.pyi`).
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use pyfw_replay::{
+    judge::{FlowCounts, FlowKey},
+    plan::{EndCounts, SentBatch},
+};
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyList},
+};
+
+use crate::{
+    counters::named,
+    replay::{Told, reasons},
+};
+
+macro_rules! dict {
+    ($py:expr, { $($key:literal : $value:expr),* $(,)? }) => {{
+        let dict = PyDict::new($py);
+        $(dict.set_item($key, $value)?;)*
+        dict
+    }};
+}
+
+pub(crate) fn result<'py>(
+    py: Python<'py>,
+    told: &Told,
+    names: &[String],
+) -> PyResult<Bound<'py, PyDict>> {
+    let outcome = &told.outcome;
+    let mut sizes: BTreeMap<usize, u64> = BTreeMap::new();
+    let (mut batches, mut datagrams) = (0, 0);
+    let connections = PyList::empty(py);
+    for ((source, destination), connection) in &outcome.connections {
+        batches += connection.batches;
+        datagrams += connection.datagrams;
+        for (size, count) in &connection.sizes {
+            *sizes.entry(*size).or_default() += count;
+        }
+        connections.append(dict!(py, {
+            "source": source.to_string(),
+            "destination": destination.to_string(),
+            "batches": connection.batches,
+            "datagrams": connection.datagrams,
+            "sizes": connection.sizes.clone(),
+        }))?;
+    }
+    let ends = PyDict::new(py);
+    for (name, counts) in &outcome.ends {
+        ends.set_item(name, end(py, counts)?)?;
+    }
+    let flows = PyList::empty(py);
+    for (id, (key, counts)) in outcome.flows.iter().enumerate() {
+        flows.append(flow(py, id, key, counts, names)?)?;
+    }
+    let kept = PyList::empty(py);
+    for sent in &outcome.batches {
+        kept.append(batch(py, sent, names)?)?;
+    }
+    let points: Vec<_> = outcome
+        .points
+        .iter()
+        .map(|p| (p.time_ns, p.flow, p.position, p.length, p.mark as u8))
+        .collect();
+    let fates: Vec<_> =
+        outcome.fates.iter().map(|f| (f.time_ns, &names[f.end], f.number, f.what)).collect();
+    let error = match &told.error {
+        Some(error) => Some(dict!(py, { "offset": error.offset, "text": error.text.clone() })),
+        None => None,
+    };
+    let outer = match &told.outer {
+        Some(counts) => {
+            let failed: BTreeMap<_, _> =
+                reasons().zip(counts.failed).filter(|(_, n)| *n != 0).collect();
+            Some(dict!(py, {
+                "handshakes": counts.handshakes,
+                "packets": counts.packets,
+                "keepalives": counts.keepalives,
+                "late": counts.late,
+                "failed": failed,
+            }))
+        }
+        None => None,
+    };
+    Ok(dict!(py, {
+        "packets": outcome.packets,
+        "skipped": told.skipped,
+        "unplaced": outcome.unplaced,
+        "bytes": outcome.bytes,
+        "duration_ns": outcome.duration_ns,
+        "wall_ns": told.wall_ns,
+        "cipher_ns": told.cipher_ns,
+        "error": error,
+        "outer": outer,
+        "ends": ends,
+        "batches": kept,
+        "batch_count": batches,
+        "batch_sizes": sizes,
+        "sends_saved": datagrams - batches,
+        "connections": connections,
+        "flows": flows,
+        "points": points,
+        "fates": fates,
+        "truncated": outcome.is_truncated,
+    }))
+}
+
+fn end<'py>(py: Python<'py>, counts: &EndCounts) -> PyResult<Bound<'py, PyDict>> {
+    let EndCounts { outbound, inbound, datagrams, handshakes } = counts;
+    let counters = dict!(py, {
+        "outbound": named(py, outbound.fields(), outbound.named_drops())?,
+        "inbound": named(py, inbound.fields(), inbound.named_drops())?,
+        "datagrams": named(py, datagrams.fields(), datagrams.named_drops())?,
+    });
+    Ok(dict!(py, { "counters": counters, "handshakes": handshakes }))
+}
+
+fn flow<'py>(
+    py: Python<'py>,
+    id: usize,
+    key: &FlowKey,
+    counts: &FlowCounts,
+    names: &[String],
+) -> PyResult<Bound<'py, PyDict>> {
+    Ok(dict!(py, {
+        "id": id,
+        "end": &names[key.end],
+        "protocol": protocol(key.protocol),
+        "source": address(key.version, &key.source, key.source_port),
+        "destination": address(key.version, &key.destination, key.destination_port),
+        "segments": counts.segments,
+        "bytes": counts.bytes,
+        "delivered": counts.delivered,
+        "lost": counts.segments - counts.delivered,
+        "duplicates": counts.duplicates,
+        "early": counts.early,
+        "late": counts.late,
+        "extent": counts.extent,
+        "distance": counts.distance,
+        "gaps": counts.gaps,
+        "spurious": counts.spurious,
+        "bytes_equal": counts.strange == 0,
+    }))
+}
+
+fn batch<'py>(py: Python<'py>, sent: &SentBatch, names: &[String]) -> PyResult<Bound<'py, PyDict>> {
+    Ok(dict!(py, {
+        "time_ns": sent.time_ns,
+        "end": &names[sent.end],
+        "source": sent.source.to_string(),
+        "destination": sent.destination.to_string(),
+        "ecn": sent.ecn,
+        "segment_size": sent.segment_size,
+        "lengths": &sent.lengths,
+        "inner": &sent.inner,
+        "flows": &sent.flows,
+    }))
+}
+
+fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp".into(),
+        6 => "tcp".into(),
+        17 => "udp".into(),
+        47 => "gre".into(),
+        50 => "esp".into(),
+        58 => "icmpv6".into(),
+        132 => "sctp".into(),
+        other => other.to_string(),
+    }
+}
+
+fn address(version: u8, bytes: &[u8; 16], port: u16) -> String {
+    let ip = match version {
+        4 => IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]),
+        _ => IpAddr::from(*bytes),
+    };
+    match (port, ip) {
+        (0, ip) => ip.to_string(),
+        (port, IpAddr::V6(v6)) => format!("[{v6}]:{port}"),
+        (port, v4) => format!("{v4}:{port}"),
+    }
+}

@@ -1,0 +1,151 @@
+//! Any capture: as pcap-parser reads it, and whatever happens to its bytes.
+
+use std::io::Cursor;
+
+use pcap_parser::{
+    Block, PcapBlockOwned, PcapError, PcapNGReader, traits::PcapNGPacketBlock,
+    traits::PcapReaderIterator,
+};
+use proptest::prelude::*;
+
+use super::{
+    super::record::ByteOrder,
+    build::{BIG, Given, LITTLE, block, interface, option, packet, pcap, read, record, section},
+};
+
+const RAW: u16 = 101;
+
+fn orders() -> impl Strategy<Value = ByteOrder> {
+    prop_oneof![Just(LITTLE), Just(BIG)]
+}
+
+/// Frames that no IP header shortens.
+fn frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let frame = prop::collection::vec(any::<u8>(), 0..200).prop_map(|mut frame| {
+        if let Some(first) = frame.first_mut() {
+            *first |= 0xf0;
+        }
+        frame
+    });
+    prop::collection::vec(frame, 0..12)
+}
+
+/// A capture with blocks of other kinds between its packets.
+fn pcapng(order: ByteOrder, frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut capture = section(order);
+    capture.extend(interface(order, RAW, 0, &option(order, 9, &[9])));
+    for (stamp, frame) in (1 << 33..).zip(frames) {
+        if stamp % 3 == 0 {
+            capture.extend(block(order, 5, &[0; 12]));
+        }
+        capture.extend(packet(order, 0, stamp, frame));
+    }
+    capture
+}
+
+/// What the other implementation sees: time stamps and frames.
+fn seen_by_pcap_parser(capture: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let mut seen = Vec::new();
+    let mut reader = PcapNGReader::new(65_536, Cursor::new(capture.to_vec())).unwrap();
+    loop {
+        match reader.next() {
+            Ok((consumed, block)) => {
+                if let PcapBlockOwned::NG(Block::EnhancedPacket(packet)) = block {
+                    let stamp = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
+                    seen.push((stamp, packet.packet_data().to_vec()));
+                }
+                reader.consume(consumed);
+            }
+            Err(PcapError::Incomplete(_)) => reader.refill().unwrap(),
+            Err(PcapError::Eof) => return seen,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+fn is_prefix(given: &[Given], of: &[Given]) -> bool {
+    of.starts_with(given)
+}
+
+proptest! {
+    #[test]
+    fn pcap_parser_sees_the_same(order in orders(), frames in frames()) {
+        let capture = pcapng(order, &frames);
+        let (given, error) = read(&capture);
+        prop_assert_eq!(error, None);
+        let given: Vec<_> = given.into_iter().map(|p| (p.time_ns, p.bytes)).collect();
+        prop_assert_eq!(given, seen_by_pcap_parser(&capture));
+    }
+
+    #[test]
+    fn a_capture_that_ends_early_gives_what_is_before(
+        order in orders(), is_pcapng: bool, frames in frames(), part in 0.0..1.0f64,
+    ) {
+        let whole = if is_pcapng {
+            pcapng(order, &frames)
+        } else {
+            let records: Vec<_> =
+                frames.iter().map(|frame| record(order, (1, 2), frame)).collect();
+            [pcap(order, 0, u32::from(RAW)), records.concat()].concat()
+        };
+        let length = (whole.len() as f64 * part) as usize;
+        let (all, error) = read(&whole);
+        prop_assert_eq!(error, None);
+        let (given, error) = read(&whole[..length]);
+        prop_assert!(is_prefix(&given, &all));
+        match error {
+            Some(error) => prop_assert!(error.offset <= length as u64),
+            // Nothing says that more was to come only where a record ends.
+            None => prop_assert!(read(&whole[length..]).0.is_empty() || given.len() <= all.len()),
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_give_what_is_before_them_and_no_panic(
+        order in orders(),
+        frames in frames(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let sound = pcapng(order, &frames);
+        let mut capture = sound.clone();
+        for (at, byte) in &damage {
+            capture[at.index(sound.len())] ^= byte | 1;
+        }
+        let Some(first) = sound.iter().zip(&capture).position(|(a, b)| a != b) else {
+            return Ok(());
+        };
+        let (all, (given, error)) = (read(&sound).0, read(&capture));
+        // A damaged block is named by its beginning, so those are given that end before it.
+        let untouched = all.len() - read_behind(&sound, first, &all);
+        prop_assert!(given.len() >= untouched);
+        prop_assert_eq!(&given[..untouched], &all[..untouched]);
+        if let Some(error) = error {
+            prop_assert!(error.offset <= capture.len() as u64);
+            prop_assert!(!error.text.is_empty());
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_an_error_and_no_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..300), magic in 0..4usize,
+    ) {
+        let heads: [&[u8]; 4] = [
+            &[],
+            &[0xd4, 0xc3, 0xb2, 0xa1, 2, 0],
+            &[0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a, 1, 0],
+            &[0x1f, 0x8b, 8, 0],
+        ];
+        let capture = [heads[magic], &bytes].concat();
+        let (given, error) = read(&capture);
+        prop_assert!(given.is_empty() || magic > 0);
+        if let Some(error) = error {
+            prop_assert!(error.offset <= 1 << 20, "{}", error);
+        }
+    }
+}
+
+/// How many of all packets end behind byte `at`.
+fn read_behind(sound: &[u8], at: usize, all: &[Given]) -> usize {
+    let before = read(&sound[..at]).0.len();
+    all.len() - before
+}

@@ -1,0 +1,126 @@
+//! Both sides of the cipher in one pcapng: what was sent on the virtual wire, and what is in it.
+//!
+//! In: each datagram as it is sent, with the packet in it and what the wire did to it. Out: the
+//! packet on interface `inner`, the datagram on interface `outer`, both with the same packet id; a
+//! fate is a comment. Directions are the hub's. With secrets, Wireshark opens the file by itself.
+//! Order: as sent. What cannot be written is kept as an error until the end.
+
+use std::{
+    io::{self, Write},
+    net::{IpAddr, SocketAddr},
+};
+
+use pyfw_core::{device::KeyLog, packet::checksum};
+
+use crate::{capture::LinkType, outer::key_log_text, pcapng::PcapngWriter};
+
+const INNER: u32 = 0;
+const OUTER: u32 = 1;
+const UDP: u8 = 17;
+
+pub(crate) struct Recorder {
+    writer: PcapngWriter<Box<dyn Write + Send>>,
+    with_secrets: bool,
+    id: u64,
+    failed: Option<io::Error>,
+}
+
+/// One datagram as it leaves.
+pub(crate) struct Sight<'a> {
+    pub(crate) time_ns: u64,
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: SocketAddr,
+    pub(crate) ds: u8,
+    pub(crate) bytes: &'a [u8],
+    /// The packet in it, without padding.
+    pub(crate) inner: Option<&'a [u8]>,
+    /// Whether the hub sent it.
+    pub(crate) by_hub: bool,
+    pub(crate) fates: &'a [&'static str],
+}
+
+impl Recorder {
+    pub(crate) fn new(output: Box<dyn Write + Send>, with_secrets: bool) -> io::Result<Self> {
+        let interfaces = [("inner", LinkType::Raw), ("outer", LinkType::Raw)];
+        let writer = PcapngWriter::new(output, &interfaces, None)?;
+        Ok(Self { writer, with_secrets, id: 0, failed: None })
+    }
+
+    pub(crate) fn secrets(&mut self, log: &KeyLog) {
+        if self.with_secrets {
+            let written = self.writer.secrets(&key_log_text(log));
+            self.note(written);
+        }
+    }
+
+    pub(crate) fn record(&mut self, sight: &Sight<'_>) {
+        self.id += 1;
+        let (id, time_ns) = (self.id, sight.time_ns);
+        let comment = (!sight.fates.is_empty()).then(|| sight.fates.join(", "));
+        if let Some(inner) = sight.inner {
+            let written = self.writer.packet(INNER, time_ns, inner, id, !sight.by_hub, None);
+            self.note(written);
+        }
+        let packet = outer_packet(sight);
+        let comment = comment.as_deref();
+        let written = self.writer.packet(OUTER, time_ns, &packet, id, !sight.by_hub, comment);
+        self.note(written);
+    }
+
+    pub(crate) fn finish(self) -> io::Result<()> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => self.writer.finish().map(drop),
+        }
+    }
+
+    fn note(&mut self, written: io::Result<()>) {
+        if let (None, Err(error)) = (&self.failed, written) {
+            self.failed = Some(error);
+        }
+    }
+}
+
+/// The datagram in an IP packet, as the wire would have carried it.
+fn outer_packet(sight: &Sight<'_>) -> Vec<u8> {
+    let length = 8 + sight.bytes.len();
+    let mut packet = Vec::with_capacity(48 + sight.bytes.len());
+    match (sight.source.ip(), sight.destination.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            packet.extend_from_slice(&[0x45, sight.ds]);
+            packet.extend_from_slice(&(20 + length as u16).to_be_bytes());
+            packet.extend_from_slice(&[0, 0, 0x40, 0, 64, UDP, 0, 0]);
+            packet.extend_from_slice(&source.octets());
+            packet.extend_from_slice(&destination.octets());
+            let header = checksum::sum(&packet).checksum();
+            packet[10..12].copy_from_slice(&header.to_be_bytes());
+        }
+        (source, destination) => {
+            packet.extend_from_slice(&(6u32 << 28 | u32::from(sight.ds) << 20).to_be_bytes());
+            packet.extend_from_slice(&(length as u16).to_be_bytes());
+            packet.extend_from_slice(&[UDP, 64]);
+            for address in [source, destination] {
+                let octets = match address {
+                    IpAddr::V6(v6) => v6.octets(),
+                    IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+                };
+                packet.extend_from_slice(&octets);
+            }
+        }
+    }
+    let ip = packet.len();
+    let addresses = if ip == 20 { 12 } else { 8 };
+    let pseudo = checksum::pseudo_header(&packet[addresses..ip], UDP, length);
+    packet.extend_from_slice(&sight.source.port().to_be_bytes());
+    packet.extend_from_slice(&sight.destination.port().to_be_bytes());
+    packet.extend_from_slice(&(length as u16).to_be_bytes());
+    packet.extend_from_slice(&[0, 0]);
+    packet.extend_from_slice(sight.bytes);
+    // 0 would mean "no checksum" (RFC 768).
+    let sum = match (pseudo + checksum::sum(&packet[ip..])).checksum() {
+        0 => 0xffff,
+        sum => sum,
+    };
+    packet[ip + 6..ip + 8].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
