@@ -120,7 +120,8 @@ def _batch(
         "ecn": ecn[batch[0]],
         "segment_size": outer[0],
         "lengths": outer,
-        "inner": [lengths[i] for i in batch],
+        "inner": [lengths[i] + 52 for i in batch],
+        "payload": [lengths[i] for i in batch],
         "flows": [0] * len(batch),
     }
 

@@ -7,7 +7,7 @@ function ticks(low, high, fit, whole) {
   let step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.999);
   if (whole) step = Math.max(1, Math.round(step));
   const found = [];
-  for (let n = Math.ceil(low / step); n * step <= high; n += 1) found.push(n * step);
+  for (let n = Math.ceil(low / step); n * step <= high; n += 1) found.push(n * step + 0);
   return { step, values: found };
 }
 

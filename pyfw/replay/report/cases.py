@@ -29,7 +29,7 @@ def case_table(comparisons: Sequence[Comparison]) -> Html:
         for number, comparison in enumerate(comparisons, 1)
         for run in comparison.runs
     ]
-    return table("Cases", HEADS, rows, "cases")
+    return table("Cases", HEADS, rows, "cases" if _judged(comparisons) else "cases unjudged")
 
 
 def anchor(number: int) -> str:
@@ -44,6 +44,11 @@ def verdict_mark(run: Run) -> Html:
         word = "capture error"
     sign = {"passed": "✓ ", "failed": "✗ ", "capture error": "✗ "}.get(word, "")
     return element("span", sign + word, class_=f"mark {word.replace(' ', '-')}")
+
+
+def _judged(comparisons: Sequence[Comparison]) -> bool:
+    runs = [run for comparison in comparisons for run in comparison.runs]
+    return any(run.expected_ok is not None or run.result["error"] for run in runs)
 
 
 def _row(comparison: Comparison, run: Run, number: int, first: bool) -> Html:
@@ -63,7 +68,7 @@ def _row(comparison: Comparison, run: Run, number: int, first: bool) -> Html:
         (run.total("late"), "late"),
         (run.total("duplicates"), "duplicate"),
         (run.total("lost"), "lost"),
-        (run.result["batch_count"], None),
+        (run.batches, None),
         (run.datagrams, None),
         (run.result["sends_saved"], None),
     )
@@ -76,5 +81,4 @@ def _row(comparison: Comparison, run: Run, number: int, first: bool) -> Html:
         element("td", run.rule, class_="rule"),
         element("td", verdict_mark(run)),
         joined(cells),
-        class_="first" if first else None,
     )

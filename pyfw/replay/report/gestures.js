@@ -10,7 +10,7 @@ function handle(plot, panel) {
     const area = canvas.getBoundingClientRect();
     return [event.clientX - area.left, event.clientY - area.top];
   };
-  const part = ([x, y]) => [(x - MARGIN.left) / panel.inner.w, (y - MARGIN.top) / panel.inner.h];
+  const part = ([x, y]) => [(x - panel.left) / panel.inner.w, (y - MARGIN.top) / panel.inner.h];
   const hover = (event) => {
     const [x, y] = place(event);
     const point = plot.nearest(panel, x, y);

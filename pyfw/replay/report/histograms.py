@@ -14,16 +14,14 @@ _ROWS = 12
 
 def histograms(comparison: Comparison) -> Html:
     """How large batches were, and how far late segments had been overtaken."""
-    sizes = [
-        {int(size): n for size, n in run.result["batch_sizes"].items()} for run in comparison.runs
-    ]
+    sizes = [run.batch_sizes for run in comparison.runs]
     extents = [reordering_extents(run) for run in comparison.runs]
     rules = [run.rule for run in comparison.runs]
-    parts = [_histogram("Batches by their size", "datagrams", "batches", rules, sizes)]
+    parts = [_histogram("Batches by number of datagrams", "datagrams", rules, sizes)]
     if any(extents):
         kept = "that were kept " if comparison.truncated else ""
         title = f"Late segments {kept}by reordering extent (RFC 4737)"
-        parts.append(_histogram(title, "extent", "segments", rules, extents))
+        parts.append(_histogram(title, "extent", rules, extents))
     return element("div", joined(parts), class_="histograms")
 
 
@@ -49,7 +47,7 @@ def reordering_extents(run: Run) -> dict[int, int]:
 
 
 def _histogram(
-    title: str, axis: str, unit: str, rules: Sequence[str], counts: Sequence[Mapping[int, int]]
+    title: str, axis: str, rules: Sequence[str], counts: Sequence[Mapping[int, int]]
 ) -> Html:
     bins = _bins(sorted({value for column in counts for value in column}))
     tallies = [
@@ -77,7 +75,7 @@ def _histogram(
         "div",
         element(
             "table",
-            element("caption", f"{title}, in {unit}"),
+            element("caption", title),
             element("thead", element("tr", *heads)),
             element("tbody", *rows),
             class_="histogram",

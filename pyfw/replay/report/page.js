@@ -27,8 +27,8 @@ function tools(plot) {
   const bar = document.createElement("div");
   bar.className = "bar-of-tools";
   const axis = document.createElement("span");
-  const modes = [["time", "Time"], ["order", "Place"]].map(([mode, name]) =>
-    button(name, `Across: ${mode === "time" ? "time" : "place in order"}`, () => {
+  const modes = [["time", "Time"], ["order", "Order"]].map(([mode, name]) =>
+    button(name, `Across: ${mode === "time" ? "time" : "order"}`, () => {
       plot.mode = mode;
       plot.reset();
       press();

@@ -4,7 +4,7 @@
 
 const SENT = 0, IN_ORDER = 1, EARLY = 2, LATE = 3, DUPLICATE = 4, LOST = 5;
 const KINDS = ["sent", "in order", "early", "late", "duplicate", "lost"];
-const MARGIN = { left: 54, right: 12, top: 8, bottom: 36 };
+const MARGIN = { right: 12, top: 8, bottom: 36 };
 const HOVER_PX = 28;
 
 class Plot {
@@ -111,26 +111,32 @@ class Plot {
   drawPanel(panel) {
     const width = panel.canvas.clientWidth, height = panel.canvas.clientHeight;
     if (!width || !height) return;
-    const inner = { w: width - MARGIN.left - MARGIN.right, h: height - MARGIN.top - MARGIN.bottom };
+    const left = this.left();
+    const inner = { w: width - left - MARGIN.right, h: height - MARGIN.top - MARGIN.bottom };
     const [x0, x1] = this.view.x, [y0, y1] = this.view.y;
-    const X = (value) => MARGIN.left + ((value - x0) / (x1 - x0)) * inner.w;
+    const X = (value) => left + ((value - x0) / (x1 - x0)) * inner.w;
     const Y = (value) => MARGIN.top + (1 - (value - y0) / (y1 - y0)) * inner.h;
-    Object.assign(panel, { X, Y, inner });
+    Object.assign(panel, { X, Y, left, inner });
     panel.canvas.innerHTML =
       `<svg viewBox="0 0 ${width} ${height}" aria-hidden="true">` +
       this.axes(panel, width, height) +
-      `<svg x="${MARGIN.left}" y="${MARGIN.top}" width="${inner.w}" height="${inner.h}" viewBox="${MARGIN.left} ${MARGIN.top} ${inner.w} ${inner.h}">` +
+      `<svg x="${left}" y="${MARGIN.top}" width="${inner.w}" height="${inner.h}" viewBox="${left} ${MARGIN.top} ${inner.w} ${inner.h}">` +
       this.marks(panel) +
       `<g class="over"></g></svg></svg>`;
     if (panel.halo) this.ring(panel, panel.halo);
   }
 
+  /** Room for the longest number that the y axis may need. */
+  left() {
+    return 20 + 6.4 * number(Math.ceil(this.full.order.y[1])).length;
+  }
+
   axes(panel, width, height) {
-    const { X, Y, inner } = panel;
-    const across = ticks(...this.view.x, inner.w / 80, this.mode === "order");
+    const { X, Y, left, inner } = panel;
+    const across = ticks(...this.view.x, inner.w / (this.mode === "time" ? 80 : 46), this.mode === "order");
     const up = ticks(...this.view.y, inner.h / 44, true);
     const unit = timeUnit(across.step);
-    const right = MARGIN.left + inner.w, bottom = MARGIN.top + inner.h;
+    const right = left + inner.w, bottom = MARGIN.top + inner.h;
     let lines = "", texts = "";
     for (const value of across.values.filter((v) => this.mode === "time" || v >= 0)) {
       const x = X(value).toFixed(1);
@@ -140,12 +146,12 @@ class Plot {
     }
     for (const value of up.values) {
       const y = Y(value).toFixed(1);
-      lines += `M${MARGIN.left} ${y}H${right}`;
-      texts += `<text x="${MARGIN.left - 6}" y="${+y + 4}" text-anchor="end">${number(value)}</text>`;
+      lines += `M${left} ${y}H${right}`;
+      texts += `<text x="${left - 6}" y="${+y + 4}" text-anchor="end">${number(value)}</text>`;
     }
-    const title = this.mode === "time" ? `time, ${unit[1]}` : "place among the sent and among the arrived";
-    return `<path class="grid" d="${lines}"/><path class="frame" d="M${MARGIN.left} ${MARGIN.top}V${bottom}H${right}"/>${texts}` +
-      `<text x="${MARGIN.left + inner.w / 2}" y="${height - 4}" text-anchor="middle">${title}</text>`;
+    const title = this.mode === "time" ? `time, ${unit[1]}` : "order of sending and of arrival";
+    return `<path class="grid" d="${lines}"/><path class="frame" d="M${left} ${MARGIN.top}V${bottom}H${right}"/>${texts}` +
+      `<text x="${left + inner.w / 2}" y="${height - 4}" text-anchor="middle">${title}</text>`;
   }
 
   /** Bars first, then the line that joins arrivals, then the signs of what is out of order. */

@@ -3,6 +3,7 @@ of different rules side by side. Order: cases and rules stay as they were given;
 first, then largest first, where only some of them are drawn.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,10 +29,23 @@ class Run:
         """The sum of a field over all flows."""
         return sum(flow[field_name] for flow in self.result["flows"])
 
+    @cached_property
+    def batch_sizes(self) -> dict[int, int]:
+        """{datagrams in a batch: batches}, of data alone where all batches were kept, else of all."""
+        batches = self.result["batches"]
+        if len(batches) == self.result["batch_count"]:
+            return dict(Counter(len(batch["lengths"]) for batch in batches if is_data(batch)))
+        return {int(size): n for size, n in self.result["batch_sizes"].items()}
+
+    @property
+    def batches(self) -> int:
+        """How many batches; of data alone where that is known."""
+        return sum(self.batch_sizes.values())
+
     @property
     def datagrams(self) -> int:
-        """Datagrams that were sent, in all batches."""
-        return int(self.result["batch_count"] + self.result["sends_saved"])
+        """Datagrams in these batches."""
+        return sum(size * n for size, n in self.batch_sizes.items())
 
     @cached_property
     def points(self) -> dict[int, list[Sequence[int]]]:
@@ -40,6 +54,11 @@ class Run:
         for point in self.result["points"]:
             found.setdefault(point[1], []).append(point)
         return found
+
+
+def is_data(batch: Mapping[str, Any]) -> bool:
+    """Whether a batch carries packets: not a handshake, not a keepalive."""
+    return any(batch["inner"])
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ which the strip says.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from string import ascii_uppercase
+from typing import Any, NamedTuple
 
 from pyfw.replay.report.markup import Html, element, joined
 from pyfw.replay.report.quantity import count, duration, ecn, of
-from pyfw.replay.report.run import Comparison, Run
+from pyfw.replay.report.run import Comparison, Run, is_data
 
 BATCHES_DRAWN = 120
 BATCHES_AS_TEXT = 60
@@ -18,21 +19,39 @@ SEGMENTS_DRAWN = 16
 FLOW_COLOURS = 6
 # Widths in thousandths of a pixel a byte: a line of a wide and of a narrow page; not above the most.
 _WIDE_LINE_PX, _NARROW_LINE_PX, _MOST, _LEAST = 1_000, 320, 110, 28
+# A strip of more lines is one line that scrolls.
+_LINES = 3
 
 Batch = Mapping[str, Any]
 
 
+class _Tags(NamedTuple):
+    """What stands above a batch, where batches differ in it: a connection's letter, the ECN field."""
+
+    letters: Mapping[tuple[str, str], str]
+    with_ecn: bool
+
+
 def strips(comparison: Comparison) -> Html:
     """All strips of a case, with a legend of flows."""
-    ends = dict.fromkeys(batch["end"] for run in comparison.runs for batch in run.result["batches"])
+    # Ends that sent data come first.
+    ends = {
+        batch["end"]: None
+        for data in (True, False)
+        for run in comparison.runs
+        for batch in run.result["batches"]
+        if is_data(batch) is data
+    }
     if not ends:
         return element("p", "No batches were kept of this run.", class_="note")
     return joined([*(_of_end(comparison, end) for end in ends), _legend(comparison)])
 
 
 def as_text(batches: Sequence[Batch]) -> str:
-    """Batches of data in brackets, by their inner lengths: [1228 834] [1031]."""
-    return " ".join(f"[{' '.join(map(str, _inner(batch)))}]" for batch in batches if _data(batch))
+    """Batches of data in brackets, by what each carries: [1228 834] [1031]."""
+    return " ".join(
+        f"[{' '.join(map(str, _lengths(batch)))}]" for batch in batches if is_data(batch)
+    )
 
 
 def _of_end(comparison: Comparison, end: str) -> Html:
@@ -40,31 +59,30 @@ def _of_end(comparison: Comparison, end: str) -> Html:
         (run, [batch for batch in run.result["batches"] if batch["end"] == end])
         for run in comparison.runs
     ]
-    data = [batch for _, batches in runs for batch in batches if _data(batch)]
+    data = [batch for _, batches in runs for batch in batches if is_data(batch)]
     if not data:
         n = max(len(batches) for _, batches in runs)
         text = f"{end} sent {of(n, 'control message')} and no data."
         return element("p", text, class_="note")
-    shown = [batch for batch in data[:BATCHES_DRAWN] if _data(batch)]
-    largest = max(sum(_widths(batch)) for batch in shown)
-    total = max(sum(sum(_widths(b)) for b in batches[:BATCHES_DRAWN]) for _, batches in runs)
+    largest = max(max(sum(_lengths(batch)) for batch in data[:BATCHES_DRAWN]), 1)
+    total = max(sum(sum(_lengths(b)) for b in batches[:BATCHES_DRAWN]) for _, batches in runs) or 1
     wide = min(max(_LEAST, 1000 * _WIDE_LINE_PX // total), _MOST, 1000 * _WIDE_LINE_PX // largest)
     narrow = min(max(wide * 5 // 8, _LEAST), 1000 * _NARROW_LINE_PX // largest)
     tags = _tags(data)
+    unit = "payloads" if all(batch.get("payload") for batch in data) else "inner packets"
     return element(
         "div",
-        element("h4", f"{end} sends"),
+        element("h4", f"{end} sends, {unit} in bytes"),
         *(_strip(comparison, run, batches, tags) for run, batches in runs),
-        class_="strips",
+        _connections(tags),
+        class_="strips long" if total * wide > _LINES * 1000 * _WIDE_LINE_PX else "strips",
         style=f"--wide:{max(wide, 1) / 1000:.3f}px;--narrow:{max(narrow, 1) / 1000:.3f}px",
     )
 
 
-def _strip(
-    comparison: Comparison, run: Run, batches: Sequence[Batch], tags: tuple[bool, bool]
-) -> Html:
-    data = sum(_data(batch) for batch in batches)
-    datagrams = sum(len(batch["lengths"]) for batch in batches if _data(batch))
+def _strip(comparison: Comparison, run: Run, batches: Sequence[Batch], tags: _Tags) -> Html:
+    data = sum(is_data(batch) for batch in batches)
+    datagrams = sum(len(batch["lengths"]) for batch in batches if is_data(batch))
     heading = element(
         "p",
         element("b", run.rule),
@@ -90,25 +108,22 @@ def _strip(
     return element(
         "section",
         heading,
-        element("ol", *bars, class_="strip"),
+        element("ol", *bars, class_="strip", tabindex="0", aria_label=f"batches under {run.rule}"),
         element("p", text, class_="brackets") if text else None,
         element("p", " ".join(notes), class_="note") if notes else None,
     )
 
 
-def _batch(
-    comparison: Comparison, batch: Batch, number: int, tags: tuple[bool, bool]
-) -> Iterator[Html]:
-    with_destination, with_ecn = tags
-    tag = [batch["destination"]] if with_destination else []
-    if with_ecn:
+def _batch(comparison: Comparison, batch: Batch, number: int, tags: _Tags) -> Iterator[Html]:
+    tag = [tags.letters.get((batch["source"], batch["destination"]))]
+    if tags.with_ecn:
         tag.append(ecn(batch["ecn"]))
-    if tag and _data(batch):
-        yield element("small", " ".join(tag), class_="tag")
+    if any(tag) and is_data(batch):
+        yield element("small", " ".join(filter(None, tag)), class_="tag")
     yield element(
         "div",
         *_segments(batch),
-        class_="batch" if _data(batch) else "batch control",
+        class_="batch" if is_data(batch) else "batch control",
         role="img",
         tabindex="0",
         data_tip=True,
@@ -117,20 +132,20 @@ def _batch(
 
 
 def _segments(batch: Batch) -> Iterator[Html]:
-    inner, widths, flows = _inner(batch), _widths(batch), batch["flows"]
-    size = max(widths, default=0)
-    pieces = list(zip(flows, widths, inner, strict=True))
+    lengths = _lengths(batch)
+    pieces = list(zip(batch["flows"], batch["inner"], lengths, strict=True))
+    longest = max(lengths, default=0)
     together = len(pieces) > SEGMENTS_DRAWN
-    for (flow, width, length), found in groupby(pieces):
+    for (flow, inner, length), found in groupby(pieces):
         n = len(list(found))
         for times in (n,) if together else (1,) * n:
-            colour = "control" if flow < 0 else f"f{flow % FLOW_COLOURS}"
-            label = f"{times}×{length}" if times > 1 else str(length) if flow >= 0 else ""
+            colour = f"f{flow % FLOW_COLOURS}" if flow >= 0 else "unknown"
+            label = f"{times}×{length}" if times > 1 else str(length)
             yield element(
                 "span",
-                element("i", label),
-                class_=colour if width == size else f"{colour} closer",
-                style=f"--b:{max(width * times, 1)}",
+                element("i", label) if inner else None,
+                class_=colour if length == longest else f"{colour} closer",
+                style=f"--b:{max(length * times, 1)}",
             )
 
 
@@ -138,7 +153,9 @@ def _facts(comparison: Comparison, batch: Batch, number: int) -> str:
     lengths = [str(n) for n in batch["lengths"]]
     if len(lengths) > 8:
         lengths = [*lengths[:6], "…", lengths[-1]]
-    kind = f"batch {count(number)}" if _data(batch) else f"{count(number)}: handshake or keepalive"
+    kind = (
+        f"batch {count(number)}" if is_data(batch) else f"{count(number)}: handshake or keepalive"
+    )
     flows = sorted({flow for flow in batch["flows"] if flow >= 0})
     which = f"; {'flow' if len(flows) == 1 else 'flows'} " + " ".join(map(str, flows[:8]))
     return (
@@ -170,23 +187,27 @@ def _legend(comparison: Comparison) -> Html | None:
     return element("ul", *items, class_="legend")
 
 
-def _tags(data: Sequence[Batch]) -> tuple[bool, bool]:
-    destinations = {(batch["source"], batch["destination"]) for batch in data}
-    return len(destinations) > 1, len({batch["ecn"] for batch in data}) > 1
+def _tags(data: Sequence[Batch]) -> _Tags:
+    connections = dict.fromkeys((batch["source"], batch["destination"]) for batch in data)
+    letters = {connection: _letter(n) for n, connection in enumerate(connections)}
+    return _Tags(letters if len(letters) > 1 else {}, len({batch["ecn"] for batch in data}) > 1)
 
 
-def _data(batch: Batch) -> bool:
-    return any(flow >= 0 for flow in batch["flows"])
+def _letter(n: int) -> str:
+    return ascii_uppercase[n] if n < len(ascii_uppercase) else str(n + 1)
 
 
-def _inner(batch: Batch) -> list[int]:
-    # Control messages have no inner segment; a run may leave them out or give zero.
-    inner = list(batch["inner"])
-    return inner if len(inner) == len(batch["lengths"]) else list(batch["lengths"])
-
-
-def _widths(batch: Batch) -> list[int]:
-    return [
-        length if flow >= 0 else 0
-        for flow, length in zip(batch["flows"], _inner(batch), strict=True)
+def _connections(tags: _Tags) -> Html | None:
+    if not tags.letters:
+        return None
+    items = [
+        element("li", f"{letter} {source} → {destination}")
+        for (source, destination), letter in list(tags.letters.items())[: 2 * FLOW_COLOURS]
     ]
+    return element("ul", *items, class_="legend")
+
+
+def _lengths(batch: Batch) -> list[int]:
+    # What was in a packet, where the run says so, is what its sender's tools show.
+    lengths: list[int] = list(batch.get("payload") or batch["inner"])
+    return lengths

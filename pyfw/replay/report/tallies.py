@@ -85,7 +85,9 @@ def counters(comparison: Comparison) -> Html:
     """All counters of both ends, folded away; those that are zero everywhere are left out."""
     counts = _across(dict(_counters(run.result["ends"])) for run in comparison.runs)
     rows = {key: values for key, values in counts.items() if any(values)}
-    named = {(end, " ".join(names).replace("_", " ")): n for (end, *names), n in rows.items()}
+    named: Counts = {
+        (end, " ".join(names).replace("_", " ")): n for (end, *names), n in rows.items()
+    }
     silent = len(counts) - len(rows)
     return element(
         "details",

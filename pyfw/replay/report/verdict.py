@@ -11,8 +11,8 @@ def sentence(comparisons: Sequence[Comparison]) -> str:
     runs = [run for comparison in comparisons for run in comparison.runs]
     if not runs:
         return "Nothing was replayed."
-    parts = [part for part in (_cases(comparisons), _order(runs)) if part]
-    return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts)
+    parts = [part for part in (_cases(comparisons), _order(runs), _errors(comparisons)) if part]
+    return " ".join(f"{part}." for part in parts)
 
 
 def facts(comparisons: Sequence[Comparison]) -> str:
@@ -42,9 +42,7 @@ def outcome(run: Run) -> str:
     if not run.total("delivered"):
         return "nothing was delivered"
     early, late, duplicates = run.total("early"), run.total("late"), run.total("duplicates")
-    if not early and not late and not duplicates:
-        return "in order"
-    words = f"{count(early)} early, {count(late)} late"
+    words = f"{count(early)} early, {count(late)} late" if early or late else "in order"
     return f"{words}, {of(duplicates, 'duplicate')}" if duplicates else words
 
 
@@ -61,7 +59,7 @@ def _cases(comparisons: Sequence[Comparison]) -> str:
     if len(judged) == 1:
         return f"{judged[0].case} {'fails' if failed else 'passes'}"
     if not failed:
-        return f"all {count(len(judged))} cases pass"
+        return f"All {count(len(judged))} cases pass"
     verb = "fails" if len(failed) == 1 else "fail"
     return f"{len(failed)} of {count(len(judged))} cases {verb}"
 
@@ -74,17 +72,24 @@ def _order(runs: Sequence[Run]) -> str:
     for rule, those in rules.items():
         under = f"under {rule} " if len(rules) > 1 else ""
         delivered = sum(run.total("delivered") for run in those)
-        early, late, duplicates = (
-            sum(run.total(name) for run in those) for name in ("early", "late", "duplicates")
-        )
+        early, late = (sum(run.total(name) for run in those) for name in ("early", "late"))
         if not delivered:
             clauses.append(f"{under}nothing is delivered")
-        elif early or late or duplicates:
-            twice = f", {count(duplicates)} more than once" if duplicates else ""
+        elif early or late:
             clauses.append(
                 f"{under}{count(early)} of {of(delivered, 'segment')} arrive early "
-                f"and {count(late)} late{twice}"
+                f"and {count(late)} late"
             )
         else:
             clauses.append(f"{under}every flow arrives in order")
-    return "; ".join(clauses)
+    text = "; ".join(clauses)
+    return text[0].upper() + text[1:]
+
+
+def _errors(comparisons: Sequence[Comparison]) -> str:
+    wrong = [c.case for c in comparisons if any(run.result["error"] for run in c.runs)]
+    if not wrong:
+        return ""
+    if len(wrong) == 1:
+        return f"The capture of {wrong[0]} is corrupt"
+    return f"{count(len(wrong))} captures are corrupt"
