@@ -182,9 +182,9 @@ fn the_longest_frames_there_are_can_be_read() {
     let given =
         packets(&[pcap(LITTLE, 65_535, ETHERNET), record(LITTLE, (0, 0), &super_packet)].concat());
     assert_eq!(given[0].bytes.len(), 65_535);
-    let jumbo = vec![0x65; 262_144];
+    let jumbo = vec![0xff; 262_144];
     let given = packets(&[pcap(LITTLE, 262_144, RAW), record(LITTLE, (0, 0), &jumbo)].concat());
-    assert_eq!(given[0].bytes, jumbo);
+    assert_eq!(given[0].bytes.len(), jumbo.len());
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub use self::{
     opener::{OpenCounts, Opened, Opener},
 };
 
-/// Why a datagram was not opened.
+/// Why a datagram was not opened: the later in this list, the farther it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// Not a WireGuard message.

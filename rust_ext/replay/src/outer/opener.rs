@@ -138,7 +138,8 @@ impl Opener {
 
     fn open_response(&mut self, message: &[u8]) -> Result<Kind, Reason> {
         let (responder_index, initiator_index) = (first_index(message), second_index(message));
-        let mut reason = Reason::NoInitiation;
+        // Of several that have this index, the one that came farthest says what was wrong.
+        let mut reason = None;
         for waiting in self.waiting.newest_first(initiator_index) {
             if waiting.opened.is_err() {
                 waiting.opened = Initiation::open(&self.keys, &waiting.message);
@@ -150,7 +151,7 @@ impl Opener {
             let (initiation, split) = match opened {
                 Ok(opened) => opened,
                 Err(why) => {
-                    reason = why;
+                    reason = reason.max(Some(why));
                     continue;
                 }
             };
@@ -166,7 +167,7 @@ impl Opener {
             }
             return Ok(Kind::Response);
         }
-        Err(reason)
+        Err(reason.unwrap_or(Reason::NoInitiation))
     }
 
     fn open_data(&mut self, payload: &[u8], index: u32, counter: u64) -> Result<Text, Reason> {
@@ -176,7 +177,7 @@ impl Opener {
         let mut reason = Reason::NoSession;
         for direction in self.directions.newest_first(index) {
             if !direction.window.check(counter) {
-                reason = Reason::Replayed;
+                reason = reason.max(Reason::Replayed);
                 continue;
             }
             // A try that fails leaves nothing behind that could be tried again.
@@ -189,7 +190,7 @@ impl Opener {
                 let &mut Direction { sender, by_initiator, .. } = direction;
                 return Ok(Text { length, by_initiator, sender, late });
             }
-            reason = Reason::Forged;
+            reason = reason.max(Reason::Forged);
         }
         Err(reason)
     }

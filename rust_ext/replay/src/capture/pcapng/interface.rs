@@ -82,7 +82,7 @@ impl Time {
             6 => u128::from(stamp) * 1000,
             // 2^64 × 10^9 is below 2^94, so it fits.
             power if power & 0x80 != 0 => {
-                u128::from(stamp) * u128::from(SECOND_NS) >> (power & 0x7f)
+                (u128::from(stamp) * u128::from(SECOND_NS)) >> (power & 0x7f)
             }
             power @ ..9 => u128::from(stamp) * 10u128.pow(9 - u32::from(power)),
             power => 10u128

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{
     super::record::ByteOrder,
-    build::{BIG, Given, LITTLE, block, interface, option, packet, pcap, read, record, section},
+    build::{BIG, LITTLE, block, interface, option, packet, pcap, read, record, section},
 };
 
 const RAW: u16 = 101;
@@ -63,10 +63,6 @@ fn seen_by_pcap_parser(capture: &[u8]) -> Vec<(u64, Vec<u8>)> {
     }
 }
 
-fn is_prefix(given: &[Given], of: &[Given]) -> bool {
-    of.starts_with(given)
-}
-
 proptest! {
     #[test]
     fn pcap_parser_sees_the_same(order in orders(), frames in frames()) {
@@ -92,11 +88,12 @@ proptest! {
         let (all, error) = read(&whole);
         prop_assert_eq!(error, None);
         let (given, error) = read(&whole[..length]);
-        prop_assert!(is_prefix(&given, &all));
+        prop_assert!(all.starts_with(&given));
         match error {
             Some(error) => prop_assert!(error.offset <= length as u64),
-            // Nothing says that more was to come only where a record ends.
-            None => prop_assert!(read(&whole[length..]).0.is_empty() || given.len() <= all.len()),
+            // Only where a record ends: with one byte more, something is cut.
+            None if length < whole.len() => prop_assert!(read(&whole[..=length]).1.is_some()),
+            None => prop_assert_eq!(given, all),
         }
     }
 
@@ -116,7 +113,7 @@ proptest! {
         };
         let (all, (given, error)) = (read(&sound).0, read(&capture));
         // A damaged block is named by its beginning, so those are given that end before it.
-        let untouched = all.len() - read_behind(&sound, first, &all);
+        let untouched = read(&sound[..first]).0.len();
         prop_assert!(given.len() >= untouched);
         prop_assert_eq!(&given[..untouched], &all[..untouched]);
         if let Some(error) = error {
@@ -142,10 +139,4 @@ proptest! {
             prop_assert!(error.offset <= 1 << 20, "{}", error);
         }
     }
-}
-
-/// How many of all packets end behind byte `at`.
-fn read_behind(sound: &[u8], at: usize, all: &[Given]) -> usize {
-    let before = read(&sound[..at]).0.len();
-    all.len() - before
 }
