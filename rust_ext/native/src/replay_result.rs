@@ -36,7 +36,9 @@ pub(crate) fn result<'py>(
     for ((source, destination), connection) in &outcome.connections {
         batches += connection.batches;
         datagrams += connection.datagrams;
-        for (size, count) in &connection.sizes {
+        let by_size: BTreeMap<usize, u64> =
+            connection.sizes.iter().copied().enumerate().filter(|(_, n)| *n != 0).collect();
+        for (size, count) in &by_size {
             *sizes.entry(*size).or_default() += count;
         }
         connections.append(dict!(py, {
@@ -44,7 +46,7 @@ pub(crate) fn result<'py>(
             "destination": destination.to_string(),
             "batches": connection.batches,
             "datagrams": connection.datagrams,
-            "sizes": connection.sizes.clone(),
+            "sizes": by_size,
         }))?;
     }
     let ends = PyDict::new(py);

@@ -42,8 +42,20 @@ pub struct Connection {
     pub batches: u64,
     /// Datagrams in them.
     pub datagrams: u64,
-    /// Batches by their number of datagrams.
-    pub sizes: BTreeMap<usize, u64>,
+    /// Batches by their number of datagrams; those of `MAX_SEGMENTS` or more in the last place.
+    pub sizes: Vec<u64>,
+}
+
+/// The largest batch any kernel sends (UDP_MAX_SEGMENTS).
+const MAX_SEGMENTS: usize = 128;
+
+impl Connection {
+    fn count(&mut self, datagrams: usize) {
+        self.batches += 1;
+        self.datagrams += datagrams as u64;
+        self.sizes.resize(MAX_SEGMENTS + 1, 0);
+        self.sizes[datagrams.min(MAX_SEGMENTS)] += 1;
+    }
 }
 
 pub(crate) struct Air {
@@ -59,7 +71,9 @@ pub(crate) struct Air {
     keep: usize,
     pub(crate) now_ns: u64,
     pub(crate) start_ns: u64,
-    pub(crate) connections: BTreeMap<(SocketAddr, SocketAddr), Connection>,
+    connections: BTreeMap<(SocketAddr, SocketAddr), Connection>,
+    /// The connection that sent last, taken out of the others.
+    last_connection: Option<((SocketAddr, SocketAddr), Connection)>,
     pub(crate) batches: Vec<SentBatch>,
     pub(crate) fates: Vec<Fate>,
     pub(crate) is_truncated: bool,
@@ -101,6 +115,7 @@ impl Air {
             now_ns: plan.start_ns,
             start_ns: plan.start_ns,
             connections: BTreeMap::new(),
+            last_connection: None,
             batches: Vec::new(),
             fates: Vec::new(),
             is_truncated: false,
@@ -117,6 +132,12 @@ impl Air {
         self.addresses.insert(to, end);
     }
 
+    /// All that was counted of connections.
+    pub(crate) fn take_connections(&mut self) -> BTreeMap<(SocketAddr, SocketAddr), Connection> {
+        self.connections.extend(self.last_connection.take());
+        std::mem::take(&mut self.connections)
+    }
+
     /// Virtual nanoseconds since the first packet; what came before it counts as 0.
     pub(crate) fn time_ns(&self) -> u64 {
         self.now_ns.saturating_sub(self.start_ns)
@@ -126,9 +147,9 @@ impl Air {
     pub(crate) fn end_drain(&mut self, end: usize, source: SocketAddr, judge: &Judge) {
         let pending = std::mem::take(&mut self.pending);
         for group in rules::group(self.rule, pending, self.max_segments) {
-            let lengths: Vec<usize> = group.iter().map(|d| d.bytes.len()).collect();
             let payload: Vec<u8> = group.iter().flat_map(|d| &d.bytes).copied().collect();
-            self.emit(end, source, &group[0].target, lengths[0], &lengths, &payload, judge);
+            let size = group[0].bytes.len();
+            self.emit(end, source, &group[0].target, size, &payload, judge);
         }
     }
 
@@ -140,20 +161,29 @@ impl Air {
         source: SocketAddr,
         target: &Target,
         segment_size: usize,
-        lengths: &[usize],
         payload: &[u8],
         judge: &Judge,
     ) {
         let destination = target.path.destination;
-        let connection = self.connections.entry((source, destination)).or_default();
-        connection.batches += 1;
-        connection.datagrams += lengths.len() as u64;
-        *connection.sizes.entry(lengths.len()).or_default() += 1;
+        let datagrams = payload.len().div_ceil(segment_size);
+        match &mut self.last_connection {
+            Some((known, connection)) if *known == (source, destination) => {
+                connection.count(datagrams);
+            }
+            last => {
+                let key = (source, destination);
+                let mut connection = self.connections.remove(&key).unwrap_or_default();
+                connection.count(datagrams);
+                if let Some((key, before)) = last.replace((key, connection)) {
+                    self.connections.insert(key, before);
+                }
+            }
+        }
         if self.keep_last {
-            self.last_data[end] = Some((*target, payload[..lengths[0]].to_vec()));
+            self.last_data[end] = Some((*target, payload[..segment_size].to_vec()));
         }
         if self.batches.len() < self.keep {
-            let (inner, flows) = self.look_inside(end, lengths, payload, judge);
+            let (inner, flows) = self.look_inside(end, segment_size, payload, judge);
             self.batches.push(SentBatch {
                 time_ns: self.time_ns(),
                 end,
@@ -161,7 +191,7 @@ impl Air {
                 destination,
                 ecn: target.ds & 0b11,
                 segment_size,
-                lengths: lengths.to_vec(),
+                lengths: payload.chunks(segment_size).map(<[u8]>::len).collect(),
                 inner,
                 flows,
             });
@@ -175,15 +205,12 @@ impl Air {
     fn look_inside(
         &mut self,
         end: usize,
-        lengths: &[usize],
+        segment_size: usize,
         payload: &[u8],
         judge: &Judge,
     ) -> (Vec<usize>, Vec<i64>) {
-        let mut offset = 0;
         let mut found = (Vec::new(), Vec::new());
-        for &length in lengths {
-            let datagram = &payload[offset..offset + length];
-            offset += length;
+        for datagram in payload.chunks(segment_size) {
             let inside = match self.tap.as_mut().map(|tap| tap.look(datagram)) {
                 Some(Inside::Packet(text)) => packet::parse(text, 0).ok().map(|frame| {
                     let id = judge.id(&FlowKey::of(end, &frame)).map_or(-1, |id| id as i64);
@@ -306,16 +333,14 @@ impl Surroundings for Speaker<'_> {
             let bytes = payload.to_vec();
             return self.air.pending.push(Datagram { target: *target, bytes });
         }
-        let lengths: Vec<usize> = batch.lengths().collect();
         let size = batch.segment_size();
-        self.air.emit(self.end, self.address, target, size, &lengths, payload, self.judge);
+        self.air.emit(self.end, self.address, target, size, payload, self.judge);
     }
 
     fn message(&mut self, destination: SocketAddr, ds: u8, bytes: &[u8]) {
         let peer = pyfw_core::peer::PeerId(u32::MAX);
         let target = Target { peer, path: Path::to(destination), ds };
-        let length = bytes.len();
-        self.air.emit(self.end, self.address, &target, length, &[length], bytes, self.judge);
+        self.air.emit(self.end, self.address, &target, bytes.len(), bytes, self.judge);
     }
 
     fn session(&mut self, session: &SendSession) {

@@ -77,6 +77,11 @@ pub struct Run {
     packets: u64,
     bytes: u64,
     unplaced: u64,
+    /// Nothing is due before this, as far as was known when it was last worked out; what is put
+    /// on for an earlier moment lowers it.
+    next_ns: u64,
+    /// The source placed last, and where.
+    last_placed: Option<(u8, [u8; 16], usize)>,
 }
 
 struct DrainSoFar {
@@ -148,6 +153,8 @@ impl Run {
             packets: 0,
             bytes: 0,
             unplaced: 0,
+            next_ns: 0,
+            last_placed: None,
             plan,
         };
         run.meet();
@@ -189,6 +196,7 @@ impl Run {
         });
         drain.frames += 1;
         drain.bytes += bytes.len();
+        self.next_ns = self.next_ns.min(drain.ends_at_ns);
         if drain.frames >= limits.frames || drain.bytes >= limits.bytes {
             self.drain(end);
         }
@@ -197,35 +205,50 @@ impl Run {
     /// The end behind which the packet's source lives.
     fn place(&mut self, bytes: &[u8]) -> usize {
         let mut source = [0; 16];
-        let placed = match bytes.first().map(|b| b >> 4) {
+        let version = match bytes.first().map(|b| b >> 4) {
             Some(4) if bytes.len() >= 20 => {
                 source[..4].copy_from_slice(&bytes[12..16]);
-                self.placement.peer_for(4, &source)
+                4
             }
             Some(6) if bytes.len() >= 40 => {
                 source.copy_from_slice(&bytes[8..24]);
-                self.placement.peer_for(6, &source)
+                6
             }
-            _ => None,
+            _ => 0,
         };
-        self.unplaced += u64::from(placed.is_none());
-        placed.map_or(0, |PeerId(end)| end as usize)
+        if let Some((last_version, last, end)) = self.last_placed {
+            if (last_version, last) == (version, source) {
+                return end;
+            }
+        }
+        match self.placement.peer_for(version, &source) {
+            Some(PeerId(end)) => {
+                self.last_placed = Some((version, source, end as usize));
+                end as usize
+            }
+            None => {
+                self.unplaced += 1;
+                0
+            }
+        }
     }
 
     /// Lets happen all that is due up to a moment.
     fn advance(&mut self, until_ns: u64) {
+        if until_ns < self.next_ns {
+            return self.set_time(until_ns);
+        }
         loop {
             let timeouts = self.ends.iter().filter_map(End::next_timeout_ns);
             let drains = self.drains.iter().flatten().map(|drain| drain.ends_at_ns);
             let happening = self.happenings.peek().map(|h| START_NS.saturating_add(h.at_ns));
-            let next = timeouts
-                .chain(drains)
-                .chain(happening)
-                .chain(self.air.wire.next_due_ns())
-                .min()
-                .filter(|&at_ns| at_ns <= until_ns);
-            let Some(at_ns) = next else { break };
-            self.set_time(at_ns);
+            let next =
+                timeouts.chain(drains).chain(happening).chain(self.air.wire.next_due_ns()).min();
+            self.next_ns = next.unwrap_or(u64::MAX);
+            if self.next_ns > until_ns {
+                break;
+            }
+            self.set_time(self.next_ns);
             self.happen();
         }
         self.set_time(until_ns);
@@ -283,6 +306,8 @@ impl Run {
 
     fn drain(&mut self, end: usize) {
         self.drains[end] = None;
+        // What follows may be due at any moment.
+        self.next_ns = 0;
         self.speak(end, |end, now, speaker| end.drain(now, speaker));
         self.deliver();
     }
@@ -345,7 +370,7 @@ impl Run {
             duration_ns: self.now.boot_ns - START_NS,
             ends: self.ends.iter().map(|end| (end.name.clone(), end.counts())).collect(),
             flows,
-            connections: self.air.connections,
+            connections: self.air.take_connections(),
             batches: self.air.batches,
             points,
             fates: self.air.fates,
