@@ -42,7 +42,8 @@ $(VENV)/.native: $(VENV)/.packages $(RUST_SOURCES) pyproject.toml
 	@command -v $(CARGO) >/dev/null || { echo "setup: pyfw is built with Rust 1.85 or newer, and there \
 	is no cargo here (Debian 13: apt install cargo; elsewhere: rustup)" >&2; exit 1; }
 	@echo "setup: pyfw and its extension, editable profile"
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked --profile editable
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked --profile editable \
+		>$(VENV)/native.log 2>&1 || { cat $(VENV)/native.log >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.debian: Makefile | $(VENV)/.packages
@@ -80,7 +81,7 @@ test-rust:
 	$(CARGO) test --locked --quiet --profile editable --workspace --exclude pyfw-native
 
 test-python: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=10 --durations-min=5
 
 lint: setup
 	$(CARGO) fmt --all --check
@@ -104,7 +105,8 @@ $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.t
 	@echo "bench: a release wheel into $(BENCH)"
 	@test -x $(BENCH)/bin/python || $(BIN)/python -m venv $(BENCH)
 	@rm -rf $(BENCH)/dist
-	@$(BIN)/maturin build --quiet --locked --release --out $(BENCH)/dist
+	@$(BIN)/maturin build --quiet --locked --release --out $(BENCH)/dist >$(BENCH)/build.log 2>&1 \
+		|| { cat $(BENCH)/build.log >&2; exit 1; }
 	@$(BENCH)/bin/pip install --quiet -c constraints.txt $(BENCH)/dist/*.whl
 	@$(BENCH)/bin/pip install --quiet --no-deps --force-reinstall $(BENCH)/dist/*.whl
 	@touch $@

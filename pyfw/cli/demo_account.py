@@ -93,7 +93,7 @@ class Account:
             ),
             _row("segments received", *(f"{way.segments:,}" for way in ways)),
             _row("GSO batches", *(f"{way.gso.batches:,} of {way.gso.mean:.1f}" for way in ways)),
-            _row("of 1 … 64 and more", *(_sparkline(way.gso.sizes) for way in ways)),
+            _row("of 1 … 64+", *(_sparkline(way.gso.sizes) for way in ways)),
             _row("late counters", *(_zero(terminal, way.late) for way in ways)),
             _row("out of order", *(_zero(terminal, way.out_of_order) for way in ways))
             + terminal.styled("TCPOFOQueue of the receiving kernel", "dim"),
