@@ -1,6 +1,7 @@
 //! Sessions of two devices on a virtual wire, opened from either end's view.
 
 mod ends;
+mod tshark;
 
 use pyfw_core::{device::KeyLog, noise::message::Kind, time::SECOND_NS};
 
@@ -205,8 +206,8 @@ fn a_capture_that_brings_its_keys_opens_itself() {
     let wire = talk(PRESHARED);
     let mut writer =
         PcapngWriter::new(Vec::new(), &[("outer", LinkType::Raw)], Some(&wire.key_log(0))).unwrap();
-    for (id, payload) in (0..).zip(&wire.sent) {
-        writer.packet(0, id * 1000, &ends::packet(payload), id, true, None).unwrap();
+    for (id, packet) in (0..).zip(wire.packets()) {
+        writer.packet(0, id * 1000, &packet, id, true, None).unwrap();
     }
     let mut capture = Capture::from_reader(std::io::Cursor::new(writer.finish().unwrap())).unwrap();
     let mut opener = opener("");
@@ -221,7 +222,7 @@ fn a_capture_that_brings_its_keys_opens_itself() {
 
 #[test]
 fn datagrams_are_found_in_both_families_and_fragments_are_not() {
-    let mut packet = ends::packet(b"hello");
+    let mut packet = ends::packet(0, b"hello");
     let found = datagram(&packet).unwrap();
     assert_eq!(found.source, "192.0.2.1:51820".parse().unwrap());
     assert_eq!(found.destination, "192.0.2.2:51820".parse().unwrap());

@@ -26,6 +26,8 @@ pub(super) struct Wire {
     now: Now,
     /// UDP payloads in the order in which they were sent.
     pub(super) sent: Vec<Vec<u8>>,
+    /// Which end sent each.
+    senders: Vec<usize>,
 }
 
 struct End {
@@ -57,7 +59,7 @@ impl Wire {
             end.device.set_peer(change, now);
             end.peer = end.device.peers().next().unwrap().peer;
         }
-        let mut wire = Self { ends, now, sent: Vec::new() };
+        let mut wire = Self { ends, now, sent: Vec::new(), senders: Vec::new() };
         wire.carry();
         wire
     }
@@ -71,9 +73,10 @@ impl Wire {
 
     /// This end sends a packet whose first byte behind the IP header is `mark`, padded.
     pub(super) fn send(&mut self, end: usize, mark: u8) {
-        let mut text = packet(&[]);
+        let mut text = packet(0, &[]);
         text[2..4].copy_from_slice(&21u16.to_be_bytes());
         text.truncate(20);
+        text[12..].copy_from_slice(&[10, 0, 0, end as u8 + 1, 10, 0, 0, 2 - end as u8]);
         text.push(mark);
         text.resize(32, 0);
         self.send_text(end, &text);
@@ -86,6 +89,11 @@ impl Wire {
 
     pub(super) fn key_log(&self, end: usize) -> String {
         self.ends[end].key_log.clone()
+    }
+
+    /// What was sent, each in UDP and IPv4.
+    pub(super) fn packets(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.senders.iter().zip(&self.sent).map(|(from, payload)| packet(*from, payload))
     }
 
     pub(super) fn public_key(&self, end: usize) -> [u8; 32] {
@@ -108,6 +116,7 @@ impl Wire {
         let index = session.remote_index;
         pyfw_aead::Ring.seal(&key, &mut message, &[slot]);
         self.sent.push(message);
+        self.senders.push(end);
         let other = &mut self.ends[1 - end];
         if let Some(peer) = other.unconfirmed.remove(&index) {
             other.device.handle_report(Report::Confirmed(peer, index), self.now);
@@ -151,6 +160,7 @@ impl Wire {
                 let from = Path::to(address(1 - to));
                 self.ends[to].device.handle_datagram(&message, from, 0, self.now).unwrap();
                 self.sent.push(message);
+                self.senders.push(1 - to);
             }
             for end in keepalives {
                 self.send_text(end, &[]);
@@ -163,12 +173,12 @@ fn address(end: usize) -> std::net::SocketAddr {
     ([192, 0, 2, end as u8 + 1], 51820).into()
 }
 
-/// A payload in UDP and IPv4, from the first end to the second.
-pub(super) fn packet(payload: &[u8]) -> Vec<u8> {
+/// A payload in UDP and IPv4, from this end to the other.
+pub(super) fn packet(from: usize, payload: &[u8]) -> Vec<u8> {
     let udp_length = (8 + payload.len() as u16).to_be_bytes();
     let length = (28 + payload.len() as u16).to_be_bytes();
     let mut packet = vec![0x45, 0, length[0], length[1], 0, 0, 0, 0, 64, 17, 0, 0];
-    packet.extend([192, 0, 2, 1, 192, 0, 2, 2]);
+    packet.extend([192, 0, 2, from as u8 + 1, 192, 0, 2, 2 - from as u8]);
     let port = 51820u16.to_be_bytes();
     packet.extend([port, port, udp_length, [0; 2]].concat());
     packet.extend_from_slice(payload);
