@@ -45,7 +45,7 @@ class Coalesce(msgspec.Struct, frozen=True, kw_only=True):
     psh: Literal["merge", "close"] = "merge"
 
 
-class Impairment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Impairment(msgspec.Struct, frozen=True, kw_only=True):
     """What the wire does to the datagrams that one end sends; all zero: nothing."""
 
     loss: float = 0.0
@@ -68,8 +68,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_s: float
     do: str
     end: str
-    endpoint: str = ""
-    """Where a roaming end sends from afterwards."""
+    to: str = ""
+    """The address and port that a roaming end sends from afterwards."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +88,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     ends: tuple[End, ...] = ()
     """Empty: client is the source of the first packet, gateway all the rest."""
     mtu: int = 1420
+    handshake: Literal["before", "on-demand"] = "before"
+    """Whether the ends have a session before the first packet, or make one because of it."""
     frames: Literal["captured", "tso"] = "captured"
     rule: Rule = "ordered"
     max_segments: int = 64
@@ -172,6 +174,7 @@ def _read(reader: Reader, path: Path) -> dict[str, Any]:
         "kind": choice("inner", "outer"),
         "keylog": lambda value: Path(beside(value)),
         "mtu": whole(68, 65_475),
+        "handshake": choice("before", "on-demand"),
         "frames": choice("captured", "tso"),
         "rule": choice(*RULES),
         "max_segments": whole(1, 128),
@@ -258,7 +261,7 @@ def _events(reader: Reader, value: Any, names: list[str]) -> tuple[Event, ...]:
         "at_s": number(0, 1_000_000_000),
         "do": choice("roam", "rekey", "replay", "forge"),
         "end": choice(*names),
-        "endpoint": schema.endpoint,
+        "to": schema.endpoint,
     }
     events: list[Event] = []
     for i, table in enumerate(reader.tables(value, "events", checks)):
@@ -266,8 +269,8 @@ def _events(reader: Reader, value: Any, names: list[str]) -> tuple[Event, ...]:
         for key in ("at_s", "do", "end"):
             if key not in given:
                 reader.fault(f"events[{i}].{key}", "is missing")
-        if (table.get("do") == "roam") != ("endpoint" in given):
-            reader.fault(f"events[{i}].endpoint", "belongs to roam, and roam needs it")
+        if (table.get("do") == "roam") != ("to" in given):
+            reader.fault(f"events[{i}].to", "belongs to roam, and roam needs it")
         if {"at_s", "do", "end"} <= table.keys():
             events.append(Event(**table))
     return tuple(sorted(events, key=lambda event: event.at_s))

@@ -17,6 +17,7 @@ def differences(expected: Mapping[str, Any], got: Mapping[str, Any]) -> list[str
     found: list[str] = []
     if expected["error"] != got["error"]:
         found.append(f"error: {_pair(_error(expected['error']), _error(got['error']))}")
+    found += _numbers("outer ", expected["outer"] or {}, got["outer"] or {})
     ends = dict.fromkeys([*expected["batches"], *got["batches"]])
     for end in ends:
         wanted, came = expected["batches"].get(end, []), got["batches"].get(end, [])
@@ -53,11 +54,21 @@ def _batches(end: str, expected: Sequence[Any], got: Sequence[Any]) -> list[str]
         wanted, came = expected[low:high], got[came_low:came_high]
         for i in range(max(len(wanted), len(came))):
             # Numbers are those of the expectation, as long as it has one there.
-            number = low + i + 1 if i < len(wanted) else came_low + i + 1
+            place = _place(expected, low + i) if i < len(wanted) else _place(got, came_low + i)
             old = wanted[i] if i < len(wanted) else None
             new = came[i] if i < len(came) else None
-            found.append(f"batch {number} of {end}{_flows_in(old or new)}: {_batch_pair(old, new)}")
+            found.append(f"{place} of {end}{_flows_in(old or new)}: {_batch_pair(old, new)}")
     return found
+
+
+def _place(batches: Sequence[Any], index: int) -> str:
+    """Batches of packets are numbered from 1; handshakes and keepalives stand before one of them."""
+    number = sum(_has_packets(batch) for batch in batches[:index]) + 1
+    return f"{'' if _has_packets(batches[index]) else 'message before '}batch {number}"
+
+
+def _has_packets(batch: Mapping[str, Any]) -> bool:
+    return any(flow >= 0 for flow in batch["flows"])
 
 
 def _opcodes(expected: Sequence[Any], got: Sequence[Any]) -> list[tuple[str, int, int, int, int]]:

@@ -20,6 +20,7 @@ def outcome_of(result: Mapping[str, Any]) -> dict[str, Any]:
         "totals": {name: result[name] for name in _TOTALS}
         | {"duration_us": result["duration_ns"] // 1000},
         "error": result["error"],
+        "outer": flat(result["outer"]) if result.get("outer") else None,
         "batch_sizes": {str(k): v for k, v in sorted(_whole_keys(result["batch_sizes"]).items())},
         "ends": {name: _end(end) for name, end in sorted(result["ends"].items())},
         "fates": _fates(result["fates"]),
@@ -48,7 +49,7 @@ def encode(outcome: Mapping[str, Any]) -> str:
 def decode(text: str) -> dict[str, Any]:
     """Reads it back. Raises ValueError where it is not a document of this kind."""
     document = json.loads(text)
-    wanted = {"totals", "error", "batch_sizes", "ends", "fates", "flows", "batches"}
+    wanted = {"totals", "error", "outer", "batch_sizes", "ends", "fates", "flows", "batches"}
     if not isinstance(document, dict) or not wanted <= document.keys():
         raise ValueError("not an expected outcome; write it with --update")
     return document

@@ -63,8 +63,12 @@ def plan_of(
         "capture": case.capture,
         "kind": case.kind,
         "keylog": case.keylog.read_text() if case.keylog else None,
-        "ends": [msgspec.to_builtins(end) for end in case.ends],
+        "ends": [
+            {"name": end.name, "endpoint": end.endpoint, "addresses": list(end.addresses)}
+            for end in case.ends
+        ],
         "mtu": case.mtu,
+        "handshake": case.handshake,
         "frames": case.frames,
         "drain": msgspec.to_builtins(case.drain),
         "rule": rule,

@@ -32,7 +32,7 @@ def colours(stream: TextIO) -> bool:
 
 def group_lines(group: Sequence[Judged], *, verbose: int, colour: bool) -> Iterator[str]:
     """What is said of one case or capture, under one rule or several. verbose: -1 for -q, 0, 1 for -v."""
-    detailed = verbose > 0 or len(group) > 1 or group[0].status == "shown"
+    detailed = verbose > 0 or len(group) > 1 or group[0].status in ("shown", "broken")
     for judged in group:
         bad = judged.status in ("failed", "broken")
         if judged.status != "shown" and (verbose >= 0 or bad or judged.status == "updated"):
@@ -52,12 +52,14 @@ def group_lines(group: Sequence[Judged], *, verbose: int, colour: bool) -> Itera
         yield from _details(results, verbose=verbose)
 
 
-def count_line(judged: Iterable[Judged], deselected: int, *, colour: bool) -> str:
+def count_line(judged: Sequence[Judged], deselected: int, *, colour: bool) -> str:
     """43 cases: 42 passed, 1 failed."""
     counts: Counter[str] = Counter(one.status for one in judged)
-    total = sum(counts.values())
-    runs = f"{total} case{'s' if total != 1 else ''}"
-    if set(counts) == {"shown"}:
+    cases, total = len({one.name for one in judged}), len(judged)
+    runs = f"{cases} case{'s' if cases != 1 else ''}"
+    if total != cases:
+        runs = f"{total} replays of {runs}"
+    elif set(counts) == {"shown"}:
         runs = f"{total} replay{'s' if total != 1 else ''}"
     order = ("passed", "failed", "broken", "updated", "shown")
     parts = [styled(f"{counts[s]} {s}", s, colour=colour) for s in order if counts[s]]
@@ -72,7 +74,11 @@ def verdict(result: dict[str, Any]) -> str:
     early, late = _sum(flows, "early"), _sum(flows, "late")
     segments = _sum(flows, "segments")
     amount = f"{segments} segment{'s' if segments != 1 else ''}"
-    bad = sum(1 for flow in flows if flow["early"] or flow["late"])
+    lost = _sum(flows, "lost")
+    # Behind a lost segment all are early, as a receiver counts; that alone is no reordering.
+    bad = sum(1 for flow in flows if flow["late"] or (flow["early"] and not flow["lost"]))
+    if not bad and early:
+        return f"in order, with {lost} lost: {early} early behind the gaps, 0 late of {amount}"
     if bad:
         return (
             f"out of order: {bad} of {len(flows)} flows, {early} early and {late} late of {amount}"
@@ -154,7 +160,7 @@ def _drops(result: dict[str, Any]) -> Iterator[str]:
     fates = Counter((end, what) for _time_ns, end, _number, what in result["fates"])
     found += [f"wire from {end} {what} {count}" for (end, what), count in sorted(fates.items())]
     if not found:
-        yield "    drops: none"
+        yield "    drops: none in the tunnel"
     for i, text in enumerate(found):
         yield f"    {'drops: ' if not i else '       '}{text}"
 

@@ -1,0 +1,157 @@
+"""Cases: what three lines mean, and what is said of what is wrong."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyfw.config.problem import ConfigError
+from pyfw.replay.case import Drain, End, Event, Impairment, load, name_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.pcap").write_bytes(b"")
+    return tmp_path
+
+
+def case_file(folder: Path, text: str, name: str = "case.replay.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+SMALLEST = 'why = "it exists"\ncapture = "a.pcap"\n'
+
+
+def test_two_lines_are_a_case(folder: Path) -> None:
+    case = load(case_file(folder, SMALLEST))
+    assert case.why == "it exists"
+    assert case.capture == str(folder / "a.pcap")
+    assert case.expected == folder / "expected.json"
+    assert (case.rule, case.frames, case.mtu, case.ends) == ("ordered", "captured", 1420, ())
+
+
+def test_a_second_case_of_a_folder_has_its_own_name_and_expectation(folder: Path) -> None:
+    path = case_file(folder, SMALLEST, "tso.replay.toml")
+    case = load(path)
+    assert case.name == f"{folder.as_posix()}/tso"
+    assert case.expected == folder / "tso.expected.json"
+    assert name_of(Path("pcaps/a/case.replay.toml")) == "pcaps/a"
+
+
+def test_every_key_arrives(folder: Path) -> None:
+    text = """
+    why = "all of it"
+    capture = "a.pcap"
+    expected = "b.json"
+    mtu = 1280
+    frames = "tso"
+    rule = "by-ecn"
+    max_segments = 8
+    seed = 7
+    drain.window_us = 5
+    coalesce.psh = "close"
+    [impairment]
+    loss = 0.5
+    [impairment.client]
+    delay_ms = 3
+    [[ends]]
+    name = "gateway"
+    [[ends]]
+    name = "client"
+    endpoint = "[2001:db8::2]:1"
+    addresses = ["10.0.0.2", "fd00::/64"]
+    [[events]]
+    at_s = 2
+    do = "rekey"
+    end = "client"
+    [[events]]
+    at_s = 1
+    do = "roam"
+    end = "client"
+    to = "192.0.2.9:5"
+    """
+    case = load(case_file(folder, text))
+    assert case.drain == Drain(window_us=5)
+    assert case.impairment == {
+        "": Impairment(loss=0.5),
+        "client": Impairment(loss=0.5, delay_ms=3),
+    }
+    assert case.ends == (
+        End(name="gateway", endpoint="192.0.2.1:51820", addresses=("0.0.0.0/0", "::/0")),
+        End(
+            name="client",
+            endpoint="[2001:db8::2]:1",
+            addresses=("10.0.0.2/32", "fd00::/64"),
+        ),
+    )
+    assert case.events == (
+        Event(at_s=1, do="roam", end="client", to="192.0.2.9:5"),
+        Event(at_s=2, do="rekey", end="client"),
+    )
+    assert (case.coalesce.psh, case.rule, case.max_segments, case.seed) == ("close", "by-ecn", 8, 7)
+
+
+def test_everything_that_is_wrong_is_said_at_once_with_file_line_and_key(folder: Path) -> None:
+    path = case_file(
+        folder,
+        'capture = "b.pcap"\nmtuu = 1280\nframes = "jumbo"\n[drain]\nwindow_ms = 3\nframes = 0\n',
+    )
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    lines = str(raised.value).splitlines()
+    assert lines == [
+        f"{path}: why: is missing; every case has one",
+        f"{path}:1: capture: there is no such file: {folder / 'b.pcap'}",
+        f"{path}:2: mtuu: no such key in a case; did you mean mtu?",
+        f'{path}:3: frames: is not valid; write "captured" or "tso"',
+        f"{path}:5: drain.window_ms: no such key in [drain]; did you mean window_us?",
+        f"{path}:6: drain.frames: is not a whole number from 1 to 1000000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ('stages = ["a:B"]', "stages: is reserved"),
+        ('capture = "/etc/passwd"', "not TOML"),
+        ("mtu = true", "mtu: is not a whole number"),
+        ("mtu = 67", "mtu: is not a whole number from 68 to 65475"),
+        ("impairment.loss = 1.5", "impairment.loss: is not a number from 0 to 1"),
+        ("impairment.los = 1", "impairment.los: no such key in [impairment]; did you mean loss?"),
+        ("impairment.loss = nan", "impairment.loss: is not a number"),
+        ("impairment.clientt.loss = 1", "did you mean client?"),
+        ('ends = "two"', "ends: is a list of tables; write [[ends]]"),
+        ('[[ends]]\nname = "a"', "ends: are two or more"),
+        ('[[ends]]\nname = "a"\n[[ends]]\nname = "a"', "ends[1].name: is the name of an earlier"),
+        ('[[ends]]\nname = "a"\n[[ends]]\nname = "b"', "ends[1].addresses: is missing"),
+        ('[[ends]]\nname = "loss"', "is not a name for an end"),
+        ('[[ends]]\nname = "a"\nendpoint = "x.example:1"', "is a name; a replay looks nothing up"),
+        ('[[events]]\nat_s = 1\ndo = "roam"\nend = "client"', "roam needs it"),
+        ('[[events]]\nat_s = 1\ndo = "jump"\nend = "client"', "events[0].do: is not valid"),
+        ('[[events]]\ndo = "rekey"\nend = "client"', "events[0].at_s: is missing"),
+        ('kind = "outer"', "ends: is missing: an outer capture"),
+        ("drain = 3", "drain: is a table; write [drain]"),
+        ('keylog = "none.keys"', "keylog: there is no such file"),
+    ],
+)
+def test_what_is_wrong_is_named(folder: Path, added: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(case_file(folder, SMALLEST + added + "\n"))
+    assert said in str(raised.value)
+
+
+@settings(deadline=None)
+@given(text=st.text(alphabet='abw hyc[]={}"\n.1_-', max_size=80))
+def test_no_text_gives_anything_but_a_case_or_its_errors(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "a.pcap").write_bytes(b"")
+    path = case_file(folder, SMALLEST + text)
+    try:
+        assert load(path).why == "it exists"
+    except ConfigError as error:
+        assert error.problems

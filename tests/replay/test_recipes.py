@@ -1,0 +1,33 @@
+"""Every capture of ours can be built again, byte for byte, by the script that lies beside it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PCAPS = ROOT / "pcaps"
+RECIPES = sorted(PCAPS.rglob("make.py"))
+CAPTURES = sorted(path for path in PCAPS.rglob("*") if ".pcap" in path.name)
+
+
+def name_of(path: Path) -> str:
+    return path.parent.relative_to(PCAPS).as_posix()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
+def test_a_recipe_builds_its_capture_byte_for_byte(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("scapy")
+    subprocess.run([sys.executable, recipe, tmp_path], check=True, timeout=100)
+    built = sorted(tmp_path.iterdir())
+    assert built
+    for file in built:
+        committed = recipe.with_name(file.name)
+        assert file.read_bytes() == committed.read_bytes(), committed
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: str(path.relative_to(PCAPS)))
+def test_a_capture_has_a_recipe(capture: Path) -> None:
+    # Real traffic cannot be made again byte for byte; how it was taken is written beside it.
+    assert capture.with_name("make.py").exists() or capture.with_name("recipe.md").exists()
