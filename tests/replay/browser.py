@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,15 @@ _FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --hide-scrollbars --remote-debugging-pipe"
 ).split()
+# The protocol has its descriptors 3 and 4; ours may be just these, so they move out of the way first.
+_LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for end, wanted in zip(ends, (3, 4)):
+    os.dup2(end, wanted)
+    os.close(end)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
 _PATIENCE_S = 30.0
 
 
@@ -34,9 +44,8 @@ class Browser:
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
         self._process = subprocess.Popen(
-            # The protocol has its descriptors 3 and 4.
             [
-                *("/bin/sh", "-c", f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}'),
+                *(sys.executable, "-c", _LAUNCH, str(to_read), str(to_write)),
                 *(chromium() or "chromium", *_FLAGS),
                 *(f"--user-data-dir={profile}", "about:blank"),
             ],
@@ -53,13 +62,20 @@ class Browser:
         """Every address that the page asked for."""
 
     def __enter__(self) -> Self:
+        try:
+            self._attach()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _attach(self) -> None:
         targets = self.call("Target.getTargets")["targetInfos"]
         page = next(target for target in targets if target["type"] == "page")
         attached = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        return self
 
     def __exit__(
         self,

@@ -41,8 +41,8 @@ def run(
     points = [[sent_ns[i], 0, starts[i], lengths[i], 0] for i in range(len(lengths))]
     points += [[arrived_ns, 0, starts[i], lengths[i], kinds[i]] for i in order]
     handshakes = [
-        _control(148, "client", START_NS - 2_000),
-        _control(92, "gateway", START_NS - 1_000),
+        _control(148, "client", START_NS),
+        _control(92, "gateway", START_NS),
     ]
     result = {
         "packets": len(lengths),

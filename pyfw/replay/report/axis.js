@@ -13,9 +13,9 @@ function ticks(low, high, fit, whole) {
 
 const TIME_UNITS = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]];
 
-/** The unit in which a step of time is read best. */
-function timeUnit(step) {
-  return TIME_UNITS.find(([size]) => step >= size * 0.0999) || TIME_UNITS[3];
+/** The largest unit that is not above a time. */
+function timeUnit(ns) {
+  return TIME_UNITS.find(([size]) => ns >= size * 0.9999) || TIME_UNITS[3];
 }
 
 function time(ns, [size, name] = timeUnit(Math.abs(ns) || 1e9)) {

@@ -87,12 +87,17 @@ def _masthead(headline: str, below: str) -> Html:
             element("button", "Theme: system", id="theme", type="button", hidden=True),
             class_="top",
         ),
-        element("h1", headline),
+        element("h1", joined(map(_unbroken, headline.split(" ")), " ")),
         element("p", below, class_="quiet"),
         element(
             "noscript", element("p", "Without scripts the plots stay empty; tables hold all of it.")
         ),
     )
+
+
+def _unbroken(word: str) -> str:
+    # Names of rules and cases have hyphens, where a browser may break a line.
+    return element("span", word, class_="word") if "-" in word and len(word) < 24 else word
 
 
 def _section(comparison: Comparison, number: int, plots: Html, opened: bool) -> Html:

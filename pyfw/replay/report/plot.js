@@ -135,7 +135,7 @@ class Plot {
     const { X, Y, left, inner } = panel;
     const across = ticks(...this.view.x, inner.w / (this.mode === "time" ? 80 : 46), this.mode === "order");
     const up = ticks(...this.view.y, inner.h / 44, true);
-    const unit = timeUnit(across.step);
+    const unit = timeUnit(across.step * 2);
     const right = left + inner.w, bottom = MARGIN.top + inner.h;
     let lines = "", texts = "";
     for (const value of across.values.filter((v) => this.mode === "time" || v >= 0)) {
