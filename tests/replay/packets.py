@@ -52,7 +52,7 @@ def _ipv4(protocol: int, body: bytes, checksum_at: int, number: int, ecn: int) -
 
 def _checksum(content: bytes) -> int:
     content += bytes(len(content) % 2)
-    total = sum(struct.unpack(f">{len(content) // 2}H", content))
+    total: int = sum(struct.unpack(f">{len(content) // 2}H", content))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return 0xFFFF - total

@@ -149,3 +149,17 @@ def test_the_same_input_gives_the_same_bytes_on_one_and_on_several_processes(
 def test_a_rule_that_is_none_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="by-luck"):
         replayed(folder, [(0, 1, 0, 0)], "by-luck")
+
+
+@settings(deadline=None)
+@given(cut=st.integers(0, 24 + 5 * (16 + 28 + 100)))
+def test_a_capture_that_is_cut_is_replayed_up_to_the_cut(folder: Path, cut: int) -> None:
+    content = write_pcap(folder / "whole.pcap", flows([(1, 100, 0, 1)] * 5)).read_bytes()
+    path = folder / "cut.pcap"
+    path.write_bytes(content[:cut])
+    with opened(Case(name="cut", capture=str(path))) as case:
+        result = _native.replay(plan_of(case, "ordered"))
+    whole, rest = divmod(max(cut - 24, 0), 16 + 28 + 100)
+    assert result["packets"] == total(result, "delivered") == whole
+    assert (result["error"] is None) == (cut >= 24 and rest == 0)
+    assert result["error"] is None or result["error"]["offset"] <= cut
