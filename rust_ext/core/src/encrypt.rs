@@ -9,21 +9,21 @@
 use std::sync::Arc;
 
 use crate::{
-    aead::{Aead, TAG_LENGTH, TransportKey},
+    aead::{Aead, TAG_LENGTH},
     counters::OutboundTally,
     exchange::{Report, SendSession},
     frame::{Frame, FrameBatch},
     gso_batch::{Target, send_limit},
     gso_egress::GsoEgress,
     noise::timers::{
-        KEEPALIVE_TIMEOUT_NS, REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_NS, REKEY_AFTER_MESSAGES,
-        REKEY_AFTER_TIME_NS, REKEY_TIMEOUT_NS,
+        KEEPALIVE_TIMEOUT_NS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME_NS, REKEY_TIMEOUT_NS,
     },
     packet::wireguard::{DATA_HEADER_LENGTH, write_data_header},
     path::Path,
     peer::{Activity, PeerId},
+    sending::SendingPeers,
     split::Segments,
-    staged::{Staged, StagedBytes},
+    staged::StagedBytes,
     verdict::OutboundDrop,
 };
 
@@ -35,36 +35,12 @@ pub struct Encrypt {
     gso: GsoEgress,
     aead: Box<dyn Aead>,
     mtu: usize,
-    peers: Vec<Option<SendingPeer>>,
+    peers: SendingPeers,
     staged_bytes: StagedBytes,
     /// Peers whose activity must be written at the end of the batch.
     touched: Vec<PeerId>,
     reports: Vec<Report>,
     tally: OutboundTally,
-}
-
-struct SendingPeer {
-    activity: Arc<Activity>,
-    path: Option<Path>,
-    session: Option<Sending>,
-    staged: Staged,
-    /// When a handshake was last asked for, so that a batch does not ask again.
-    asked_ns: Option<u64>,
-    tally: OutboundTally,
-    batch: BatchTraffic,
-}
-
-/// What one batch sent to one peer.
-#[derive(Default)]
-struct BatchTraffic {
-    touched: bool,
-    bytes: u64,
-    data: bool,
-}
-
-struct Sending {
-    session: SendSession,
-    counter: u64,
 }
 
 /// Where a frame went.
@@ -82,7 +58,7 @@ impl Encrypt {
             gso,
             aead,
             mtu,
-            peers: Vec::new(),
+            peers: SendingPeers::default(),
             staged_bytes: StagedBytes::default(),
             touched: Vec::new(),
             reports: Vec::new(),
@@ -104,7 +80,7 @@ impl Encrypt {
     fn frame(&mut self, frame: &Frame, bytes: &[u8], now_ns: u64) -> Outcome {
         let segments = u64::from(frame.segments);
         let id = PeerId(frame.peer);
-        let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+        let Some(peer) = self.peers.get_mut(id) else {
             return self.dropped(None, OutboundDrop::NoRoute, segments);
         };
         if peer.path.is_none() {
@@ -127,7 +103,7 @@ impl Encrypt {
         origin: Origin,
     ) -> Outcome {
         let parts = Segments::new(frame, bytes);
-        let Some(peer) = self.peers[id.0 as usize].as_mut() else { return Outcome::Done };
+        let Some(peer) = self.peers.get_mut(id) else { return Outcome::Done };
         let (Some(path), Some(sending)) = (peer.path, peer.session.as_mut()) else {
             return Outcome::Done;
         };
@@ -175,7 +151,7 @@ impl Encrypt {
         reason: Option<OutboundDrop>,
     ) -> Outcome {
         let segments = u64::from(frame.segments);
-        let peer = self.peers[id.0 as usize].as_mut().map(|p| &mut p.tally);
+        let peer = self.peers.get_mut(id).map(|p| &mut p.tally);
         for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
             match origin {
                 Origin::Fresh => tally.entered += segments,
@@ -194,7 +170,7 @@ impl Encrypt {
         self.tally.entered += segments;
         self.tally.drop(reason, segments);
         if let Some(id) = id {
-            if let Some(peer) = self.peers[id.0 as usize].as_mut() {
+            if let Some(peer) = self.peers.get_mut(id) {
                 peer.tally.entered += segments;
                 peer.tally.drop(reason, segments);
             }
@@ -204,7 +180,7 @@ impl Encrypt {
     }
 
     fn stage(&mut self, id: PeerId, frame: &Frame, bytes: &[u8], now_ns: u64) -> Outcome {
-        let Some(peer) = self.peers[id.0 as usize].as_mut() else { return Outcome::Done };
+        let Some(peer) = self.peers.get_mut(id) else { return Outcome::Done };
         let segments = u64::from(frame.segments);
         let lost = peer.staged.push(frame, bytes, &mut self.staged_bytes);
         for tally in [&mut self.tally, &mut peer.tally] {
@@ -219,13 +195,11 @@ impl Encrypt {
     }
 
     fn ask_where_due(&mut self, id: PeerId, now_ns: u64) {
-        let due = self.peers[id.0 as usize].as_ref().and_then(|p| p.session.as_ref()).is_some_and(
-            |sending| {
-                let age_ns = now_ns.saturating_sub(sending.session.created_ns);
-                sending.counter > REKEY_AFTER_MESSAGES
-                    || (sending.session.initiator && age_ns > REKEY_AFTER_TIME_NS)
-            },
-        );
+        let due = self.peers.get(id).and_then(|p| p.session.as_ref()).is_some_and(|sending| {
+            let age_ns = now_ns.saturating_sub(sending.session.created_ns);
+            sending.counter > REKEY_AFTER_MESSAGES
+                || (sending.session.initiator && age_ns > REKEY_AFTER_TIME_NS)
+        });
         if due {
             self.ask(id, now_ns);
         }
@@ -233,7 +207,7 @@ impl Encrypt {
 
     /// Asks control for a handshake, at most once in the time in which it would not retry anyway.
     fn ask(&mut self, id: PeerId, now_ns: u64) {
-        let Some(peer) = self.peers[id.0 as usize].as_mut() else { return };
+        let Some(peer) = self.peers.get_mut(id) else { return };
         if peer.asked_ns.is_none_or(|at| now_ns.saturating_sub(at) >= REKEY_TIMEOUT_NS) {
             peer.asked_ns = Some(now_ns);
             self.reports.push(Report::WantsHandshake(id));
@@ -241,7 +215,7 @@ impl Encrypt {
     }
 
     fn touch(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers[id.0 as usize].as_mut() {
+        if let Some(peer) = self.peers.get_mut(id) {
             if !peer.batch.touched {
                 peer.batch.touched = true;
                 self.touched.push(id);
@@ -252,9 +226,9 @@ impl Encrypt {
     /// Ends a batch: seals what was split, and writes each touched peer's activity once.
     pub fn finish(&mut self, now_ns: u64) {
         let Self { gso, aead, peers, .. } = self;
-        gso.seal(aead.as_mut(), |id| sending_key(peers, id));
+        gso.seal(aead.as_mut(), |id| peers.key(id));
         for id in self.touched.drain(..) {
-            let Some(peer) = self.peers[id.0 as usize].as_mut() else { continue };
+            let Some(peer) = self.peers.get_mut(id) else { continue };
             let sent = std::mem::take(&mut peer.batch);
             if sent.bytes != 0
                 && peer.activity.sent(now_ns, sent.bytes, sent.data, KEEPALIVE_TIMEOUT_NS)
@@ -267,7 +241,7 @@ impl Encrypt {
 
     /// Puts an empty message into the list, where there is a session and a path for it.
     pub fn keepalive(&mut self, id: PeerId, now_ns: u64) {
-        let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
+        let Some(peer) = self.peers.get_mut(id) else { return };
         let usable = peer.session.as_mut().filter(|s| s.usable(1, now_ns));
         let (Some(path), Some(sending)) = (peer.path, usable) else {
             return self.ask(id, now_ns);
@@ -288,7 +262,7 @@ impl Encrypt {
     /// call again.
     pub fn flush_staged(&mut self, id: PeerId, now_ns: u64) -> bool {
         loop {
-            let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+            let Some(peer) = self.peers.get_mut(id) else {
                 return true;
             };
             let usable = peer.session.as_ref().is_some_and(|s| s.usable(MAX_AT_ONCE, now_ns));
@@ -299,7 +273,7 @@ impl Encrypt {
                 return true;
             };
             if let Outcome::Full = self.seal_frame(id, &frame, &bytes, now_ns, Origin::Staged) {
-                if let Some(peer) = self.peers[id.0 as usize].as_mut() {
+                if let Some(peer) = self.peers.get_mut(id) {
                     peer.staged.put_back(frame, bytes, &mut self.staged_bytes);
                 }
                 return false;
@@ -309,59 +283,44 @@ impl Encrypt {
 
     /// Whether frames wait for this peer's session.
     pub fn has_staged(&self, id: PeerId) -> bool {
-        self.peers.get(id.0 as usize).and_then(Option::as_ref).is_some_and(|p| !p.staged.is_empty())
+        self.peers.get(id).is_some_and(|p| !p.staged.is_empty())
     }
 
     /// A peer exists from now on.
     pub fn add_peer(&mut self, id: PeerId, activity: Arc<Activity>) {
-        let index = id.0 as usize;
-        if self.peers.len() <= index {
-            self.peers.resize_with(index + 1, || None);
-        }
-        self.peers[index] = Some(SendingPeer {
-            activity,
-            path: None,
-            session: None,
-            staged: Staged::default(),
-            asked_ns: None,
-            tally: OutboundTally::default(),
-            batch: BatchTraffic::default(),
-        });
+        self.peers.add(id, activity);
     }
 
     /// A peer is gone.
     pub fn remove_peer(&mut self, id: PeerId) {
         self.drop_staged(id);
-        if let Some(peer) = self.peers.get_mut(id.0 as usize) {
-            *peer = None;
-        }
+        self.peers.remove(id);
     }
 
     /// The way to a peer changed.
     pub fn set_path(&mut self, id: PeerId, path: Option<Path>) {
-        if let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) {
+        if let Some(peer) = self.peers.get_mut(id) {
             peer.path = path;
         }
     }
 
     /// Sends with these keys from now on.
     pub fn install(&mut self, id: PeerId, session: SendSession) {
-        if let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) {
-            peer.session = Some(Sending { session, counter: 0 });
-            peer.asked_ns = None;
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.install(session);
         }
     }
 
     /// Forgets the keys.
     pub fn erase(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) {
+        if let Some(peer) = self.peers.get_mut(id) {
             peer.session = None;
         }
     }
 
     /// Drops what waits for a peer's session.
     pub fn drop_staged(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
+        let Some(peer) = self.peers.get_mut(id) else { return };
         while let Some((frame, _)) = peer.staged.pop(&mut self.staged_bytes) {
             let segments = u64::from(frame.segments);
             for tally in [&mut self.tally, &mut peer.tally] {
@@ -376,7 +335,7 @@ impl Encrypt {
     /// Takes the next `datagrams` off the GSO list: sent, or refused for a reason.
     pub fn depart(&mut self, datagrams: usize, refused: Option<OutboundDrop>) {
         let Some(gone) = self.gso.depart(datagrams) else { return };
-        let peer = self.peers.get_mut(gone.peer.0 as usize).and_then(Option::as_mut);
+        let peer = self.peers.get_mut(gone.peer);
         let tallies = [Some(&mut self.tally), peer.map(|p| &mut p.tally)];
         for tally in tallies.into_iter().flatten() {
             tally.queued -= gone.segments;
@@ -385,7 +344,7 @@ impl Encrypt {
                 None => tally.left += gone.segments,
             }
         }
-        if self.peers.get(gone.peer.0 as usize).is_some_and(Option::is_some) {
+        if self.peers.get(gone.peer).is_some() {
             self.touch(gone.peer);
         }
     }
@@ -393,7 +352,7 @@ impl Encrypt {
     /// Publishes the peers that were touched since [`Encrypt::finish`].
     pub fn publish(&mut self) {
         for id in self.touched.drain(..) {
-            if let Some(peer) = self.peers[id.0 as usize].as_mut() {
+            if let Some(peer) = self.peers.get_mut(id) {
                 peer.batch.touched = false;
                 peer.activity.outbound.publish(&peer.tally);
             }
@@ -430,17 +389,6 @@ enum Origin {
 
 /// Segments of the largest frame; nothing near the end of a session's counters starts one.
 const MAX_AT_ONCE: u64 = u16::MAX as u64;
-
-impl Sending {
-    fn usable(&self, segments: u64, now_ns: u64) -> bool {
-        now_ns.saturating_sub(self.session.created_ns) < REJECT_AFTER_TIME_NS
-            && self.counter.saturating_add(segments) <= REJECT_AFTER_MESSAGES
-    }
-}
-
-fn sending_key(peers: &[Option<SendingPeer>], id: PeerId) -> Option<&TransportKey> {
-    peers.get(id.0 as usize)?.as_ref()?.session.as_ref().map(|sending| &sending.session.key)
-}
 
 /// Padded to 16, never above the MTU; a packet larger than the MTU (which was just lowered) is
 /// padded as if it came in pieces of it. The same as wireguard-go's calculatePaddingSize.

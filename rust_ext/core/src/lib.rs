@@ -28,6 +28,7 @@ pub mod packet;
 pub mod path;
 pub mod peer;
 pub mod route;
+mod sending;
 pub mod split;
 pub mod staged;
 pub mod time;

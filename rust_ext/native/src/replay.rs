@@ -13,28 +13,21 @@ use std::{
 
 use pyfw_replay::{
     capture::{Capture, CaptureError},
-    outer::{OpenCounts, Opened, Opener, OuterKeys, Reason, datagram},
-    run::{Outcome, Run},
+    outer::{Opened, Opener, OuterKeys, datagram},
+    run::Run,
 };
 use pyo3::{exceptions::PyKeyboardInterrupt, prelude::*, types::PyDict};
 
 use crate::{
-    convert::value_error, replay_plan::plan as read_plan, replay_result::result, timed::Timed,
+    convert::value_error,
+    replay_plan::plan as read_plan,
+    replay_result::{Told, result},
+    timed::Timed,
 };
 
 /// Packets between two looks at the clock, and the time between two calls of `progress`.
 const LOOK_EVERY: u64 = 4096;
 const TELL_EVERY: Duration = Duration::from_millis(250);
-
-/// What a run gave, beside its outcome.
-pub(crate) struct Told {
-    pub(crate) outcome: Outcome,
-    pub(crate) skipped: u64,
-    pub(crate) error: Option<CaptureError>,
-    pub(crate) outer: Option<OpenCounts>,
-    pub(crate) wall_ns: u64,
-    pub(crate) cipher_ns: u64,
-}
 
 /// Replays a capture.
 #[pyfunction]
@@ -200,9 +193,4 @@ fn create(path: &Path, secrets: bool) -> PyResult<(Box<dyn Write + Send>, bool)>
     }
     let file: File = options.open(path)?;
     Ok((Box::new(BufWriter::with_capacity(1 << 20, file)), secrets))
-}
-
-/// Names of what an outer capture's datagrams were.
-pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
-    Reason::ALL.iter().map(|reason| reason.name())
 }

@@ -3,18 +3,28 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use pyfw_replay::{
+    capture::CaptureError,
     judge::{FlowCounts, FlowKey},
+    outer::{OpenCounts, Reason},
     plan::{EndCounts, SentBatch},
+    run::Outcome,
 };
 use pyo3::{
     prelude::*,
     types::{PyDict, PyList},
 };
 
-use crate::{
-    counters::named,
-    replay::{Told, reasons},
-};
+use crate::counters::named;
+
+/// What a run gave, beside its outcome.
+pub(crate) struct Told {
+    pub(crate) outcome: Outcome,
+    pub(crate) skipped: u64,
+    pub(crate) error: Option<CaptureError>,
+    pub(crate) outer: Option<OpenCounts>,
+    pub(crate) wall_ns: u64,
+    pub(crate) cipher_ns: u64,
+}
 
 macro_rules! dict {
     ($py:expr, { $($key:literal : $value:expr),* $(,)? }) => {{
@@ -74,8 +84,12 @@ pub(crate) fn result<'py>(
     };
     let outer = match &told.outer {
         Some(counts) => {
-            let failed: BTreeMap<_, _> =
-                reasons().zip(counts.failed).filter(|(_, n)| *n != 0).collect();
+            let failed: BTreeMap<_, _> = Reason::ALL
+                .iter()
+                .map(|r| r.name())
+                .zip(counts.failed)
+                .filter(|(_, n)| *n != 0)
+                .collect();
             Some(dict!(py, {
                 "handshakes": counts.handshakes,
                 "packets": counts.packets,

@@ -1,0 +1,96 @@
+//! What the outbound path knows of each peer: the way there, the keys, what waits for them.
+//!
+//! Order: a counter is drawn once and only grows; frames wait first in, first out.
+
+use std::sync::Arc;
+
+use crate::{
+    aead::TransportKey,
+    counters::OutboundTally,
+    exchange::SendSession,
+    noise::timers::{REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_NS},
+    path::Path,
+    peer::{Activity, PeerId},
+    staged::Staged,
+};
+
+/// The peers, by their number.
+#[derive(Default)]
+pub(crate) struct SendingPeers(Vec<Option<SendingPeer>>);
+
+/// One of them.
+pub(crate) struct SendingPeer {
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) path: Option<Path>,
+    pub(crate) session: Option<Sending>,
+    pub(crate) staged: Staged,
+    /// When a handshake was last asked for, so that a batch does not ask again.
+    pub(crate) asked_ns: Option<u64>,
+    pub(crate) tally: OutboundTally,
+    pub(crate) batch: BatchTraffic,
+}
+
+/// What one batch sent to one peer.
+#[derive(Default)]
+pub(crate) struct BatchTraffic {
+    pub(crate) touched: bool,
+    pub(crate) bytes: u64,
+    pub(crate) data: bool,
+}
+
+/// The keys in use, and the next counter.
+pub(crate) struct Sending {
+    pub(crate) session: SendSession,
+    pub(crate) counter: u64,
+}
+
+impl SendingPeers {
+    pub(crate) fn get(&self, id: PeerId) -> Option<&SendingPeer> {
+        self.0.get(id.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut SendingPeer> {
+        self.0.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    pub(crate) fn add(&mut self, id: PeerId, activity: Arc<Activity>) {
+        let index = id.0 as usize;
+        if self.0.len() <= index {
+            self.0.resize_with(index + 1, || None);
+        }
+        self.0[index] = Some(SendingPeer {
+            activity,
+            path: None,
+            session: None,
+            staged: Staged::default(),
+            asked_ns: None,
+            tally: OutboundTally::default(),
+            batch: BatchTraffic::default(),
+        });
+    }
+
+    pub(crate) fn remove(&mut self, id: PeerId) {
+        if let Some(peer) = self.0.get_mut(id.0 as usize) {
+            *peer = None;
+        }
+    }
+
+    pub(crate) fn key(&self, id: PeerId) -> Option<&TransportKey> {
+        self.get(id)?.session.as_ref().map(|sending| &sending.session.key)
+    }
+}
+
+impl SendingPeer {
+    pub(crate) fn install(&mut self, session: SendSession) {
+        self.session = Some(Sending { session, counter: 0 });
+        self.asked_ns = None;
+    }
+}
+
+impl Sending {
+    /// Whether the keys may seal so many messages now.
+    pub(crate) fn usable(&self, segments: u64, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.session.created_ns) < REJECT_AFTER_TIME_NS
+            && self.counter.saturating_add(segments) <= REJECT_AFTER_MESSAGES
+    }
+}
