@@ -64,8 +64,8 @@ impl Pcap {
         let Some(header) = stream.head::<RECORD_HEADER_LENGTH>("the header of a record")? else {
             return Ok(None);
         };
-        let [seconds, fraction, captured, original] =
-            [0, 4, 8, 12].map(|at| self.order.long(&header, at));
+        let long = |at| self.order.long(&header, at);
+        let (seconds, fraction, captured, original) = (long(0), long(4), long(8), long(12));
         check_lengths(captured, original, self.snap_length).map_err(|text| stream.error(text))?;
         let record = stream.take(RECORD_HEADER_LENGTH + captured as usize, "a record")?;
         Ok(Some(Record {

@@ -124,10 +124,11 @@ impl Pcapng {
     fn packet(&mut self, header: &Header, stream: &mut Stream) -> Result<Record, CaptureError> {
         let body = header.take(PACKET_FIELDS, MAX_BODY_LENGTH, "a packet block", stream)?;
         let (fields, frame) = stream.slice(&body.bytes).split_at(PACKET_FIELDS);
-        let [high, low, captured, original] =
-            [4, 8, 12, 16].map(|at| header.order.long(fields, at));
+        let long = |at| header.order.long(fields, at);
+        let (stamp, captured, original) =
+            (u64::from(long(4)) << 32 | u64::from(long(8)), long(12), long(16));
         let number = match header.kind {
-            ENHANCED_PACKET => header.order.long(fields, 0),
+            ENHANCED_PACKET => long(0),
             _ => u32::from(header.order.word(fields, 0)),
         };
         let interface = self.interface(number).map_err(|text| body.error(text))?;
@@ -137,7 +138,7 @@ impl Pcapng {
         if captured as usize > frame.len() {
             return Err(body.error(lying("packet block", captured as usize, frame.len())));
         }
-        self.time_ns = interface.time.ns(u64::from(high) << 32 | u64::from(low));
+        self.time_ns = interface.time.ns(stamp);
         let start = body.bytes.start + PACKET_FIELDS;
         Ok(Record {
             interface: number,

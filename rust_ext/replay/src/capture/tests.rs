@@ -1,7 +1,7 @@
 //! Captures that are sound, captures that are not, and what is given of them.
 
+mod blocks;
 mod build;
-mod pcapng_tests;
 mod properties;
 
 use std::io::{Cursor, Write};
