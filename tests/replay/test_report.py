@@ -276,11 +276,11 @@ def test_a_page_draws_itself_alone_and_fits(
 
 
 def canvas(browser: Browser, number: int = 0) -> dict[str, float]:
-    browser.run(
-        f"document.querySelectorAll('.canvas')[{number}].scrollIntoView({{block: 'center'}})"
-    )
-    script = f"document.querySelectorAll('.canvas')[{number}].getBoundingClientRect().toJSON()"
-    area: dict[str, float] = browser.run(script)
+    plot = f"document.querySelectorAll('.canvas')[{number}]"
+    browser.run(f"{plot}.scrollIntoView({{block: 'center'}})")
+    frames = "requestAnimationFrame(() => requestAnimationFrame(() => done(true)))"
+    browser.run(f"new Promise(done => {frames})")  # until the page has noticed that it scrolled
+    area: dict[str, float] = browser.run(f"{plot}.getBoundingClientRect().toJSON()")
     return area
 
 
@@ -292,7 +292,7 @@ def labels(browser: Browser, number: int = 0) -> list[str]:
 
 def tip(browser: Browser) -> str:
     text: str = browser.run(
-        "tip => tip.hidden ? '' : tip.textContent".join(("(", ")(document.getElementById('tip'))"))
+        "(tip => tip.hidden ? '' : tip.textContent)(document.querySelector('#tip'))"
     )
     return text
 
@@ -317,6 +317,18 @@ def test_hovering_tells_the_facts_of_a_segment_and_marks_it_under_every_rule(
     assert browser.run("document.querySelectorAll('.halo').length") == 2
     browser.mouse("mouseMoved", 2, 2)
     assert tip(browser) == ""
+
+
+def test_a_batch_tells_its_facts_when_it_has_the_focus(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.run("document.querySelectorAll('.batch:not(.control)')[4].focus()")
+    assert tip(browser).split("\n") == [
+        "batch 1, 708 µs",
+        "192.0.2.1:51820 → 192.0.2.2:51820",
+        "2 datagrams of 1312 928 B, segment size 1,312",
+        "Not-ECT",
+        "flow 0",
+    ]
 
 
 def test_a_dragged_box_zooms_all_rules_and_escape_resets(browser: Browser, page: Path) -> None:

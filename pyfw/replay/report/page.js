@@ -15,6 +15,17 @@ function hideTip() {
   tip.hidden = true;
 }
 
+// What has the focus keeps its tip: the focus itself may have scrolled the page.
+addEventListener("scroll", () => {
+  if (document.activeElement.matches("[data-tip]")) showBatch(document.activeElement);
+  else hideTip();
+}, { passive: true, capture: true });
+
+function showBatch(batch) {
+  const area = batch.getBoundingClientRect();
+  showTip(batch.getAttribute("aria-label").replaceAll("; ", "\n"), area.left, area.bottom - 10);
+}
+
 function button(text, label, action) {
   const made = document.createElement("button");
   Object.assign(made, { type: "button", textContent: text, title: label });
@@ -62,7 +73,7 @@ function legend(plot) {
   }
   const hint = matchMedia("(pointer: coarse)").matches ? "pinch to zoom, tap for facts"
     : "drag a box to zoom, Shift-drag to move; after a click the wheel zooms; Esc resets, n finds the next out of order";
-  list.insertAdjacentHTML("beforeend", `<li>${hint}</li>`);
+  list.insertAdjacentHTML("beforeend", `<li class="hint">${hint}</li>`);
   return list;
 }
 
@@ -78,10 +89,7 @@ JSON.parse(document.getElementById("plots").textContent).forEach((data, i) => {
 });
 
 for (const batch of document.querySelectorAll("[data-tip]")) {
-  const show = () => {
-    const area = batch.getBoundingClientRect();
-    showTip(batch.getAttribute("aria-label").replaceAll("; ", "\n"), area.left, area.bottom - 10);
-  };
+  const show = () => showBatch(batch);
   batch.addEventListener("pointerenter", show);
   batch.addEventListener("focus", show);
   batch.addEventListener("pointerleave", hideTip);

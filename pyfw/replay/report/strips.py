@@ -4,7 +4,7 @@ which the strip says.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from string import ascii_uppercase
 from typing import Any, NamedTuple
 
@@ -100,9 +100,10 @@ def _strip(comparison: Comparison, run: Run, batches: Sequence[Batch], tags: _Ta
         notes.append(f"The first {BATCHES_DRAWN} of {count(len(batches))} batches are drawn.")
     if run.result["truncated"]:
         notes.append("The run kept only its first batches; the table of cases counts them all.")
+    numbers = accumulate(map(is_data, batches))
     bars = [
         element("li", *_batch(comparison, batch, number, tags))
-        for number, batch in enumerate(batches[:BATCHES_DRAWN], 1)
+        for number, batch in zip(numbers, batches[:BATCHES_DRAWN], strict=False)
     ]
     text = as_text(batches) if len(batches) <= BATCHES_AS_TEXT else None
     return element(
@@ -153,9 +154,7 @@ def _facts(comparison: Comparison, batch: Batch, number: int) -> str:
     lengths = [str(n) for n in batch["lengths"]]
     if len(lengths) > 8:
         lengths = [*lengths[:6], "…", lengths[-1]]
-    kind = (
-        f"batch {count(number)}" if is_data(batch) else f"{count(number)}: handshake or keepalive"
-    )
+    kind = f"batch {count(number)}" if is_data(batch) else "handshake or keepalive"
     flows = sorted({flow for flow in batch["flows"] if flow >= 0})
     which = f"; {'flow' if len(flows) == 1 else 'flows'} " + " ".join(map(str, flows[:8]))
     return (
