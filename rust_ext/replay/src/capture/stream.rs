@@ -11,7 +11,7 @@ use std::{
 use super::{CaptureError, compression::Reader, unreadable};
 
 /// Bytes that are read at once.
-const READ_LENGTH: usize = 64 * 1024;
+const READ_LENGTH: usize = 256 * 1024;
 
 /// The bytes from where the next record begins.
 pub(super) struct Stream {
