@@ -76,6 +76,8 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        # Without a window there is no focus to have, and no focus event.
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def __exit__(
         self,

@@ -227,6 +227,15 @@ def test_a_run_that_kept_nothing_still_has_its_counts() -> None:
     assert Page(text).texts["td.n"][:1] == ["10"]
 
 
+@pytest.mark.parametrize("truncated", [False, True])
+def test_only_a_whole_run_can_tell_what_was_lost(truncated: bool) -> None:
+    one = seed_run("ordered")
+    part = {**one.result, "points": one.result["points"][:-1], "truncated": truncated}
+    text = render([replace(one, result=part)])
+    assert plots(text)[0]["panels"][0]["whole"] is not truncated
+    assert ("the run kept its first points only" in text) == truncated
+
+
 def test_drops_and_fates_are_counted_by_reason() -> None:
     lossy = seed_run("ordered")
     ends = json.loads(json.dumps(lossy.result["ends"]))

@@ -107,7 +107,8 @@ def _plot(comparison: Comparison, flow: Flow, panels: list[Panel]) -> dict[str, 
         "panels": [
             {
                 "rule": run.rule,
-                "whole": part.every == 1 and part.exceptions_drawn == part.exceptions,
+                # Only then is a segment without an arrival one that was lost.
+                "whole": len(part.points) == part.kept and not run.result["truncated"],
                 "points": part.points,
             }
             for run, part in zip(comparison.runs, panels, strict=True)
@@ -178,10 +179,13 @@ def _counts(row: Mapping[str, Any] | None) -> str:
 
 
 def _thinning(run: Run, part: Panel) -> str:
+    kept = (
+        f"Under {run.rule} the run kept its first points only. " if run.result["truncated"] else ""
+    )
     if len(part.points) == part.kept:
-        return ""
+        return kept.strip()
     return (
-        f"Under {run.rule} one of every {count(part.every)} segments in order is drawn, and "
+        f"{kept}Under {run.rule} one of every {count(part.every)} segments in order is drawn, and "
         f"{count(part.exceptions_drawn)} of {of(part.exceptions, 'point')} out of order."
     )
 
