@@ -38,6 +38,8 @@ pub struct Captured<'a> {
     pub bytes: &'a [u8],
     /// The capture holds only the beginning of it (a snap length).
     pub cut: bool,
+    /// [`Capture::secrets`] as they stand with this packet: those that open it are among them.
+    pub secrets: &'a [String],
 }
 
 /// A capture that is being read.
@@ -108,6 +110,7 @@ impl Capture {
             interface: record.interface,
             bytes: &frame[packet.bytes],
             cut: record.cut && !packet.is_whole,
+            secrets: self.secrets(),
         }))
     }
 
