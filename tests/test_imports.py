@@ -15,7 +15,8 @@ RUST_RULE = {
     "pyfw-core": set(),
     "pyfw-aead": {"pyfw-core"},
     "pyfw-linux": {"pyfw-core"},
-    "pyfw-native": {"pyfw-core", "pyfw-aead", "pyfw-linux"},
+    "pyfw-replay": {"pyfw-core"},
+    "pyfw-native": {"pyfw-core", "pyfw-aead", "pyfw-linux", "pyfw-replay"},
 }
 
 
@@ -59,7 +60,8 @@ def test_rust_crates_name_only_those_below_them() -> None:
         ("pyfw.cli.wg", {"asyncio", "pyfw._native", "click", "msgspec", "structlog", "pyroute2"}),
         ("pyfw.cli.group", {"asyncio", "pyfw._native", "msgspec", "structlog", "pyroute2"}),
         ("pyfw.cli.genkey", {"asyncio", "msgspec", "structlog", "pyroute2"}),
-        ("pyfw.control", {"scapy"}),
+        ("pyfw.control.client", {"asyncio", "pyfw._native", "structlog", "pyroute2"}),
+        ("pyfw.control.daemon", {"scapy"}),
     ],
 )
 def test_a_module_loads_only_what_it_needs(module: str, unwanted: set[str]) -> None:

@@ -1,5 +1,19 @@
-"""A tunnel as a daemon: UAPI socket, link and routes, signals, reload."""
+"""A tunnel as a daemon: UAPI socket, link and routes, signals, reload.
 
-from pyfw.control.daemon import Daemon
+The daemon is loaded when first used: `pyfw show` is a client, and starts fast.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyfw.control.daemon import Daemon
 
 __all__ = ["Daemon"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Daemon":
+        from pyfw.control.daemon import Daemon
+
+        return Daemon
+    raise AttributeError(f"module 'pyfw.control' has no attribute {name!r}")

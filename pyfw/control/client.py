@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from pyfw.control.uapi_socket import DIRECTORY, path_of
+from pyfw.control import socket_path
 
 
 class ShownPeer(msgspec.Struct):
@@ -35,7 +35,7 @@ class ShownDevice(msgspec.Struct):
 def interfaces() -> list[str]:
     """Names of interfaces whose daemon answers here."""
     names = []
-    for path in sorted(DIRECTORY.glob("*.sock")) if DIRECTORY.is_dir() else ():
+    for path in sorted(socket_path.DIRECTORY.glob("*.sock")):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:
                 probe.connect(str(path))
@@ -95,7 +95,7 @@ def details(name: str) -> dict[str, Any] | None:
 
 def _ask(name: str, request: str) -> str:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(str(path_of(name)))
+        connection.connect(str(socket_path.path_of(name)))
         connection.sendall(request.encode())
         reply = bytearray()
         while not reply.endswith(b"\n\n"):

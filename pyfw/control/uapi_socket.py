@@ -16,11 +16,9 @@ from pathlib import Path
 
 import structlog
 
-from pyfw.control import uapi
+from pyfw.control import socket_path, uapi
 from pyfw.control.uapi import UapiError
 from pyfw.tunnel import Tunnel
-
-DIRECTORY = Path("/var/run/wireguard")
 
 # bufio.MaxScanTokenSize, wireguard-go's limit on a line.
 _LINE_BYTES_MAX = 64 << 10
@@ -33,15 +31,10 @@ _ACCEPT_PAUSE_S = 1.0
 _IN_ATTRIB, _IN_DELETE_SELF, _IN_MOVE_SELF = 0x4, 0x400, 0x800
 
 
-def path_of(name: str) -> Path:
-    """Where an interface's socket is."""
-    return DIRECTORY / f"{name}.sock"
-
-
 def listen(name: str) -> socket.socket:
     """Makes the socket, over a stale one if need be. Raises OSError; EADDRINUSE where one is served."""
-    DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
-    path = path_of(name)
+    socket_path.DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path = socket_path.path_of(name)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o077)
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pyfw import _native, config
-from pyfw.control import Daemon, uapi_socket
+from pyfw.control import Daemon, socket_path
 from tests.fake_engine import FakeEngine, FakePipeline
 
 _TUNSETIFF, _IFF_TUN_NO_PI = 0x4004_54CA, 0x1001
@@ -101,7 +101,7 @@ async def scenario(name: str, directory: Path) -> Any:
             case "link deleted":
                 ip("link", "delete", "wg7")
             case "socket deleted":
-                uapi_socket.path_of("wg7").unlink()
+                socket_path.path_of("wg7").unlink()
             case "mtu":
                 ip("link", "set", "wg7", "mtu", "1300")
                 await engine.mtu_became(1300)
@@ -124,13 +124,13 @@ async def scenario(name: str, directory: Path) -> Any:
         "status": status,
         "closed": engines["engine"].closed,
         "rules_left": rules,
-        "sockets_left": [entry.name for entry in uapi_socket.DIRECTORY.iterdir()],
+        "sockets_left": [entry.name for entry in socket_path.DIRECTORY.iterdir()],
     }
 
 
 def main() -> None:
     name, directory = sys.argv[1], Path(sys.argv[2])
-    uapi_socket.DIRECTORY = directory / "wireguard"
+    socket_path.DIRECTORY = directory / "wireguard"
     vars(_native).update(open_tun=open_tun, open_udp=lambda port, mark=0: (-1, -1, port or 4000))
     for command in (
         "link set lo up",

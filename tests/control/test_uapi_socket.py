@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfw.control import client, uapi_socket
+from pyfw.control import client, socket_path, uapi_socket
 from pyfw.control.uapi_socket import UapiServer
 from tests.fake_engine import fake_tunnel
 
@@ -17,8 +17,7 @@ A = b"\x0a" * 32
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(uapi_socket, "DIRECTORY", tmp_path / "wireguard")
-    monkeypatch.setattr(client, "DIRECTORY", tmp_path / "wireguard")
+    monkeypatch.setattr(socket_path, "DIRECTORY", tmp_path / "wireguard")
     return tmp_path / "wireguard"
 
 
@@ -27,7 +26,7 @@ class Served:
         self.deleted = asyncio.Event()
 
     async def ask(self, request: bytes, *, end: bool = False) -> bytes:
-        reader, writer = await asyncio.open_unix_connection(uapi_socket.path_of("wg0"))
+        reader, writer = await asyncio.open_unix_connection(socket_path.path_of("wg0"))
         writer.write(request)
         if end:
             writer.write_eof()
@@ -105,7 +104,7 @@ def test_several_requests_of_a_connection_are_answered_in_order(
 
 def test_a_request_in_pieces_is_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(state: Served) -> None:
-        reader, writer = await asyncio.open_unix_connection(uapi_socket.path_of("wg0"))
+        reader, writer = await asyncio.open_unix_connection(socket_path.path_of("wg0"))
         for byte in b"set=1\nlisten_port=4711\n\n":
             writer.write(bytes([byte]))
             await writer.drain()
@@ -118,7 +117,7 @@ def test_a_request_in_pieces_is_a_request(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_client_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(state: Served) -> None:
-        _, writer = await asyncio.open_unix_connection(uapi_socket.path_of("wg0"))
+        _, writer = await asyncio.open_unix_connection(socket_path.path_of("wg0"))
         writer.write(b"set=1\nlisten_port=1")
         await writer.drain()
         assert await state.ask(b"get=1\n\n") == b"listen_port=40000\nerrno=0\n\n"
@@ -133,7 +132,7 @@ def test_a_probe_without_a_byte_is_no_event(
     async def body(state: Served) -> None:
         for _ in range(3):
             with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(str(uapi_socket.path_of("wg0")))
+                probe.connect(str(socket_path.path_of("wg0")))
         assert await state.ask(b"get=1\n\n") == b"listen_port=40000\nerrno=0\n\n"
 
     serving(monkeypatch, body)
@@ -158,7 +157,7 @@ def test_a_malformed_request_has_its_errno_or_none(
     monkeypatch: pytest.MonkeyPatch, request_: bytes, reply: bytes
 ) -> None:
     async def body(state: Served) -> None:
-        reader, writer = await asyncio.open_unix_connection(uapi_socket.path_of("wg0"))
+        reader, writer = await asyncio.open_unix_connection(socket_path.path_of("wg0"))
         writer.write(request_)
         try:
             writer.write_eof()
@@ -182,7 +181,7 @@ def test_a_request_that_the_end_of_the_connection_ends_is_done(
 
 def test_deleting_the_socket_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(state: Served) -> None:
-        uapi_socket.path_of("wg0").unlink()
+        socket_path.path_of("wg0").unlink()
         await state.deleted.wait()
 
     serving(monkeypatch, body)
