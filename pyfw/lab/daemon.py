@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pyfw.lab.namespace import Namespace, Unavailable
 
@@ -70,19 +70,24 @@ def _pyfw(script: str) -> str:
 
 
 class Daemon:
-    """A running daemon, in one of the lab's machines, with its interface up."""
+    """A daemon in one of the lab's machines; `wait_until_up` before it is used."""
 
     def __init__(self, at: Namespace, implementation: Implementation, conf: str) -> None:
-        """`conf` is a wg-quick file. Returns once the daemon answers `wg`."""
+        """Starts it. `conf` is a wg-quick file."""
         self.at = at
         self.implementation = implementation
+        self._conf = conf
         at.write(CONF, conf)
         if implementation.settings:
             at.write(f"/run/{INTERFACE}.pyfw.toml", implementation.settings)
         self.process = at.start(*implementation.command, environment=implementation.environment)
+
+    def wait_until_up(self) -> Self:
+        """Returns once it answers `wg` and its interface is up with its addresses and routes."""
         self._wait_for_socket()
-        if implementation.by_setconf:
-            self.set_conf(conf)
+        if self.implementation.by_setconf:
+            self.set_conf(self._conf)
+        return self
 
     def set_conf(self, conf: str) -> None:
         """Gives it a configuration by `wg setconf`, and the interface its addresses and routes."""

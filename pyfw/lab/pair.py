@@ -66,6 +66,8 @@ class Pair:
             )
         self.client = Daemon(network.client, client, self.confs[0])
         self.gateway = Daemon(network.gateway, gateway, self.confs[1])
+        for daemon in self.daemons:
+            daemon.wait_until_up()
 
     @property
     def daemons(self) -> tuple[Daemon, Daemon]:
@@ -83,7 +85,8 @@ class Pair:
         index = ("client", "gateway").index(side)
         old: Daemon = getattr(self, side)
         old.stop()
-        setattr(self, side, Daemon(old.at, old.implementation, self.confs[index]))
+        again = Daemon(old.at, old.implementation, self.confs[index]).wait_until_up()
+        setattr(self, side, again)
 
     def stop(self) -> None:
         """Ends both daemons."""
