@@ -41,7 +41,7 @@ def differences(expected: Mapping[str, Any], got: Mapping[str, Any]) -> list[str
 
 def shown(batch: Mapping[str, Any]) -> str:
     """A batch as one reads it: [1228 834]; handshakes and keepalives by their datagrams' length."""
-    pairs = zip(batch["inner"], batch["lengths"], batch["flows"], strict=False)
+    pairs = zip(batch["payload"], batch["lengths"], batch["flows"], strict=False)
     lengths = [str(inner) if flow >= 0 else f"({outer})" for inner, outer, flow in pairs]
     return f"[{' '.join(lengths)}]"
 

@@ -5,10 +5,10 @@ a new counter changes no case; on both sides of a comparison a missing counter i
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_BATCH = {"from", "to", "ecn", "size", "lengths", "payload", "flows"}
 _TOTALS = ("packets", "skipped", "unplaced", "bytes", "batch_count", "sends_saved")
 # Nanoseconds of this machine, and the plots' points: of use in reports, not in expectations.
 _MACHINE = ("wall_ns", "cipher_ns")
@@ -23,7 +23,7 @@ def outcome_of(result: Mapping[str, Any]) -> dict[str, Any]:
         "outer": flat(result["outer"]) if result.get("outer") else None,
         "batch_sizes": {str(k): v for k, v in sorted(_whole_keys(result["batch_sizes"]).items())},
         "ends": {name: _end(end) for name, end in sorted(result["ends"].items())},
-        "fates": _fates(result["fates"]),
+        "fates": _fates(result["fate_counts"]),
         "flows": [dict(flow) for flow in result["flows"]],
         "batches": _batches(result),
     }
@@ -52,6 +52,9 @@ def decode(text: str) -> dict[str, Any]:
     wanted = {"totals", "error", "outer", "batch_sizes", "ends", "fates", "flows", "batches"}
     if not isinstance(document, dict) or not wanted <= document.keys():
         raise ValueError("not an expected outcome; write it with --update")
+    batches = [batch for sent in document["batches"].values() for batch in sent]
+    if not all(_BATCH <= batch.keys() for batch in batches):
+        raise ValueError("batches of another version's form; write it anew with --update")
     return document
 
 
@@ -82,11 +85,12 @@ def flat(counters: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _fates(fates: Iterable[tuple[int, str, int, str]]) -> dict[str, dict[str, int]]:
-    counted: dict[str, Counter[str]] = {}
-    for _time_ns, end, _number, what in fates:
-        counted.setdefault(end, Counter())[what] += 1
-    return {end: dict(sorted(counted[end].items())) for end in sorted(counted)}
+def _fates(counts: dict[str, int]) -> dict[str, dict[str, int]]:
+    fates: dict[str, dict[str, int]] = {}
+    for name, count in counts.items():
+        end, _, what = name.rpartition(".")
+        fates.setdefault(end, {})[what] = count
+    return fates
 
 
 def _batches(result: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -98,7 +102,7 @@ def _batches(result: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
             "ecn": batch["ecn"],
             "size": batch["segment_size"],
             "lengths": list(batch["lengths"]),
-            "inner": list(batch["inner"]),
+            "payload": list(batch["payload"]),
             "flows": list(batch["flows"]),
         }
         by_end.setdefault(batch["end"], []).append(kept)

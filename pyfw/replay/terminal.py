@@ -157,8 +157,9 @@ def _drops(result: dict[str, Any]) -> Iterator[str]:
                 found.append(
                     f"{name} {counter.replace('.drops.', ' ').replace('_drops.', ' ')} {count}"
                 )
-    fates = Counter((end, what) for _time_ns, end, _number, what in result["fates"])
-    found += [f"wire from {end} {what} {count}" for (end, what), count in sorted(fates.items())]
+    for name, count in sorted(result["fate_counts"].items()):
+        end, _, what = name.rpartition(".")
+        found.append(f"wire from {end} {what} {count}")
     if not found:
         yield "    drops: none in the tunnel"
     for i, text in enumerate(found):

@@ -63,6 +63,8 @@ def seed_result(rule: str = "ordered") -> dict[str, Any]:
         "flows": [flow],
         "points": [],
         "fates": [],
+        "fate_counts": {},
+        "control_messages": 3,
         "truncated": False,
     }
 
@@ -77,7 +79,8 @@ def seed_batch(group: Sequence[int]) -> dict[str, Any]:
         "ecn": 0,
         "segment_size": lengths[0],
         "lengths": lengths,
-        "inner": [SEED[i] for i in group],
+        "inner": [SEED[i] + 52 for i in group],
+        "payload": [SEED[i] for i in group],
         "flows": [0] * len(group),
     }
 

@@ -23,7 +23,7 @@ def test_an_outcome_differs_from_itself_in_nothing_also_through_a_file() -> None
 
 def test_a_batch_and_a_flow_stand_on_a_line_each() -> None:
     lines = encode(outcome_of(seed_result())).splitlines()
-    assert sum('"inner": [1228, 834]' in line for line in lines) == 2
+    assert sum('"payload": [1228, 834]' in line for line in lines) == 2
     assert sum('"protocol": "tcp"' in line for line in lines) == 1
     assert all(len(json.loads(line.rstrip(","))["flows"]) for line in lines if '"from"' in line)
 
@@ -66,7 +66,7 @@ def test_messages_without_packets_take_no_number() -> None:
     def with_handshake(size: int) -> dict[str, Any]:
         outcome = of(ORDERED)
         message = {"from": "", "to": "", "ecn": 0, "size": size, "lengths": [size]}
-        outcome["batches"]["client"].insert(0, message | {"inner": [0], "flows": [-1]})
+        outcome["batches"]["client"].insert(0, message | {"payload": [0], "flows": [-1]})
         return outcome
 
     got = with_handshake(92)
@@ -99,8 +99,8 @@ def test_a_new_counter_that_is_zero_changes_nothing() -> None:
 
 
 def test_fates_are_counted_by_end_and_kind() -> None:
-    fates = [[5, "client", 1, "lost"], [6, "client", 4, "lost"], [6, "gateway", 1, "delayed"]]
-    outcome = outcome_of(seed_result() | {"fates": fates})
+    fates = {"client.lost": 2, "gateway.delayed": 1}
+    outcome = outcome_of(seed_result() | {"fate_counts": fates})
     assert outcome["fates"] == {"client": {"lost": 2}, "gateway": {"delayed": 1}}
     assert differences(outcome_of(seed_result()), outcome) == [
         "wire from client: lost: expected 0, got 2",
@@ -135,3 +135,9 @@ def test_long_lists_are_compared_by_position() -> None:
     old = of([(0, 1)] * 5000)
     new = of([*[(0, 1)] * 100, *[(2,)] * 4900])
     assert len(differences(old, new)) == 4900
+
+
+def test_an_expectation_of_another_version_says_what_to_do() -> None:
+    text = encode(outcome_of(seed_result())).replace('"payload"', '"inner"')
+    with pytest.raises(ValueError, match="--update"):
+        decode(text)

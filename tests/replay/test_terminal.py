@@ -65,7 +65,7 @@ def test_drops_are_named_with_their_end_and_path() -> None:
     result = seed_result()
     result["ends"]["client"]["counters"]["outbound"]["drops"]["no_route"] = 3
     result["ends"]["client"]["counters"]["handshake_drops"] = {"flood": 1}
-    result["fates"] = [[1, "client", 1, "lost"], [1, "client", 2, "lost"]]
+    result["fate_counts"] = {"client.lost": 2}
     assert lines(judged(result=result))[-3:] == [
         "    drops: client handshake flood 1",
         "           client outbound no_route 3",

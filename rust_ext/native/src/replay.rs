@@ -12,6 +12,7 @@ use std::{
 };
 
 use pyfw_replay::{
+    INNER, OUTER,
     capture::{Capture, CaptureError},
     outer::{Opened, Opener, OuterKeys, datagram},
     run::Run,
@@ -131,17 +132,22 @@ fn feed(
         if progress.is_due() {
             progress.tell(capture.position(), capture.length())?;
         }
-        if let Some(opener) = &mut opener {
-            for text in &capture.secrets()[known_secrets..] {
-                opener.add_secrets(text);
-            }
-            known_secrets = capture.secrets().len();
-        }
         let packet = match capture.next() {
             Ok(Some(packet)) => packet,
             Ok(None) => return Ok(None),
             Err(error) => return Ok(Some(error)),
         };
+        // A record of ours holds both sides of the cipher.
+        let other_side = if opener.is_some() { INNER } else { OUTER };
+        if packet.interface_name == Some(other_side) {
+            continue;
+        }
+        if let Some(opener) = &mut opener {
+            for text in &packet.secrets[known_secrets..] {
+                opener.add_secrets(text);
+            }
+            known_secrets = packet.secrets.len();
+        }
         match &mut opener {
             None => run.packet(packet.time_ns, packet.bytes),
             Some(opener) => {

@@ -78,6 +78,10 @@ pub(crate) fn result<'py>(
         .collect();
     let fates: Vec<_> =
         outcome.fates.iter().map(|f| (f.time_ns, &names[f.end], f.number, f.what)).collect();
+    let fate_counts = PyDict::new(py);
+    for ((end, what), count) in &outcome.fate_counts {
+        fate_counts.set_item(format!("{}.{what}", names[*end]), count)?;
+    }
     let error = match &told.error {
         Some(error) => Some(dict!(py, { "offset": error.offset, "text": error.text.clone() })),
         None => None,
@@ -119,6 +123,8 @@ pub(crate) fn result<'py>(
         "flows": flows,
         "points": points,
         "fates": fates,
+        "fate_counts": fate_counts,
+        "control_messages": outcome.control_messages,
         "truncated": outcome.is_truncated,
     }))
 }
@@ -171,6 +177,7 @@ fn batch<'py>(py: Python<'py>, sent: &SentBatch, names: &[String]) -> PyResult<B
         "segment_size": sent.segment_size,
         "lengths": &sent.lengths,
         "inner": &sent.inner,
+        "payload": &sent.payload,
         "flows": &sent.flows,
     }))
 }

@@ -13,7 +13,10 @@ use pyfw_core::{
     device::Event,
     exchange::SendSession,
     gso_batch::{GsoBatch, Target},
-    packet,
+    packet::{
+        self,
+        wireguard::{Class, MIN_DATA_LENGTH, classify},
+    },
     path::Path,
     udp_ingress::Received,
 };
@@ -76,6 +79,10 @@ pub(crate) struct Air {
     last_connection: Option<((SocketAddr, SocketAddr), Connection)>,
     pub(crate) batches: Vec<SentBatch>,
     pub(crate) fates: Vec<Fate>,
+    /// All fates, kept or not: by end and what happened.
+    pub(crate) fate_counts: BTreeMap<(usize, &'static str), u64>,
+    /// Handshake messages and keepalives sent.
+    pub(crate) control_messages: u64,
     pub(crate) is_truncated: bool,
     /// The last data message each end sent, for those who send it again.
     pub(crate) last_data: Vec<Option<(Target, Vec<u8>)>>,
@@ -118,6 +125,8 @@ impl Air {
             last_connection: None,
             batches: Vec::new(),
             fates: Vec::new(),
+            fate_counts: BTreeMap::new(),
+            control_messages: 0,
             is_truncated: false,
             last_data: vec![None; ends],
             keep_last: plan.keep_last,
@@ -165,25 +174,16 @@ impl Air {
         judge: &Judge,
     ) {
         let destination = target.path.destination;
-        let datagrams = payload.len().div_ceil(segment_size);
-        match &mut self.last_connection {
-            Some((known, connection)) if *known == (source, destination) => {
-                connection.count(datagrams);
-            }
-            last => {
-                let key = (source, destination);
-                let mut connection = self.connections.remove(&key).unwrap_or_default();
-                connection.count(datagrams);
-                if let Some((key, before)) = last.replace((key, connection)) {
-                    self.connections.insert(key, before);
-                }
-            }
+        if carries_packet(&payload[..segment_size.min(payload.len())]) {
+            self.count((source, destination), payload.len().div_ceil(segment_size));
+        } else {
+            self.control_messages += 1;
         }
         if self.keep_last {
             self.last_data[end] = Some((*target, payload[..segment_size].to_vec()));
         }
         if self.batches.len() < self.keep {
-            let (inner, flows) = self.look_inside(end, segment_size, payload, judge);
+            let found = self.look_inside(end, segment_size, payload, judge);
             self.batches.push(SentBatch {
                 time_ns: self.time_ns(),
                 end,
@@ -192,8 +192,9 @@ impl Air {
                 ecn: target.ds & 0b11,
                 segment_size,
                 lengths: payload.chunks(segment_size).map(<[u8]>::len).collect(),
-                inner,
-                flows,
+                inner: found.iter().map(|inside| inside.packet).collect(),
+                payload: found.iter().map(|inside| inside.payload).collect(),
+                flows: found.iter().map(|inside| inside.flow).collect(),
             });
         } else if self.keep != 0 {
             self.is_truncated = true;
@@ -201,28 +202,38 @@ impl Air {
         self.transmit(end, source, destination, target.ds, segment_size, payload);
     }
 
-    /// The packet in each datagram of a batch: its length and its flow.
+    fn count(&mut self, way: (SocketAddr, SocketAddr), datagrams: usize) {
+        match &mut self.last_connection {
+            Some((known, connection)) if *known == way => connection.count(datagrams),
+            last => {
+                let mut connection = self.connections.remove(&way).unwrap_or_default();
+                connection.count(datagrams);
+                if let Some((key, before)) = last.replace((way, connection)) {
+                    self.connections.insert(key, before);
+                }
+            }
+        }
+    }
+
+    /// What is in each datagram of a batch.
     fn look_inside(
         &mut self,
         end: usize,
         segment_size: usize,
         payload: &[u8],
         judge: &Judge,
-    ) -> (Vec<usize>, Vec<i64>) {
-        let mut found = (Vec::new(), Vec::new());
-        for datagram in payload.chunks(segment_size) {
-            let inside = match self.tap.as_mut().map(|tap| tap.look(datagram)) {
-                Some(Inside::Packet(text)) => packet::parse(text, 0).ok().map(|frame| {
-                    let id = judge.id(&FlowKey::of(end, &frame)).map_or(-1, |id| id as i64);
-                    (frame.length as usize, id)
-                }),
-                _ => None,
-            };
-            let (inner, flow) = inside.unwrap_or((0, -1));
-            found.0.push(inner);
-            found.1.push(flow);
-        }
-        found
+    ) -> Vec<Found> {
+        let Some(tap) = &mut self.tap else { return Vec::new() };
+        let datagrams = payload.chunks(segment_size).map(|datagram| {
+            let Inside::Packet(text) = tap.look(datagram) else { return Found::NOTHING };
+            let Ok(frame) = packet::parse(text, 0) else { return Found::NOTHING };
+            Found {
+                packet: frame.length as usize,
+                payload: frame.length as usize - usize::from(frame.header_length),
+                flow: judge.id(&FlowKey::of(end, &frame)).map_or(-1, |id| id as i64),
+            }
+        });
+        datagrams.collect()
     }
 
     /// Gives a batch to the wire.
@@ -248,9 +259,12 @@ impl Air {
         for bytes in payload.chunks(segment_size) {
             told.clear();
             if !is_clean {
-                let Self { wire, impairers, fates, keep, is_truncated, now_ns, .. } = self;
+                let Self {
+                    wire, impairers, fates, fate_counts, keep, is_truncated, now_ns, ..
+                } = self;
                 impairers[end].send(wire, *now_ns, source, destination, ds, bytes, |fate| {
                     told.push(fate.what);
+                    *fate_counts.entry((end, fate.what)).or_default() += 1;
                     if fates.len() < *keep {
                         fates.push(Fate { time_ns, ..fate });
                     } else if *keep != 0 {
@@ -316,6 +330,22 @@ impl Air {
             truncated: false,
         });
     }
+}
+
+/// What is in a datagram: bytes of the packet and of its payload, and its flow.
+struct Found {
+    packet: usize,
+    payload: usize,
+    flow: i64,
+}
+
+impl Found {
+    const NOTHING: Self = Self { packet: 0, payload: 0, flow: -1 };
+}
+
+/// Whether a datagram is a data message with something in it.
+fn carries_packet(datagram: &[u8]) -> bool {
+    matches!(classify(datagram), Class::Data { .. }) && datagram.len() > MIN_DATA_LENGTH
 }
 
 /// One end speaking into the air.

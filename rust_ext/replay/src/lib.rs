@@ -14,3 +14,5 @@ pub mod rules;
 pub mod run;
 mod tap;
 mod wire;
+
+pub use self::recorder::{INNER, OUTER};

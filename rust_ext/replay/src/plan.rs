@@ -167,6 +167,8 @@ pub struct SentBatch {
     pub lengths: Vec<usize>,
     /// Length of the packet in each; 0 for handshakes and keepalives.
     pub inner: Vec<usize>,
+    /// Bytes behind the packet's headers.
+    pub payload: Vec<usize>,
     /// The flow of the packet in each; -1 for handshakes and keepalives.
     pub flows: Vec<i64>,
 }

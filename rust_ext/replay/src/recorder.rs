@@ -14,8 +14,13 @@ use pyfw_core::{device::KeyLog, packet::checksum};
 
 use crate::{capture::LinkType, outer::key_log_text, pcapng::PcapngWriter};
 
-const INNER: u32 = 0;
-const OUTER: u32 = 1;
+/// The record's interfaces: inside the tunnel, and outside.
+pub const INNER: &str = "inner";
+/// See [`INNER`].
+pub const OUTER: &str = "outer";
+/// Their numbers.
+const INNER_NUMBER: u32 = 0;
+const OUTER_NUMBER: u32 = 1;
 const UDP: u8 = 17;
 
 pub(crate) struct Recorder {
@@ -41,7 +46,7 @@ pub(crate) struct Sight<'a> {
 
 impl Recorder {
     pub(crate) fn new(output: Box<dyn Write + Send>, with_secrets: bool) -> io::Result<Self> {
-        let interfaces = [("inner", LinkType::Raw), ("outer", LinkType::Raw)];
+        let interfaces = [(INNER, LinkType::Raw), (OUTER, LinkType::Raw)];
         let writer = PcapngWriter::new(output, &interfaces, None)?;
         Ok(Self { writer, with_secrets, id: 0, failed: None })
     }
@@ -58,12 +63,13 @@ impl Recorder {
         let (id, time_ns) = (self.id, sight.time_ns);
         let comment = (!sight.fates.is_empty()).then(|| sight.fates.join(", "));
         if let Some(inner) = sight.inner {
-            let written = self.writer.packet(INNER, time_ns, inner, id, !sight.by_hub, None);
+            let written = self.writer.packet(INNER_NUMBER, time_ns, inner, id, !sight.by_hub, None);
             self.note(written);
         }
         let packet = outer_packet(sight);
         let comment = comment.as_deref();
-        let written = self.writer.packet(OUTER, time_ns, &packet, id, !sight.by_hub, comment);
+        let written =
+            self.writer.packet(OUTER_NUMBER, time_ns, &packet, id, !sight.by_hub, comment);
         self.note(written);
     }
 

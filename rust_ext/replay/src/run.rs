@@ -58,6 +58,10 @@ pub struct Outcome {
     pub points: Vec<Point>,
     /// The first fates.
     pub fates: Vec<Fate>,
+    /// What the wire did, and how often: by end.
+    pub fate_counts: BTreeMap<(usize, &'static str), u64>,
+    /// Handshake messages and keepalives sent; they are not among the batches counted.
+    pub control_messages: u64,
     /// Whether `keep` left something out.
     pub is_truncated: bool,
 }
@@ -374,6 +378,8 @@ impl Run {
             batches: self.air.batches,
             points,
             fates: self.air.fates,
+            fate_counts: self.air.fate_counts,
+            control_messages: self.air.control_messages,
             is_truncated,
         })
     }

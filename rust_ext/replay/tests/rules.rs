@@ -113,7 +113,7 @@ fn plan(rule: Rule) -> Plan {
 }
 
 fn replay(plan: &Plan, packets: &[Vec<u8>]) -> Outcome {
-    let mut run = Run::new(plan.clone(), || Box::new(pyfw_aead::Ring::default()), None).unwrap();
+    let mut run = Run::new(plan.clone(), || Box::new(pyfw_aead::Ring), None).unwrap();
     for (number, packet) in packets.iter().enumerate() {
         run.packet(number as u64 * 1000, packet);
     }

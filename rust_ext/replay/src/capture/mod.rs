@@ -34,6 +34,8 @@ pub struct Captured<'a> {
     pub time_ns: u64,
     /// The interface it was captured on: always 0 in a pcap.
     pub interface: u32,
+    /// What the capture calls that interface; none where it gives it no name.
+    pub interface_name: Option<&'a str>,
     /// From the IP header on; what the link layer put before and behind is gone.
     pub bytes: &'a [u8],
     /// The capture holds only the beginning of it (a snap length).
@@ -108,6 +110,7 @@ impl Capture {
             number: self.number,
             time_ns: record.time_ns,
             interface: record.interface,
+            interface_name: self.interface_name(record.interface),
             bytes: &frame[packet.bytes],
             cut: record.cut && !packet.is_whole,
             secrets: self.secrets(),
@@ -127,8 +130,7 @@ impl Capture {
         }
     }
 
-    /// What the capture calls an interface; none where it gives it no name.
-    pub fn interface_name(&self, interface: u32) -> Option<&str> {
+    pub(crate) fn interface_name(&self, interface: u32) -> Option<&str> {
         match &self.format {
             Format::Pcap(_) => None,
             Format::Pcapng(pcapng) => pcapng.interface_name(interface),
