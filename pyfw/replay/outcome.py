@@ -53,7 +53,7 @@ def decode(text: str) -> dict[str, Any]:
     if not isinstance(document, dict) or not wanted <= document.keys():
         raise ValueError("not an expected outcome; write it with --update")
     batches = [batch for sent in document["batches"].values() for batch in sent]
-    if not all(_BATCH <= batch.keys() for batch in batches):
+    if not all(batch.keys() >= _BATCH for batch in batches):
         raise ValueError("batches of another version's form; write it anew with --update")
     return document
 
