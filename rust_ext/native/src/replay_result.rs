@@ -130,11 +130,12 @@ pub(crate) fn result<'py>(
 }
 
 fn end<'py>(py: Python<'py>, counts: &EndCounts) -> PyResult<Bound<'py, PyDict>> {
-    let EndCounts { outbound, inbound, datagrams, handshakes } = counts;
+    let EndCounts { outbound, inbound, datagrams, handshakes, frames } = counts;
     let counters = dict!(py, {
         "outbound": named(py, outbound.fields(), outbound.named_drops())?,
         "inbound": named(py, inbound.fields(), inbound.named_drops())?,
         "datagrams": named(py, datagrams.fields(), datagrams.named_drops())?,
+        "tun": dict!(py, { "frames": frames }),
     });
     Ok(dict!(py, { "counters": counters, "handshakes": handshakes }))
 }

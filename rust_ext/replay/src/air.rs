@@ -25,10 +25,10 @@ use crate::{
     end::Surroundings,
     judge::{FlowKey, Judge},
     plan::{Fate, Rule, SentBatch},
-    recorder::{Recorder, Sight},
+    recorder::Recorder,
     rules::{self, Datagram},
     tap::{Inside, Tap},
-    wire::{Impairer, Wire},
+    wire::{Impairer, InFlight, Label, Wire},
 };
 
 /// Datagrams that have reached an end and were not read yet.
@@ -254,48 +254,83 @@ impl Air {
         if is_clean && self.recorder.is_none() {
             return;
         }
-        let time_ns = self.time_ns();
-        let mut told = Vec::new();
         for bytes in payload.chunks(segment_size) {
-            told.clear();
-            if !is_clean {
-                let Self {
-                    wire, impairers, fates, fate_counts, keep, is_truncated, now_ns, ..
-                } = self;
-                impairers[end].send(wire, *now_ns, source, destination, ds, bytes, |fate| {
-                    told.push(fate.what);
-                    *fate_counts.entry((end, fate.what)).or_default() += 1;
-                    if fates.len() < *keep {
-                        fates.push(Fate { time_ns, ..fate });
-                    } else if *keep != 0 {
-                        *is_truncated = true;
-                    }
-                });
-            }
-            if let Some(recorder) = &mut self.recorder {
-                let inner = match self.tap.as_mut().map(|tap| tap.look(bytes)) {
-                    Some(Inside::Packet(text)) => {
-                        packet::parse(text, 0).ok().map(|frame| &text[..frame.length as usize])
-                    }
-                    _ => None,
-                };
-                recorder.record(&Sight {
-                    time_ns: self.now_ns.saturating_add(self.unix_minus_boot_ns),
-                    source,
-                    destination,
-                    ds,
-                    bytes,
-                    inner,
-                    by_hub: end == 0,
-                    fates: &told,
-                });
+            let id = self.record_inside(bytes, end == 0);
+            let label = Label { id, by_hub: end == 0, fates: Vec::new() };
+            let datagram = InFlight::new(source, destination, ds, bytes.to_vec(), label);
+            let done = if is_clean { Some(datagram) } else { self.impair(end, datagram) };
+            if let Some(datagram) = done {
+                self.record(datagram);
             }
         }
     }
 
+    /// Lets the wire decide over a datagram; returns one that will not arrive.
+    fn impair(&mut self, end: usize, datagram: InFlight) -> Option<InFlight> {
+        let time_ns = self.time_ns();
+        let Self { wire, impairers, fates, fate_counts, keep, is_truncated, now_ns, .. } = self;
+        impairers[end].send(wire, *now_ns, datagram, |fate| {
+            *fate_counts.entry((end, fate.what)).or_default() += 1;
+            if fates.len() < *keep {
+                fates.push(Fate { time_ns, ..fate });
+            } else if *keep != 0 {
+                *is_truncated = true;
+            }
+        })
+    }
+
+    /// Writes down the packet in a datagram that is sent; returns the number it has in the record.
+    fn record_inside(&mut self, bytes: &[u8], by_hub: bool) -> u64 {
+        let time_ns = self.unix_ns();
+        let Some(recorder) = &mut self.recorder else { return 0 };
+        let inner = match self.tap.as_mut().map(|tap| tap.look(bytes)) {
+            Some(Inside::Packet(text)) => {
+                packet::parse(text, 0).ok().map(|frame| &text[..frame.length as usize])
+            }
+            _ => None,
+        };
+        recorder.inner(time_ns, inner, by_hub)
+    }
+
+    /// Writes down a datagram as it arrives, or what became of it instead.
+    fn record(&mut self, mut datagram: InFlight) {
+        let time_ns = self.unix_ns();
+        let Some(recorder) = &mut self.recorder else { return };
+        if !self.addresses.contains_key(&datagram.destination) {
+            datagram.label.fates.push("nobody_there");
+        }
+        recorder.outer(time_ns, &datagram);
+    }
+
+    fn unix_ns(&self) -> u64 {
+        self.now_ns.saturating_add(self.unix_minus_boot_ns)
+    }
+
+    /// A datagram has come to the end of the wire.
+    pub(crate) fn land(&mut self, datagram: InFlight) {
+        let InFlight { source, destination, ds, ref bytes, .. } = datagram;
+        self.arrive(source, destination, ds, bytes.len(), bytes);
+        self.record(datagram);
+    }
+
+    /// Somebody on the wire sends a datagram in an end's name.
+    pub(crate) fn inject(
+        &mut self,
+        end: usize,
+        source: SocketAddr,
+        target: &Target,
+        bytes: Vec<u8>,
+        what: &'static str,
+    ) {
+        let by_hub = end == 0;
+        let id = self.recorder.as_mut().map_or(0, |recorder| recorder.inner(0, None, by_hub));
+        let label = Label { id, by_hub, fates: vec![what] };
+        self.land(InFlight::new(source, target.path.destination, target.ds, bytes, label));
+    }
+
     /// Puts datagrams of one length into the inbox of whoever is there. Datagrams that follow one
     /// another are one buffer, as with UDP_GRO.
-    pub(crate) fn arrive(
+    fn arrive(
         &mut self,
         source: SocketAddr,
         destination: SocketAddr,

@@ -58,6 +58,7 @@ pub(crate) struct End {
     batch: FrameBatch,
     handshakes: Vec<Handshake>,
     reports: Vec<Report>,
+    frames_written: u64,
     counts: (Arc<OutboundCounts>, Arc<InboundCounts>, Arc<DatagramCounts>),
 }
 
@@ -107,6 +108,7 @@ impl End {
             batch: FrameBatch::default(),
             handshakes: Vec::new(),
             reports: Vec::new(),
+            frames_written: 0,
             counts,
         }
     }
@@ -190,6 +192,7 @@ impl End {
         for frame in &self.batch.frames {
             self.inbound.depart(frame, None);
         }
+        self.frames_written += self.batch.frames.len() as u64;
         self.inbound.publish();
         &self.batch
     }
@@ -281,6 +284,7 @@ impl End {
             inbound: self.counts.1.read(),
             datagrams: self.counts.2.read(),
             handshakes: self.device.counts().completed,
+            frames: self.frames_written,
         }
     }
 }

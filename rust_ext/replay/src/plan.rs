@@ -102,7 +102,7 @@ pub enum What {
     Rekey,
     /// The wire delivers the end's last data message once more.
     Replay,
-    /// The wire delivers the end's last data message with a bit flipped.
+    /// The wire delivers the end's last data message with another counter.
     Forge,
 }
 
@@ -146,6 +146,8 @@ pub struct EndCounts {
     pub datagrams: DatagramTally,
     /// Handshakes completed.
     pub handshakes: u64,
+    /// Frames written to the TUN; what was merged is one.
+    pub frames: u64,
 }
 
 /// A batch that an end sent.

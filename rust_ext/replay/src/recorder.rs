@@ -1,18 +1,24 @@
-//! Both sides of the cipher in one pcapng: what was sent on the virtual wire, and what is in it.
+//! Both sides of the cipher in one pcapng: what was sent, and how the wire delivered it.
 //!
-//! In: each datagram as it is sent, with the packet in it and what the wire did to it. Out: the
-//! packet on interface `inner`, the datagram on interface `outer`, both with the same packet id; a
-//! fate is a comment. Directions are the hub's. With secrets, Wireshark opens the file by itself.
-//! Order: as sent. What cannot be written is kept as an error until the end.
+//! In: packets as they are sealed, datagrams as they arrive or are dropped on the way. Out: the
+//! packet on interface `inner`, the datagram on interface `outer`, both with the same packet id
+//! (twice, where the wire doubled it); a fate is a comment. Directions are the hub's. With secrets,
+//! Wireshark opens the file by itself. Order: of virtual time; on `outer` that of arrival. What
+//! cannot be written is kept as an error until the end.
 
 use std::{
     io::{self, Write},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
 };
 
 use pyfw_core::{device::KeyLog, packet::checksum};
 
-use crate::{capture::LinkType, outer::key_log_text, pcapng::PcapngWriter};
+use crate::{
+    capture::LinkType,
+    outer::key_log_text,
+    pcapng::PcapngWriter,
+    wire::{InFlight, Label},
+};
 
 /// The record's interfaces: inside the tunnel, and outside.
 pub const INNER: &str = "inner";
@@ -30,20 +36,6 @@ pub(crate) struct Recorder {
     failed: Option<io::Error>,
 }
 
-/// One datagram as it leaves.
-pub(crate) struct Sight<'a> {
-    pub(crate) time_ns: u64,
-    pub(crate) source: SocketAddr,
-    pub(crate) destination: SocketAddr,
-    pub(crate) ds: u8,
-    pub(crate) bytes: &'a [u8],
-    /// The packet in it, without padding.
-    pub(crate) inner: Option<&'a [u8]>,
-    /// Whether the hub sent it.
-    pub(crate) by_hub: bool,
-    pub(crate) fates: &'a [&'static str],
-}
-
 impl Recorder {
     pub(crate) fn new(output: Box<dyn Write + Send>, with_secrets: bool) -> io::Result<Self> {
         let interfaces = [(INNER, LinkType::Raw), (OUTER, LinkType::Raw)];
@@ -58,18 +50,23 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn record(&mut self, sight: &Sight<'_>) {
+    /// Writes the packet in a datagram, if there is one; returns the number of both.
+    pub(crate) fn inner(&mut self, time_ns: u64, packet: Option<&[u8]>, by_hub: bool) -> u64 {
         self.id += 1;
-        let (id, time_ns) = (self.id, sight.time_ns);
-        let comment = (!sight.fates.is_empty()).then(|| sight.fates.join(", "));
-        if let Some(inner) = sight.inner {
-            let written = self.writer.packet(INNER_NUMBER, time_ns, inner, id, !sight.by_hub, None);
+        if let Some(packet) = packet {
+            let written = self.writer.packet(INNER_NUMBER, time_ns, packet, self.id, !by_hub, None);
             self.note(written);
         }
-        let packet = outer_packet(sight);
-        let comment = comment.as_deref();
+        self.id
+    }
+
+    /// Writes a datagram.
+    pub(crate) fn outer(&mut self, time_ns: u64, datagram: &InFlight) {
+        let Label { id, by_hub, ref fates } = datagram.label;
+        let comment = (!fates.is_empty()).then(|| fates.join(", "));
+        let packet = outer_packet(datagram);
         let written =
-            self.writer.packet(OUTER_NUMBER, time_ns, &packet, id, !sight.by_hub, comment);
+            self.writer.packet(OUTER_NUMBER, time_ns, &packet, id, !by_hub, comment.as_deref());
         self.note(written);
     }
 
@@ -88,12 +85,12 @@ impl Recorder {
 }
 
 /// The datagram in an IP packet, as the wire would have carried it.
-fn outer_packet(sight: &Sight<'_>) -> Vec<u8> {
-    let length = 8 + sight.bytes.len();
-    let mut packet = Vec::with_capacity(48 + sight.bytes.len());
-    match (sight.source.ip(), sight.destination.ip()) {
+fn outer_packet(datagram: &InFlight) -> Vec<u8> {
+    let length = 8 + datagram.bytes.len();
+    let mut packet = Vec::with_capacity(48 + datagram.bytes.len());
+    match (datagram.source.ip(), datagram.destination.ip()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            packet.extend_from_slice(&[0x45, sight.ds]);
+            packet.extend_from_slice(&[0x45, datagram.ds]);
             packet.extend_from_slice(&(20 + length as u16).to_be_bytes());
             packet.extend_from_slice(&[0, 0, 0x40, 0, 64, UDP, 0, 0]);
             packet.extend_from_slice(&source.octets());
@@ -102,7 +99,7 @@ fn outer_packet(sight: &Sight<'_>) -> Vec<u8> {
             packet[10..12].copy_from_slice(&header.to_be_bytes());
         }
         (source, destination) => {
-            packet.extend_from_slice(&(6u32 << 28 | u32::from(sight.ds) << 20).to_be_bytes());
+            packet.extend_from_slice(&(6u32 << 28 | u32::from(datagram.ds) << 20).to_be_bytes());
             packet.extend_from_slice(&(length as u16).to_be_bytes());
             packet.extend_from_slice(&[UDP, 64]);
             for address in [source, destination] {
@@ -117,11 +114,11 @@ fn outer_packet(sight: &Sight<'_>) -> Vec<u8> {
     let ip = packet.len();
     let addresses = if ip == 20 { 12 } else { 8 };
     let pseudo = checksum::pseudo_header(&packet[addresses..ip], UDP, length);
-    packet.extend_from_slice(&sight.source.port().to_be_bytes());
-    packet.extend_from_slice(&sight.destination.port().to_be_bytes());
+    packet.extend_from_slice(&datagram.source.port().to_be_bytes());
+    packet.extend_from_slice(&datagram.destination.port().to_be_bytes());
     packet.extend_from_slice(&(length as u16).to_be_bytes());
     packet.extend_from_slice(&[0, 0]);
-    packet.extend_from_slice(sight.bytes);
+    packet.extend_from_slice(&datagram.bytes);
     // 0 would mean "no checksum" (RFC 768).
     let sum = match (pseudo + checksum::sum(&packet[ip..])).checksum() {
         0 => 0xffff,

@@ -26,13 +26,15 @@ use crate::{
     random::Seeded,
     recorder::Recorder,
     tap::Tap,
-    wire::{Impairer, InFlight},
+    wire::Impairer,
 };
 
 /// The virtual boot time of the first packet: what comes before it has room.
 const START_NS: u64 = 1000 * SECOND_NS;
 /// How long before it the ends meet, where they do.
 const MEET_BEFORE_NS: u64 = SECOND_NS;
+/// Of a data message's counter, in which the low byte is the first (whitepaper §5.4.6).
+const COUNTER_OFFSET: usize = 8;
 /// Super-packets of one receive drain, as the engine's receiver.
 const RECEIVE_MESSAGES: usize = 4;
 
@@ -267,9 +269,8 @@ impl Run {
 
     fn happen(&mut self) {
         let now_ns = self.now.boot_ns;
-        while let Some(InFlight { source, destination, ds, bytes, .. }) = self.air.wire.take(now_ns)
-        {
-            self.air.arrive(source, destination, ds, bytes.len(), &bytes);
+        while let Some(datagram) = self.air.wire.take(now_ns) {
+            self.air.land(datagram);
         }
         self.deliver();
         for end in 0..self.ends.len() {
@@ -297,12 +298,13 @@ impl Run {
             What::Rekey => self.speak(end, |end, now, speaker| end.want_handshakes(now, speaker)),
             What::Replay | What::Forge => {
                 if let Some((target, mut bytes)) = self.air.last_data[end].clone() {
+                    let mut told = "replayed";
                     if matches!(what, What::Forge) {
-                        let last = bytes.len() - 1;
-                        bytes[last] ^= 1;
+                        // A counter that is still to come: an old one would be a replay.
+                        bytes[COUNTER_OFFSET + 3] ^= 1;
+                        told = "forged";
                     }
-                    let (source, length) = (self.ends[end].address, bytes.len());
-                    self.air.arrive(source, target.path.destination, target.ds, length, &bytes);
+                    self.air.inject(end, self.ends[end].address, &target, bytes, told);
                 }
             }
         }

@@ -21,6 +21,28 @@ pub(crate) struct InFlight {
     pub(crate) destination: SocketAddr,
     pub(crate) ds: u8,
     pub(crate) bytes: Vec<u8>,
+    pub(crate) label: Label,
+}
+
+/// What a record says of a datagram.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Label {
+    /// The packet's number.
+    pub(crate) id: u64,
+    pub(crate) by_hub: bool,
+    pub(crate) fates: Vec<&'static str>,
+}
+
+impl InFlight {
+    pub(crate) fn new(
+        source: SocketAddr,
+        destination: SocketAddr,
+        ds: u8,
+        bytes: Vec<u8>,
+        label: Label,
+    ) -> Self {
+        Self { due_ns: 0, number: 0, source, destination, ds, bytes, label }
+    }
 }
 
 /// What is under way, earliest first.
@@ -45,17 +67,9 @@ impl Wire {
     }
 
     /// Puts a datagram on the wire, to arrive at `due_ns`.
-    pub(crate) fn put(
-        &mut self,
-        due_ns: u64,
-        source: SocketAddr,
-        destination: SocketAddr,
-        ds: u8,
-        bytes: Vec<u8>,
-    ) {
+    pub(crate) fn put(&mut self, due_ns: u64, datagram: InFlight) {
         self.number += 1;
-        let number = self.number;
-        self.heap.push(Reverse(InFlight { due_ns, number, source, destination, ds, bytes }));
+        self.heap.push(Reverse(InFlight { due_ns, number: self.number, ..datagram }));
     }
 }
 
@@ -82,35 +96,38 @@ impl Impairer {
         self.plan == Impairment::default()
     }
 
-    /// Sends one datagram over the wire; tells `fate` all that happens to it.
-    #[allow(clippy::too_many_arguments)] // a datagram, its way, and where it goes
+    /// Sends one datagram over the wire; tells `fate` all that happens to it. Returns one that will
+    /// not arrive.
     pub(crate) fn send(
         &mut self,
         wire: &mut Wire,
         now_ns: u64,
-        source: SocketAddr,
-        destination: SocketAddr,
-        ds: u8,
-        bytes: &[u8],
+        mut datagram: InFlight,
         mut fate: impl FnMut(Fate),
-    ) {
+    ) -> Option<InFlight> {
         self.sent += 1;
         let (end, number) = (self.end, self.sent);
-        let mut tell = |what| fate(Fate { time_ns: now_ns, end, number, what });
+        let mut tell = |datagram: &mut InFlight, what| {
+            datagram.label.fates.push(what);
+            fate(Fate { time_ns: now_ns, end, number, what });
+        };
         let plan = self.plan;
-        let headers = if destination.is_ipv4() { 28 } else { 48 };
-        let length = headers + bytes.len();
+        let headers = if datagram.destination.is_ipv4() { 28 } else { 48 };
+        let length = headers + datagram.bytes.len();
         if plan.mtu != 0 && length > plan.mtu {
-            return tell("too_big");
+            tell(&mut datagram, "too_big");
+            return Some(datagram);
         }
         if self.is_lost() {
-            return tell("lost");
+            tell(&mut datagram, "lost");
+            return Some(datagram);
         }
         let mut due_ns = now_ns;
         if plan.rate_bps != 0 {
             let start_ns = self.free_at_ns.max(now_ns);
             if plan.queue_ns != 0 && start_ns - now_ns > plan.queue_ns {
-                return tell("queue_full");
+                tell(&mut datagram, "queue_full");
+                return Some(datagram);
             }
             let takes_ns = (length as u128 * 8 * 1_000_000_000 / u128::from(plan.rate_bps)) as u64;
             self.free_at_ns = start_ns + takes_ns;
@@ -119,25 +136,24 @@ impl Impairer {
         due_ns += plan.delay_ns + self.random.below(plan.jitter_ns);
         if self.random.happens(plan.reorder) {
             due_ns += plan.reorder_ns;
-            tell("reordered");
+            tell(&mut datagram, "reordered");
         }
-        let mut ds = ds;
         // A router marks what is ECN-capable (RFC 3168 §5).
-        if matches!(ds & 0b11, 0b01 | 0b10) && self.random.happens(plan.ce) {
-            ds |= 0b11;
-            tell("marked");
+        if matches!(datagram.ds & 0b11, 0b01 | 0b10) && self.random.happens(plan.ce) {
+            datagram.ds |= 0b11;
+            tell(&mut datagram, "marked");
         }
-        let mut bytes = bytes.to_vec();
         if self.random.happens(plan.duplicate) {
-            tell("duplicated");
-            wire.put(due_ns, source, destination, ds, bytes.clone());
+            tell(&mut datagram, "duplicated");
+            wire.put(due_ns, datagram.clone());
         }
         if self.random.happens(plan.corrupt) {
-            let bit = self.random.below(bytes.len() as u64 * 8) as usize;
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            tell("corrupted");
+            let bit = self.random.below(datagram.bytes.len() as u64 * 8) as usize;
+            datagram.bytes[bit / 8] ^= 1 << (bit % 8);
+            tell(&mut datagram, "corrupted");
         }
-        wire.put(due_ns, source, destination, ds, bytes);
+        wire.put(due_ns, datagram);
+        None
     }
 
     /// Independent losses, or a Gilbert model whose bad state loses all: left with probability
