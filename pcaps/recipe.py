@@ -10,15 +10,22 @@ Times are whole nanoseconds after `EPOCH_NS`. Addresses are those of documentati
 import gzip
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 EPOCH_NS = 1_700_000_000_000_000_000
 RAW_IP = 101  # tcpdump.org/linktypes.html
 ETHERNET = 1
 
+CLIENT, SERVER = "10.0.0.2", "10.0.1.1"
+CLIENT6, SERVER6 = "fd00::2", "fd00:1::1"
+
 Timed = tuple[int, bytes]
 """Nanoseconds after EPOCH_NS, and a packet from the header of its link on."""
+
+Shape = Callable[[int, Any, Any], None]
+"""Changes one packet's headers before it is built: its number in the run, its layers of scapy."""
 
 
 def write_pcap(
@@ -69,30 +76,140 @@ def write(name: str, content: bytes) -> None:
 def tcp_run(
     lengths: Sequence[int],
     *,
-    source: str,
-    destination: str,
-    ports: tuple[int, int],
+    source: str = CLIENT,
+    destination: str = SERVER,
+    ports: tuple[int, int] = (40000, 443),
     flags: Sequence[str] | None = None,
     ecn: Sequence[int] | None = None,
     first_sequence: int = 1_000_000_001,
+    shape: Shape | None = None,
 ) -> list[bytes]:
     """Segments of one direction of a connection, payload lengths given, with timestamps as Linux sends."""
-    from scapy.layers.inet import IP, TCP
+    from scapy.layers.inet import TCP
 
     sequence, packets = first_sequence, []
     for number, length in enumerate(lengths):
-        ip = IP(
-            src=source, dst=destination, id=(0x1000 + number) & 0xFFFF, flags="DF", ttl=64,
-            tos=ecn[number] if ecn else 0,
-        )  # fmt: skip
+        ip = ip_header(source, destination, number, ecn[number] if ecn else 0)
         tcp = TCP(
             sport=ports[0], dport=ports[1], seq=sequence & 0xFFFF_FFFF, ack=2_000_000_001,
             flags=flags[number] if flags else "A", window=501,
             options=[("NOP", None), ("NOP", None), ("Timestamp", (3_862_031_964, 1_928_356_896))],
         )  # fmt: skip
+        if shape:
+            shape(number, ip, tcp)
         packets.append(bytes(ip / tcp / payload(length, number)))
         sequence += length
     return packets
+
+
+def udp_run(
+    lengths: Sequence[int],
+    *,
+    source: str = CLIENT,
+    destination: str = SERVER,
+    ports: tuple[int, int] = (40000, 443),
+    ecn: Sequence[int] | None = None,
+    shape: Shape | None = None,
+) -> list[bytes]:
+    """Datagrams of one direction, payload lengths given."""
+    from scapy.layers.inet import UDP
+
+    packets = []
+    for number, length in enumerate(lengths):
+        ip = ip_header(source, destination, number, ecn[number] if ecn else 0)
+        udp = UDP(sport=ports[0], dport=ports[1])
+        if shape:
+            shape(number, ip, udp)
+        packets.append(bytes(ip / udp / payload(length, number)))
+    return packets
+
+
+def ip_run(
+    protocol: int, bodies: Sequence[Any], *, source: str = CLIENT, destination: str = SERVER
+) -> list[bytes]:
+    """IP packets with what is given in them: bytes, or layers of scapy."""
+    packets = []
+    for number, body in enumerate(bodies):
+        ip = ip_header(source, destination, number, 0)
+        ip.setfieldval("nh" if ":" in source else "proto", protocol)
+        packets.append(bytes(ip / body))
+    return packets
+
+
+def conversation(
+    request: int,
+    answer: Sequence[int],
+    *,
+    client: str = CLIENT,
+    server: str = SERVER,
+    ports: tuple[int, int] = (40000, 443),
+) -> list[bytes]:
+    """A connection from SYN to FIN: one request, an answer that is acknowledged every second segment."""
+    from scapy.layers.inet import TCP
+
+    packets: list[bytes] = []
+    # The next sequence number of client and server.
+    at = [1_000_000_000, 2_000_000_000]
+
+    def say(who: int, flags: str, length: int = 0) -> None:
+        addresses = (client, server) if who == 0 else (server, client)
+        number = len(packets)
+        syn = "S" in flags
+        stamp = ("Timestamp", (1000 + number, 0 if flags == "S" else 999))
+        tcp = TCP(
+            sport=ports[who], dport=ports[1 - who], seq=at[who], flags=flags, window=501,
+            ack=0 if flags == "S" else at[1 - who],
+            options=[("MSS", 1380), ("SAckOK", b""), stamp, ("NOP", None), ("WScale", 7)]
+            if syn else [("NOP", None), ("NOP", None), stamp],
+        )  # fmt: skip
+        packets.append(bytes(ip_header(*addresses, number, 0) / tcp / payload(length, number)))
+        at[who] += length + syn + ("F" in flags)
+
+    say(0, "S")
+    say(1, "SA")
+    say(0, "A")
+    say(0, "PA", request)
+    say(1, "A")
+    for number, length in enumerate(answer):
+        say(1, "PA" if number == len(answer) - 1 else "A", length)
+        if number % 2:
+            say(0, "A")
+    say(1, "FA")
+    say(0, "FA")
+    say(1, "A")
+    return packets
+
+
+def ip_header(source: str, destination: str, number: int, tos: int) -> Any:
+    """The header of the version that the addresses are of, as Linux fills it."""
+    from scapy.layers.inet import IP
+    from scapy.layers.inet6 import IPv6
+
+    if ":" in source:
+        return IPv6(src=source, dst=destination, tc=tos, hlim=64, fl=0x12345)
+    number = (0x1000 + number) & 0xFFFF
+    return IP(src=source, dst=destination, id=number, flags="DF", ttl=64, tos=tos)
+
+
+def every(step_us: float, packets: Iterable[bytes], *, start_us: float = 0) -> list[Timed]:
+    """Packets at even distances."""
+    return [(round((start_us + i * step_us) * 1000), packet) for i, packet in enumerate(packets)]
+
+
+def bursts(
+    size: int, gap_us: float, packets: Sequence[bytes], *, start_us: float = 0
+) -> list[Timed]:
+    """Packets in groups: 1 µs apart in a group, `gap_us` from group to group."""
+    return [
+        (round((start_us + i // size * gap_us + i % size) * 1000), packet)
+        for i, packet in enumerate(packets)
+    ]
+
+
+def in_turn(*runs: Sequence[bytes]) -> list[bytes]:
+    """One packet of each run, then the next of each, until all are through."""
+    longest = max(len(run) for run in runs)
+    return [run[i] for i in range(longest) for run in runs if i < len(run)]
 
 
 def payload(length: int, number: int) -> bytes:

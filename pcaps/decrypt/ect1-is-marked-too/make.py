@@ -1,0 +1,9 @@
+"""Runs of both capable codepoints."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from recipe import every, udp_run, write_pcap
+
+write_pcap("capture.pcap", every(10, udp_run([900] * 16, ecn=[1, 1, 2, 2] * 4)))

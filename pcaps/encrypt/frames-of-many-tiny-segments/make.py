@@ -1,0 +1,9 @@
+"""Three hundred segments of 48 bytes."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from recipe import every, tcp_run, write_pcap
+
+write_pcap("capture.pcap", every(1, tcp_run([48] * 300)))

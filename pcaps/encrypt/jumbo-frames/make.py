@@ -1,0 +1,9 @@
+"""Thirty segments of 8868 bytes, and a short one."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from recipe import every, tcp_run, write_pcap
+
+write_pcap("capture.pcap", every(1, tcp_run([8868] * 30 + [100])))

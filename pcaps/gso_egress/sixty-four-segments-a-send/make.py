@@ -1,0 +1,9 @@
+"""Two hundred equal datagrams."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from recipe import every, udp_run, write_pcap
+
+write_pcap("capture.pcap", every(1, udp_run([200] * 200)))

@@ -1,0 +1,15 @@
+"""A download, and packets of the same server for hosts that do not exist."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from recipe import CLIENT, SERVER, every, in_turn, tcp_run, udp_run, write_pcap
+
+run = tcp_run([1200] * 6, source=SERVER, destination=CLIENT, ports=(443, 40000))
+lost = [
+    packet
+    for host in ("10.0.0.9", "203.0.113.7", "255.255.255.255")
+    for packet in udp_run([90] * 2, source=SERVER, destination=host)
+]
+write_pcap("capture.pcap", every(10, in_turn(run, lost)))

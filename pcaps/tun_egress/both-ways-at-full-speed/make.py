@@ -1,0 +1,12 @@
+"""A flow of 60 segments each way at the same time, and its acknowledgements."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from recipe import CLIENT, SERVER, every, in_turn, tcp_run, write_pcap
+
+up = tcp_run([1368] * 60)
+down = tcp_run([1368] * 60, source=SERVER, destination=CLIENT, ports=(8080, 41000))
+acks = tcp_run([0] * 30, source=SERVER, destination=CLIENT, ports=(443, 40000))
+write_pcap("capture.pcap", every(3, in_turn(up, down, acks)))

@@ -1,0 +1,9 @@
+"""A small page over one connection, as both ends send it."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from recipe import conversation, every, write_pcap
+
+write_pcap("capture.pcap", every(40, conversation(420, [1368] * 11 + [500])))

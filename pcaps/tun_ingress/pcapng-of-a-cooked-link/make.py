@@ -1,0 +1,23 @@
+"""A connection in frames of LINKTYPE_LINUX_SLL2, in a big-endian pcapng."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from recipe import conversation, every, write_pcapng
+
+
+def cooked(packet):
+    """tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html: ethertype, interface 2, no address."""
+    return (
+        b"\x08\x00"
+        + bytes(2)
+        + (2).to_bytes(4, "big")
+        + (0xFFFE).to_bytes(2, "big")
+        + bytes(10)
+        + packet
+    )
+
+
+packets = [cooked(packet) for packet in conversation(100, [900] * 5)]
+write_pcapng("capture.pcapng", every(25, packets), link=276, order=">")

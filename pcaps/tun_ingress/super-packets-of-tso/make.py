@@ -1,0 +1,9 @@
+"""A hundred full segments of one flow, as fast as a sender makes them."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from recipe import every, tcp_run, write_pcap
+
+write_pcap("capture.pcap", every(1, tcp_run([1368] * 100)))
