@@ -225,8 +225,7 @@ impl Encrypt {
 
     /// Ends a batch: seals what was split, and writes each touched peer's activity once.
     pub fn finish(&mut self, now_ns: u64) {
-        let Self { gso, aead, peers, .. } = self;
-        gso.seal(aead.as_mut(), |id| peers.key(id));
+        self.seal();
         for id in self.touched.drain(..) {
             let Some(peer) = self.peers.get_mut(id) else { continue };
             let sent = std::mem::take(&mut peer.batch);
@@ -237,6 +236,13 @@ impl Encrypt {
             }
             peer.activity.outbound.publish(&peer.tally);
         }
+    }
+
+    /// Seals what the list holds, with the keys that its counters were drawn from: so before these
+    /// change as well, as a keepalive may wait there (a nonce would be used twice).
+    fn seal(&mut self) {
+        let Self { gso, aead, peers, .. } = self;
+        gso.seal(aead.as_mut(), |id| peers.key(id));
     }
 
     /// Puts an empty message into the list, where there is a session and a path for it.
@@ -294,6 +300,7 @@ impl Encrypt {
     /// A peer is gone.
     pub fn remove_peer(&mut self, id: PeerId) {
         self.drop_staged(id);
+        self.seal();
         self.peers.remove(id);
     }
 
@@ -306,6 +313,7 @@ impl Encrypt {
 
     /// Sends with these keys from now on.
     pub fn install(&mut self, id: PeerId, session: SendSession) {
+        self.seal();
         if let Some(peer) = self.peers.get_mut(id) {
             peer.install(session);
         }
@@ -313,6 +321,7 @@ impl Encrypt {
 
     /// Forgets the keys.
     pub fn erase(&mut self, id: PeerId) {
+        self.seal();
         if let Some(peer) = self.peers.get_mut(id) {
             peer.session = None;
         }

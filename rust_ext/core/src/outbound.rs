@@ -135,3 +135,6 @@ impl Outbound {
         self.encrypt.set_mtu(mtu);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+use std::sync::Mutex;
+
+use super::*;
+use crate::{
+    aead::{Slot, TransportKey},
+    exchange::SendSession,
+    packet::{build::Build, virtio::VIRTIO_HEADER_LENGTH},
+    path::Path,
+    peer::Activity,
+    route::Route,
+};
+
+const PEER: PeerId = PeerId(0);
+
+/// Every key (its first byte) and counter that something was sealed with.
+type Sealed = Arc<Mutex<Vec<(u8, u64)>>>;
+
+struct Recorder(Sealed);
+
+impl Aead for Recorder {
+    fn name(&self) -> &'static str {
+        "recorder"
+    }
+
+    fn seal(&mut self, key: &TransportKey, _: &mut [u8], slots: &[Slot]) {
+        self.0.lock().unwrap().extend(slots.iter().map(|slot| (key[0], slot.counter)));
+    }
+
+    fn open(&mut self, _: &TransportKey, _: &mut [u8], _: &[Slot], _: &mut [bool]) {}
+}
+
+fn outbound(buffers: usize) -> (Outbound, Sealed) {
+    let sealed = Sealed::default();
+    let aead = Box::new(Recorder(Arc::clone(&sealed)));
+    let mut path = Outbound::new(GsoEgress::new(64, buffers), aead, 1420, Arc::default());
+    path.handle_command(
+        OutboundCommand::AddPeer { peer: PEER, activity: Activity::default().into() },
+        1,
+    );
+    path.handle_command(to("192.0.2.1:51820"), 1);
+    (path, sealed)
+}
+
+fn to(destination: &str) -> OutboundCommand {
+    OutboundCommand::SetPath(PEER, Some(Path::to(destination.parse().unwrap())))
+}
+
+fn install(key: u8, confirm: bool) -> OutboundCommand {
+    let session = SendSession {
+        key: [key; 32].into(),
+        remote_index: key.into(),
+        local_index: key.into(),
+        created_ns: 1,
+        initiator: true,
+    };
+    OutboundCommand::Install { peer: PEER, session, confirm }
+}
+
+/// The receiver index and the counter of each datagram in the list, in the order of the wire.
+fn on_the_wire(path: &Outbound) -> Vec<(u8, u64)> {
+    let mut messages = Vec::new();
+    for (batch, mut payload) in path.gso().batches() {
+        for length in batch.lengths() {
+            let (message, rest) = payload.split_at(length);
+            messages.push((message[4], u64::from_le_bytes(message[8..16].try_into().unwrap())));
+            payload = rest;
+        }
+    }
+    messages
+}
+
+#[test]
+fn a_message_is_sealed_with_the_keys_its_counter_was_drawn_from() {
+    let (mut path, sealed) = outbound(8);
+    for command in [install(1, true), OutboundCommand::Keepalive(PEER), install(2, true)] {
+        path.handle_command(command, 2);
+    }
+    path.finish(2);
+    assert_eq!(on_the_wire(&path), [(1, 0), (1, 1), (2, 0)]);
+    assert_eq!(*sealed.lock().unwrap(), [(1, 0), (1, 1), (2, 0)]);
+}
+
+#[test]
+fn nothing_leaves_unsealed_when_its_keys_are_forgotten() {
+    for forget in [OutboundCommand::Erase(PEER), OutboundCommand::RemovePeer(PEER)] {
+        let (mut path, sealed) = outbound(8);
+        path.handle_command(install(1, true), 2);
+        path.handle_command(forget, 2);
+        path.finish(2);
+        assert_eq!(on_the_wire(&path), [(1, 0)]);
+        assert_eq!(*sealed.lock().unwrap(), [(1, 0)]);
+    }
+}
