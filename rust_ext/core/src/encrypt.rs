@@ -306,8 +306,9 @@ impl Encrypt {
 
     /// The way to a peer changed.
     pub fn set_path(&mut self, id: PeerId, path: Option<Path>) {
-        if let Some(peer) = self.peers.get_mut(id) {
+        if let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.path != path) {
             peer.path = path;
+            self.gso.close(id);
         }
     }
 

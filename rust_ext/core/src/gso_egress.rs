@@ -97,6 +97,14 @@ impl GsoEgress {
         Some(self.list.len() - 1)
     }
 
+    /// Lets nothing join what waits for `peer`: it is sent to elsewhere from now on, and where it comes
+    /// back, what is new must stay behind what was sent there in between.
+    pub fn close(&mut self, peer: PeerId) {
+        for batch in self.list.iter_mut().filter(|batch| batch.target.peer == peer) {
+            batch.closed = true;
+        }
+    }
+
     /// How many batches can still be opened.
     pub fn free_buffers(&self) -> usize {
         self.free.len()

@@ -4,10 +4,8 @@ use super::*;
 use crate::{
     aead::{Slot, TransportKey},
     exchange::SendSession,
-    packet::{build::Build, virtio::VIRTIO_HEADER_LENGTH},
     path::Path,
     peer::Activity,
-    route::Route,
 };
 
 const PEER: PeerId = PeerId(0);
@@ -90,4 +88,16 @@ fn nothing_leaves_unsealed_when_its_keys_are_forgotten() {
         assert_eq!(on_the_wire(&path), [(1, 0)]);
         assert_eq!(*sealed.lock().unwrap(), [(1, 0)]);
     }
+}
+
+#[test]
+fn a_peer_that_moves_there_and_back_does_not_overtake_itself() {
+    let (mut path, _) = outbound(8);
+    path.handle_command(install(1, true), 2);
+    for (destination, counter) in [("198.51.100.1:1", 1), ("192.0.2.1:51820", 2)] {
+        path.handle_command(to(destination), 2);
+        path.handle_command(OutboundCommand::Keepalive(PEER), 2);
+        assert_eq!(on_the_wire(&path).last(), Some(&(1, counter)));
+    }
+    assert_eq!(on_the_wire(&path), [(1, 0), (1, 1), (1, 2)]);
 }
