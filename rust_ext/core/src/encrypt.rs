@@ -245,23 +245,25 @@ impl Encrypt {
         gso.seal(aead.as_mut(), |id| peers.key(id));
     }
 
-    /// Puts an empty message into the list, where there is a session and a path for it.
-    pub fn keepalive(&mut self, id: PeerId, now_ns: u64) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
+    /// Puts an empty message into the list, where there is a session and a path for it. Returns false
+    /// where the list is full: data is on its way, though perhaps not to this peer.
+    pub fn keepalive(&mut self, id: PeerId, now_ns: u64) -> bool {
+        let Some(peer) = self.peers.get_mut(id) else { return true };
         let usable = peer.session.as_mut().filter(|s| s.usable(1, now_ns));
         let (Some(path), Some(sending)) = (peer.path, usable) else {
-            return self.ask(id, now_ns);
+            self.ask(id, now_ns);
+            return true;
         };
         let target = Target { peer: id, path, ds: 0 };
         let length = DATA_HEADER_LENGTH + TAG_LENGTH;
-        // A full pool means that data is on its way: that keeps the peer alive as well.
-        let Some(mut room) = self.gso.reserve(&target, length) else { return };
+        let Some(mut room) = self.gso.reserve(&target, length) else { return false };
         write_data_header(room.bytes(), sending.session.remote_index, sending.counter);
         room.commit(DATA_HEADER_LENGTH, 0, sending.counter);
         sending.counter += 1;
         peer.batch.bytes += length as u64;
         self.touch(id);
         self.ask_where_due(id, now_ns);
+        true
     }
 
     /// Sends what waited for this peer's session. Returns false where the list is full: send, then

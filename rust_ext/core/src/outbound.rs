@@ -26,7 +26,8 @@ use crate::{
 pub struct Outbound {
     route: Route,
     encrypt: Encrypt,
-    /// Peers with new keys whose staged frames did not all fit into the list.
+    /// Peers with new keys whose staged frames, or the empty message in their stead, did not all fit
+    /// into the list.
     unflushed: VecDeque<PeerId>,
     counts: Arc<OutboundCounts>,
 }
@@ -56,15 +57,15 @@ impl Outbound {
             OutboundCommand::SetPath(peer, path) => encrypt.set_path(peer, path),
             OutboundCommand::Install { peer, session, confirm } => {
                 encrypt.install(peer, session);
-                if encrypt.has_staged(peer) {
+                if encrypt.has_staged(peer) || confirm && !encrypt.keepalive(peer, now_ns) {
                     self.unflushed.push_back(peer);
-                } else if confirm {
-                    encrypt.keepalive(peer, now_ns);
                 }
             }
             OutboundCommand::Erase(peer) => encrypt.erase(peer),
             OutboundCommand::DropStaged(peer) => encrypt.drop_staged(peer),
-            OutboundCommand::Keepalive(peer) => encrypt.keepalive(peer, now_ns),
+            OutboundCommand::Keepalive(peer) => {
+                encrypt.keepalive(peer, now_ns);
+            }
             OutboundCommand::Routes(allowed_ips) => self.route.replace(allowed_ips),
         }
     }
@@ -73,7 +74,11 @@ impl Outbound {
     /// again. Nothing is read from the TUN before this is true.
     pub fn flush_staged(&mut self, now_ns: u64) -> bool {
         while let Some(&peer) = self.unflushed.front() {
-            if !self.encrypt.flush_staged(peer, now_ns) {
+            let flushed = match self.encrypt.has_staged(peer) {
+                true => self.encrypt.flush_staged(peer, now_ns),
+                false => self.encrypt.keepalive(peer, now_ns),
+            };
+            if !flushed {
                 return false;
             }
             self.unflushed.pop_front();

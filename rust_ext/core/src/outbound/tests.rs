@@ -101,3 +101,17 @@ fn a_peer_that_moves_there_and_back_does_not_overtake_itself() {
     }
     assert_eq!(on_the_wire(&path), [(1, 0), (1, 1), (1, 2)]);
 }
+
+#[test]
+fn a_confirmation_that_finds_the_list_full_leaves_when_there_is_room() {
+    let (mut path, _) = outbound(1);
+    path.handle_command(install(1, true), 2);
+    path.handle_command(to("198.51.100.1:1"), 2);
+    path.handle_command(install(2, true), 2);
+    while !path.flush_staged(2) {
+        path.finish(2);
+        assert!(!path.gso().is_empty());
+        path.depart(usize::MAX, None);
+    }
+    assert_eq!(on_the_wire(&path), [(2, 0)]);
+}
