@@ -30,6 +30,9 @@ const MESSAGES: usize = 64;
 const GSO_PAUSE_NS: (u64, u64) = (60 * SECOND_NS, 3600 * SECOND_NS);
 /// How long a learnt path MTU is believed (RFC 8201 §4: at least 5 minutes, 10 recommended).
 const MTU_BELIEVED_NS: u64 = 600 * SECOND_NS;
+/// How long a source that led nowhere is left out: until control has taken it out of the path. It may
+/// come back, and then the peer takes answers from no other.
+const SOURCE_LEFT_OUT_NS: u64 = SECOND_NS;
 /// Destinations with trouble that are remembered.
 const TROUBLED: usize = 1024;
 
@@ -63,6 +66,7 @@ struct Trouble {
     fits: Option<usize>,
     fits_until_ns: u64,
     lost_source: Option<Source>,
+    lost_source_until_ns: u64,
 }
 
 impl UdpEgress {
@@ -154,7 +158,8 @@ impl UdpEgress {
             && several
             && now_ns >= trouble.gso_off_until_ns
             && fits.is_none_or(|most| batch.segment_size() <= most);
-        let source = path.source.filter(|source| trouble.lost_source != Some(*source));
+        let lost = trouble.lost_source.filter(|_| now_ns < trouble.lost_source_until_ns);
+        let source = path.source.filter(|source| lost != Some(*source));
         (gso, Path { source, ..path })
     }
 
@@ -175,9 +180,9 @@ impl UdpEgress {
             }
             // An address of ours that leads nowhere now is as bad as one that is gone: the kernel
             // chooses another, and where there is none, that is the next failure.
-            SendFailure::SourceGone => self.lose_source(outbound, failed),
+            SendFailure::SourceGone => self.lose_source(outbound, now_ns, failed),
             SendFailure::PathMtu | SendFailure::GsoRefused if source.is_some_and(is_gone) => {
-                self.lose_source(outbound, failed);
+                self.lose_source(outbound, now_ns, failed);
             }
             SendFailure::PathMtu | SendFailure::GsoRefused if failed.had_gso => {
                 let segment = outbound.gso().oldest().map_or(0, |(b, _)| b.segment_size());
@@ -219,8 +224,10 @@ impl UdpEgress {
         }
     }
 
-    fn lose_source(&mut self, outbound: &mut Outbound, failed: &Failed) {
-        self.trouble(failed.path.destination).lost_source = failed.had_source;
+    fn lose_source(&mut self, outbound: &mut Outbound, now_ns: u64, failed: &Failed) {
+        let trouble = self.trouble(failed.path.destination);
+        trouble.lost_source = failed.had_source;
+        trouble.lost_source_until_ns = now_ns + SOURCE_LEFT_OUT_NS;
         outbound.reports().push(Report::SourceLost(failed.peer));
     }
 
@@ -274,3 +281,6 @@ fn is_gone(source: Source) -> bool {
     };
     Probe::bind(address).is_err()
 }
+
+#[cfg(test)]
+mod tests;
