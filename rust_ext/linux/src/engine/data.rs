@@ -1,7 +1,8 @@
 //! The data thread: wait, drain, process through all stages, flush, repeat.
 //!
 //! One thread serves both directions, or each has one of its own. In: readiness of the TUN, the
-//! sockets and the command mailbox. Out: see the workers. Order: commands run between drains.
+//! sockets and the command mailbox. Out: see the workers. Order: commands run between drains; those
+//! posted before a datagram arrived run before it is looked at, as it may need the keys they bring.
 //! Time: one clock read a drain. After work it polls a few times before it sleeps: a sleep and a
 //! wake-up cost more than the short gaps of a busy flow.
 
@@ -58,9 +59,11 @@ impl DataThread {
             let now_ns = epoll::boottime_ns();
             for &Ready { token, .. } in &ready {
                 match token {
-                    COMMANDS => stop = self.carry_out(&mut commands, &epoll, now_ns)?,
+                    COMMANDS => stop |= self.carry_out(&mut commands, &epoll, now_ns)?,
                     TUN => self.drain_tun(&epoll, now_ns)?,
-                    UDP_V4 | UDP_V6 => self.serve_socket(token, &epoll, now_ns)?,
+                    UDP_V4 | UDP_V6 => {
+                        stop |= self.serve_socket(token, &mut commands, &epoll, now_ns)?;
+                    }
                     _ => {}
                 }
             }
@@ -84,18 +87,33 @@ impl DataThread {
         Ok(())
     }
 
-    fn serve_socket(&mut self, token: u64, epoll: &Epoll, now_ns: u64) -> io::Result<()> {
+    /// Receives and writes one drain. Says whether a command came with it to stop.
+    fn serve_socket(
+        &mut self,
+        token: u64,
+        commands: &mut Vec<DataCommand>,
+        epoll: &Epoll,
+        now_ns: u64,
+    ) -> io::Result<bool> {
         let socket = match token {
             UDP_V4 => Some(&self.sockets.v4),
             _ => self.sockets.v6.as_ref(),
         };
+        let mut stop = false;
         if let (Some(inbound), Some(socket)) = (&mut self.inbound, socket) {
-            inbound.drain(socket, &self.shared, now_ns)?;
+            let received = inbound.receive(socket, &self.shared)?;
+            // Control posts a session before it sends the response that the peer answers.
+            if received && self.commands.waiting() != 0 {
+                stop = self.carry_out(commands, epoll, now_ns)?;
+            }
+            if let Some(inbound) = self.inbound.as_mut().filter(|_| received) {
+                inbound.process(&self.shared, now_ns)?;
+            }
         }
         if self.outbound.as_ref().is_some_and(OutboundWorker::is_blocked) {
             self.settle(epoll, now_ns)?;
         }
-        Ok(())
+        Ok(stop)
     }
 
     /// Stops reading the TUN until the socket that is full is writable.
@@ -224,3 +242,6 @@ pub(crate) fn guarded(shared: &Shared, body: impl FnOnce() -> io::Result<()>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

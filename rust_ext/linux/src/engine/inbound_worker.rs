@@ -56,17 +56,16 @@ impl InboundWorker {
         }
     }
 
-    /// Receives one drain and writes it. Says whether there was anything.
-    pub(crate) fn drain(
-        &mut self,
-        socket: &UdpSocket,
-        shared: &Shared,
-        now_ns: u64,
-    ) -> io::Result<bool> {
+    /// Receives one drain. Says whether there was anything.
+    pub(crate) fn receive(&mut self, socket: &UdpSocket, shared: &Shared) -> io::Result<bool> {
         self.received.clear();
-        if self.receiver.receive(socket, &mut self.buffer, &mut self.received)? == 0 {
-            return Ok(false);
-        }
+        let count = self.receiver.receive(socket, &mut self.buffer, &mut self.received)?;
+        self.note_socket_drops(socket, shared);
+        Ok(count != 0)
+    }
+
+    /// Opens what was received last and writes it.
+    pub(crate) fn process(&mut self, shared: &Shared, now_ns: u64) -> io::Result<()> {
         self.batch.clear();
         self.handshakes.clear();
         self.batch.received_ns = now_ns;
@@ -80,9 +79,8 @@ impl InboundWorker {
             self.hand_over(shared);
         }
         let written = self.write(shared);
-        self.note_socket_drops(socket, shared);
         self.inbound.publish();
-        written.map(|()| true)
+        written
     }
 
     fn hand_over(&mut self, shared: &Shared) {
