@@ -7,15 +7,28 @@ made by these scripts, and can be made anew where tcpdump, the programs and name
 """
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pyfw.lab import Network, Pair, pyfw_run
 from pyfw.lab.daemon import INTERFACE
+from pyfw.lab.namespace import Namespace
 
 BYTES_MAX = 1 << 20
 # Without offloads each captured packet is one segment, as it was on the wire.
 _SETTINGS = "[offloads]\nudp_gso = false\nudp_gro = false\ntso = false\nuso = false\n"
+_NGINX = """
+user root; daemon off; master_process off; pid /run/nginx.pid; error_log stderr;
+events { worker_connections 64; }
+http {
+    access_log off; sendfile on; default_type application/octet-stream;
+    types { text/html html; text/javascript js; image/svg+xml svg; }
+    client_body_temp_path /run/nginx; proxy_temp_path /run/nginx;
+    fastcgi_temp_path /run/nginx; uwsgi_temp_path /run/nginx; scgi_temp_path /run/nginx;
+    server { listen %s:8080; root /run/www; }
+}
+"""
 
 
 def record(work: Callable[[Network], None], *, only: str = "ip or ip6") -> None:
@@ -26,16 +39,38 @@ def record(work: Callable[[Network], None], *, only: str = "ip or ip6") -> None:
         daemon = pyfw_run(_SETTINGS)
         pair = Pair(network, daemon, daemon)
         pair.first_ping_ms()
-        options = ["--interface", INTERFACE, "--immediate-mode", "--nano", "-Z", "root"]
+        # Otherwise checksums are left to a device, and the capture holds half-made ones.
+        network.client.run("ethtool", "-K", INTERFACE, "tx", "off")
+        # The buffer, in KiB, holds all that can be wanted: nothing may be missing.
+        options = ["--interface", INTERFACE, "--immediate-mode", "--nano", "-B", "65536"]
         listening = network.client.start(
-            "tcpdump", *options, "-w", "/run/capture.pcap", "--packet-buffered", only
+            "tcpdump", *options, "-Z", "root", "-w", "/run/capture.pcap", "-U", only
         )
         listening.wait_for("listening on")
         work(network)
+        time.sleep(0.5)  # tcpdump is behind
         listening.stop()
         # The lab's /run is its own; the holder's root shows it.
         content = Path(f"/proc/{network.client.pid}/root/run/capture.pcap").read_bytes()
+    told = listening.output()
+    if "\n0 packets dropped by kernel" not in told:
+        sys.exit(f"tcpdump missed some: {told}")
     if len(content) > BYTES_MAX:
         sys.exit(f"{len(content)} bytes are more than {BYTES_MAX}: let the programs do less")
     (folder / "capture.pcap").write_bytes(content)
-    print(f"{folder / 'capture.pcap'}: {len(content)} bytes; {listening.output().strip()}")
+    print(f"{folder / 'capture.pcap'}: {len(content)} bytes; {told.strip()}")
+
+
+def serve(at: Namespace, address: str, files: Mapping[str, bytes]) -> None:
+    """Serves files at port 8080 of an address, until the lab ends."""
+    at.run("mkdir", "-p", "/run/www", "/run/nginx")
+    for name, content in files.items():
+        Path(f"/proc/{at.pid}/root/run/www/{name}").write_bytes(content)
+    host = f"[{address}]" if ":" in address else address
+    at.write("/run/nginx.conf", _NGINX % host)
+    at.start("nginx", "-p", "/run", "-c", "/run/nginx.conf", "-e", "stderr")
+    deadline = time.monotonic() + 5
+    while ":8080" not in at.run("ss", "-Hltn", "src", host).stdout:
+        if time.monotonic() > deadline:
+            sys.exit("nginx did not come up")
+        time.sleep(0.02)

@@ -29,5 +29,5 @@ def test_a_recipe_builds_its_capture_byte_for_byte(recipe: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: str(path.relative_to(PCAPS)))
 def test_a_capture_has_a_recipe(capture: Path) -> None:
-    # Real traffic cannot be made again byte for byte; how it was taken is written beside it.
-    assert capture.with_name("make.py").exists() or capture.with_name("recipe.md").exists()
+    # Real traffic cannot be made again byte for byte; record.py says how it was taken.
+    assert capture.with_name("make.py").exists() or capture.with_name("record.py").exists()

@@ -1,0 +1,48 @@
+"""Chromium loads a page with styles, scripts and pictures, twice, from nginx behind the gateway."""
+
+import hashlib
+import json
+import random
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from recording import record, serve
+
+from pyfw.lab import BEHIND, Network
+
+_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --virtual-time-budget=4000"
+).split()
+
+
+def files() -> dict[str, bytes]:
+    """The page, and 24 resources of 300 B to 60 kB in it."""
+    noise = random.Random(0)
+    lengths = [300 + i * i * 100 for i in range(24)]
+    made = {f"{i}.js" if i % 3 else f"{i}.svg": noise.randbytes(n) for i, n in enumerate(lengths)}
+    for name, content in made.items():
+        text = hashlib.sha256(content).hexdigest() + content.hex()[: len(content)]
+        script = f"document.title += {json.dumps(text[:4])};//{text}"
+        picture = f'<svg xmlns="http://www.w3.org/2000/svg"><!--{text}--></svg>'
+        made[name] = (script if name.endswith("js") else picture).encode()
+    tags = [
+        f'<script src="{name}"></script>' if name.endswith("js") else f'<img src="{name}" alt="">'
+        for name in made
+    ]
+    page = "<!doctype html><title>pyfw</title>" + "\n".join(tags)
+    return {"index.html": page.encode(), **made}
+
+
+def load(network: Network) -> None:
+    """Loads it."""
+    serve(network.server, BEHIND["server"].v4, files())
+    page = f"http://{BEHIND['server'].v4}:8080/"
+    chromium = ["chromium", *_FLAGS, "--user-data-dir=/run/profile", "--dump-dom", page]
+    told = network.client.run("env", "HOME=/run", *chromium)
+    if "<svg" not in told.stdout and "script" not in told.stdout:
+        sys.exit(f"chromium: {told.stderr}")
+
+
+record(load, only="host 198.51.100.2")
