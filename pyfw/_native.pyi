@@ -16,6 +16,7 @@ __all__ = [
     "open_tun",
     "open_udp",
     "public_key",
+    "replay",
 ]
 
 __version__: str
@@ -153,6 +154,18 @@ class Engine:
 
     def events(self) -> list[dict[str, Any]]:
         """Takes the waiting events. Each has "time_ns" (Unix), "severity", "message" and fields."""
+
+    def start_capture(
+        self, fd: int, points: Sequence[str] = ("tun", "udp"), snap_length: int = 262144
+    ) -> None:
+        """Writes pcapng to a descriptor, which it takes over: at points "tun", "stages", "udp", an interface each.
+
+        One capture at a time: OSError (EEXIST kind) otherwise. Raises ValueError for another point. Records that
+        find 4 MiB waiting are lost and counted; the tunnel is not slowed down.
+        """
+
+    def stop_capture(self) -> dict[str, Any] | None:
+        """Writes what waits and ends. {"written", "lost", "error": why it ended by itself, or None}; None: there was none."""
 
     def ended(self) -> str | None:
         """Why the engine stopped by itself ("tun closed", "panic: …"), or None while it runs."""
