@@ -25,7 +25,7 @@ use crate::{
         ip::{EcnMerge, merge_ecn, set_ecn},
     },
     path::Path,
-    peer::{Activity, PeerId},
+    peer::{Activity, ByPeer, PeerId},
     route::Route,
     udp_ingress::{Arrival, Received, Sessions},
     verdict::{DatagramDrop, InboundDrop},
@@ -35,7 +35,7 @@ use crate::{
 pub struct Decrypt {
     aead: Box<dyn Aead>,
     sessions: Sessions<Box<Receiving>>,
-    peers: Vec<Option<ReceivingPeer>>,
+    peers: ByPeer<ReceivingPeer>,
     touched: Vec<PeerId>,
     reports: Vec<Report>,
     tally: InboundTally,
@@ -75,7 +75,7 @@ impl Decrypt {
         Self {
             aead,
             sessions: Sessions::default(),
-            peers: Vec::new(),
+            peers: ByPeer::default(),
             touched: Vec::new(),
             reports: Vec::new(),
             tally: InboundTally::default(),
@@ -123,7 +123,7 @@ impl Decrypt {
         self.aead.open(&receiving.session.key, buffer, &self.slots, &mut self.opened);
 
         let id = receiving.session.peer;
-        let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+        let Some(peer) = self.peers.get_mut(&id) else {
             return datagrams.drop(DatagramDrop::NoSession, self.slots.len() as u64);
         };
         let mut authenticated = false;
@@ -190,7 +190,7 @@ impl Decrypt {
     /// Ends a drain: writes each touched peer's activity once, and reports who moved.
     pub fn finish(&mut self, now_ns: u64) {
         for id in &self.touched {
-            let Some(peer) = self.peers[id.0 as usize].as_mut() else { continue };
+            let Some(peer) = self.peers.get_mut(id) else { continue };
             let BatchTraffic { bytes, data, from, .. } = std::mem::take(&mut peer.batch);
             peer.batch.touched = true;
             if from.is_some() && from != peer.path {
@@ -205,7 +205,7 @@ impl Decrypt {
 
     /// Books a frame that came through the stages: written, or refused for a reason.
     pub fn depart(&mut self, frame: &Frame, refused: Option<InboundDrop>) {
-        let peer = self.peers.get_mut(frame.peer as usize).and_then(Option::as_mut);
+        let peer = self.peers.get_mut(&PeerId(frame.peer));
         for tally in [Some(&mut self.tally), peer.map(|p| &mut p.tally)].into_iter().flatten() {
             match refused {
                 Some(reason) => tally.drop(reason, u64::from(frame.segments)),
@@ -217,7 +217,7 @@ impl Decrypt {
     /// Publishes the touched peers' counts, once their frames have departed.
     pub fn publish(&mut self) {
         for id in self.touched.drain(..) {
-            if let Some(peer) = self.peers[id.0 as usize].as_mut() {
+            if let Some(peer) = self.peers.get_mut(&id) {
                 peer.batch.touched = false;
                 peer.activity.inbound.publish(&peer.tally);
             }
@@ -226,29 +226,24 @@ impl Decrypt {
 
     /// A peer exists from now on.
     pub fn add_peer(&mut self, id: PeerId, activity: Arc<Activity>) {
-        let index = id.0 as usize;
-        if self.peers.len() <= index {
-            self.peers.resize_with(index + 1, || None);
-        }
-        self.peers[index] = Some(ReceivingPeer {
+        let peer = ReceivingPeer {
             activity,
             path: None,
             tally: InboundTally::default(),
             batch: BatchTraffic::default(),
-        });
+        };
+        self.peers.insert(id, peer);
     }
 
     /// A peer is gone, with all its sessions.
     pub fn remove_peer(&mut self, id: PeerId) {
         self.sessions.retain(|_, receiving| receiving.session.peer != id);
-        if let Some(peer) = self.peers.get_mut(id.0 as usize) {
-            *peer = None;
-        }
+        self.peers.remove(&id);
     }
 
     /// Where control knows the peer to be.
     pub fn set_path(&mut self, id: PeerId, path: Option<Path>) {
-        if let Some(peer) = self.peers.get_mut(id.0 as usize).and_then(Option::as_mut) {
+        if let Some(peer) = self.peers.get_mut(&id) {
             peer.path = path;
         }
     }
@@ -301,5 +296,33 @@ fn judge(
             Ok((frame, true))
         }
         EcnMerge::Drop => Err(InboundDrop::EcnNotCapable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aead::TransportKey;
+
+    struct Nothing;
+
+    impl Aead for Nothing {
+        fn name(&self) -> &'static str {
+            "nothing"
+        }
+
+        fn seal(&mut self, _: &TransportKey, _: &mut [u8], _: &[Slot]) {}
+
+        fn open(&mut self, _: &TransportKey, _: &mut [u8], _: &[Slot], _: &mut [bool]) {}
+    }
+
+    #[test]
+    fn peers_that_come_and_go_leave_no_room_behind() {
+        let mut decrypt = Decrypt::new(Box::new(Nothing));
+        for number in 0..10_000 {
+            decrypt.add_peer(PeerId(number), Arc::default());
+            decrypt.remove_peer(PeerId(number));
+        }
+        assert!(decrypt.peers.capacity() < 64, "{}", decrypt.peers.capacity());
     }
 }

@@ -1,16 +1,26 @@
 //! What control and the paths share about one peer: times and counts, written once a batch.
 
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{Relaxed, SeqCst},
-    fence,
+use std::{
+    collections::HashMap,
+    hash::BuildHasherDefault,
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+        fence,
+    },
 };
 
-use crate::counters::{InboundCounts, OutboundCounts};
+use crate::{
+    counters::{InboundCounts, OutboundCounts},
+    udp_ingress::IndexHasher,
+};
 
 /// Names a peer for as long as the tunnel lives; never given to another peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(pub u32);
+
+/// What a path knows of each peer. No array: numbers only grow, and peers come and go.
+pub(crate) type ByPeer<T> = HashMap<PeerId, T, BuildHasherDefault<IndexHasher>>;
 
 /// When a peer last sent and received, for the timers of WireGuard's §6, and how much.
 ///

@@ -10,13 +10,13 @@ use crate::{
     exchange::SendSession,
     noise::timers::{REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_NS},
     path::Path,
-    peer::{Activity, PeerId},
+    peer::{Activity, ByPeer, PeerId},
     staged::Staged,
 };
 
 /// The peers, by their number.
 #[derive(Default)]
-pub(crate) struct SendingPeers(Vec<Option<SendingPeer>>);
+pub(crate) struct SendingPeers(ByPeer<SendingPeer>);
 
 /// One of them.
 pub(crate) struct SendingPeer {
@@ -46,19 +46,15 @@ pub(crate) struct Sending {
 
 impl SendingPeers {
     pub(crate) fn get(&self, id: PeerId) -> Option<&SendingPeer> {
-        self.0.get(id.0 as usize)?.as_ref()
+        self.0.get(&id)
     }
 
     pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut SendingPeer> {
-        self.0.get_mut(id.0 as usize)?.as_mut()
+        self.0.get_mut(&id)
     }
 
     pub(crate) fn add(&mut self, id: PeerId, activity: Arc<Activity>) {
-        let index = id.0 as usize;
-        if self.0.len() <= index {
-            self.0.resize_with(index + 1, || None);
-        }
-        self.0[index] = Some(SendingPeer {
+        let peer = SendingPeer {
             activity,
             path: None,
             session: None,
@@ -66,13 +62,12 @@ impl SendingPeers {
             asked_ns: None,
             tally: OutboundTally::default(),
             batch: BatchTraffic::default(),
-        });
+        };
+        self.0.insert(id, peer);
     }
 
     pub(crate) fn remove(&mut self, id: PeerId) {
-        if let Some(peer) = self.0.get_mut(id.0 as usize) {
-            *peer = None;
-        }
+        self.0.remove(&id);
     }
 
     pub(crate) fn key(&self, id: PeerId) -> Option<&TransportKey> {
@@ -92,5 +87,20 @@ impl Sending {
     pub(crate) fn usable(&self, segments: u64, now_ns: u64) -> bool {
         now_ns.saturating_sub(self.session.created_ns) < REJECT_AFTER_TIME_NS
             && self.counter.saturating_add(segments) <= REJECT_AFTER_MESSAGES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_that_come_and_go_leave_no_room_behind() {
+        let mut peers = SendingPeers::default();
+        for number in 0..10_000 {
+            peers.add(PeerId(number), Arc::default());
+            peers.remove(PeerId(number));
+        }
+        assert!(peers.0.capacity() < 64, "{}", peers.0.capacity());
     }
 }
