@@ -48,6 +48,10 @@ class Engine(Protocol):
     def facts(self) -> dict[str, Any]: ...  # noqa: D102
     def event_fd(self) -> int: ...  # noqa: D102
     def events(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    def start_capture(  # noqa: D102
+        self, fd: int, points: Sequence[str] = ("tun", "udp"), snap_length: int = 262144
+    ) -> None: ...
+    def stop_capture(self) -> dict[str, Any] | None: ...  # noqa: D102
     def ended(self) -> str | None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
 

@@ -12,7 +12,8 @@ import base64
 import os
 import select
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -235,6 +236,30 @@ class Tunnel:
     def facts(self) -> dict[str, Any]:
         """What is in force: cipher, threads, offloads and their state."""
         return self.engine.facts()
+
+    @contextmanager
+    def capture(
+        self,
+        path: str | os.PathLike[str],
+        points: Sequence[str] = ("tun", "udp"),
+        snap_length: int = 262144,
+    ) -> Iterator[dict[str, Any]]:
+        """Writes what passes the capture points into a pcapng file, for as long as the context lasts.
+
+        points: "tun" (frames as they cross the TUN), "stages" (frames on their way out, behind the
+        stages) and "udp" (datagrams): an interface of the file each. snap_length: bytes kept of each.
+        The file is the owner's alone, as it holds plaintext. The dict that is given is filled at the
+        end: written and lost (records; those that found 4 MiB waiting), error (why it ended by itself,
+        such as a full disk; the tunnel goes on). Raises OSError where it cannot start, ValueError for
+        another point.
+        """
+        told: dict[str, Any] = {}
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self.engine.start_capture(fd, points, snap_length)
+        try:
+            yield told
+        finally:
+            told.update(self.engine.stop_capture() or {})
 
     def _drain(self) -> str | None:
         engine = self._engine

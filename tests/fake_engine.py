@@ -117,6 +117,14 @@ class FakeEngine:
                 pass
         return events
 
+    def start_capture(
+        self, fd: int, points: Sequence[str] = ("tun", "udp"), snap_length: int = 262144
+    ) -> None:
+        os.close(fd)
+
+    def stop_capture(self) -> dict[str, Any] | None:
+        return None
+
     def ended(self) -> str | None:
         return self.end
 

@@ -215,7 +215,9 @@ def _write_files(given: dict[str, Any], judged: "Sequence[Judged]") -> None:
                     rule=one.rule,
                     case=one.name,
                     result=one.result,
-                    expected_ok=None if one.status == "shown" else one.status in ("passed", "updated"),
+                    expected_ok=None
+                    if one.status == "shown"
+                    else one.status in ("passed", "updated"),
                     diff="\n".join(one.differences),
                 )
                 for one in judged

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scapy.utils import RawPcapNgReader
 
 from pyfw.lab import Network
 from pyfw.lab.account import imbalances, late
@@ -15,12 +16,13 @@ _PACKETS = 2000
 
 
 @pytest.fixture(scope="module")
-def said() -> dict[str, Any]:
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the script found."""
+    capture = tmp_path_factory.mktemp("capture") / "sender.pcapng"
     with Network() as network:
-        told = network.client.run(*_SCRIPT, str(_PACKETS)).stdout
+        told = network.client.run(*_SCRIPT, str(_PACKETS), str(capture)).stdout
     found: dict[str, Any] = json.loads(told)
-    return found
+    return found | {"capture": capture}
 
 
 def test_two_tunnels_of_one_process_talk_in_order(said: dict[str, Any]) -> None:
@@ -41,3 +43,24 @@ def test_a_closed_tunnel_leaves_no_thread_descriptor_or_link(said: dict[str, Any
     left, before = said["descriptors_left"]
     assert left == before
     assert said["links_left"] == []
+
+
+def test_a_capture_has_every_packet_at_each_point_in_order(said: dict[str, Any]) -> None:
+    seen: dict[str, list[bytes]] = {"tun": [], "stages": [], "udp": []}
+    with RawPcapNgReader(str(said["capture"])) as reader:
+        for data, about in reader:
+            seen[about.ifname.decode()].append(data)
+    assert said["captured"] == {
+        "written": sum(map(len, seen.values())),
+        "lost": 0,
+        "error": None,
+    }
+    for point in ("tun", "stages"):
+        numbers = [int.from_bytes(data[20:24], "big") for data in seen[point] if data[9] == 253]
+        assert numbers == list(range(_PACKETS)), point
+    # Type 4 behind the IP and UDP headers; keepalives are 32 bytes long.
+    sealed = [data[28:] for data in seen["udp"] if data[28] == 4 and len(data) > 60]
+    counters = [int.from_bytes(data[8:16], "little") for data in sealed]
+    assert len(counters) == said["sender"]["outbound"]["left"]
+    assert counters == sorted(counters)
+    assert said["capture"].stat().st_mode & 0o777 == 0o600

@@ -1,6 +1,6 @@
 """Two tunnels in one process, talking over loopback; a script that runs inside a lab's machine.
 
-    python two_tunnels.py PACKETS
+    python two_tunnels.py PACKETS CAPTURE
 
 One is used with an event loop, the other without. Packets go into wg0 and come out of wg1 as they
 are. Prints one JSON object: what came, what was counted, and what is left after both were closed.
@@ -82,15 +82,17 @@ def threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-async def run(count: int) -> dict[str, Any]:
+async def run(count: int, capture: str) -> dict[str, Any]:
     """Both tunnels, from open to closed."""
     private = [_native.generate_private_key() for _ in _PORTS]
     before = open_descriptors()
     async with Tunnel(config=config(0, private)) as one:
         with Tunnel(config=config(1, private)) as two:
-            came = await asyncio.to_thread(exchange, count)
+            with one.capture(capture, ["tun", "stages", "udp"]) as captured:
+                came = await asyncio.to_thread(exchange, count)
             said = {
                 "came": came,
+                "captured": captured,
                 "sender": one.counters(),
                 "receiver": two.counters(),
                 "handshakes_ns": [tunnel.peers()[0]["last_handshake_ns"] for tunnel in (one, two)],
@@ -105,4 +107,4 @@ async def run(count: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     log.configure("error")
-    print(json.dumps(asyncio.run(run(int(sys.argv[1])))))
+    print(json.dumps(asyncio.run(run(int(sys.argv[1]), sys.argv[2]))))

@@ -33,6 +33,7 @@ const PORT_ATTEMPTS: u32 = 100;
 pub struct UdpSocket {
     fd: OwnedFd,
     ipv4: bool,
+    port: u16,
 }
 
 impl UdpSocket {
@@ -47,7 +48,7 @@ impl UdpSocket {
         // SAFETY: the call takes no pointers.
         let fd = check(unsafe { libc::socket(family, kind, 0) })?;
         // SAFETY: the kernel just made the descriptor, and nobody else has it.
-        let socket = Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, ipv4 };
+        let mut socket = Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, ipv4, port };
         if !ipv4 {
             socket.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
         }
@@ -62,6 +63,8 @@ impl UdpSocket {
         let (mut address, length) = Raw::new(&any);
         // SAFETY: `address` outlives the call and has `length` bytes.
         check(unsafe { libc::bind(socket.raw(), address.as_mut_ptr().cast(), length) })?;
+        // Asked for any, the kernel has chosen one.
+        socket.port = socket.local_address()?.map_or(port, |address| address.port());
         socket.configure()?;
         Ok(socket)
     }
@@ -71,14 +74,14 @@ impl UdpSocket {
     /// # Errors
     /// The kernel's, and `InvalidInput` where it is no UDP socket.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        let socket = Self { fd, ipv4: true };
+        let socket = Self { fd, ipv4: true, port: 0 };
         let address = socket.local_address()?;
         let kind = socket.get(libc::SOL_SOCKET, libc::SO_TYPE)?;
         let Some(address) = address.filter(|_| kind == libc::SOCK_DGRAM) else {
             let text = "the descriptor is no UDP socket";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         };
-        let socket = Self { ipv4: address.is_ipv4(), ..socket };
+        let socket = Self { ipv4: address.is_ipv4(), port: address.port(), ..socket };
         socket.configure()?;
         Ok(socket)
     }
@@ -128,6 +131,11 @@ impl UdpSocket {
     /// `PermissionDenied` without CAP_NET_ADMIN.
     pub fn set_fwmark(&self, mark: u32) -> io::Result<()> {
         self.set(libc::SOL_SOCKET, libc::SO_MARK, mark as libc::c_int)
+    }
+
+    /// The port it is bound to.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Whether it is IPv4's.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd, AsRawFd, RawFd},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
 
 use pyfw_core::{
@@ -13,7 +13,11 @@ use pyfw_core::{
     peer::Activity,
 };
 use pyfw_linux::{
-    engine::{Engine as Native, Options, events::Severity, events::Value},
+    engine::{
+        Engine as Native, Options,
+        capture::Point,
+        events::{Severity, Value},
+    },
     epoll,
     tun::Tun,
 };
@@ -24,6 +28,7 @@ use pyo3::{
 };
 
 use crate::{
+    capture::Capture,
     convert::{key, prefix, socket_address, value_error},
     counters::named,
     descriptors::{granted_names, owned, owned_pair, sockets, tun_offloads},
@@ -38,6 +43,7 @@ pub(crate) struct Engine {
     /// What the kernel and the operator agreed on, for `facts`.
     facts: Facts,
     state: Mutex<Outside>,
+    capture: Mutex<Option<Capture>>,
 }
 
 struct Facts {
@@ -123,6 +129,7 @@ impl Engine {
             native: Mutex::new(Some(native)),
             facts,
             state: Mutex::new(Outside { listen_port, fwmark: 0 }),
+            capture: Mutex::new(None),
         })
     }
 
@@ -297,12 +304,40 @@ impl Engine {
         Ok(list)
     }
 
+    #[pyo3(signature = (fd, points = vec!["tun".into(), "udp".into()], snap_length = 262_144))]
+    fn start_capture(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        points: Vec<String>,
+        snap_length: usize,
+    ) -> PyResult<()> {
+        let output = owned(fd)?;
+        let at = points.iter().map(|name| point(name)).collect::<PyResult<Vec<_>>>()?;
+        let started =
+            self.with(py, |n| Capture::start(n.capture(), &at, snap_length, output))??;
+        *self.held_capture() = Some(started);
+        Ok(())
+    }
+
+    fn stop_capture<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Some(mut capture) = self.held_capture().take() else { return Ok(None) };
+        let state = capture.state();
+        py.detach(|| capture.stop());
+        let told = PyDict::new(py);
+        told.set_item("written", state.written.load(Relaxed))?;
+        told.set_item("lost", state.lost.load(Relaxed))?;
+        told.set_item("error", state.failed())?;
+        Ok(Some(told))
+    }
+
     fn ended(&self, py: Python<'_>) -> PyResult<Option<String>> {
         self.with(py, |n| n.ended().map(|(reason, _)| reason))
     }
 
     fn close(&self, py: Python<'_>) {
         py.detach(|| {
+            drop(self.held_capture().take());
             let native = self.native().take();
             drop(native);
         });
@@ -314,6 +349,10 @@ impl Engine {
         self.native.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn held_capture(&self) -> MutexGuard<'_, Option<Capture>> {
+        self.capture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn outside(&self) -> MutexGuard<'_, Outside> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -323,6 +362,13 @@ impl Engine {
         py.detach(|| self.native().as_ref().map(body))
             .ok_or_else(|| PyRuntimeError::new_err("the engine is closed"))
     }
+}
+
+fn point(name: &str) -> PyResult<Point> {
+    Point::ALL
+        .into_iter()
+        .find(|point| point.name() == name)
+        .ok_or_else(|| value_error(format!("{name:?} is no capture point: tun, stages or udp")))
 }
 
 fn severity(severity: Severity) -> &'static str {

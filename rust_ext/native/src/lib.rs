@@ -1,6 +1,8 @@
 //! `pyfw._native`: the only crate that names pyo3. It converts, detaches, calls, converts back;
 //! what is worth testing lives in the crates below.
 
+#[cfg(target_os = "linux")]
+mod capture;
 mod convert;
 mod counters;
 #[cfg(target_os = "linux")]

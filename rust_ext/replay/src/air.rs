@@ -176,11 +176,11 @@ impl Air {
         let destination = target.path.destination;
         if carries_packet(&payload[..segment_size.min(payload.len())]) {
             self.count((source, destination), payload.len().div_ceil(segment_size));
+            if self.keep_last {
+                self.last_data[end] = Some((*target, payload[..segment_size].to_vec()));
+            }
         } else {
             self.control_messages += 1;
-        }
-        if self.keep_last {
-            self.last_data[end] = Some((*target, payload[..segment_size].to_vec()));
         }
         if self.batches.len() < self.keep {
             let found = self.look_inside(end, segment_size, payload, judge);

@@ -4,6 +4,7 @@
 mod air;
 pub mod capture;
 mod end;
+mod envelope;
 pub mod judge;
 pub mod outer;
 pub mod pcapng;
@@ -15,4 +16,7 @@ pub mod run;
 mod tap;
 mod wire;
 
-pub use self::recorder::{INNER, OUTER};
+pub use self::{
+    envelope::outer_packet,
+    recorder::{INNER, OUTER},
+};

@@ -80,13 +80,28 @@ impl<W: Write> PcapngWriter<W> {
         inbound: bool,
         comment: Option<&str>,
     ) -> io::Result<()> {
+        self.cut_packet(interface, time_ns, bytes, bytes.len(), id, inbound, comment)
+    }
+
+    /// The same for the beginning of a packet that has `whole` bytes.
+    #[allow(clippy::too_many_arguments, reason = "the fields of a block")]
+    pub fn cut_packet(
+        &mut self,
+        interface: u32,
+        time_ns: u64,
+        bytes: &[u8],
+        whole: usize,
+        id: u64,
+        inbound: bool,
+        comment: Option<&str>,
+    ) -> io::Result<()> {
         let length = length_of(bytes)?;
         self.start(ENHANCED_PACKET);
         self.long(interface);
         self.long((time_ns >> 32) as u32);
         self.long(time_ns as u32);
         self.long(length);
-        self.long(length);
+        self.long(u32::try_from(whole).unwrap_or(u32::MAX));
         self.padded(bytes);
         if let Some(comment) = comment {
             self.text_option(OPTION_COMMENT, comment);
@@ -96,6 +111,11 @@ impl<W: Write> PcapngWriter<W> {
         self.option(PACKET_ID, &id.to_le_bytes());
         self.option(OPTION_END, &[]);
         self.end()
+    }
+
+    /// Passes on what was written so far.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
     }
 
     /// Hands back what was written to, flushed.

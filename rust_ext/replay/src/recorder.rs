@@ -6,15 +6,13 @@
 //! Wireshark opens the file by itself. Order: of virtual time; on `outer` that of arrival. What
 //! cannot be written is kept as an error until the end.
 
-use std::{
-    io::{self, Write},
-    net::IpAddr,
-};
+use std::io::{self, Write};
 
-use pyfw_core::{device::KeyLog, packet::checksum};
+use pyfw_core::device::KeyLog;
 
 use crate::{
     capture::LinkType,
+    envelope::outer_packet,
     outer::key_log_text,
     pcapng::PcapngWriter,
     wire::{InFlight, Label},
@@ -27,7 +25,6 @@ pub const OUTER: &str = "outer";
 /// Their numbers.
 const INNER_NUMBER: u32 = 0;
 const OUTER_NUMBER: u32 = 1;
-const UDP: u8 = 17;
 
 pub(crate) struct Recorder {
     writer: PcapngWriter<Box<dyn Write + Send>>,
@@ -64,7 +61,8 @@ impl Recorder {
     pub(crate) fn outer(&mut self, time_ns: u64, datagram: &InFlight) {
         let Label { id, by_hub, ref fates } = datagram.label;
         let comment = (!fates.is_empty()).then(|| fates.join(", "));
-        let packet = outer_packet(datagram);
+        let InFlight { source, destination, ds, bytes, .. } = datagram;
+        let packet = outer_packet(*source, *destination, *ds, bytes, bytes.len());
         let written =
             self.writer.packet(OUTER_NUMBER, time_ns, &packet, id, !by_hub, comment.as_deref());
         self.note(written);
@@ -82,48 +80,4 @@ impl Recorder {
             self.failed = Some(error);
         }
     }
-}
-
-/// The datagram in an IP packet, as the wire would have carried it.
-fn outer_packet(datagram: &InFlight) -> Vec<u8> {
-    let length = 8 + datagram.bytes.len();
-    let mut packet = Vec::with_capacity(48 + datagram.bytes.len());
-    match (datagram.source.ip(), datagram.destination.ip()) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            packet.extend_from_slice(&[0x45, datagram.ds]);
-            packet.extend_from_slice(&(20 + length as u16).to_be_bytes());
-            packet.extend_from_slice(&[0, 0, 0x40, 0, 64, UDP, 0, 0]);
-            packet.extend_from_slice(&source.octets());
-            packet.extend_from_slice(&destination.octets());
-            let header = checksum::sum(&packet).checksum();
-            packet[10..12].copy_from_slice(&header.to_be_bytes());
-        }
-        (source, destination) => {
-            packet.extend_from_slice(&(6u32 << 28 | u32::from(datagram.ds) << 20).to_be_bytes());
-            packet.extend_from_slice(&(length as u16).to_be_bytes());
-            packet.extend_from_slice(&[UDP, 64]);
-            for address in [source, destination] {
-                let octets = match address {
-                    IpAddr::V6(v6) => v6.octets(),
-                    IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-                };
-                packet.extend_from_slice(&octets);
-            }
-        }
-    }
-    let ip = packet.len();
-    let addresses = if ip == 20 { 12 } else { 8 };
-    let pseudo = checksum::pseudo_header(&packet[addresses..ip], UDP, length);
-    packet.extend_from_slice(&datagram.source.port().to_be_bytes());
-    packet.extend_from_slice(&datagram.destination.port().to_be_bytes());
-    packet.extend_from_slice(&(length as u16).to_be_bytes());
-    packet.extend_from_slice(&[0, 0]);
-    packet.extend_from_slice(&datagram.bytes);
-    // 0 would mean "no checksum" (RFC 768).
-    let sum = match (pseudo + checksum::sum(&packet[ip..])).checksum() {
-        0 => 0xffff,
-        sum => sum,
-    };
-    packet[ip + 6..ip + 8].copy_from_slice(&sum.to_be_bytes());
-    packet
 }

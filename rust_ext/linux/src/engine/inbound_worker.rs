@@ -20,6 +20,7 @@ use pyfw_core::{
 };
 
 use super::{
+    capture::{Point, local_address},
     events::{Severity, Value},
     shared::{ControlMail, Shared},
 };
@@ -61,6 +62,15 @@ impl InboundWorker {
         self.received.clear();
         let count = self.receiver.receive(socket, &mut self.buffer, &mut self.received)?;
         self.note_socket_drops(socket, shared);
+        let local_port = socket.port();
+        shared.capture.datagrams(
+            false,
+            self.received.iter().map(|r| {
+                let bytes = &self.buffer[r.offset as usize..(r.offset + r.length) as usize];
+                let to = local_address(&r.from, local_port);
+                (r.from.destination, to, r.ds, r.segment_size as usize, bytes)
+            }),
+        );
         Ok(count != 0)
     }
 
@@ -78,6 +88,7 @@ impl InboundWorker {
         if !self.handshakes.is_empty() {
             self.hand_over(shared);
         }
+        shared.capture.frames(Point::Tun, false, &self.batch, &self.buffer);
         let written = self.write(shared);
         self.inbound.publish();
         written

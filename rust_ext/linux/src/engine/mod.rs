@@ -8,6 +8,7 @@
 //! Python
 //! ```
 
+pub mod capture;
 mod control;
 mod data;
 pub mod events;
@@ -36,6 +37,7 @@ use pyfw_core::{
 
 pub use self::shared::Sockets;
 use self::{
+    capture::CapturePoints,
     control::ControlPlane,
     data::{DataThread, guarded},
     events::Events,
@@ -206,6 +208,11 @@ impl Engine {
     /// What the threads have to say.
     pub fn events(&self) -> &Events {
         &self.control.shared.events
+    }
+
+    /// Where packets can be listened to.
+    pub fn capture(&self) -> Arc<CapturePoints> {
+        Arc::clone(&self.control.shared.capture)
     }
 
     /// Why the tunnel ended by itself, and whether by a panic.

@@ -14,6 +14,7 @@ use pyfw_core::{
 };
 
 use super::{
+    capture::Point,
     shared::{Shared, Sockets},
     udp_egress::{Flush, UdpEgress},
 };
@@ -70,7 +71,9 @@ impl OutboundWorker {
         if frames == 0 {
             return Ok(false);
         }
+        shared.capture.frames(Point::Tun, true, &self.batch, &self.buffer);
         self.outbound.route(&mut self.batch);
+        shared.capture.frames(Point::Stages, true, &self.batch, &self.buffer);
         self.go_on(shared, now_ns);
         Ok(true)
     }

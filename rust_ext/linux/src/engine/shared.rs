@@ -13,6 +13,7 @@ use pyfw_core::{
 };
 
 use super::{
+    capture::CapturePoints,
     events::{EngineEvent, Events, Severity, Value},
     mailbox::Mailbox,
 };
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) tun: Tun,
     pub(crate) control: Mailbox<ControlMail>,
     pub(crate) events: Events,
+    pub(crate) capture: Arc<CapturePoints>,
     pub(crate) outbound: Arc<OutboundCounts>,
     pub(crate) inbound: Arc<InboundCounts>,
     pub(crate) datagrams: Arc<DatagramCounts>,
@@ -76,6 +78,7 @@ impl Shared {
             tun,
             control: Mailbox::new()?,
             events: Events::new()?,
+            capture: Arc::new(CapturePoints::new()?),
             outbound: Arc::default(),
             inbound: Arc::default(),
             datagrams: Arc::default(),

@@ -19,6 +19,7 @@ use pyfw_core::{
 };
 
 use super::{
+    capture::local_address,
     events::{Severity, Value},
     shared::{Shared, Sockets},
 };
@@ -99,6 +100,14 @@ impl UdpEgress {
                 datagrams: messages[0].datagrams(),
             };
             let sent = self.sender.send(socket, &messages).map(|n| {
+                let port = socket.port();
+                shared.capture.datagrams(
+                    true,
+                    messages[..n].iter().map(|m| {
+                        let size = if m.segment_size == 0 { m.bytes.len() } else { m.segment_size };
+                        (local_address(&m.path, port), m.path.destination, m.ds, size, m.bytes)
+                    }),
+                );
                 messages[..n].iter().map(Outgoing::datagrams).collect::<ArrayVec<_, MESSAGES>>()
             });
             drop(messages);

@@ -67,7 +67,8 @@ impl UdpSocket {
             None if path.destination.is_ipv4() => (Ipv4Addr::UNSPECIFIED, 0).into(),
             None => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let probe = Self { fd: Probe::bind(from)?.into(), ipv4: path.destination.is_ipv4() };
+        let ipv4 = path.destination.is_ipv4();
+        let probe = Self { fd: Probe::bind(from)?.into(), ipv4, port: 0 };
         let mark = self.get(libc::SOL_SOCKET, libc::SO_MARK)?;
         if mark != 0 {
             probe.set(libc::SOL_SOCKET, libc::SO_MARK, mark)?;
