@@ -403,8 +403,11 @@ enum Origin {
 const MAX_AT_ONCE: u64 = u16::MAX as u64;
 
 /// Padded to 16, never above the MTU; a packet larger than the MTU (which was just lowered) is
-/// padded as if it came in pieces of it. The same as wireguard-go's calculatePaddingSize.
+/// padded as if it came in pieces of it. The same as wireguard-go's calculatePaddingSize, 0 included.
 fn padded_length(length: usize, mtu: usize) -> usize {
+    if mtu == 0 {
+        return length.next_multiple_of(PADDING);
+    }
     let rest = if length > mtu { length % mtu } else { length };
     length - rest + rest.next_multiple_of(PADDING).min(mtu.max(rest))
 }

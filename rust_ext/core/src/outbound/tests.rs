@@ -3,7 +3,9 @@ use std::sync::Mutex;
 use super::*;
 use crate::{
     aead::{Slot, TransportKey},
+    allowed_ips::AllowedIps,
     exchange::SendSession,
+    packet::{build::Build, virtio::VIRTIO_HEADER_LENGTH},
     path::Path,
     peer::Activity,
 };
@@ -114,4 +116,21 @@ fn a_confirmation_that_finds_the_list_full_leaves_when_there_is_room() {
         path.depart(usize::MAX, None);
     }
     assert_eq!(on_the_wire(&path), [(2, 0)]);
+}
+
+#[test]
+fn without_an_mtu_packets_are_padded_all_the_same() {
+    let (mut path, _) = outbound(8);
+    path.set_mtu(0);
+    path.handle_command(install(1, false), 2);
+    let mut routes = AllowedIps::default();
+    routes.insert("0.0.0.0/0".parse().unwrap(), PEER);
+    path.handle_command(OutboundCommand::Routes(Arc::new(routes)), 2);
+    let frame = [vec![0; VIRTIO_HEADER_LENGTH], Build::udp4().payload(1).bytes()].concat();
+    let mut batch = FrameBatch::default();
+    path.ingress(&mut batch, &frame, 0, frame.len());
+    path.route(&mut batch);
+    assert_eq!(path.encrypt(&batch, &frame, 0), 1);
+    let lengths: Vec<_> = path.gso().batches().flat_map(|(batch, _)| batch.lengths()).collect();
+    assert_eq!(lengths, [16 + 32 + 16]);
 }
