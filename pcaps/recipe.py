@@ -82,16 +82,23 @@ def tcp_run(
     flags: Sequence[str] | None = None,
     ecn: Sequence[int] | None = None,
     first_sequence: int = 1_000_000_001,
+    reply: bool = False,
     shape: Shape | None = None,
 ) -> list[bytes]:
-    """Segments of one direction of a connection, payload lengths given, with timestamps as Linux sends."""
+    """Segments of one direction of a connection, payload lengths given, with timestamps as Linux sends.
+
+    `reply` is the other direction of the same connection, with its sequence numbers.
+    """
     from scapy.layers.inet import TCP
 
-    sequence, packets = first_sequence, []
+    sequence, acknowledged, packets = first_sequence, 2_000_000_001, []
+    if reply:
+        source, destination, ports = destination, source, ports[::-1]
+        sequence, acknowledged = acknowledged, sequence
     for number, length in enumerate(lengths):
         ip = ip_header(source, destination, number, ecn[number] if ecn else 0)
         tcp = TCP(
-            sport=ports[0], dport=ports[1], seq=sequence & 0xFFFF_FFFF, ack=2_000_000_001,
+            sport=ports[0], dport=ports[1], seq=sequence & 0xFFFF_FFFF, ack=acknowledged,
             flags=flags[number] if flags else "A", window=501,
             options=[("NOP", None), ("NOP", None), ("Timestamp", (3_862_031_964, 1_928_356_896))],
         )  # fmt: skip
@@ -143,15 +150,19 @@ def conversation(
     client: str = CLIENT,
     server: str = SERVER,
     ports: tuple[int, int] = (40000, 443),
-) -> list[bytes]:
-    """A connection from SYN to FIN: one request, an answer that is acknowledged every second segment."""
+    turn_us: int = 500,
+) -> list[Timed]:
+    """A connection from SYN to FIN: a request, an answer in flights of four segments, acknowledged by two."""
     from scapy.layers.inet import TCP
 
-    packets: list[bytes] = []
+    packets: list[Timed] = []
     # The next sequence number of client and server.
     at = [1_000_000_000, 2_000_000_000]
+    now_us = 0
 
     def say(who: int, flags: str, length: int = 0) -> None:
+        nonlocal now_us
+        now_us += 1
         addresses = (client, server) if who == 0 else (server, client)
         number = len(packets)
         syn = "S" in flags
@@ -162,20 +173,33 @@ def conversation(
             options=[("MSS", 1380), ("SAckOK", b""), stamp, ("NOP", None), ("WScale", 7)]
             if syn else [("NOP", None), ("NOP", None), stamp],
         )  # fmt: skip
-        packets.append(bytes(ip_header(*addresses, number, 0) / tcp / payload(length, number)))
+        packet = bytes(ip_header(*addresses, number, 0) / tcp / payload(length, number))
+        packets.append((now_us * 1000, packet))
         at[who] += length + syn + ("F" in flags)
 
+    def turn() -> None:
+        nonlocal now_us
+        now_us += turn_us
+
     say(0, "S")
+    turn()
     say(1, "SA")
+    turn()
     say(0, "A")
     say(0, "PA", request)
+    turn()
     say(1, "A")
-    for number, length in enumerate(answer):
-        say(1, "PA" if number == len(answer) - 1 else "A", length)
-        if number % 2:
-            say(0, "A")
+    for first in range(0, len(answer), 4):
+        for length in answer[first : first + 4]:
+            say(1, "PA" if length < answer[0] else "A", length)
+        turn()
+        say(0, "A")
+        say(0, "A")
+        turn()
     say(1, "FA")
+    turn()
     say(0, "FA")
+    turn()
     say(1, "A")
     return packets
 

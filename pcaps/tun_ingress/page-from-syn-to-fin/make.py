@@ -4,6 +4,6 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
-from recipe import conversation, every, write_pcap
+from recipe import conversation, write_pcap
 
-write_pcap("capture.pcap", every(40, conversation(420, [1368] * 11 + [500])))
+write_pcap("capture.pcap", conversation(420, [1368] * 11 + [500]))

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
-from recipe import conversation, every, write_pcapng
+from recipe import conversation, write_pcapng
 
 
 def cooked(packet):
@@ -19,5 +19,5 @@ def cooked(packet):
     )
 
 
-packets = [cooked(packet) for packet in conversation(100, [900] * 5)]
-write_pcapng("capture.pcapng", every(25, packets), link=276, order=">")
+packets = [(time_ns, cooked(packet)) for time_ns, packet in conversation(100, [900] * 5)]
+write_pcapng("capture.pcapng", packets, link=276, order=">")
