@@ -34,21 +34,6 @@ class Packet:
         return self.data[(20 if self.data[0] >> 4 == 4 else 40) + 8 :]
 
     @property
-    def source(self) -> bytes:
-        """Of an outer packet: address and port."""
-        return self._endpoint(0)
-
-    @property
-    def destination(self) -> bytes:
-        """Likewise."""
-        return self._endpoint(1)
-
-    def _endpoint(self, which: int) -> bytes:
-        start, size = (12, 4) if self.data[0] >> 4 == 4 else (8, 16)
-        address, port = start + which * size, start + 2 * size + 2 * which
-        return self.data[address : address + size] + self.data[port : port + 2]
-
-    @property
     def carries_packet(self) -> bool:
         """Whether it is as long as a data message with something in it (whitepaper §5.4.6)."""
         return self.message[0] == 4 and len(self.message) > 32
