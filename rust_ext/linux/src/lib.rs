@@ -8,6 +8,6 @@ pub mod engine;
 pub mod epoll;
 #[cfg(test)]
 mod namespace;
-mod socket_address;
+pub mod socket_address;
 pub mod tun;
 pub mod udp;

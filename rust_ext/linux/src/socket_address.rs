@@ -1,9 +1,25 @@
 //! Socket addresses between Rust and the kernel.
 
 use std::{
+    ffi::CString,
     mem::{size_of, zeroed},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
 };
+
+/// Reads "ip:port" or "[ip6]:port". An IPv6 scope is a number, or the name of an interface in the
+/// calling thread's network namespace, as getnameinfo(3) writes it and so `wg` sends it.
+pub fn parse(text: &str) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| {
+        let (address, scope_and_port) = text.split_once('%')?;
+        let (scope, port) = scope_and_port.split_once("]:")?;
+        let name = CString::new(scope).ok()?;
+        // SAFETY: the name ends with a zero byte.
+        match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+            0 => None,
+            index => format!("{address}%{index}]:{port}").parse().ok(),
+        }
+    })
+}
 
 /// A kernel socket address of either family, and its length.
 #[derive(Clone, Copy)]
@@ -81,6 +97,15 @@ mod tests {
             let (raw, length) = Raw::new(&address);
             assert_eq!(raw.read(), Some(address));
             assert_eq!(length, if address.is_ipv4() { 16 } else { 28 });
+        }
+    }
+
+    #[test]
+    fn a_scope_may_be_the_name_of_an_interface() {
+        assert_eq!(parse("[fe80::1%lo]:7"), parse("[fe80::1%1]:7"));
+        assert_eq!(parse("192.0.2.1:7"), "192.0.2.1:7".parse().ok());
+        for wrong in ["[fe80::1%no-such]:7", "[fe80::1%lo]", "192.0.2.1%lo:7", "[fe80::1%]:7"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
         }
     }
 

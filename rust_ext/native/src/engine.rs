@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     os::fd::{AsFd, AsRawFd, RawFd},
     sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
@@ -18,7 +19,7 @@ use pyfw_linux::{
         capture::Point,
         events::{Severity, Value},
     },
-    epoll,
+    epoll, socket_address,
     tun::Tun,
 };
 use pyo3::{
@@ -29,7 +30,7 @@ use pyo3::{
 
 use crate::{
     capture::Capture,
-    convert::{key, prefix, socket_address, value_error},
+    convert::{key, prefix, value_error},
     counters::named,
     descriptors::{granted_names, owned, owned_pair, sockets, tun_offloads},
 };
@@ -168,7 +169,7 @@ impl Engine {
             public_key: key(public_key)?,
             update_only,
             preshared_key: preshared_key.map(key).transpose()?,
-            endpoint: endpoint.map(socket_address).transpose()?,
+            endpoint: endpoint.map(endpoint_address).transpose()?,
             persistent_keepalive_s: persistent_keepalive,
             replace_allowed_ips,
             add_allowed_ips: prefixes(&add_allowed_ips)?,
@@ -369,6 +370,14 @@ fn point(name: &str) -> PyResult<Point> {
         .into_iter()
         .find(|point| point.name() == name)
         .ok_or_else(|| value_error(format!("{name:?} is no capture point: tun, stages or udp")))
+}
+
+fn endpoint_address(text: &str) -> PyResult<SocketAddr> {
+    socket_address::parse(text).ok_or_else(|| {
+        value_error(format!(
+            "{text:?} is no endpoint here: \"ip:port\" or \"[ip6%interface]:port\""
+        ))
+    })
 }
 
 fn severity(severity: Severity) -> &'static str {
