@@ -327,6 +327,8 @@ impl Encrypt {
         self.seal();
         if let Some(peer) = self.peers.get_mut(id) {
             peer.session = None;
+            // What control did before it erased is no answer to what comes next.
+            peer.asked_ns = None;
         }
     }
 
