@@ -24,8 +24,8 @@ def replay(*arguments: str | Path) -> None:
 
 def test_all_cases_give_one_json_and_one_junit_on_one_and_on_two_processes(tmp_path: Path) -> None:
     for jobs in ("1", "2"):
-        files = ["--json", tmp_path / f"{jobs}.json", "--junitxml", tmp_path / f"{jobs}.xml"]
-        replay("pcaps", "-n", jobs, *files)
+        to_json, to_junit = tmp_path / f"{jobs}.json", tmp_path / f"{jobs}.xml"
+        replay("pcaps", "-n", jobs, "--json", to_json, "--junitxml", to_junit)
     for suffix in ("json", "xml"):
         first, second = (tmp_path / f"{jobs}.{suffix}" for jobs in ("1", "2"))
         assert first.read_bytes() == second.read_bytes()
