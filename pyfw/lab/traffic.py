@@ -166,7 +166,7 @@ def _write(stream: RawIOBase, line: str) -> None:
 
 def udp_sink(arguments: argparse.Namespace) -> None:
     """Takes datagrams until the count is reached, answering at the end of each window."""
-    digest, ecns = hashlib.sha256(), Counter[int]()
+    digest, ecns, entries = hashlib.sha256(), Counter[int](), list[str]()
     with _udp(arguments.address) as sink:
         sink.bind((arguments.address, arguments.port))
         print("listening", flush=True)
@@ -175,9 +175,11 @@ def udp_sink(arguments: argparse.Namespace) -> None:
             ecn = next((value[0] & _ECN_MASK for _, _, value in ancillary), 0)
             ecns[ecn] += 1
             digest.update(_entry(ecn, data))
+            entries.append(_known_by(ecn, data))
             if _closes_window(number, arguments.amount):
                 sink.sendto(b"ack", source)
-    print(json.dumps({"sha256": digest.hexdigest(), "ecn": ecns}), flush=True)
+    found = {"sha256": digest.hexdigest(), "ecn": ecns, "entries": entries}
+    print(json.dumps(found), flush=True)
 
 
 def udp_source(arguments: argparse.Namespace) -> None:
@@ -185,7 +187,7 @@ def udp_source(arguments: argparse.Namespace) -> None:
     first, _, last = arguments.lengths.partition("-")
     lengths = range(int(first), int(last or first) + 1)
     ecns = [int(ecn) for ecn in arguments.ecn.split(",")]
-    digest, noise = hashlib.sha256(), random.Random(0)
+    digest, noise, entries = hashlib.sha256(), random.Random(0), list[str]()
     with _udp(arguments.address) as source:
         source.connect((arguments.address, arguments.port))
         for number in range(arguments.amount):
@@ -194,10 +196,11 @@ def udp_source(arguments: argparse.Namespace) -> None:
             data = noise.randbytes(lengths[number * 577 % len(lengths)])
             _set_ecn(source, ecn)
             digest.update(_entry(ecn, data))
+            entries.append(_known_by(ecn, data))
             source.send(data)
             if _closes_window(number, arguments.amount):
                 source.recv(16)
-    print(json.dumps({"sha256": digest.hexdigest()}), flush=True)
+    print(json.dumps({"sha256": digest.hexdigest(), "entries": entries}), flush=True)
 
 
 def _udp(address: str) -> socket.socket:
@@ -221,6 +224,11 @@ def _set_ecn(datagrams: socket.socket, ecn: int) -> None:
 
 def _entry(ecn: int, data: bytes) -> bytes:
     return len(data).to_bytes(2, "big") + bytes([ecn]) + data
+
+
+def _known_by(ecn: int, data: bytes) -> str:
+    """What a datagram is found again by, where the digests differ: its ECN, length and content."""
+    return f"{ecn}/{len(data)}/{hashlib.sha256(data).hexdigest()[:8]}"
 
 
 def _closes_window(number: int, count: int) -> bool:

@@ -67,6 +67,22 @@ class Datagrams:
     sent_sha256: str
     received_sha256: str
     received_ecn: dict[str, int]
+    sent: list[str]
+    received: list[str]
+
+    @property
+    def difference(self) -> str | None:
+        """What came otherwise than it was sent: the first few places, in words; None where nothing."""
+        if self.sent_sha256 == self.received_sha256:
+            return None
+        places = {entry: number for number, entry in enumerate(self.sent)}
+        pairs = enumerate(zip(self.sent, self.received, strict=False))
+        found = [
+            f"place {number}: {came} came, which was sent as {places.get(came, 'nothing')}, not {sent}"
+            for number, (sent, came) in pairs
+            if sent != came
+        ]
+        return f"{len(found)} of {len(self.sent)} differ; " + "; ".join(found[:8])
 
 
 def datagrams(
@@ -85,4 +101,6 @@ def datagrams(
     giving = source.start(*_SCRIPT, "udp-source", *where, "--lengths", lengths, "--ecn", ecn)
     sent = json.loads(giving.wait(60))
     received = json.loads(taking.wait(60).removeprefix("listening\n"))
-    return Datagrams(sent["sha256"], received["sha256"], received["ecn"])
+    return Datagrams(
+        sent["sha256"], received["sha256"], received["ecn"], sent["entries"], received["entries"]
+    )
