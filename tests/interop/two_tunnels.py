@@ -83,6 +83,14 @@ def threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
+def threads_left() -> int:
+    """Threads but those that were joined, which leave /proc a moment later."""
+    deadline = time.monotonic() + 2
+    while threads() > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return threads()
+
+
 async def run(count: int, capture: str) -> dict[str, Any]:
     """Both tunnels, from open to closed."""
     private = [_native.generate_private_key() for _ in _PORTS]
@@ -100,11 +108,7 @@ async def run(count: int, capture: str) -> dict[str, Any]:
                 "threads": threads(),
             }
     await asyncio.get_running_loop().shutdown_default_executor()
-    # A thread that was joined leaves /proc a moment after it has said good-bye.
-    deadline = time.monotonic() + 2
-    while threads() > 1 and time.monotonic() < deadline:
-        await asyncio.sleep(0.01)
-    said["threads_left"] = threads()
+    said["threads_left"] = threads_left()
     said["descriptors_left"] = [open_descriptors(), before]
     said["links_left"] = [name for _, name in socket.if_nameindex() if name.startswith("wg")]
     return said

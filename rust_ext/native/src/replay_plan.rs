@@ -1,5 +1,7 @@
 //! A plan as Python writes it (see `replay` in `_native.pyi`) to the plan of a run.
 
+use std::net::SocketAddr;
+
 use pyfw_core::coalesce::CoalesceOptions;
 use pyfw_replay::plan::{DrainPlan, EndPlan, Frames, Happening, Impairment, Plan, Rule, What};
 use pyo3::{prelude::*, types::PyDict};
@@ -135,7 +137,7 @@ fn happening(table: &Table<'_, '_>, ends: &[EndPlan]) -> PyResult<Happening> {
         value_error(format!("plan: an event names the end {name:?}, which is none"))
     })?;
     let what = match table.get("do", String::new())?.as_str() {
-        "roam" => What::Roam(socket_address(&table.get("to", String::new())?)?),
+        "roam" => What::Roam(roaming(&table.get("to", String::new())?, &ends[end])?),
         "rekey" => What::Rekey,
         "replay" => What::Replay,
         "forge" => What::Forge,
@@ -146,4 +148,14 @@ fn happening(table: &Table<'_, '_>, ends: &[EndPlan]) -> PyResult<Happening> {
         }
     };
     Ok(Happening { at_ns: (table.get("at_s", 0.0)? * 1e9) as u64, end, what })
+}
+
+/// Where an end roams to: an address of its own family, as the hub's is.
+fn roaming(text: &str, end: &EndPlan) -> PyResult<SocketAddr> {
+    let to = socket_address(text)?;
+    if to.is_ipv4() == end.endpoint.is_ipv4() {
+        return Ok(to);
+    }
+    let (name, from) = (&end.name, end.endpoint);
+    Err(value_error(format!("plan: {name} cannot roam from {from} to {to}: another IP version")))
 }
