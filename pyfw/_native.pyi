@@ -156,9 +156,9 @@ class Engine:
         """Takes the waiting events. Each has "time_ns" (Unix), "severity", "message" and fields."""
 
     def start_capture(
-        self, fd: int, points: Sequence[str] = ("tun", "udp"), snap_length: int = 262144
+        self, fd: int, points: Sequence[str] = ..., snap_length: int = 262144
     ) -> None:
-        """Writes pcapng to a descriptor, which it takes over: at points "tun", "stages", "udp", an interface each.
+        """Writes pcapng to a descriptor, which it takes over: at points "tun", "stages", "udp" (tun and udp), an interface each.
 
         One capture at a time: OSError (EEXIST kind) otherwise. Raises ValueError for another point. Records that
         find 4 MiB waiting are lost and counted; the tunnel is not slowed down.
