@@ -5,7 +5,7 @@
 #   make test    cargo test and pytest
 #   make lint    rustfmt, clippy, ruff, mypy, stubtest, import rules
 #   make fmt     rustfmt and ruff
-#   make bench   pyfw and wireguard-go, side by side; pyfw from a release wheel
+#   make bench   pyfw and wireguard-go, side by side; replay against its cipher; pyfw from a release wheel
 #   make wheel   a release wheel in dist/
 #
 # PYFW_NO_APT=1 keeps setup from installing Debian packages. PYTHON names the interpreter of .venv.
@@ -100,6 +100,7 @@ fmt: $(VENV)/.packages
 # Measured is what users install: the wheel, with fat LTO, in an environment of its own.
 bench: $(BENCH)/.wheel $(VENV)/.debian
 	$(BENCH)/bin/python -m bench.tunnel
+	$(BENCH)/bin/python -m bench.replay
 
 $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml
 	@echo "bench: a release wheel into $(BENCH)"
@@ -107,7 +108,7 @@ $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.t
 	@rm -rf $(BENCH)/dist
 	@$(BIN)/maturin build --quiet --locked --release --out $(BENCH)/dist >$(BENCH)/build.log 2>&1 \
 		|| { cat $(BENCH)/build.log >&2; exit 1; }
-	@$(BENCH)/bin/pip install --quiet -c constraints.txt $(BENCH)/dist/*.whl
+	@$(BENCH)/bin/pip install --quiet -c constraints.txt scapy $(BENCH)/dist/*.whl
 	@$(BENCH)/bin/pip install --quiet --no-deps --force-reinstall $(BENCH)/dist/*.whl
 	@touch $@
 
