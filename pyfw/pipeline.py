@@ -14,9 +14,6 @@ import msgspec
 from pyfw import _native
 from pyfw.config import Settings
 
-OUTBOUND = ("tun_ingress", "route", "encrypt", "gso_egress")
-INBOUND = ("udp_ingress", "decrypt", "route", "coalesce", "tun_egress")
-
 MTU_DEFAULT = 1420
 """1500 less 80: the outer IPv6, UDP and WireGuard headers (wireguard-go, wg-quick)."""
 

@@ -18,7 +18,7 @@ use pyfw_core::{
     outbound::Outbound,
     packet::{self, virtio::VIRTIO_HEADER_LENGTH},
     time::Now,
-    tun_egress::virtio_header,
+    tun_egress::{pieces, virtio_header},
     udp_ingress::{Handshake, Received},
 };
 
@@ -162,15 +162,11 @@ impl End {
         for frame in &self.packets.frames {
             let start = joined.len();
             joined.extend_from_slice(&virtio_header(frame));
-            match frame.slices {
-                0 => joined.extend_from_slice(frame.bytes(&self.buffer)),
-                n => {
-                    for slice in &self.packets.slices[frame.first_slice as usize..][..n as usize] {
-                        let Slice { offset, length } = *slice;
-                        let (from, to) = (offset as usize, (offset + length) as usize);
-                        joined.extend_from_slice(&self.buffer[from..to]);
-                    }
-                }
+            let mut whole = [Slice { offset: 0, length: 0 }];
+            for slice in pieces(frame, &self.packets.slices, &mut whole) {
+                let Slice { offset, length } = *slice;
+                let (from, to) = (offset as usize, (offset + length) as usize);
+                joined.extend_from_slice(&self.buffer[from..to]);
             }
             self.places.push((start, joined.len() - start));
         }

@@ -14,7 +14,7 @@ use pyfw_core::{
     inbound::Inbound,
     packet,
     split::Segments,
-    tun_egress::virtio_header,
+    tun_egress::{pieces, virtio_header},
     udp_ingress::{Handshake, Received},
     verdict::{DatagramDrop, InboundDrop},
 };
@@ -119,11 +119,8 @@ impl InboundWorker {
         let frames = std::mem::take(&mut self.batch.frames);
         let mut ended = Ok(());
         for frame in &frames {
-            let whole = [Slice { offset: frame.offset, length: frame.length }];
-            let slices = match frame.slices {
-                0 => &whole[..],
-                n => &self.batch.slices[frame.first_slice as usize..][..n as usize],
-            };
+            let mut whole = [Slice { offset: 0, length: 0 }];
+            let slices = pieces(frame, &self.batch.slices, &mut whole);
             let header = virtio_header(frame);
             let refused = match shared.tun.write(&header, &self.buffer, slices) {
                 Ok(()) => None,
