@@ -7,6 +7,7 @@
 #   make fmt     rustfmt and ruff
 #   make bench   pyfw and wireguard-go, side by side; replay against its cipher; pyfw from a release wheel
 #   make wheel   a release wheel in dist/
+#   make interop-peers   foreign daemons that Debian has not, for the tests that meet them
 #
 # PYFW_NO_APT=1 keeps setup from installing Debian packages. PYTHON names the interpreter of .venv.
 
@@ -25,7 +26,7 @@ RUST_SOURCES := $(shell find rust_ext -name '*.rs' -o -name Cargo.toml) Cargo.to
 	rust-toolchain.toml
 PYTHON_SOURCES := $(shell find pyfw -name '*.py' -o -name '*.pyi')
 
-.PHONY: setup demo test test-rust test-python lint fmt bench wheel
+.PHONY: setup demo test test-rust test-python lint fmt bench wheel interop-peers
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.native $(VENV)/.debian
@@ -114,3 +115,12 @@ $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.t
 
 wheel: $(VENV)/.packages
 	$(BIN)/maturin build --locked --release --out dist
+
+# Compiled for minutes by one quiet job; without them their tests are skipped. gotatun with ring, as
+# its own choice of cipher wants more than a C compiler.
+interop-peers: $(VENV)/.packages
+	@echo "interop-peers: wireguard-go, boringtun and gotatun into build/peers"
+	-@nice $(BIN)/python -m bench.peers
+	-@CARGO_BUILD_JOBS=1 nice $(CARGO) install --quiet --locked --root build/peers boringtun-cli
+	-@CARGO_BUILD_JOBS=1 nice $(CARGO) install --quiet --locked --root build/peers gotatun-cli \
+		--no-default-features --features ring

@@ -4,8 +4,9 @@ The demo, the benchmark and the wire tests stand on it. It starts daemons as pro
 imports the data plane, so that pyfw is met here exactly as any other WireGuard is.
 """
 
-from pyfw.lab.daemon import Daemon, Implementation, pyfw_run, pyfw_wg, wireguard_go
-from pyfw.lab.namespace import Namespace, Unavailable, unavailable
+from pyfw.lab.daemon import Daemon, Implementation, pyfw_run, pyfw_wg
+from pyfw.lab.foreign import boringtun, gotatun, newest_wireguard_go, wireguard_go
+from pyfw.lab.namespace import Machine, Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, TUNNEL, Dual, Network
 from pyfw.lab.pair import Pair
 from pyfw.lab.process import Process
@@ -17,11 +18,15 @@ __all__ = [
     "Daemon",
     "Dual",
     "Implementation",
+    "Machine",
     "Namespace",
     "Network",
     "Pair",
     "Process",
     "Unavailable",
+    "boringtun",
+    "gotatun",
+    "newest_wireguard_go",
     "pyfw_run",
     "pyfw_wg",
     "unavailable",

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from pyfw.lab.namespace import Namespace, Unavailable
+from pyfw.lab.namespace import Machine, Namespace, Unavailable
+from pyfw.lab.process import Process
 
 INTERFACE = "wg0"
 CONF = f"/run/{INTERFACE}.conf"
@@ -30,6 +31,10 @@ class Implementation:
     environment: Mapping[str, str] = field(default_factory=dict)
     # What goes into wg0.pyfw.toml beside the wg-quick file.
     settings: str = ""
+
+    def start(self, at: Namespace, conf: str) -> "Daemon":
+        """Starts it in a machine, for a wg-quick file."""
+        return Daemon(at, self, conf)
 
     @property
     def is_pyfw(self) -> bool:
@@ -51,16 +56,6 @@ def pyfw_run(settings: str = "", **environment: str) -> Implementation:
     )
 
 
-def wireguard_go(path: str | None = None) -> Implementation:
-    """The reference userspace daemon; by default the one on PATH. Raises Unavailable."""
-    command = path or shutil.which("wireguard-go")
-    if command is None:
-        raise Unavailable("wireguard-go is not installed")
-    # Without this the daemon refuses to serve where the kernel has WireGuard of its own.
-    environment = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"}
-    return Implementation("wireguard-go", (command, "-f", INTERFACE), environment=environment)
-
-
 def _pyfw(script: str) -> str:
     beside = Path(sys.executable).with_name(script)
     found = str(beside) if beside.exists() else shutil.which(script)
@@ -71,6 +66,9 @@ def _pyfw(script: str) -> str:
 
 class Daemon:
     """A daemon in one of the lab's machines; `wait_until_up` before it is used."""
+
+    at: Machine
+    process: Process
 
     def __init__(self, at: Namespace, implementation: Implementation, conf: str) -> None:
         """Starts it. `conf` is a wg-quick file."""
@@ -93,10 +91,10 @@ class Daemon:
         """Gives it a configuration by `wg setconf`, and the interface its addresses and routes."""
         self.at.write(CONF, plain(conf))
         self.wg("setconf", INTERFACE, CONF)
-        self.at.ip("link", "set", INTERFACE, "mtu", _values(conf, "MTU")[0], "up")
-        for address in _values(conf, "Address"):
+        self.at.ip("link", "set", INTERFACE, "mtu", values(conf, "MTU")[0], "up")
+        for address in values(conf, "Address"):
             self.at.ip("address", "replace", address, "dev", INTERFACE)
-        for network in _values(conf, "AllowedIPs"):
+        for network in values(conf, "AllowedIPs"):
             family = "-6" if ":" in network else "-4"
             self.at.ip(family, "route", "replace", network, "dev", INTERFACE)
 
@@ -137,10 +135,11 @@ def plain(conf: str) -> str:
     )
 
 
-def _values(conf: str, key: str) -> list[str]:
-    values = []
+def values(conf: str, key: str) -> list[str]:
+    """All values of a key of a wg-quick file, those in a list apart."""
+    found = []
     for line in conf.splitlines():
         name, _, value = line.partition("=")
         if name.strip() == key:
-            values += [one.strip() for one in value.split(",")]
-    return values
+            found += [one.strip() for one in value.split(",")]
+    return found

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from pyfw.lab.daemon import INTERFACE, Daemon, Implementation
-from pyfw.lab.namespace import Namespace
+from pyfw.lab.namespace import Machine
 from pyfw.lab.network import BEHIND_NETWORKS, OUTER, TUNNEL, Network
 
 # 1500 less 40 (IPv6), 8 (UDP) and 32 (WireGuard): fits both IP versions outside (wg-quick(8)).
@@ -64,8 +64,8 @@ class Pair:
                     self.preshared_key,
                 )
             )
-        self.client = Daemon(network.client, client, self.confs[0])
-        self.gateway = Daemon(network.gateway, gateway, self.confs[1])
+        self.client = client.start(network.client, self.confs[0])
+        self.gateway = gateway.start(network.gateway, self.confs[1])
         for daemon in self.daemons:
             daemon.wait_until_up()
 
@@ -76,7 +76,7 @@ class Pair:
 
     def first_ping_ms(self, by: str = "client", version: int = 4) -> float:
         """Sends one ping through the tunnel: the first one's time includes the handshake."""
-        at = self.network.client if by == "client" else self.network.gateway
+        at = self.client.at if by == "client" else self.gateway.at
         to = TUNNEL["gateway" if by == "client" else "client"].of(version)
         return ping_ms(at, to)
 
@@ -85,8 +85,8 @@ class Pair:
         index = ("client", "gateway").index(side)
         old: Daemon = getattr(self, side)
         old.stop()
-        again = Daemon(old.at, old.implementation, self.confs[index]).wait_until_up()
-        setattr(self, side, again)
+        again = old.implementation.start(getattr(self.network, side), self.confs[index])
+        setattr(self, side, again.wait_until_up())
 
     def stop(self) -> None:
         """Ends both daemons."""
@@ -94,7 +94,7 @@ class Pair:
             daemon.stop()
 
 
-def ping_ms(at: Namespace, address: str, *options: str) -> float:
+def ping_ms(at: Machine, address: str, *options: str) -> float:
     """The round-trip time of one ping. Raises RuntimeError if no answer comes."""
     # An interface that has just come up may not route yet; that is not what is measured here.
     deadline = time.monotonic() + 2
