@@ -31,6 +31,10 @@ class Implementation:
     environment: Mapping[str, str] = field(default_factory=dict)
     # What goes into wg0.pyfw.toml beside the wg-quick file.
     settings: str = ""
+    # Whether `wg setconf` may change what it was set to before.
+    takes_changes: bool = True
+    # Whether a keepalive counts in what `wg` shows as received.
+    counts_keepalives: bool = True
 
     def start(self, at: Namespace, conf: str) -> "Daemon":
         """Starts it in a machine, for a wg-quick file."""

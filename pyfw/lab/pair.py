@@ -39,9 +39,9 @@ class Pair:
         *,
         outer_version: int = 4,
         preshared: bool = False,
-        endpoints: tuple[bool, bool] = (True, True),
+        endpoints: tuple[bool | str, bool | str] = (True, True),
     ) -> None:
-        """`endpoints` says whether client and gateway know where the other one is."""
+        """`endpoints` says whether client and gateway know where the other one is, or where it is."""
         self.network = network
         self.keys = (Keys.generate(), Keys.generate())
         self.preshared_key = _wg("genpsk") if preshared else None
@@ -54,13 +54,14 @@ class Pair:
                 allowed += [BEHIND_NETWORKS.v4, BEHIND_NETWORKS.v6]
             address = OUTER[other].of(outer_version)
             host = f"[{address}]" if ":" in address else address
+            known = endpoints[index]
             self.confs.append(
                 _conf(
                     self.keys[index].private,
                     [f"{TUNNEL[side].v4}/32", f"{TUNNEL[side].v6}/128"],
                     self.keys[1 - index].public,
                     allowed,
-                    f"{host}:{_PORT}" if endpoints[index] else None,
+                    known if isinstance(known, str) else f"{host}:{_PORT}" if known else None,
                     self.preshared_key,
                 )
             )
@@ -86,6 +87,16 @@ class Pair:
         old: Daemon = getattr(self, side)
         old.stop()
         again = old.implementation.start(getattr(self.network, side), self.confs[index])
+        setattr(self, side, again.wait_until_up())
+
+    def reconfigure(self, side: str, conf: str) -> None:
+        """Gives one daemon another configuration; one that takes only its first is started again."""
+        daemon: Daemon = getattr(self, side)
+        if daemon.implementation.takes_changes:
+            daemon.set_conf(conf)
+            return
+        daemon.stop()
+        again = daemon.implementation.start(getattr(self.network, side), conf)
         setattr(self, side, again.wait_until_up())
 
     def stop(self) -> None:

@@ -34,16 +34,13 @@ class Meeting:
         """The same, and pyfw writes the secrets of its handshakes to a file."""
         return self.pair(pyfw_run(f"key_log = {json.dumps(str(path))}"), **options)
 
-    def relay(self, pair: Pair, *options: str) -> Process:
-        """Puts a relay between the two, which are told that it is the other one."""
-        client = self.network.client
+    def relayed_pair(self, *options: str) -> tuple[Pair, Process]:
+        """A pair that meets at a relay, each told that it is the other one."""
         there = f"{OUTER['gateway'].v4}:{_PORT}"
         ends = ["--near", f"127.0.0.1:{_PORT}", "--far", there]
-        self._relay = client.start(*_RELAY, _NEAR, _FAR, *ends, *options)
+        self._relay = self.network.client.start(*_RELAY, _NEAR, _FAR, *ends, *options)
         self._relay.wait_for("relaying")
-        set_endpoint(pair, pair.client, _NEAR)
-        set_endpoint(pair, pair.gateway, _FAR)
-        return self._relay
+        return self.pair(endpoints=(_NEAR, _FAR)), self._relay
 
     def end(self) -> None:
         """Judges the pair, ends it, and gives the client's machine back its address and firewall."""
@@ -68,16 +65,6 @@ def relayed(relay: Process) -> dict[str, Any]:
     relay.stop()
     told: dict[str, Any] = json.loads(relay.output().partition("relaying\n")[2])
     return told
-
-
-def other_key(pair: Pair, daemon: Daemon) -> str:
-    """The public key of the peer of one of the two."""
-    return pair.keys[1 if daemon is pair.client else 0].public
-
-
-def set_endpoint(pair: Pair, daemon: Daemon, endpoint: str) -> None:
-    """Tells one end where the other one is."""
-    daemon.wg("set", "wg0", "peer", other_key(pair, daemon), "endpoint", endpoint)
 
 
 def endpoint(daemon: Daemon) -> str:
