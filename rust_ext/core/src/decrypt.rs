@@ -158,8 +158,10 @@ impl Decrypt {
             match judge(arrival, outer.ds, id, buffer, route) {
                 Ok((frame, marked)) => {
                     batch.frames.push(frame);
-                    self.tally.marked += u64::from(marked);
-                    peer.tally.marked += u64::from(marked);
+                    for tally in [&mut self.tally, &mut peer.tally] {
+                        tally.queued += 1;
+                        tally.marked += u64::from(marked);
+                    }
                 }
                 Err(reason) => {
                     self.tally.drop(reason, 1);
@@ -206,10 +208,12 @@ impl Decrypt {
     /// Books a frame that came through the stages: written, or refused for a reason.
     pub fn depart(&mut self, frame: &Frame, refused: Option<InboundDrop>) {
         let peer = self.peers.get_mut(&PeerId(frame.peer));
+        let segments = u64::from(frame.segments);
         for tally in [Some(&mut self.tally), peer.map(|p| &mut p.tally)].into_iter().flatten() {
+            tally.queued -= segments;
             match refused {
-                Some(reason) => tally.drop(reason, u64::from(frame.segments)),
-                None => tally.left += u64::from(frame.segments),
+                Some(reason) => tally.drop(reason, segments),
+                None => tally.left += segments,
             }
         }
     }

@@ -94,9 +94,10 @@ impl Outbound {
         }
     }
 
-    /// Gives each frame its peer, or drops it.
+    /// Gives each frame its peer, or drops it; what has one is counted in.
     pub fn route(&mut self, batch: &mut FrameBatch) {
         self.route.outbound(batch, self.encrypt.tally());
+        self.encrypt.admit(batch);
     }
 
     /// See [`Encrypt::process`].
