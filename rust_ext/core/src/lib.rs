@@ -12,6 +12,7 @@
 
 pub mod aead;
 pub mod allowed_ips;
+pub mod bpf;
 pub mod coalesce;
 pub mod counters;
 pub mod decrypt;
