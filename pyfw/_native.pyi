@@ -1,12 +1,16 @@
 """Types of the extension. All keys are 32 raw bytes; all addresses are text: "ip:port" or "[ip6]:port"."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final
 
 __all__ = [
     "Engine",
+    "Frame",
+    "FrameBatch",
     "GsoBatch",
     "GsoEgress",
+    "HeldFrame",
+    "StageSlot",
     "__version__",
     "attach_tun",
     "build_profile",
@@ -172,3 +176,214 @@ class Engine:
 
     def close(self) -> None:
         """Drains what is queued, joins the threads, closes the descriptors. May be called twice."""
+
+# Stages: see pyfw/stage.py
+
+@final
+class Frame:
+    """One frame of a batch, for as long as the batch lives: RuntimeError afterwards."""
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def destination(self) -> str: ...
+    @property
+    def protocol(self) -> int:
+        """IP protocol number; IPv6: of the first header that is not an extension known to us."""
+
+    @property
+    def src_port(self) -> int:
+        """0 where it is neither TCP nor UDP, or a fragment."""
+
+    @property
+    def dst_port(self) -> int: ...
+    @property
+    def length(self) -> int:
+        """Bytes from the IP header to the end."""
+
+    @property
+    def segments(self) -> int:
+        """Inner packets it stands for, 1 or more."""
+
+    @property
+    def segment_size(self) -> int:
+        """Payload bytes of each segment but a shorter last one; 0 with one segment."""
+
+    @property
+    def tcp_flags(self) -> int: ...
+    @property
+    def ecn(self) -> int: ...
+    @property
+    def dscp(self) -> int: ...
+    @property
+    def flow(self) -> int: ...
+    @property
+    def mark(self) -> int: ...
+    @property
+    def peer(self) -> str | None:
+        """The peer's public key in base64; None where it has none yet."""
+
+    @property
+    def data(self) -> memoryview:
+        """See `FrameBatch.data`."""
+
+    def to_scapy(self) -> Any:
+        """A scapy packet, dissected. Needs pyfw-dataplane[scapy]; ImportError says so."""
+
+@final
+class FrameBatch:
+    """Frames of one direction, and what becomes of them. Frames keep their index until `process` returns.
+
+    Columns are read-only memoryviews with one item a frame, taken by numpy without a copy: they show the
+    frames as they came to this stage (`split` appends rows). Every method raises RuntimeError once
+    `process` has returned, IndexError for an index that is not 0 to len - 1.
+    """
+
+    direction: str
+    """"inbound" or "outbound"."""
+    now_ns: int
+    """Boot time at which the batch was drained, nanoseconds."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Frame: ...
+    def __iter__(self) -> Iterator[Frame]: ...
+    @property
+    def source(self) -> memoryview:
+        """uint8, shape (n, 16): IPv4 in the first four bytes, the rest 0."""
+
+    @property
+    def destination(self) -> memoryview:
+        """uint8, shape (n, 16), likewise."""
+
+    @property
+    def version(self) -> memoryview:
+        """uint8."""
+
+    @property
+    def protocol(self) -> memoryview:
+        """uint8."""
+
+    @property
+    def src_port(self) -> memoryview:
+        """uint16."""
+
+    @property
+    def dst_port(self) -> memoryview:
+        """uint16."""
+
+    @property
+    def length(self) -> memoryview:
+        """uint32, bytes."""
+
+    @property
+    def segments(self) -> memoryview:
+        """uint16."""
+
+    @property
+    def segment_size(self) -> memoryview:
+        """uint16, bytes."""
+
+    @property
+    def tcp_flags(self) -> memoryview:
+        """uint8."""
+
+    @property
+    def ecn(self) -> memoryview:
+        """uint8, 0 to 3."""
+
+    @property
+    def dscp(self) -> memoryview:
+        """uint8, 0 to 63."""
+
+    @property
+    def flow(self) -> memoryview:
+        """uint64: a hash of (protocol, addresses, ports), the same for all frames of a flow in one direction."""
+
+    @property
+    def peer(self) -> memoryview:
+        """uint32: a number the tunnel gave the peer; `peer_key` has its public key."""
+
+    @property
+    def marks(self) -> memoryview:
+        """uint32: what `mark` wrote, 0 at first."""
+
+    @property
+    def received_ns(self) -> memoryview:
+        """uint64: boot time of the drain that read the frame."""
+
+    def peer_key(self, number: int) -> str | None:
+        """The public key (base64) of a peer's number; None where there is no such peer."""
+
+    def where(self, **words: Any) -> list[int]:
+        """Indices of the frames for which all words hold, in order.
+
+        protocol ("tcp", "udp", "icmp", "icmp6" or a number), version, source, destination, address (either
+        one; an address or network as text), src_port, dst_port, port (either), length, segments, tcp_flags
+        (text such as "S" or "SA": all of these set; "S/SA": of S and A just S), ecn, dscp, mark, peer (public
+        key), bpf (an expression as tcpdump takes it). A collection means any of its items, a range the
+        numbers in it. Raises TypeError for an unknown word, ValueError for a value it cannot have.
+        """
+
+    def data(self, index: int) -> memoryview:
+        """The frame's bytes from the IP header on, read-only. Gathers a coalesced frame.
+
+        A transport checksum may still hold the pseudo-header's sum alone, as in captures with offloads. A view
+        that is kept shows these bytes for ever, never another frame's. Raises BufferError where the views
+        that are kept fill their bound (16 MiB).
+        """
+
+    def drop(self, index: int, reason: str = "dropped") -> None:
+        """The frame ends here, counted under the reason (letters, digits, "_"; at most 64 reasons a stage)."""
+
+    def answer(self, index: int, packet: Any) -> None:
+        """Drops the frame ("answered") and sends a packet the other way: bytes from the IP header on, or scapy."""
+
+    def replace(self, index: int, packet: Any) -> None:
+        """Other bytes for this frame, from the IP header on: bytes or scapy. Lengths, checksums and segment size
+        are repaired; outbound, a new destination is routed. Raises ValueError for what is no IP packet, or is
+        longer than 65,535 B.
+        """
+
+    def insert(self, index: int, packet: Any) -> None:
+        """A new packet before that frame; index len(batch) is the end."""
+
+    def hold(self, index: int) -> HeldFrame | None:
+        """Takes the frame out, to be emitted later. None where the stage holds too many: then it is dropped."""
+
+    def split(self, index: int) -> range:
+        """Replaces a frame by its segments, each a row of its own; returns their indices. They take its place."""
+
+    def mark(self, index: int, value: int) -> None:
+        """A number (32 bits) on the frame, for the stages behind."""
+
+    def set_ecn(self, index: int, ecn: int) -> None:
+        """Writes the ECN field (0 to 3) of all segments of the frame."""
+
+@final
+class HeldFrame:
+    """A frame that a stage holds. One that is forgotten is dropped (reason "forgotten")."""
+
+    direction: str
+    length: int
+    segments: int
+    flow: int
+    received_ns: int
+    peer: str | None
+    @property
+    def data(self) -> memoryview:
+        """Its bytes, read-only."""
+
+    def to_scapy(self) -> Any: ...
+
+@final
+class StageSlot:
+    """A stage's place in a chain: what `Stage` calls, and what the chain knows of it."""
+
+    def emit(self, frame: HeldFrame | bytes, direction: str | None = None) -> None: ...
+    def wake_at(self, when_ns: int) -> None: ...
+    def count(self, counter: str, amount: int = 1) -> None: ...
+    def counters(self) -> dict[str, Any]: ...

@@ -1,12 +1,11 @@
 """NAME.pyfw.toml: what WireGuard does not know about a tunnel. Text in, a frozen struct out, or problems."""
 
-import re
-import tomllib
 from typing import Any, Literal
 
 import msgspec
 
 from pyfw.config.problem import Problem, unknown_key
+from pyfw.config.toml import Reader
 
 OFFLOADS = ("udp_gso", "udp_gro", "tso", "uso")
 LOG_LEVELS = ("debug", "info", "warning", "error", "silent")
@@ -41,28 +40,22 @@ _PLANNED = {"role", "stages", "metrics", "capture"}
 
 def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
     """Reads a file. Where there are problems, the settings are the defaults."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        at = re.search(r"at line (\d+)", str(error))
-        return Settings(), [Problem(file, int(at[1]) if at else 0, "", f"not TOML: {error}")]
-    except RecursionError:
-        return Settings(), [Problem(file, 0, "", "not TOML: nested too deeply")]
-    lines = _lines(text)
-    problems: list[Problem] = []
+    reader = Reader(text, file, "NAME.pyfw.toml")
+    if reader.problems:
+        return Settings(), reader.problems
     flat: dict[str, Any] = {}
-    for name, value in document.items():
+    for name, value in reader.document.items():
         if name in _TABLES and isinstance(value, dict):
             flat |= {f"{name}.{inner}": item for inner, item in value.items()}
         elif name in _TABLES:
-            problems.append(Problem(file, lines.get(name, 0), name, f"is a table; write [{name}]"))
+            reader.fault(name, f"is a table; write [{name}]")
         else:
             flat[name] = value
     for name, value in flat.items():
         text_ = _judge(name, value)
         if text_:
-            problems.append(Problem(file, lines.get(name, 0), name, text_))
-    return (Settings() if problems else _settings(flat)), problems
+            reader.fault(name, text_)
+    return (Settings() if reader.problems else _settings(flat)), reader.problems
 
 
 def _judge(name: str, value: Any) -> str | None:
@@ -86,18 +79,3 @@ def _settings(flat: dict[str, Any]) -> Settings:
         fields["coalesce_psh"] = flat["coalesce.psh"]
     fields["offloads"] = tuple(name for name in OFFLOADS if flat.get(f"offloads.{name}", True))
     return Settings(**fields)
-
-
-def _lines(text: str) -> dict[str, int]:
-    """Where each dotted key stands; tomllib does not say. Good for bare keys, which ours all are."""
-    found: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.split("\n"), 1):
-        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            table = header[1] + "."
-            found.setdefault(header[1], number)
-        elif key := re.match(r"\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*=", line):
-            dotted = table + re.sub(r"\s", "", key[1])
-            found.setdefault(dotted, number)
-            found.setdefault(dotted.split(".")[0], number)
-    return found
