@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyfw.lab.daemon import INTERFACE, Daemon, Implementation
 from pyfw.lab.namespace import Machine
-from pyfw.lab.network import BEHIND_NETWORKS, OUTER, TUNNEL, Network
+from pyfw.lab.network import BEHIND_NETWORKS, TUNNEL, Network
 
 # 1500 less 40 (IPv6), 8 (UDP) and 32 (WireGuard): fits both IP versions outside (wg-quick(8)).
 MTU = 1420
@@ -40,6 +40,7 @@ class Pair:
         outer_version: int = 4,
         preshared: bool = False,
         endpoints: tuple[bool | str, bool | str] = (True, True),
+        mtu: int = MTU,
     ) -> None:
         """`endpoints` says whether client and gateway know where the other one is, or where it is."""
         self.network = network
@@ -52,7 +53,7 @@ class Pair:
             allowed = [f"{TUNNEL[other].v4}/32", f"{TUNNEL[other].v6}/128"]
             if other == "gateway":
                 allowed += [BEHIND_NETWORKS.v4, BEHIND_NETWORKS.v6]
-            address = OUTER[other].of(outer_version)
+            address = network.outer[other].of(outer_version)
             host = f"[{address}]" if ":" in address else address
             known = endpoints[index]
             self.confs.append(
@@ -63,6 +64,7 @@ class Pair:
                     allowed,
                     known if isinstance(known, str) else f"{host}:{_PORT}" if known else None,
                     self.preshared_key,
+                    mtu,
                 )
             )
         self.client = client.start(network.client, self.confs[0])
@@ -125,13 +127,14 @@ def _conf(
     allowed: list[str],
     endpoint: str | None,
     preshared: str | None,
+    mtu: int,
 ) -> str:
     lines = [
         "[Interface]",
         f"PrivateKey = {private}",
         f"ListenPort = {_PORT}",
         f"Address = {', '.join(addresses)}",
-        f"MTU = {MTU}",
+        f"MTU = {mtu}",
         "[Peer]",
         f"PublicKey = {peer}",
         f"AllowedIPs = {', '.join(allowed)}",
