@@ -342,6 +342,13 @@ impl End {
             self.reports.append(self.outbound.reports());
             self.reports.append(self.inbound.reports());
             let mut moved = !self.reports.is_empty();
+            for command in self.inbound.news().drain(..) {
+                moved = true;
+                if let OutboundCommand::Install { session, .. } = &command {
+                    out.session(session);
+                }
+                self.outbound.handle_command(command, now.boot_ns);
+            }
             for report in self.reports.drain(..) {
                 self.device.handle_report(report, now);
             }

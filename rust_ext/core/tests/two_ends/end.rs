@@ -116,6 +116,9 @@ impl End {
         let mut frames = FrameBatch { received_ns: self.now.boot_ns, ..FrameBatch::default() };
         let mut handshakes = Vec::new();
         self.inbound.process(&received, &mut buffer, &mut frames, &mut handshakes);
+        for command in self.inbound.news().drain(..) {
+            self.outbound.handle_command(command, self.now.boot_ns);
+        }
         for frame in &frames.frames {
             let bytes = gather(frame, &frames, &buffer);
             self.written.push((virtio_header(frame), bytes, frame.segments));

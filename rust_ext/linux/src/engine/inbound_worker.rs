@@ -12,7 +12,7 @@ use std::{io, sync::atomic::Ordering::Relaxed};
 use pyfw_core::{
     buffer::{Buffer, STAGE_ROOM},
     coalesce::CoalesceOptions,
-    exchange::{InboundCommand, Report},
+    exchange::{InboundCommand, OutboundCommand, Report},
     frame::{Frame, FrameBatch, Slice},
     inbound::Inbound,
     packet,
@@ -236,6 +236,11 @@ impl InboundWorker {
     /// New sockets count their drops from 0.
     pub(crate) fn rebind(&mut self) {
         self.socket_drops = [0; 2];
+    }
+
+    /// What the outbound path must be told before the drain is written.
+    pub(crate) fn news(&mut self) -> &mut Vec<OutboundCommand> {
+        self.inbound.news()
     }
 
     pub(crate) fn reports(&mut self) -> &mut Vec<Report> {

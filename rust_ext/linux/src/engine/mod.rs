@@ -54,11 +54,7 @@ use self::{
     surroundings::EngineSide,
     udp_egress::UdpEgress,
 };
-use crate::{
-    epoll::SystemEntropy,
-    tun::Tun,
-    udp::max_gso_segments,
-};
+use crate::{epoll::SystemEntropy, tun::Tun, udp::max_gso_segments};
 
 /// Batches in flight: 64 × 64 KiB of address space, touched as far as a drain needs it.
 const GSO_BUFFERS: usize = 64;
@@ -130,6 +126,7 @@ impl Engine {
             outbound,
             inbound,
             sockets: Arc::clone(&sockets),
+            neighbour: None,
             mtu,
             stop: false,
         };
@@ -140,6 +137,10 @@ impl Engine {
             _ => vec![Seat::new(paths(outbound, None))?, Seat::new(paths(None, inbound))?],
         };
         let seats: Vec<_> = seats.into_iter().map(Arc::new).collect();
+        if let [first, second] = &seats[..] {
+            first.lock().neighbour = Some(Arc::clone(&second.commands));
+            second.lock().neighbour = Some(Arc::clone(&first.commands));
+        }
         if let Some(stages) = &shared.stages {
             stages.connect(Arc::new(EngineSide::new(&shared, &seats)));
         }

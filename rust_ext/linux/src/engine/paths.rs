@@ -25,7 +25,7 @@ use crate::udp::UdpSocket;
 
 /// Where a data thread sits: what it is told, and what it works on.
 pub(crate) struct Seat {
-    pub(crate) commands: Mailbox<DataCommand>,
+    pub(crate) commands: Arc<Mailbox<DataCommand>>,
     paths: Mutex<Paths>,
     /// How many threads have sat here; one that was left behind in a stage finds that it changed.
     sitting: AtomicU64,
@@ -34,7 +34,7 @@ pub(crate) struct Seat {
 impl Seat {
     pub(crate) fn new(paths: Paths) -> io::Result<Self> {
         let sitting = AtomicU64::new(0);
-        Ok(Self { commands: Mailbox::new()?, paths: Mutex::new(paths), sitting })
+        Ok(Self { commands: Arc::new(Mailbox::new()?), paths: Mutex::new(paths), sitting })
     }
 
     /// The number of the thread that sits here.
@@ -66,6 +66,8 @@ pub(crate) struct Paths {
     pub(crate) outbound: Option<OutboundWorker>,
     pub(crate) inbound: Option<InboundWorker>,
     pub(crate) sockets: Arc<Sockets>,
+    /// Where the other path is told something, if it has a thread of its own.
+    pub(crate) neighbour: Option<Arc<Mailbox<DataCommand>>>,
     pub(crate) mtu: usize,
     /// A command came to end.
     pub(crate) stop: bool,
@@ -104,6 +106,22 @@ impl Paths {
             }
         }
         self.settle(shared, now_ns);
+    }
+
+    /// Tells outbound what inbound has learnt, before the drain is written and answered.
+    pub(crate) fn tell_outbound(&mut self, shared: &Shared, now_ns: u64) {
+        let Some(news) = self.inbound.as_mut().map(InboundWorker::news) else { return };
+        if news.is_empty() {
+            return;
+        }
+        match (&mut self.outbound, &self.neighbour) {
+            (Some(outbound), _) => {
+                news.drain(..).for_each(|command| outbound.handle_command(command, now_ns));
+                self.settle(shared, now_ns);
+            }
+            (None, Some(neighbour)) => neighbour.post(news.drain(..).map(DataCommand::Outbound)),
+            (None, None) => news.clear(),
+        }
     }
 
     /// Sends what can be sent now.
@@ -240,6 +258,7 @@ impl Paths {
                 }
             }
         }
+        self.tell_outbound(shared, now_ns);
         self.settle(shared, now_ns);
         self.report(shared);
         Ok(())

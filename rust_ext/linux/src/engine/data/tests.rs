@@ -31,7 +31,7 @@ fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
         thread.seat.commands.post(
             [
                 InboundCommand::AddPeer { peer, activity: Arc::new(Activity::default()) },
-                InboundCommand::Install { session, confirmed: false },
+                InboundCommand::Install { session, next: None },
             ]
             .map(DataCommand::Inbound),
         );
@@ -48,7 +48,8 @@ fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
 
 /// The second of two threads, and the address of its socket.
 fn inbound_thread() -> (DataThread, SocketAddr) {
-    let shared = Arc::new(Shared::new(Tun::open("t0", TunOffloads::default()).unwrap(), None).unwrap());
+    let shared =
+        Arc::new(Shared::new(Tun::open("t0", TunOffloads::default()).unwrap(), None).unwrap());
     let options = CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false };
     let (counts, datagrams) = (Arc::clone(&shared.inbound), Arc::clone(&shared.datagrams));
     let inbound = Inbound::new(Box::new(Plaintext), options, 1, counts, datagrams);
@@ -57,6 +58,7 @@ fn inbound_thread() -> (DataThread, SocketAddr) {
         outbound: None,
         inbound: Some(InboundWorker::new(inbound, options)),
         sockets: Arc::new(Sockets { v4, v6 }),
+        neighbour: None,
         mtu: 1420,
         stop: false,
     };
