@@ -11,6 +11,8 @@ from pyfw.config.problem import Problem, unknown_key
 Check = Callable[[Any], Any]
 """Takes a value as TOML gave it, returns what is kept, or raises ValueError that says what would be right."""
 
+_INDEX = re.compile(r"\[\d+\]")
+
 
 class Reader:
     """One document and what is wrong with it.
@@ -39,13 +41,14 @@ class Reader:
     def table(self, value: Any, key: str, checks: Mapping[str, Check]) -> dict[str, Any]:
         """The values of a table that are right; the others become problems."""
         if not isinstance(value, dict):
-            self.fault(key, f"is a table; write [{key}]")
+            header = f"[{key}]" if not key.endswith("]") else f"[[{re.sub(_INDEX, '', key)}]]"
+            self.fault(key, f"is a table; write {header}")
             return {}
         kept: dict[str, Any] = {}
         for name, item in value.items():
             dotted = f"{key}.{name}" if key else name
             if name not in checks:
-                header = re.sub(r"\[\d+\]", "", key)
+                header = re.sub(_INDEX, "", key)
                 self.fault(dotted, unknown_key(name, checks, f"[{header}]" if key else self._kind))
                 continue
             try:
@@ -64,6 +67,9 @@ class Reader:
     def line(self, key: str) -> int:
         """Where a dotted key stands, or what is written of the tables around it; 0: nowhere."""
         while key not in self._lines:
+            if key.endswith("]"):
+                key = key.rpartition("[")[0]
+                continue
             key, dot, _ = key.rpartition(".")
             if not dot:
                 return 0
