@@ -17,12 +17,12 @@ import msgspec
 
 from pyfw.config import values
 from pyfw.config.problem import Problem
-from pyfw.config.toml import Check, Reader, choice, number, text, whole
+from pyfw.config.toml import Check, Reader, choice, line_of, number, text, whole
 
 USE = re.compile(r"(?P<source>[^:]+):(?P<cls>[^\W\d]\w*)|(?P<entry_point>[\w.-]+)")
 """The three forms of `use`; a source with a / or with .py at its end is a file."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Place(msgspec.Struct, frozen=True, eq=False):
@@ -36,11 +36,8 @@ class Place(msgspec.Struct, frozen=True, eq=False):
 
     def problem(self, key: str, words: str) -> Problem:
         """A problem of one of its keys."""
-        near = key
-        while near not in self.lines and near:
-            near = near.rpartition(".")[0]
         dotted = f"{self.key}.{key}" if self.key and key else self.key or key
-        return Problem(self.file, self.lines.get(near, 0), dotted, words)
+        return Problem(self.file, line_of(self.lines, key), dotted, words)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Place)
@@ -114,7 +111,7 @@ def _use(value: Any) -> str:
 
 def _name(value: Any) -> str:
     written = text(value)
-    if not _NAME.fullmatch(written):
+    if not NAME.fullmatch(written):
         raise ValueError(f'"{written}" is not a name for a stage; write letters, digits, _ and -')
     return written
 

@@ -66,14 +66,7 @@ class Reader:
 
     def line(self, key: str) -> int:
         """Where a dotted key stands, or what is written of the tables around it; 0: nowhere."""
-        while key not in self._lines:
-            if key.endswith("]"):
-                key = key.rpartition("[")[0]
-                continue
-            key, dot, _ = key.rpartition(".")
-            if not dot:
-                return 0
-        return self._lines[key]
+        return line_of(self._lines, key)
 
     def lines_below(self, key: str) -> dict[str, int]:
         """The lines of all that is written below a dotted key, by what follows it; "" is the key's own."""
@@ -83,6 +76,15 @@ class Reader:
             if at.startswith(f"{key}.")
         }
         return {"": self.line(key), **below}
+
+
+def line_of(lines: Mapping[str, int], key: str) -> int:
+    """The line of a dotted key, or of the nearest around it that has one; "" is around all. 0: none."""
+    while key not in lines:
+        if not key:
+            return 0
+        key = key.rpartition("[" if key.endswith("]") else ".")[0]
+    return lines[key]
 
 
 def text(value: Any) -> str:
