@@ -11,11 +11,12 @@ stage's class has it. Nothing is imported here: that is pyfw.stages.find.
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from pyfw.config import values
+from pyfw.config.filter_words import FILTER_CHECKS, public_key
 from pyfw.config.problem import Problem
 from pyfw.config.toml import Check, Reader, choice, line_of, number, text, whole
 
@@ -33,6 +34,8 @@ class Place(msgspec.Struct, frozen=True, eq=False):
     """What the keys of the table are called in a problem: "stages[0]"."""
     lines: Mapping[str, int] = {}
     """By key below the table, dotted; "" is the table's own."""
+    folder: Path = Path()
+    """What paths in the table are relative to."""
 
     def problem(self, key: str, words: str) -> Problem:
         """A problem of one of its keys."""
@@ -95,7 +98,7 @@ def from_table(reader: Reader, table: Mapping[str, Any], given: Any, key: str) -
     if "filter" in table and isinstance(table["filter"], Mapping):
         dotted = f"{key}.filter" if key else "filter"
         table = {**table, "filter": reader.table(table["filter"], dotted, FILTER_CHECKS)}
-    place = Place(reader.file, key, reader.lines_below(key))
+    place = Place(reader.file, key, reader.lines_below(key), Path(reader.file).parent)
     return StageConfig(**{"use": "", **table}, place=place)
 
 
@@ -119,13 +122,7 @@ def _name(value: Any) -> str:
 def _peers(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
         raise ValueError("is a list of public keys; leave it out for all peers")
-    return tuple(_public_key(item) for item in value)
-
-
-def _public_key(value: Any) -> str:
-    written = "".join(text(value).split())
-    values.key(written)
-    return written
+    return tuple(public_key(item) for item in value)
 
 
 def _filter(value: Any) -> Mapping[str, Any] | str:
@@ -142,81 +139,6 @@ def _options(value: Any) -> Mapping[str, Any]:
         raise ValueError("is a table; write [stages.options]")
     return value
 
-
-def _any_of(one: Check) -> Check:
-    """A value, or a list of which any may be."""
-
-    def check(value: Any) -> Any:
-        if not isinstance(value, list):
-            return one(value)
-        if not value:
-            raise ValueError("is an empty list, which no frame matches")
-        return [one(item) for item in value]
-
-    return check
-
-
-def _numbers(high: int) -> Check:
-    """Whole numbers up to one; text such as "8000-8099" is a range, both ends included."""
-    single = whole(0, high)
-
-    def check(value: Any) -> Any:
-        if isinstance(value, str) and (parts := re.fullmatch(r"(\d{1,10})-(\d{1,10})", value)):
-            low, last = single(int(parts[1])), single(int(parts[2]))
-            if low <= last:
-                return range(low, last + 1)
-        try:
-            return _any_of(single)(value)
-        except ValueError as error:
-            raise ValueError(f'{error}, a list of them, or a range such as "0-9"') from None
-
-    return check
-
-
-def _protocol(value: Any) -> str | int:
-    if value in _PROTOCOLS or (type(value) is int and 0 <= value <= 255):
-        return value  # type: ignore[no-any-return]
-    raise ValueError("is not valid; write tcp, udp, icmp, icmp6 in quotes, or a number to 255")
-
-
-def _version(value: Any) -> int:
-    if type(value) is int and value in (4, 6):
-        return value
-    raise ValueError("is not valid; write 4 or 6")
-
-
-def _network(value: Any) -> str:
-    return values.network(text(value))
-
-
-def _tcp_flags(value: Any) -> str:
-    written = text(value)
-    if not re.fullmatch(r"[FSRPAUEC]+(/[FSRPAUEC]+)?", written):
-        raise ValueError(f'"{written}" is not valid; write letters of FSRPAUEC, or as "S/SA"')
-    return written
-
-
-_PROTOCOLS = ("tcp", "udp", "icmp", "icmp6")
-
-FILTER_CHECKS: Mapping[str, Check] = {
-    "protocol": _any_of(_protocol),
-    "version": _any_of(_version),
-    "source": _any_of(_network),
-    "destination": _any_of(_network),
-    "address": _any_of(_network),
-    "src_port": _numbers(65_535),
-    "dst_port": _numbers(65_535),
-    "port": _numbers(65_535),
-    "length": _numbers(65_535),
-    "segments": _numbers(65_535),
-    "tcp_flags": _any_of(_tcp_flags),
-    "ecn": _numbers(3),
-    "dscp": _numbers(63),
-    "mark": _numbers(0xFFFF_FFFF),
-    "peer": _any_of(_public_key),
-    "bpf": text,
-}
-"""The words of `FrameBatch.where`, as TOML has them."""
 
 CHECKS: Mapping[str, Check] = {
     "use": _use,

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from pyfw.config import values
+from pyfw.config.filter_words import FILTER_CHECKS
 from pyfw.config.problem import Problem, unknown_key
-from pyfw.config.stages import CHECKS, FILTER_CHECKS, StageConfig
+from pyfw.config.stages import CHECKS, StageConfig
 from pyfw.stage import Stage
 from pyfw.stages import bpf
 from pyfw.stages.load import Wrong, guarded, source_of

@@ -1,7 +1,7 @@
 """From `[[stages]]` to stages: each is looked for, imported, made with its options, and checked.
 
-In: stages as they were asked for, and the directory that their paths are relative to. Out: the stages, in
-the same order; or one ConfigError with all that is wrong, in the operator's file or in a stage's source.
+In: stages as they were asked for. Out: the stages, in the same order; or one ConfigError with all that is
+wrong, in the operator's file or in a stage's source.
 
 A file is executed anew each time, so that a reload sees what was changed in it. A module, and what an
 entry point names, is imported once a process, as Python does.
@@ -17,9 +17,10 @@ from pyfw.stages.declared import faults, options_of
 from pyfw.stages.load import Modules, Wrong, guarded, load, source_of
 
 
-def find(configs: Sequence[StageConfig], base: Path) -> list[Stage]:
+def find(configs: Sequence[StageConfig], base: Path | None = None) -> list[Stage]:
     """Makes every stage that was asked for. Raises ConfigError; then none of them is to be used.
 
+    base: what paths are relative to; None: the folder of the file that the table is in.
     What is written in a table stands on the stage afterwards, in place of its class's attribute.
     """
     problems: list[Problem] = []
@@ -27,7 +28,8 @@ def find(configs: Sequence[StageConfig], base: Path) -> list[Stage]:
     modules: Modules = {}
     for config in configs:
         try:
-            stage = _make(load(config, base, modules), config, base)
+            folder = config.place.folder if base is None else base
+            stage = _make(load(config, folder, modules), config, folder)
         except Wrong as wrong:
             problems += wrong.problems
             continue

@@ -215,7 +215,7 @@ class _Way:
         return share > 0 and self._random() < share
 
     def _is_lost(self) -> bool:
-        """Independent losses, or Gilbert's model: a bad state that loses all, loss_burst of them on average."""
+        """Independent losses, or Gilbert's model: a bad state that loses all and lasts `burst`."""
         loss, burst = self._options.loss, self._options.loss_burst
         if burst <= 1:
             return self._happens(loss)
