@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 @click.command(name="run", short_help="Run a tunnel from a wg-quick file in the foreground.")
 @click.argument("conf")
-@click.option("--check", is_flag=True, help="Only read the files and say what is wrong in them.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Only read the files, and the stages, and say what is wrong in them.",
+)
 def run(conf: str, check: bool) -> None:
     """Run the tunnel of CONF, a path to NAME.conf or a NAME in /etc/wireguard.
 
@@ -30,6 +34,10 @@ def run(conf: str, check: bool) -> None:
 
     try:
         config = configuration.load(conf)
+        if check and config.settings.stages:
+            from pyfw.stages.find import find
+
+            find(config.settings.stages)
     except configuration.ConfigError as error:
         fail(error)
     except OSError as error:
@@ -45,6 +53,7 @@ def run(conf: str, check: bool) -> None:
 def _run(conf: str, config: "Config") -> NoReturn:
     import asyncio
 
+    from pyfw.config import ConfigError
     from pyfw.control import Daemon
     from pyfw.observe import log
 
@@ -54,6 +63,8 @@ def _run(conf: str, config: "Config") -> NoReturn:
     daemon = Daemon(config.name, config, config_path=conf)
     try:
         status = asyncio.run(daemon.run())
+    except ConfigError as error:  # of a stage
+        fail(error)
     except OSError as error:
         fail(system_error(error, f"cannot run {config.name}"))
     except ValueError as error:  # the engine on what the files could not show

@@ -3,6 +3,7 @@
 from pyfw.config.load import Config, is_interface_name, load, parse
 from pyfw.config.problem import ConfigError, Problem
 from pyfw.config.settings import Settings
+from pyfw.config.stages import StageConfig
 from pyfw.config.values import Secret
 from pyfw.config.wg_quick import Interface, Peer
 
@@ -14,6 +15,7 @@ __all__ = [
     "Problem",
     "Secret",
     "Settings",
+    "StageConfig",
     "is_interface_name",
     "load",
     "parse",

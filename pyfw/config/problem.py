@@ -30,8 +30,13 @@ class ConfigError(ValueError):
 
 def unknown_key(key: str, known: Iterable[str], where: str) -> str:
     """Says that a key is unknown and names the nearest known one."""
-    by_fold = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(key.casefold(), by_fold, n=1, cutoff=0.5)
+    return f"no such key in {where}{nearest(key, known)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """How a sentence about an unknown name ends: with the nearest known one, or with all there are."""
+    by_fold = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.5)
     if near:
-        return f"no such key in {where}; did you mean {by_fold[near[0]]}?"
-    return f"no such key in {where}; known are {', '.join(sorted(by_fold.values()))}"
+        return f"; did you mean {by_fold[near[0]]}?"
+    return f"; known are {', '.join(sorted(by_fold.values())) or 'none'}"

@@ -4,7 +4,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from pyfw.config import stages
 from pyfw.config.problem import Problem, unknown_key
+from pyfw.config.stages import StageConfig
 from pyfw.config.toml import Reader
 
 OFFLOADS = ("udp_gso", "udp_gro", "tso", "uso")
@@ -23,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     coalesce_psh: Literal["merge", "close"] = "merge"
     """Whether a segment with PSH ends its frame."""
     log_level: str = "info"
+    stages: tuple[StageConfig, ...] = ()
+    """In the order in which they stand behind `route` and `coalesce`."""
 
 
 # Each key as it is written, dotted, and what it may be.
@@ -35,7 +39,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 }
 _TABLES = {"offloads", "coalesce"}
 # Named in the documentation of later versions: refused, not ignored.
-_PLANNED = {"role", "stages", "metrics", "capture"}
+_PLANNED = {"role", "metrics", "capture"}
 
 
 def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
@@ -44,6 +48,7 @@ def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
     if reader.problems:
         return Settings(), reader.problems
     flat: dict[str, Any] = {}
+    asked, _ = stages.read(reader, reader.document.pop("stages", []))
     for name, value in reader.document.items():
         if name in _TABLES and isinstance(value, dict):
             flat |= {f"{name}.{inner}": item for inner, item in value.items()}
@@ -55,14 +60,14 @@ def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
         text_ = _judge(name, value)
         if text_:
             reader.fault(name, text_)
-    return (Settings() if reader.problems else _settings(flat)), reader.problems
+    return (Settings() if reader.problems else _settings(flat, asked)), reader.problems
 
 
 def _judge(name: str, value: Any) -> str | None:
     if name in _PLANNED:
         return "is not in this version"
     if name not in _CHOICES:
-        return unknown_key(name, _CHOICES, "NAME.pyfw.toml")
+        return unknown_key(name, [*_CHOICES, "stages"], "NAME.pyfw.toml")
     choices = _CHOICES[name]
     # 1 == True in Python; a switch is not a number here.
     if any(type(value) is type(choice) and value == choice for choice in choices):
@@ -71,11 +76,11 @@ def _judge(name: str, value: Any) -> str | None:
     return f"is not valid; write {shown}"
 
 
-def _settings(flat: dict[str, Any]) -> Settings:
+def _settings(flat: dict[str, Any], asked: list[StageConfig]) -> Settings:
     fields: dict[str, Any] = {
         name: flat[name] for name in ("threads", "cipher", "log_level") if name in flat
     }
     if "coalesce.psh" in flat:
         fields["coalesce_psh"] = flat["coalesce.psh"]
     fields["offloads"] = tuple(name for name in OFFLOADS if flat.get(f"offloads.{name}", True))
-    return Settings(**fields)
+    return Settings(**fields, stages=tuple(asked))

@@ -63,6 +63,8 @@ pub struct Work {
     pub call: u64,
     /// The peers' names.
     pub peers: Arc<PeerNames>,
+    /// The stage's place.
+    pub slot: Arc<Slot>,
 }
 
 /// Why a call failed; the text is made only where somebody reads it.
@@ -181,7 +183,7 @@ impl Chain {
     }
 
     /// Goes over to these stages, between batches. What those that are left out hold is dropped; who is
-    /// inside one of them comes out behind it ([`Slot::wait`]).
+    /// inside one of them comes out behind it ([`Slot::is_busy`]).
     pub fn set(&self, slots: Vec<Arc<Slot>>) {
         let before = {
             let mut held = self.slots.write().unwrap_or_else(PoisonError::into_inner);
@@ -383,9 +385,9 @@ impl Slot {
         }
     }
 
-    /// Waits until nobody is inside.
-    pub fn wait(&self) {
-        drop(self.inner());
+    /// Whether somebody is inside.
+    pub fn is_busy(&self) -> bool {
+        self.vacant().is_none()
     }
 
     /// What it is called.
@@ -431,10 +433,9 @@ impl Slot {
     pub fn emit(&self, held: &mut Option<Held>, direction: Direction) -> Result<(), EmitError> {
         let from = held.as_ref().map(|held| held.direction);
         self.ledger.emit(held, direction)?;
-        for waiting in [Some(direction), from.filter(|&from| from != direction)] {
-            if let Some(direction) = waiting {
-                self.wake(direction);
-            }
+        self.wake(direction);
+        if let Some(from) = from.filter(|&from| from != direction) {
+            self.wake(from);
         }
         Ok(())
     }
@@ -484,7 +485,7 @@ impl Slot {
 
     /// Takes a batch through this stage.
     fn run(
-        &self,
+        self: &Arc<Self>,
         direction: Direction,
         loan: &mut Loan,
         mtu: usize,
@@ -514,6 +515,7 @@ impl Slot {
                 edits: std::mem::take(edits),
                 call: *call,
                 peers: Arc::clone(peers),
+                slot: Arc::clone(self),
             };
             let back;
             (back, result) = guest.process(work);

@@ -56,6 +56,8 @@ use self::{
 };
 use crate::{epoll::SystemEntropy, tun::Tun, udp::max_gso_segments};
 
+/// The name of every data thread, as `top -H` shows it.
+pub const DATA_THREAD: &str = "pyfw-data";
 /// Batches in flight: 64 × 64 KiB of address space, touched as far as a drain needs it.
 const GSO_BUFFERS: usize = 64;
 
@@ -160,7 +162,7 @@ impl Engine {
         let sit = move |seat: &Arc<Seat>, sitting: u64| {
             let thread =
                 DataThread { shared: Arc::clone(&shared), seat: Arc::clone(seat), sitting };
-            crew.start("pyfw-data", Arc::clone(&shared), move || thread.run())
+            crew.start(DATA_THREAD, Arc::clone(&shared), move || thread.run())
         };
         for seat in &self.control.seats {
             sit(seat, seat.sitting())?;

@@ -67,7 +67,9 @@ fn options(name: &str) -> SlotOptions {
 /// Where a stage finds its slot, to emit by.
 type Place = Arc<Mutex<Option<Arc<Slot>>>>;
 
-fn chain(stages: Vec<(SlotOptions, Box<dyn FnOnce(Place) -> Body>)>) -> Chain {
+type Stage = (SlotOptions, Box<dyn FnOnce(Place) -> Body>);
+
+fn chain(stages: Vec<Stage>) -> Chain {
     let chain = Chain::new(Box::new(Open));
     let slots = stages
         .into_iter()
