@@ -10,6 +10,7 @@ from pyfw.lab.namespace import Machine, Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, ROUTED, TUNNEL, Dual, Network, RoutedNetwork
 from pyfw.lab.pair import Pair
 from pyfw.lab.process import Process
+from pyfw.lab.stream import Stream
 
 __all__ = [
     "BEHIND",
@@ -25,6 +26,7 @@ __all__ = [
     "Pair",
     "Process",
     "RoutedNetwork",
+    "Stream",
     "Unavailable",
     "boringtun",
     "gotatun",
