@@ -3,8 +3,8 @@
     client ── outer network ── gateway ── network behind it ── server
 
 The tunnel runs between client and gateway, across the outer network; the server is reached
-through it only. In a `RoutedNetwork` there is a router on the way, which can do what such do: lose, translate,
-carry less.
+through it only. In a `RoutedNetwork` there is a router on the way, which can do what such do: lose,
+translate, carry less.
 
     client ── outer network ── router ── gateway's network ── gateway ── network behind it ── server
 """
@@ -121,7 +121,9 @@ class RoutedNetwork(Network):
             (self.client, "outer", ROUTED["client"]), (self.router, "near", ROUTED["router"]), cpu=0
         )
         _connect(
-            (self.router, "far", ROUTED["far router"]), (self.gateway, "outer", ROUTED["gateway"]), cpu=0
+            (self.router, "far", ROUTED["far router"]),
+            (self.gateway, "outer", ROUTED["gateway"]),
+            cpu=0,
         )
         _forward(self.router)
         for machine, via in (

@@ -211,4 +211,5 @@ def answers(pair: Pair, by: str, within_s: int = 1) -> bool:
     """Whether the other end answers one ping."""
     other = SIDES[1 - SIDES.index(by)]
     ping = ["ping", "-n", "-c", "1", "-W", str(within_s), TUNNEL[other].v4]
-    return getattr(pair, by).at.run(*ping, check=False).returncode == 0
+    daemon = pair.client if by == "client" else pair.gateway
+    return daemon.at.run(*ping, check=False).returncode == 0

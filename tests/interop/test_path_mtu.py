@@ -173,5 +173,3 @@ def pings_whole(at: Machine, address: str, size: int) -> bool:
     """Whether a ping of this payload, which must not be fragmented, is answered."""
     ping = ["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", str(size), address]
     return at.run(*ping, check=False).returncode == 0
-
-
