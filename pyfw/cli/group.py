@@ -11,6 +11,9 @@ import click
 # In the order of the help.
 SUBCOMMANDS = ("run", "show", "replay", "genkey", "pubkey", "genpsk", "demo")
 
+EXIT_USAGE = 2
+"""A wrong command line, or a wrong file: what the operator wrote; 1 is what the machine refused."""
+
 
 class LazyGroup(click.Group):
     """Finds the command NAME in the module pyfw.cli.NAME."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from pyfw.cli.group import fail, system_error
+from pyfw.cli.group import EXIT_USAGE, fail, system_error
 
 if TYPE_CHECKING:
     from pyfw.config import Config, Interface
@@ -31,7 +31,7 @@ def run(conf: str, check: bool) -> None:
     try:
         config = configuration.load(conf)
     except configuration.ConfigError as error:
-        fail(error)
+        fail(error, EXIT_USAGE)
     except OSError as error:
         fail(system_error(error, "cannot read the configuration"))
     for warning in config.warnings:

@@ -13,7 +13,7 @@ def test_every_error_of_a_file_is_told_in_plain_text(tmp_path: Path) -> None:
     path = tmp_path / "wg0.conf"
     path.write_text("[Interface]\nPrivateKey = x\nMTU = 1\n")
     done = run(str(path))
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     lines = done.stderr.splitlines()
     assert [line.split(": ")[1] for line in lines] == [f"{path}:2", f"{path}:3"]
     assert all(line.startswith("pyfw: ") for line in lines)

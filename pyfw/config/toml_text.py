@@ -1,0 +1,146 @@
+"""The text of NAME.pyfw.toml: text in; values, and the line of each key, out; or all that is no TOML.
+
+tomllib ends at the first error and names no key. Here a line that is wrong is told, taken out, and the rest
+is read on, as long as it is known where the next statement begins: a value that spans lines and is broken
+ends the reading, for what follows would be guessed.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from pyfw.config.problem import Problem
+
+_HEADER = re.compile(r"\s*(\[{1,2})\s*([^\[\]#]*?)\s*\]{0,2}\s*(?:#.*)?$")
+_PART = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
+_KEY = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*(=?)\s*(.*)$")
+_DIGITS_MAX = 4300  # sys.int_info.default_max_str_digits
+# Reading on costs two more passes an error.
+_ERRORS_MAX = 20
+_READ_ON_BYTES_MAX = 64 << 10
+
+
+class Document(msgspec.Struct, frozen=True):
+    """What a file says, and where it says so."""
+
+    values: dict[str, Any]
+    lines: dict[str, int]
+    """Of dotted keys; `stages.0.name` is in the first `[[stages]]`."""
+
+
+def parse(text: str, file: str, expected: Callable[[str], str]) -> tuple[Document, list[Problem]]:
+    """Reads a file. `expected` says what a dotted key may be, or that it is none."""
+    left = text.split("\n")
+    keys = [key for key, _ in _places(left)]
+    problems: list[Problem] = []
+    while True:
+        try:
+            values = tomllib.loads("\n".join(left))
+            break
+        except RecursionError:
+            problems.append(Problem(file, 1, "", "not TOML: nested too deeply"))
+            values = {}
+            break
+        except ValueError as error:  # of tomllib, or of a number with too many digits
+            at = _line(str(error), left)
+            key = keys[at - 1]
+            problems.append(Problem(file, at, key, _wrong(left, keys, at, str(error), expected)))
+            if (
+                not _is_whole(left[: at - 1])
+                or len(problems) == _ERRORS_MAX
+                or len(text) > _READ_ON_BYTES_MAX
+            ):
+                values = {}
+                break
+            _take_out(left, at)
+    return Document(values, _lines(left)), problems
+
+
+def _line(error: str, left: list[str]) -> int:
+    if found := re.search(r"at line (\d+)", error):
+        return min(int(found[1]), len(left))
+    # A number with more digits than Python takes has no place in the error.
+    if long := next((n for n, line in enumerate(left, 1) if len(line) > _DIGITS_MAX), 0):
+        return long
+    # "at end of document": in its last line.
+    return next((n for n in range(len(left), 0, -1) if left[n - 1].strip()), 1)
+
+
+def _wrong(
+    left: list[str], keys: list[str], at: int, error: str, expected: Callable[[str], str]
+) -> str:
+    key = keys[at - 1]
+    first = keys.index(key) + 1 if key in keys[: at - 1] else 0
+    if first and left[first - 1].strip():
+        return f"given again; the first is at line {first}"
+    words = re.sub(r" \(at .*", "", error)
+    entry = _KEY.match(left[at - 1])
+    if entry and not _HEADER.match(left[at - 1]):
+        if not entry[2]:
+            words = "not TOML: an = is missing"
+        elif not entry[3] or entry[3].startswith("#"):
+            words = "empty"
+        else:
+            words = f"not TOML: {words[:1].lower()}{words[1:]}"
+        return f"{words}; {expected(key)}"
+    return f"not TOML: {words[:1].lower()}{words[1:]}; write [table], key = value or # comment"
+
+
+def _is_whole(left: list[str]) -> bool:
+    """Whether what comes before is complete, so that the line after it begins a statement."""
+    try:
+        tomllib.loads("\n".join(left))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _take_out(left: list[str], at: int) -> None:
+    """Blanks a line; a table's header with all that stands in the table."""
+    header = _HEADER.match(left[at - 1])
+    left[at - 1] = ""
+    if header:
+        for following in range(at, len(left)):
+            if _HEADER.match(left[following]):
+                break
+            left[following] = ""
+
+
+def _places(lines: list[str]) -> list[tuple[str, bool]]:
+    """What each line is about, as a dotted key ("" for none), and whether it is a header."""
+    found: list[tuple[str, bool]] = []
+    table = ""
+    elements: dict[str, int] = {}
+    for line in lines:
+        header = _HEADER.match(line)
+        if header:
+            name = _bare(header[2])
+            if header[1] == "[[":
+                elements[name] = elements.get(name, -1) + 1
+            # [stages.options] belongs to the latest [[stages]].
+            table = ".".join(
+                f"{part}.{elements[part]}" if part in elements else part for part in name.split(".")
+            )
+            found.append((table, True))
+        elif key := _KEY.match(line):
+            dotted = _bare(key[1])
+            found.append((f"{table}.{dotted}" if table else dotted, False))
+        else:
+            found.append(("", False))
+    return found
+
+
+def _bare(key: str) -> str:
+    return re.sub(r"[\s\"']", "", key)
+
+
+def _lines(lines: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for number, (key, _) in enumerate(_places(lines), 1):
+        while key:
+            found.setdefault(key, number)
+            key = key.rpartition(".")[0]
+    return found
