@@ -46,13 +46,13 @@ def parse(text: str, file: str, expected: Callable[[str], str]) -> tuple[Documen
             break
         except ValueError as error:  # of tomllib, or of a number with too many digits
             at = _line(str(error), left)
-            key = keys[at - 1]
-            problems.append(Problem(file, at, key, _wrong(left, keys, at, str(error), expected)))
-            if (
-                not _is_whole(left[: at - 1])
-                or len(problems) == _ERRORS_MAX
-                or len(text) > _READ_ON_BYTES_MAX
-            ):
+            begins_here = _is_whole(left[: at - 1])
+            words = re.sub(r" \(at .*", "", str(error))
+            words = f"not TOML: {words[:1].lower()}{words[1:]}"
+            if begins_here:
+                words = _wrong(left, keys, at, words, expected)
+            problems.append(Problem(file, at, keys[at - 1] if begins_here else "", words))
+            if not begins_here or len(problems) == _ERRORS_MAX or len(text) > _READ_ON_BYTES_MAX:
                 values = {}
                 break
             _take_out(left, at)
@@ -70,23 +70,20 @@ def _line(error: str, left: list[str]) -> int:
 
 
 def _wrong(
-    left: list[str], keys: list[str], at: int, error: str, expected: Callable[[str], str]
+    left: list[str], keys: list[str], at: int, words: str, expected: Callable[[str], str]
 ) -> str:
     key = keys[at - 1]
     first = keys.index(key) + 1 if key in keys[: at - 1] else 0
     if first and left[first - 1].strip():
         return f"given again; the first is at line {first}"
-    words = re.sub(r" \(at .*", "", error)
     entry = _KEY.match(left[at - 1])
-    if entry and not _HEADER.match(left[at - 1]):
-        if not entry[2]:
-            words = "not TOML: an = is missing"
-        elif not entry[3] or entry[3].startswith("#"):
-            words = "empty"
-        else:
-            words = f"not TOML: {words[:1].lower()}{words[1:]}"
-        return f"{words}; {expected(key)}"
-    return f"not TOML: {words[:1].lower()}{words[1:]}; write [table], key = value or # comment"
+    if not entry or _HEADER.match(left[at - 1]):
+        return f"{words}; write [table], key = value or # comment"
+    if not entry[2]:
+        words = "not TOML: an = is missing"
+    elif not entry[3] or entry[3].startswith("#"):
+        words = "empty"
+    return f"{words}; {expected(key)}"
 
 
 def _is_whole(left: list[str]) -> bool:
