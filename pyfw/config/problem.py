@@ -30,7 +30,7 @@ class ConfigError(ValueError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def nearest(key: str, known: Iterable[str]) -> str | None:
+def meant(key: str, known: Iterable[str]) -> str | None:
     """The known key that was most likely meant."""
     by_fold = {name.casefold(): name for name in known}
     folded = key.casefold()
@@ -43,6 +43,6 @@ def nearest(key: str, known: Iterable[str]) -> str | None:
 
 def unknown_key(key: str, known: Collection[str], where: str) -> str:
     """Says that a key is unknown and names the nearest known one."""
-    if near := nearest(key, known):
+    if near := meant(key, known):
         return f"no such key in {where}; did you mean {near}?"
     return f"no such key in {where}; known are {', '.join(sorted(known))}"

@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from pyfw.config import toml_text, wg_quick
+from pyfw.config import wg_quick
 from pyfw.config.problem import Problem, unknown_key
+from pyfw.config.toml import Reader
 
 OFFLOADS = ("udp_gso", "udp_gro", "tso", "uso")
 LOG_LEVELS = ("debug", "info", "warning", "error", "silent")
@@ -42,21 +43,20 @@ _SHOWN_MAX = 40
 
 def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
     """Reads a file. Where there are problems, the settings are the defaults."""
-    document, problems = toml_text.parse(text, file, _expected)
-    lines = document.lines
+    reader = Reader(text, file, "NAME.pyfw.toml", _expected)
     flat: dict[str, Any] = {}
-    for name, value in document.values.items():
+    for name, value in reader.document.items():
         if name in _TABLES and isinstance(value, dict):
             flat |= {f"{name}.{inner}": item for inner, item in value.items()}
         elif name in _TABLES:
-            problems.append(Problem(file, lines.get(name, 0), name, f"is a table; write [{name}]"))
+            reader.fault(name, f"is a table; write [{name}]")
         else:
             flat[name] = value
     for name, value in flat.items():
         text_ = _judge(name, value)
         if text_:
-            problems.append(Problem(file, lines.get(name, 0), name, text_))
-    return (Settings() if problems else _settings(flat)), problems
+            reader.fault(name, text_)
+    return (Settings() if reader.problems else _settings(flat)), reader.problems
 
 
 def _judge(name: str, value: Any) -> str | None:

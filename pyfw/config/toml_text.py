@@ -28,13 +28,15 @@ class Document(msgspec.Struct, frozen=True):
 
     values: dict[str, Any]
     lines: dict[str, int]
-    """Of dotted keys; `stages.0.name` is in the first `[[stages]]`."""
+    """Of dotted keys; `stages[0].name` is in the first `[[stages]]`."""
 
 
-def parse(text: str, file: str, expected: Callable[[str], str]) -> tuple[Document, list[Problem]]:
-    """Reads a file. `expected` says what a dotted key may be, or that it is none."""
+def parse(
+    text: str, file: str, expected: Callable[[str], str] | None = None
+) -> tuple[Document, list[Problem]]:
+    """Reads a file. `expected` says what may be written for a dotted key, or that there is none such."""
     left = text.split("\n")
-    keys = [key for key, _ in _places(left)]
+    keys = _keys(left)
     problems: list[Problem] = []
     while True:
         try:
@@ -70,7 +72,7 @@ def _line(error: str, left: list[str]) -> int:
 
 
 def _wrong(
-    left: list[str], keys: list[str], at: int, words: str, expected: Callable[[str], str]
+    left: list[str], keys: list[str], at: int, words: str, expected: Callable[[str], str] | None
 ) -> str:
     key = keys[at - 1]
     first = keys.index(key) + 1 if key in keys[: at - 1] else 0
@@ -83,7 +85,7 @@ def _wrong(
         words = "not TOML: an = is missing"
     elif not entry[3] or entry[3].startswith("#"):
         words = "empty"
-    return f"{words}; {expected(key)}"
+    return f"{words}; {expected(key) if expected else 'write a value'}"
 
 
 def _is_whole(left: list[str]) -> bool:
@@ -106,38 +108,45 @@ def _take_out(left: list[str], at: int) -> None:
             left[following] = ""
 
 
-def _places(lines: list[str]) -> list[tuple[str, bool]]:
-    """What each line is about, as a dotted key ("" for none), and whether it is a header."""
-    found: list[tuple[str, bool]] = []
+def _keys(lines: list[str]) -> list[str]:
+    """What each line is about, as a dotted key; "" for nothing."""
+    found: list[str] = []
     table = ""
     elements: dict[str, int] = {}
+
+    def place(header: str) -> str:
+        # [stages.options] belongs to the latest [[stages]].
+        path = ""
+        for part in header.split("."):
+            path = f"{path}.{part}" if path else part
+            if path in elements:
+                path += f"[{elements[path]}]"
+        return path
+
     for line in lines:
-        header = _HEADER.match(line)
-        if header:
-            name = _bare(header[2])
+        if header := _HEADER.match(line):
+            outer, _, name = _bare(header[2]).rpartition(".")
+            table = f"{place(outer)}.{name}" if outer else name
             if header[1] == "[[":
-                elements[name] = elements.get(name, -1) + 1
-            # [stages.options] belongs to the latest [[stages]].
-            table = ".".join(
-                f"{part}.{elements[part]}" if part in elements else part for part in name.split(".")
-            )
-            found.append((table, True))
+                elements[table] = elements.get(table, -1) + 1
+            table = place(_bare(header[2]))
+            found.append(table)
         elif key := _KEY.match(line):
-            dotted = _bare(key[1])
-            found.append((f"{table}.{dotted}" if table else dotted, False))
+            found.append(f"{table}.{_bare(key[1])}" if table else _bare(key[1]))
         else:
-            found.append(("", False))
+            found.append("")
+    return found
+
+
+def _lines(lines: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for number, key in enumerate(_keys(lines), 1):
+        # Also for the tables that the key implies, and the array that a table is in.
+        while key:
+            found.setdefault(key, number)
+            key = key.rpartition("[" if key.endswith("]") else ".")[0]
     return found
 
 
 def _bare(key: str) -> str:
     return re.sub(r"[\s\"']", "", key)
-
-
-def _lines(lines: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for number, (key, _) in enumerate(_places(lines), 1):
-        while key:
-            found.setdefault(key, number)
-            key = key.rpartition(".")[0]
-    return found

@@ -11,7 +11,7 @@ import msgspec
 
 from pyfw.config import values
 from pyfw.config.ini import Entry, Section, parse
-from pyfw.config.problem import Problem, nearest, unknown_key
+from pyfw.config.problem import Problem, meant, unknown_key
 from pyfw.config.values import Secret
 
 
@@ -115,7 +115,7 @@ def read(text: str, file: str) -> tuple[WgQuick, list[Problem]]:
         if section.name.casefold() in _KEYS:
             known.append(section)
             continue
-        near = nearest(section.name, _KEYS)
+        near = meant(section.name, _KEYS)
         hint = f"did you mean [{near.title()}]?" if near else "write [Interface] or [Peer]"
         problem = Problem(file, section.line, f"[{section.name}]", f"no such section; {hint}")
         problems.append(problem)
@@ -153,7 +153,7 @@ def read(text: str, file: str) -> tuple[WgQuick, list[Problem]]:
 def _has(section: Section, key: str) -> bool:
     """Whether a key is there; where it is misspelt, that has been told already."""
     known = _KEYS[section.name.casefold()]
-    return any(nearest(entry.key, known) == key for entry in section.entries)
+    return any(meant(entry.key, known) == key for entry in section.entries)
 
 
 def _fields(section: Section, file: str, problems: list[Problem]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ def test_every_key_has_its_line_also_in_arrays_of_tables_and_in_quotes() -> None
     assert problems == []
     lines = document.lines
     assert [lines[key] for key in ("a", "t", "t.b", "t.b.c", "t.d")] == [1, 2, 3, 3, 4]
-    assert [lines[key] for key in ("s", "s.0", "s.0.n", "s.0.o", "s.0.o.x")] == [5, 5, 6, 7, 8]
-    assert [lines[key] for key in ("s.1", "s.1.n", "s.1.o.y")] == [9, 10, 12]
+    assert [lines[key] for key in ("s", "s[0]", "s[0].n", "s[0].o", "s[0].o.x")] == [5, 5, 6, 7, 8]
+    assert [lines[key] for key in ("s[1]", "s[1].n", "s[1].o.y")] == [9, 10, 12]
 
 
 def test_reading_goes_on_behind_a_wrong_line() -> None:
