@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from pyfw.lab import OUTER, Network, unavailable
-from pyfw.lab.duplex_end import Received, ranges
 from pyfw.lab.duplex import Duplex, _one_way
+from pyfw.lab.duplex_end import Received, ranges
 
 _MS = 1_000_000
 
