@@ -9,7 +9,19 @@ from typing import Any, NoReturn
 import click
 
 # In the order of the help.
-SUBCOMMANDS = ("run", "show", "replay", "genkey", "pubkey", "genpsk", "demo")
+SUBCOMMANDS = (
+    "run",
+    "up",
+    "down",
+    "save",
+    "strip",
+    "show",
+    "replay",
+    "genkey",
+    "pubkey",
+    "genpsk",
+    "demo",
+)
 
 
 class LazyGroup(click.Group):
