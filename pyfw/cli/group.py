@@ -23,6 +23,9 @@ SUBCOMMANDS = (
     "demo",
 )
 
+EXIT_USAGE = 2
+"""A wrong command line, or a wrong file: what the operator wrote; 1 is what the machine refused."""
+
 
 class LazyGroup(click.Group):
     """Finds the command NAME in the module pyfw.cli.NAME."""

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pyfw.cli.group import fail, system_error
+from pyfw.cli.group import EXIT_USAGE, fail, system_error
 
 if TYPE_CHECKING:
     from pyfw.config import Config
-
-EXIT_CONFIGURATION = 2
-"""What the operator wrote is wrong; nothing was done."""
 
 _CAP_NET_ADMIN = 12  # linux/capability.h
 
@@ -26,7 +23,7 @@ def load(conf: str) -> "Config":
     try:
         config = configuration.load(conf)
     except configuration.ConfigError as error:
-        fail(error, EXIT_CONFIGURATION)
+        fail(error, EXIT_USAGE)
     except OSError as error:
         fail(system_error(error, "cannot read the configuration"))
     for warning in config.warnings:

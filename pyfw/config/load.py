@@ -108,6 +108,9 @@ def _text(path: Path, problems: list[Problem]) -> tuple[str | None, list[Problem
         line = raw.count(b"\n", 0, error.start) + 1
         problems.append(Problem(str(path), line, "", f"not UTF-8: byte 0x{raw[error.start]:02x}"))
         return None, []
+    if text.startswith("\ufeff"):
+        problems.append(Problem(str(path), 1, "", "begins with a byte order mark; save it without"))
+        return None, []
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         problems.append(Problem(str(path), line, "", "contains a NUL byte"))

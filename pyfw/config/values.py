@@ -94,7 +94,7 @@ def table(text: str) -> int | str:
 def boolean(text: str) -> bool:
     """True or false, spelled out, as wg-quick wants it."""
     if text.casefold() not in ("true", "false"):
-        raise ValueError(f'"{text}" is neither true nor false')
+        raise ValueError(f'"{text}" is neither; write true or false')
     return text.casefold() == "true"
 
 
@@ -156,7 +156,9 @@ def name_server(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         if re.fullmatch(r"[0-9.]+|.*:.*", text) or not _HOST_NAME.fullmatch(text):
-            raise ValueError(f'"{text}" is neither an IP address nor a search domain') from None
+            raise ValueError(
+                f'"{text}" is not a name server; write its IP address, or a search domain'
+            ) from None
         return text
 
 

@@ -9,6 +9,7 @@ from pyfw.lab.namespace import Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, TUNNEL, Dual, Network
 from pyfw.lab.pair import Pair
 from pyfw.lab.process import Process
+from pyfw.lab.stream import Stream
 
 __all__ = [
     "BEHIND",
@@ -21,6 +22,7 @@ __all__ = [
     "Network",
     "Pair",
     "Process",
+    "Stream",
     "Unavailable",
     "pyfw_run",
     "pyfw_wg",

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 from pyfw.config.problem import ConfigError, Problem
+from pyfw.config.toml import Check, Reader, choice, number, switch, text, whole
 from pyfw.replay import schema
-from pyfw.replay.schema import Reader, choice, file_name, number, switch, text, whole
+from pyfw.replay.schema import file_name
 
 SUFFIX = ".replay.toml"
 RULES = ("ordered", "by-size", "by-ecn", "unbatched")
@@ -133,7 +134,7 @@ def load(path: Path, name: str | None = None) -> Case:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem(file, line, "", "not UTF-8")]) from None
-    reader = Reader(content, file)
+    reader = Reader(content, file, "a case")
     fields = _read(reader, path) if not reader.problems else {}
     if reader.problems:
         raise ConfigError(reader.problems)
@@ -243,7 +244,7 @@ def _end_name(value: Any) -> str:
 
 def _impairment(reader: Reader, value: Any, names: list[str]) -> dict[str, Impairment]:
     # Keys of the table itself hold for every end; [impairment.NAME] stands for one, alone.
-    by_end: dict[str, schema.Check] = dict.fromkeys(names, lambda inner: inner)
+    by_end: dict[str, Check] = dict.fromkeys(names, lambda inner: inner)
     table = reader.table(value, "impairment", IMPAIRMENT_CHECKS | by_end)
     common = {key: item for key, item in table.items() if key in IMPAIRMENT_CHECKS}
     found = {"": Impairment(**common)} if common else {}

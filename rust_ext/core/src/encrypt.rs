@@ -24,6 +24,7 @@ use crate::{
     sending::SendingPeers,
     split::Segments,
     staged::StagedBytes,
+    stages::Booking,
     verdict::OutboundDrop,
 };
 
@@ -66,7 +67,52 @@ impl Encrypt {
         }
     }
 
-    /// Takes frames from `first` on, whose bytes lie in `buffer`. Returns the index of the first
+    /// Counts routed frames in: they are queued until they leave or are dropped.
+    pub fn admit(&mut self, batch: &FrameBatch) {
+        for frame in &batch.frames {
+            let (id, segments) = (PeerId(frame.peer), u64::from(frame.segments));
+            let peer = self.peers.get_mut(id).map(|p| &mut p.tally);
+            for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
+                tally.entered += segments;
+                tally.queued += segments;
+            }
+            self.touch(id);
+        }
+    }
+
+    /// Counts what stages dropped and made of what was admitted.
+    pub fn book(&mut self, bookings: &[Booking]) {
+        for &Booking { peer: id, segments, created } in bookings {
+            let peer = self.peers.get_mut(id).map(|p| &mut p.tally);
+            for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
+                if created {
+                    tally.created += segments;
+                    tally.queued += segments;
+                } else {
+                    tally.queued -= segments;
+                    tally.drop(OutboundDrop::Stage, segments);
+                }
+            }
+            self.touch(id);
+        }
+    }
+
+    /// Counts a frame for the peer it was routed to after a stage had made it.
+    pub fn adopt(&mut self, frame: &Frame) {
+        let id = PeerId(frame.peer);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.tally.created += u64::from(frame.segments);
+            peer.tally.queued += u64::from(frame.segments);
+        }
+        self.touch(id);
+    }
+
+    /// Drops an admitted frame.
+    pub fn discard(&mut self, frame: &Frame, reason: OutboundDrop) {
+        self.dropped(Some(PeerId(frame.peer)), reason, u64::from(frame.segments));
+    }
+
+    /// Takes admitted frames from `first` on, whose bytes lie in `buffer`. Returns the index of the first
     /// frame that found no room: send, then call again from there.
     pub fn process(&mut self, batch: &FrameBatch, buffer: &[u8], first: usize) -> usize {
         for (i, frame) in batch.frames.iter().enumerate().skip(first) {
@@ -90,7 +136,7 @@ impl Encrypt {
         if !usable || !peer.staged.is_empty() {
             return self.stage(id, frame, bytes, now_ns);
         }
-        self.seal_frame(id, frame, bytes, now_ns, Origin::Fresh)
+        self.seal_frame(id, frame, bytes, now_ns)
     }
 
     /// Splits a frame into the GSO list under the peer's session, which the caller found usable.
@@ -100,7 +146,6 @@ impl Encrypt {
         frame: &Frame,
         bytes: &[u8],
         now_ns: u64,
-        origin: Origin,
     ) -> Outcome {
         let parts = Segments::new(frame, bytes);
         let Some(peer) = self.peers.get_mut(id) else { return Outcome::Done };
@@ -112,14 +157,14 @@ impl Encrypt {
         let whole = datagram_length(parts.length(0), self.mtu);
         let limit = send_limit(&path.destination);
         if whole > limit {
-            return self.leave(id, frame, origin, Some(OutboundDrop::TooBig));
+            return self.dropped(Some(id), OutboundDrop::TooBig, u64::from(frame.segments));
         }
         let per_batch = self.gso.max_segments().min(limit / whole);
         if parts.count().div_ceil(per_batch) + 1 > self.gso.free_buffers() {
             if !self.gso.is_empty() {
                 return Outcome::Full;
             }
-            return self.leave(id, frame, origin, Some(OutboundDrop::TooBig));
+            return self.dropped(Some(id), OutboundDrop::TooBig, u64::from(frame.segments));
         }
         for i in 0..parts.count() {
             let length = parts.length(i);
@@ -139,41 +184,16 @@ impl Encrypt {
         peer.batch.data = true;
         self.touch(id);
         self.ask_where_due(id, now_ns);
-        self.leave(id, frame, origin, None)
-    }
-
-    /// Books a frame that is done with: dropped for a reason, or on its way.
-    fn leave(
-        &mut self,
-        id: PeerId,
-        frame: &Frame,
-        origin: Origin,
-        reason: Option<OutboundDrop>,
-    ) -> Outcome {
-        let segments = u64::from(frame.segments);
-        let peer = self.peers.get_mut(id).map(|p| &mut p.tally);
-        for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
-            match origin {
-                Origin::Fresh => tally.entered += segments,
-                Origin::Staged => tally.queued -= segments,
-            }
-            match reason {
-                Some(reason) => tally.drop(reason, segments),
-                None => tally.queued += segments,
-            }
-        }
-        self.touch(id);
         Outcome::Done
     }
 
     fn dropped(&mut self, id: Option<PeerId>, reason: OutboundDrop, segments: u64) -> Outcome {
-        self.tally.entered += segments;
-        self.tally.drop(reason, segments);
+        let peer = id.and_then(|id| self.peers.get_mut(id)).map(|p| &mut p.tally);
+        for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
+            tally.queued -= segments;
+            tally.drop(reason, segments);
+        }
         if let Some(id) = id {
-            if let Some(peer) = self.peers.get_mut(id) {
-                peer.tally.entered += segments;
-                peer.tally.drop(reason, segments);
-            }
             self.touch(id);
         }
         Outcome::Done
@@ -181,11 +201,8 @@ impl Encrypt {
 
     fn stage(&mut self, id: PeerId, frame: &Frame, bytes: &[u8], now_ns: u64) -> Outcome {
         let Some(peer) = self.peers.get_mut(id) else { return Outcome::Done };
-        let segments = u64::from(frame.segments);
         let lost = peer.staged.push(frame, bytes, &mut self.staged_bytes);
         for tally in [&mut self.tally, &mut peer.tally] {
-            tally.entered += segments;
-            tally.queued += segments;
             tally.queued -= lost;
             tally.drop(OutboundDrop::StagedOverflow, lost);
         }
@@ -280,7 +297,7 @@ impl Encrypt {
             let Some((frame, bytes)) = peer.staged.pop(&mut self.staged_bytes) else {
                 return true;
             };
-            if let Outcome::Full = self.seal_frame(id, &frame, &bytes, now_ns, Origin::Staged) {
+            if let Outcome::Full = self.seal_frame(id, &frame, &bytes, now_ns) {
                 if let Some(peer) = self.peers.get_mut(id) {
                     peer.staged.put_back(frame, bytes, &mut self.staged_bytes);
                 }
@@ -383,7 +400,7 @@ impl Encrypt {
         &self.gso
     }
 
-    /// The path's counts; stages before this one write their drops here.
+    /// The path's counts; the stages before this one, up to route, write their drops here.
     pub fn tally(&mut self) -> &mut OutboundTally {
         &mut self.tally
     }
@@ -392,13 +409,6 @@ impl Encrypt {
     pub fn reports(&mut self) -> &mut Vec<Report> {
         &mut self.reports
     }
-}
-
-/// Whether a frame was counted as entered before.
-#[derive(Clone, Copy)]
-enum Origin {
-    Fresh,
-    Staged,
 }
 
 /// Segments of the largest frame; nothing near the end of a session's counters starts one.
