@@ -9,7 +9,19 @@ from typing import Any, NoReturn
 import click
 
 # In the order of the help.
-SUBCOMMANDS = ("run", "show", "replay", "genkey", "pubkey", "genpsk", "demo")
+SUBCOMMANDS = (
+    "run",
+    "up",
+    "down",
+    "save",
+    "strip",
+    "show",
+    "replay",
+    "genkey",
+    "pubkey",
+    "genpsk",
+    "demo",
+)
 
 EXIT_USAGE = 2
 """A wrong command line, or a wrong file: what the operator wrote; 1 is what the machine refused."""

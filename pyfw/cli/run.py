@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from pyfw.cli.group import EXIT_USAGE, fail, system_error
+from pyfw.cli.group import fail, system_error
+from pyfw.cli.tunnel_file import load
 
 if TYPE_CHECKING:
-    from pyfw.config import Config, Interface
+    from pyfw.config import Config
 
 
 @click.command(name="run", short_help="Run a tunnel from a wg-quick file in the foreground.")
@@ -17,41 +18,38 @@ if TYPE_CHECKING:
 def run(conf: str, check: bool) -> None:
     """Run the tunnel of CONF, a path to NAME.conf or a NAME in /etc/wireguard.
 
-    Sets addresses, MTU and routes as wg-quick does, and undoes them at the end. Logs are JSON lines on
-    standard error; LOG_LEVEL=debug shows more. To read them:
+    Does what wg-quick does, hooks, DNS and SaveConfig included, and undoes it at the end. Logs are JSON
+    lines on standard error; LOG_LEVEL=debug shows more. To read them:
 
     \b
       pyfw run wg0 2>&1 | jq -r '"\\(.time) \\(.severity) \\(.message)"'
 
     SIGHUP reads the files again, without losing a packet on peers that stay; SIGUSR1 logs the counters;
-    SIGTERM and Ctrl-C end it.
+    SIGTERM, Ctrl-C and pyfw down end it.
     """
-    from pyfw import config as configuration
-
-    try:
-        config = configuration.load(conf)
-    except configuration.ConfigError as error:
-        fail(error, EXIT_USAGE)
-    except OSError as error:
-        fail(system_error(error, "cannot read the configuration"))
-    for warning in config.warnings:
-        click.echo(f"pyfw: warning: {warning}", err=True)
-    for key in _left_out(config.interface):
-        click.echo(f"pyfw: warning: {key} is left to you: pyfw run does not do it", err=True)
+    config = load(conf)
     if not check:
         _run(conf, config)
+
+
+def log_level(default: str) -> str:
+    """What LOG_LEVEL asks for, in our words; the default, if it asks for nothing we know."""
+    from pyfw.observe import log
+
+    asked = os.environ.get("LOG_LEVEL", "")
+    level = {"verbose": "debug"}.get(asked, asked)
+    return level if level in log.LEVELS else default
 
 
 def _run(conf: str, config: "Config") -> NoReturn:
     import asyncio
 
+    from pyfw.config import path_of
     from pyfw.control import Daemon
     from pyfw.observe import log
 
-    asked = os.environ.get("LOG_LEVEL", "")
-    level = {"verbose": "debug"}.get(asked, asked)
-    log.configure(level if level in log.LEVELS else config.settings.log_level)
-    daemon = Daemon(config.name, config, config_path=conf)
+    log.configure(log_level(config.settings.log_level))
+    daemon = Daemon(config.name, config, config_path=path_of(conf))
     try:
         status = asyncio.run(daemon.run())
     except OSError as error:
@@ -59,15 +57,3 @@ def _run(conf: str, config: "Config") -> NoReturn:
     except ValueError as error:  # the engine on what the files could not show
         fail(f"cannot run {config.name}: {error}")
     raise SystemExit(status)
-
-
-def _left_out(interface: "Interface") -> list[str]:
-    asked = {
-        "PreUp": interface.pre_up,
-        "PostUp": interface.post_up,
-        "PreDown": interface.pre_down,
-        "PostDown": interface.post_down,
-        "DNS": interface.dns,
-        "SaveConfig": interface.save_config,
-    }
-    return [key for key, value in asked.items() if value]

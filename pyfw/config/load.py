@@ -30,11 +30,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Problem, ...] = ()
 
 
-def load(conf: str | os.PathLike[str]) -> Config:
-    """Reads a path to NAME.conf, or NAME in /etc/wireguard. Raises ConfigError or OSError."""
+def path_of(conf: str | os.PathLike[str]) -> Path:
+    """Where the file is that a path to NAME.conf, or a NAME, stands for."""
     path = Path(conf)
     if INTERFACE_NAME.fullmatch(str(conf)) and path.suffix != ".conf":
-        path = DIRECTORY / f"{conf}.conf"
+        return DIRECTORY / f"{conf}.conf"
+    return path
+
+
+def load(conf: str | os.PathLike[str]) -> Config:
+    """Reads a path to NAME.conf, or NAME in /etc/wireguard. Raises ConfigError or OSError."""
+    path = path_of(conf)
     problems: list[Problem] = []
     name = path.name.removesuffix(".conf")
     if path.suffix != ".conf" or not is_interface_name(name):

@@ -28,13 +28,11 @@ def test_a_missing_file_is_told_in_the_systems_words(tmp_path: Path) -> None:
 def test_check_reads_and_warns_and_starts_nothing(tmp_path: Path) -> None:
     path = tmp_path / "wg0.conf"
     path.write_text("[Interface]\nPostUp = true\nDNS = 1.1.1.1\n")
-    path.chmod(0o600)
+    path.chmod(0o644)
+    tmp_path.chmod(0o755)
     done = run(str(path), "--check")
     assert done.exit_code == 0
-    assert done.stderr.splitlines() == [
-        "pyfw: warning: PostUp is left to you: pyfw run does not do it",
-        "pyfw: warning: DNS is left to you: pyfw run does not do it",
-    ]
+    assert done.stderr == f"pyfw: warning: {path}: world accessible; chmod 600 wg0.conf\n"
 
 
 def test_no_file_is_a_usage_error() -> None:

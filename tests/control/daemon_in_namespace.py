@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pyfw import _native, config
-from pyfw.control import Daemon, socket_path
+from pyfw.control import Daemon, record, socket_path
 from tests.fake_engine import FakeEngine, FakePipeline
 
 _TUNSETIFF, _IFF_TUN_NO_PI = 0x4004_54CA, 0x1001
@@ -131,6 +131,7 @@ async def scenario(name: str, directory: Path) -> Any:
 def main() -> None:
     name, directory = sys.argv[1], Path(sys.argv[2])
     socket_path.DIRECTORY = directory / "wireguard"
+    record.DIRECTORY = directory / "pyfw"
     vars(_native).update(open_tun=open_tun, open_udp=lambda port, mark=0: (-1, -1, port or 4000))
     for command in (
         "link set lo up",
