@@ -114,7 +114,10 @@ class _Process:
 
 
 async def reload(daemons: Sequence[Daemon]) -> bool:
-    """Reads the files of all that are up and applies what changed; nothing, where one is wrong (it is logged)."""
+    """Reads the files of all that are up, and applies what changed.
+
+    Where one of them is wrong, that is logged, and nothing is applied to any.
+    """
     log = structlog.get_logger("pyfw")
     read: list[tuple[Daemon, Config]] = []
     refused = False
