@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyfw.config import Config, ConfigError, Interface, Peer, Settings, load
+    from pyfw.config import Config, ConfigError, Interface, Peer, Settings, StageConfig, load
     from pyfw.control import Daemon
     from pyfw.pipeline import Pipeline
     from pyfw.tunnel import Tunnel
@@ -21,6 +21,7 @@ __all__ = [
     "Peer",
     "Pipeline",
     "Settings",
+    "StageConfig",
     "Tunnel",
     "load",
 ]
@@ -33,6 +34,7 @@ _HOMES = {
     "Peer": "pyfw.config",
     "Pipeline": "pyfw.pipeline",
     "Settings": "pyfw.config",
+    "StageConfig": "pyfw.config",
     "Tunnel": "pyfw.tunnel",
     "load": "pyfw.config",
 }

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from pyfw.cli.group import fail, system_error
-from pyfw.cli.tunnel_file import load_all
+from pyfw.cli.tunnel_file import fail_start, load_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +15,11 @@ if TYPE_CHECKING:
 
 @click.command(name="run", short_help="Run tunnels from wg-quick files in the foreground.")
 @click.argument("conf", nargs=-1, required=True)
-@click.option("--check", is_flag=True, help="Only read the files and say what is wrong in them.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Only read the files, and the stages, and say what is wrong in them.",
+)
 def run(conf: tuple[str, ...], check: bool) -> None:
     """Run the tunnel of each CONF, a path to NAME.conf or a NAME in /etc/wireguard, in one process.
 
@@ -32,7 +35,8 @@ def run(conf: tuple[str, ...], check: bool) -> None:
     SIGHUP reads the files again, without losing a packet on peers that stay; SIGUSR1 logs the counters;
     SIGTERM, Ctrl-C and pyfw down end it. NOTIFY_SOCKET is told, as systemd wants it.
     """
-    configs = load_all(conf)
+    # Several come up together or not at all, so what can be found before is.
+    configs = load_all(conf, stages=check or len(conf) > 1)
     if not check:
         _run(conf, configs)
 
@@ -63,5 +67,5 @@ def _run(confs: "Sequence[str]", configs: "Sequence[Config]") -> NoReturn:
     try:
         status = asyncio.run(serve(daemons, notifier=Notifier.from_environment()))
     except StartFailed as failed:
-        fail(system_error(failed.error, f"cannot run {failed.name}"))
+        fail_start(failed, f"cannot run {failed.name}")
     raise SystemExit(status)

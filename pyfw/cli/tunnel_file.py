@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -13,7 +13,8 @@ from pyfw.cli.group import EXIT_USAGE, fail, system_error
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pyfw.config import Config, Problem
+    from pyfw.config import Config, Problem, StageConfig
+    from pyfw.control import StartFailed
 
 _CAP_NET_ADMIN = 12  # linux/capability.h
 
@@ -23,8 +24,11 @@ def load(conf: str) -> "Config":
     return load_all([conf])[0]
 
 
-def load_all(confs: "Sequence[str]") -> "list[Config]":
-    """The same for several tunnels: what is wrong in any file is told, and ends us."""
+def load_all(confs: "Sequence[str]", *, stages: bool = False) -> "list[Config]":
+    """The same for several tunnels: what is wrong in any file is told, and ends us.
+
+    stages: whether what they name is looked for, too.
+    """
     from pyfw import config as configuration
 
     configs: list[Config] = []
@@ -37,12 +41,33 @@ def load_all(confs: "Sequence[str]") -> "list[Config]":
         except OSError as error:
             fail(system_error(error, "cannot read the configuration"))
     problems += _given_twice(configs)
+    for asked in (config.settings.stages for config in configs if stages):
+        try:
+            _find(asked)
+        except configuration.ConfigError as error:
+            problems += error.problems
     if problems:
         fail(configuration.ConfigError(problems), EXIT_USAGE)
     for config in configs:
         for warning in config.warnings:
             click.echo(f"pyfw: warning: {warning}", err=True)
     return configs
+
+
+def fail_start(failed: "StartFailed", doing: str) -> NoReturn:
+    """Tells why a tunnel did not come up, and ends."""
+    from pyfw.config import ConfigError
+
+    if isinstance(failed.error, ConfigError):  # of a stage
+        fail(failed.error, EXIT_USAGE)
+    fail(system_error(failed.error, doing))
+
+
+def _find(stages: "Sequence[StageConfig]") -> None:
+    if stages:
+        from pyfw.stages.find import find
+
+        find(stages)
 
 
 def _given_twice(configs: "Sequence[Config]") -> "Iterator[Problem]":

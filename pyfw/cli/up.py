@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pyfw.cli import background
-from pyfw.cli.group import fail, system_error
-from pyfw.cli.tunnel_file import become_root, load
+from pyfw.cli.group import fail
+from pyfw.cli.tunnel_file import become_root, fail_start, load
 
 if TYPE_CHECKING:
     from pyfw.config import Config
@@ -53,4 +53,4 @@ def _serve(conf: str, config: "Config", ready: Callable[[], None]) -> int:
     try:
         return asyncio.run(serve([daemon], on_ready=is_up))
     except StartFailed as failed:
-        fail(system_error(failed.error, f"{failed.name} is not up"))
+        fail_start(failed, f"{failed.name} is not up")

@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError,
         atomic::{
             AtomicBool, AtomicU8, AtomicU32, AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -46,6 +46,9 @@ pub trait Entrance: Send + Sync {
     /// that had to be waited for, nanoseconds.
     fn enter(&self, body: &mut dyn FnMut()) -> u64;
 
+    /// Runs `body`, which may have to wait, where no guest is kept from going on by it.
+    fn leave(&self, body: &mut dyn FnMut());
+
     /// Boot nanoseconds.
     fn now_ns(&self) -> u64;
 }
@@ -60,6 +63,8 @@ pub struct Work {
     pub call: u64,
     /// The peers' names.
     pub peers: Arc<PeerNames>,
+    /// The stage's place.
+    pub slot: Arc<Slot>,
 }
 
 /// Why a call failed; the text is made only where somebody reads it.
@@ -151,6 +156,8 @@ pub struct WaitCounts {
 pub struct Chain {
     entrance: Box<dyn Entrance>,
     slots: RwLock<Arc<[Arc<Slot>]>>,
+    /// Stages that were left out and have something to book.
+    leaving: Mutex<Vec<Arc<Slot>>>,
     links: Arc<Links>,
     wants: [AtomicBool; 2],
     waits: Mutex<WaitCounts>,
@@ -162,6 +169,7 @@ impl Chain {
         Self {
             entrance,
             slots: RwLock::new(Arc::new([])),
+            leaving: Mutex::default(),
             links: Arc::default(),
             wants: Default::default(),
             waits: Mutex::default(),
@@ -174,7 +182,8 @@ impl Chain {
         Arc::new(Slot::new(id, options, guest, Arc::clone(&self.links)))
     }
 
-    /// Goes over to these stages, between batches. What those that are left out hold is dropped.
+    /// Goes over to these stages, between batches. What those that are left out hold is dropped; who is
+    /// inside one of them comes out behind it ([`Slot::is_busy`]).
     pub fn set(&self, slots: Vec<Arc<Slot>>) {
         let before = {
             let mut held = self.slots.write().unwrap_or_else(PoisonError::into_inner);
@@ -185,10 +194,25 @@ impl Chain {
         for slot in before.iter().filter(|slot| !now.iter().any(|other| Arc::ptr_eq(slot, other))) {
             slot.out.store(true, SeqCst);
             slot.ledger.stop();
-            // Whoever is inside it has left when this is free.
-            drop(slot.inner());
+            self.leaving().push(Arc::clone(slot));
+            for direction in Direction::BOTH {
+                self.links.with(|surroundings| surroundings.wake(direction));
+            }
         }
         self.links.wake_for_tick();
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What stages that left have still to book or to send goes before the batch.
+    fn settle_leaving(&self, direction: Direction, loan: &mut Loan) {
+        let mut leaving = self.leaving();
+        for slot in leaving.iter().filter(|slot| slot.ledger.has_pending(direction)) {
+            slot.pass_pending(direction, loan);
+        }
+        leaving.retain(|slot| Direction::BOTH.iter().any(|&d| slot.ledger.has_pending(d)));
     }
 
     /// The stages.
@@ -234,10 +258,16 @@ impl Stages for Chain {
     }
 
     fn has_pending(&self, direction: Direction) -> bool {
-        self.slots().iter().any(|slot| slot.ledger.has_pending(direction))
+        let pending = |slot: &Arc<Slot>| slot.ledger.has_pending(direction);
+        self.slots().iter().any(pending) || self.leaving().iter().any(pending)
+    }
+
+    fn holds(&self) -> bool {
+        self.slots().iter().any(|slot| slot.ledger.holds())
     }
 
     fn process(&self, direction: Direction, loan: &mut Loan, mtu: usize) {
+        self.settle_leaving(direction, loan);
         let slots = self.slots();
         let peers = self.links.peers();
         let first = slots.iter().position(|slot| slot.has_work(direction, loan, &peers));
@@ -305,6 +335,10 @@ impl Stages for Chain {
         for slot in self.slots().iter().filter(|slot| stage == 0 || slot.id == stage) {
             slot.take_out("it did not return");
         }
+        // Who comes back from it is not waited for.
+        for watch in self.links.watches.iter().filter(|w| w.stage.load(Relaxed) == stage) {
+            watch.since_ns.store(0, Relaxed);
+        }
         self.look_who_wants();
     }
 }
@@ -334,6 +368,29 @@ impl Slot {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn vacant(&self) -> Option<MutexGuard<'_, Inner>> {
+        match self.inner.try_lock() {
+            Ok(inner) => Some(inner),
+            Err(TryLockError::Poisoned(inner)) => Some(inner.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The guest, once no other thread is inside; who is may need what we hold to come out.
+    fn entered(&self, entrance: &dyn Entrance) -> MutexGuard<'_, Inner> {
+        loop {
+            if let Some(inner) = self.vacant() {
+                return inner;
+            }
+            entrance.leave(&mut || drop(self.inner()));
+        }
+    }
+
+    /// Whether somebody is inside.
+    pub fn is_busy(&self) -> bool {
+        self.vacant().is_none()
+    }
+
     /// What it is called.
     pub fn name(&self) -> &str {
         &self.options.name
@@ -354,30 +411,31 @@ impl Slot {
         &self.ledger
     }
 
-    /// Puts another guest into the place of the one that is there, between two of its calls. `change`
-    /// is given the old one, and makes the new one of it; where that fails, the old one stays.
-    ///
-    /// # Errors
-    /// Those of `change`.
+    /// Puts another guest into the place of the one that is there, between two of its calls: `change`
+    /// makes it, and where it fails, the old one stays. `None` where somebody is inside.
     pub fn replace<E>(
         &self,
-        change: impl FnOnce(&mut dyn Guest) -> Result<Box<dyn Guest>, E>,
-    ) -> Result<(), E> {
-        let mut inner = self.inner();
-        inner.guest = change(&mut *inner.guest)?;
+        change: impl FnOnce() -> Result<Box<dyn Guest>, E>,
+    ) -> Option<Result<(), E>> {
+        let mut inner = self.vacant()?;
+        let guest = match change() {
+            Ok(guest) => guest,
+            Err(error) => return Some(Err(error)),
+        };
+        inner.guest = guest;
         self.failures_in_a_row.store(0, Relaxed);
-        Ok(())
+        Some(Ok(()))
     }
 
     /// Sends a held frame on; see [`Ledger::emit`].
     ///
     /// # Errors
     /// See [`EmitError`].
-    pub fn emit(&self, held: Held, direction: Direction) -> Result<(), (Held, EmitError)> {
-        let from = held.direction;
+    pub fn emit(&self, held: &mut Option<Held>, direction: Direction) -> Result<(), EmitError> {
+        let from = held.as_ref().map(|held| held.direction);
         self.ledger.emit(held, direction)?;
         self.wake(direction);
-        if from != direction {
+        if let Some(from) = from.filter(|&from| from != direction) {
             self.wake(from);
         }
         Ok(())
@@ -428,7 +486,7 @@ impl Slot {
 
     /// Takes a batch through this stage.
     fn run(
-        &self,
+        self: &Arc<Self>,
         direction: Direction,
         loan: &mut Loan,
         mtu: usize,
@@ -444,7 +502,7 @@ impl Slot {
         }
         let watch = &self.links.watches[direction as usize];
         watch.stage.store(self.id, Relaxed);
-        let mut inner = self.inner();
+        let mut inner = self.entered(clock);
         inner.select(&self.options.selection, loan, peers, self.stands_in(direction));
         inner.call += 1;
         let Inner { guest, edits, selected, emitted, call } = &mut *inner;
@@ -458,6 +516,7 @@ impl Slot {
                 edits: std::mem::take(edits),
                 call: *call,
                 peers: Arc::clone(peers),
+                slot: Arc::clone(self),
             };
             let back;
             (back, result) = guest.process(work);
@@ -507,7 +566,7 @@ impl Slot {
         self.due_ns.store(next_ns, SeqCst);
         self.links.watches[TICKS].stage.store(self.id, Relaxed);
         let start_ns = clock.now_ns();
-        let result = self.inner().guest.tick(now_ns);
+        let result = self.entered(clock).guest.tick(now_ns);
         let spent_ns = clock.now_ns().saturating_sub(start_ns);
         self.ledger.called((0, 0), &[], 0, spent_ns, result.is_err());
         self.judge(result, start_ns + spent_ns);
