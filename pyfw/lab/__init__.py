@@ -5,13 +5,10 @@ imports the data plane, so that pyfw is met here exactly as any other WireGuard 
 """
 
 from pyfw.lab.daemon import Daemon, Implementation, pyfw_run, pyfw_wg
-from pyfw.lab.daemon import Daemon, Implementation, pyfw_run, pyfw_wg, wireguard_go
 from pyfw.lab.duplex import Duplex
 from pyfw.lab.foreign import boringtun, gotatun, newest_wireguard_go, wireguard_go
 from pyfw.lab.namespace import Machine, Namespace, Unavailable, unavailable
-from pyfw.lab.namespace import Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, ROUTED, TUNNEL, Dual, Network, RoutedNetwork
-from pyfw.lab.network import BEHIND, OUTER, TUNNEL, Dual, Network
 from pyfw.lab.pair import Pair
 from pyfw.lab.process import Process
 from pyfw.lab.stream import Stream

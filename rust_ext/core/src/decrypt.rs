@@ -257,6 +257,12 @@ impl Decrypt {
         }
     }
 
+    /// Counts a packet in that was made here.
+    pub fn create(&mut self) {
+        self.tally.created += 1;
+        self.tally.queued += 1;
+    }
+
     /// Publishes the touched peers' counts, once their frames have departed.
     pub fn publish(&mut self) {
         for id in self.touched.drain(..) {

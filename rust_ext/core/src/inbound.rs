@@ -16,6 +16,7 @@ use crate::{
     decrypt::Decrypt,
     exchange::{InboundCommand, OutboundCommand, Report},
     frame::{Frame, FrameBatch},
+    packet,
     route::Route,
     stages::Loan,
     udp_ingress::{Arrival, Handshake, Received, classify_drain},
@@ -102,6 +103,14 @@ impl Inbound {
         for frame in batch.frames.drain(..) {
             self.decrypt.depart(&frame, Some(InboundDrop::StageStalled));
         }
+    }
+
+    /// Takes a packet that outbound made for a sender (see [`crate::refusal`]): counted as created, and to
+    /// be written and departed as any frame. It goes by the stages, as the host's own errors do.
+    pub fn create(&mut self, packet: &[u8]) -> Option<Frame> {
+        let frame = packet::parse(packet, 0).ok()?;
+        self.decrypt.create();
+        Some(frame)
     }
 
     /// Books one frame: written, or refused for a reason.

@@ -149,7 +149,9 @@ impl End {
         for &(offset, length) in &self.places {
             self.outbound.ingress(&mut self.batch, &self.buffer, offset, length);
         }
-        self.outbound.route(&mut self.batch);
+        self.outbound.route(&mut self.batch, &self.buffer);
+        // Nobody sits behind a replay's TUN who would heed an ICMP error.
+        self.outbound.refusals().clear();
         if self.wants(Direction::Outbound) {
             let drain = std::mem::take(&mut self.buffer);
             self.through_stages(Direction::Outbound, &drain, 0);

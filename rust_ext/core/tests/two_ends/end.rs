@@ -86,7 +86,7 @@ impl End {
         for (offset, length) in places {
             self.outbound.ingress(&mut batch, &buffer, offset, length);
         }
-        self.outbound.route(&mut batch);
+        self.outbound.route(&mut batch, &buffer);
         let mut next = 0;
         loop {
             next = self.outbound.encrypt(&batch, &buffer, next);

@@ -15,6 +15,7 @@ mod data;
 pub mod events;
 mod inbound_worker;
 mod mailbox;
+mod outage;
 mod outbound_worker;
 mod paths;
 mod shared;
@@ -23,6 +24,7 @@ mod surroundings;
 mod translate;
 mod udp_egress;
 mod watched;
+mod ways;
 
 use std::{
     io,

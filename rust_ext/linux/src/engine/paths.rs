@@ -100,6 +100,11 @@ impl Paths {
                         outbound.set_mtu(mtu);
                     }
                 }
+                DataCommand::Refusals(packets) => {
+                    if let Some(inbound) = &mut self.inbound {
+                        inbound.answer(&packets, shared);
+                    }
+                }
                 DataCommand::Look => {}
                 DataCommand::Abandoned(direction, loan) => self.abandon(direction, loan),
                 DataCommand::Stop => self.stop = true,
@@ -146,8 +151,20 @@ impl Paths {
         self.outbound.as_ref().is_some_and(OutboundWorker::is_blocked)
     }
 
-    /// Tells control what the paths noticed.
+    /// Tells senders what outbound dropped, and control what the paths noticed.
     pub(crate) fn report(&mut self, shared: &Shared) {
+        if let Some(refusals) = self.outbound.as_mut().map(OutboundWorker::refusals) {
+            if !refusals.is_empty() {
+                match (&mut self.inbound, &self.neighbour) {
+                    (Some(inbound), _) => inbound.answer(refusals, shared),
+                    (None, Some(neighbour)) => {
+                        neighbour.post([DataCommand::Refusals(refusals.clone())]);
+                    }
+                    (None, None) => {}
+                }
+                refusals.clear();
+            }
+        }
         let outbound = self.outbound.as_mut().map(OutboundWorker::reports);
         let inbound = self.inbound.as_mut().map(InboundWorker::reports);
         for reports in [outbound, inbound].into_iter().flatten() {
