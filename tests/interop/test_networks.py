@@ -89,7 +89,8 @@ def test_a_gateway_whose_address_changes_is_followed(up: Pair) -> None:
 def test_a_client_roams_from_ipv4_to_ipv6_when_told_so(up: Pair) -> None:
     there = f"[{OUTER['gateway'].v6}]:51820"
     up.client.wg("set", "wg0", "peer", up.keys[1].public, "endpoint", there)
-    assert up.first_ping_ms() < 1_000
+    # A neighbour that does not answer at once is asked again after a second.
+    assert up.first_ping_ms() < 2_500
     assert endpoint(up.gateway) == f"[{OUTER['client'].v6}]:51820"
     assert endpoint(up.client) == there
 

@@ -25,6 +25,7 @@ use crate::{
     sending::SendingPeers,
     split::Segments,
     staged::StagedBytes,
+    time::SECOND_NS,
     stages::Booking,
     verdict::OutboundDrop,
 };
@@ -152,7 +153,8 @@ impl Encrypt {
         };
         // DSCP 0, the inner ECN (RFC 6040 normal mode; the kernel's ip_tunnel_ecn_encap).
         let target = Target { peer: id, path, ds: frame.ds & 0b11 };
-        let mtu = match peer.fits.map(|fits| fits - DATAGRAM_OVERHEAD) {
+        let fits = peer.fits.filter(|(_, at_ns)| now_ns.saturating_sub(*at_ns) < FITS_BELIEVED_NS);
+        let mtu = match fits.map(|(fits, _)| fits - DATAGRAM_OVERHEAD) {
             Some(mtu) if parts.length(0) > mtu && is_too_big(frame, bytes, mtu) => {
                 self.refusals.refuse(frame, bytes, Refusal::TooBig { mtu }, now_ns);
                 return self.dropped(Some(id), OutboundDrop::TooBig, u64::from(frame.segments));
@@ -417,9 +419,9 @@ impl Encrypt {
     }
 
     /// The longest datagram that one packet of a peer's path carries; `None` where that is not known.
-    pub fn set_fits(&mut self, id: PeerId, fits: Option<usize>) {
+    pub fn set_fits(&mut self, id: PeerId, fits: Option<usize>, now_ns: u64) {
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.fits = fits.filter(|fits| *fits > DATAGRAM_OVERHEAD);
+            peer.fits = fits.filter(|fits| *fits > DATAGRAM_OVERHEAD).map(|fits| (fits, now_ns));
         }
     }
 
@@ -443,6 +445,10 @@ impl Encrypt {
         &mut self.reports
     }
 }
+
+/// A path may carry more again, and where all that would be sent is refused nobody asks: after a while one
+/// packet goes out to see.
+const FITS_BELIEVED_NS: u64 = 2 * SECOND_NS;
 
 /// What a datagram is longer than the packet in it, before padding.
 const DATAGRAM_OVERHEAD: usize = DATA_HEADER_LENGTH + TAG_LENGTH;

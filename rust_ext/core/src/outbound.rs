@@ -171,9 +171,9 @@ impl Outbound {
     }
 
     /// The longest datagram that one packet of the way to this peer carries, as far as is known. Packets
-    /// that do not fit are refused from now on.
-    pub fn set_fits(&mut self, peer: PeerId, fits: Option<usize>) {
-        self.encrypt.set_fits(peer, fits);
+    /// that do not fit are refused for the next two seconds.
+    pub fn set_fits(&mut self, peer: PeerId, fits: Option<usize>, now_ns: u64) {
+        self.encrypt.set_fits(peer, fits, now_ns);
     }
 
     /// What control must be told; the caller drains it.

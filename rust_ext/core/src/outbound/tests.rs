@@ -8,6 +8,7 @@ use crate::{
     packet::{build::Build, virtio::VIRTIO_HEADER_LENGTH},
     path::Path,
     peer::Activity,
+    time::SECOND_NS,
 };
 
 const PEER: PeerId = PeerId(0);
@@ -135,7 +136,7 @@ fn what_the_path_does_not_carry_is_refused_and_what_it_does_is_not_padded_above_
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
     all_to_the_peer(&mut path);
-    path.set_fits(PEER, Some(1281 + 32));
+    path.set_fits(PEER, Some(1281 + 32), SECOND_NS);
     let (batch, frame) = routed(&mut path, Build::udp4().payload(1254));
     assert_eq!(path.encrypt(&batch, &frame, 0), 1);
     assert!(path.gso().is_empty());
@@ -153,7 +154,7 @@ fn what_may_be_fragmented_outside_goes_on_a_path_that_does_not_carry_it() {
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
     all_to_the_peer(&mut path);
-    path.set_fits(PEER, Some(1280 + 32));
+    path.set_fits(PEER, Some(1280 + 32), SECOND_NS);
     let (batch, frame) = routed(&mut path, Build::udp4().payload(1372).with(|b| b.fragment = 0));
     path.encrypt(&batch, &frame, 0);
     assert_eq!(lengths(&path), [1408 + 32]);
@@ -161,11 +162,25 @@ fn what_may_be_fragmented_outside_goes_on_a_path_that_does_not_carry_it() {
 }
 
 #[test]
+fn what_a_path_carries_is_believed_for_two_seconds() {
+    let (mut path, _) = outbound(8);
+    path.handle_command(install(1, false), 2);
+    all_to_the_peer(&mut path);
+    path.set_fits(PEER, Some(1280 + 32), SECOND_NS);
+    for (seconds, refused) in [(1, 1), (2, 1), (3, 0), (4, 0)] {
+        let (mut batch, frame) = routed(&mut path, Build::udp4().payload(1372));
+        batch.received_ns = seconds * SECOND_NS;
+        path.encrypt(&batch, &frame, 0);
+        assert_eq!(path.refusals().drain(..).count(), refused, "after {seconds} s");
+    }
+}
+
+#[test]
 fn another_destination_carries_what_it_carries() {
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
     all_to_the_peer(&mut path);
-    path.set_fits(PEER, Some(1280 + 32));
+    path.set_fits(PEER, Some(1280 + 32), SECOND_NS);
     path.handle_command(to("192.0.2.2:51820"), 3);
     let (batch, frame) = routed(&mut path, Build::udp4().payload(1372));
     path.encrypt(&batch, &frame, 0);
@@ -198,7 +213,7 @@ fn all_to_the_peer(path: &mut Outbound) {
 /// A drain of one packet, and its buffer.
 fn routed(path: &mut Outbound, packet: Build) -> (FrameBatch, Vec<u8>) {
     let frame = [vec![0; VIRTIO_HEADER_LENGTH], packet.bytes()].concat();
-    let mut batch = FrameBatch { received_ns: 1_000_000_000, ..FrameBatch::default() };
+    let mut batch = FrameBatch { received_ns: SECOND_NS, ..FrameBatch::default() };
     path.ingress(&mut batch, &frame, 0, frame.len());
     path.route(&mut batch, &frame);
     (batch, frame)

@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
-    packet::{self, build::{Build, naive_checksum}},
+    packet::{
+        self,
+        build::{Build, naive_checksum},
+    },
     time::{MILLISECOND_NS, SECOND_NS},
 };
 

@@ -72,7 +72,7 @@ impl UdpEgress {
             if self.ways.is_due(&path.destination, now_ns) {
                 self.look(shared, socket, &path, segment);
             }
-            outbound.set_fits(peer, self.ways.fits(&path.destination));
+            outbound.set_fits(peer, self.ways.fits(&path.destination), now_ns);
             let mut messages: ArrayVec<Outgoing<'_>, MESSAGES> = ArrayVec::new();
             self.plan(outbound, now_ns, &mut messages);
             let failed = Failed {
@@ -123,7 +123,9 @@ impl UdpEgress {
         for (batch, payload) in outbound.gso().batches() {
             let target = batch.target();
             let destination = target.path.destination;
-            if messages.first().is_some_and(|m| m.path.destination.is_ipv4() != destination.is_ipv4())
+            if messages
+                .first()
+                .is_some_and(|m| m.path.destination.is_ipv4() != destination.is_ipv4())
             {
                 return;
             }
@@ -188,7 +190,7 @@ impl UdpEgress {
                             say_mtu(shared, &destination, mtu);
                         }
                         let fits = self.ways.fits(&destination);
-                        outbound.set_fits(failed.peer, fits);
+                        outbound.set_fits(failed.peer, fits, now_ns);
                         if fits.is_none_or(|fits| segment <= fits) {
                             self.pause_gso(shared, now_ns, &destination, error);
                         }
