@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyfw.lab import Implementation, wireguard_go
+from pyfw.lab.pair import INTERFACE
 
 _DIRECTORY = Path(__file__).parent.parent / "build" / "peers"
 
@@ -62,7 +63,7 @@ class Crate:
     name: str
     crate: str
     command: str
-    options: tuple[str, ...]
+    options: tuple[str, ...] = ("--foreground", "--disable-drop-privileges")
 
     def install(self) -> Peer:
         """Raises LeftOut."""
@@ -72,7 +73,7 @@ class Crate:
         told = subprocess.run(
             [str(command), "--version"], capture_output=True, text=True, check=False
         ).stdout
-        run = (str(command), *self.options, "wg0")
+        run = (str(command), *self.options, INTERFACE)
         return Peer(Implementation(self.name, run), printed_version(told))
 
 
@@ -85,13 +86,8 @@ PEERS: dict[str, GoModule | Crate] = {
             "github.com/tailscale/wireguard-go",
             "v0.0.0-20260928213032-417aef361226",
         ),
-        Crate("gotatun", "gotatun-cli", "gotatun", ("--foreground",)),
-        Crate(
-            "boringtun",
-            "boringtun-cli",
-            "boringtun-cli",
-            ("--foreground", "--disable-drop-privileges"),
-        ),
+        Crate("gotatun", "gotatun-cli", "gotatun"),
+        Crate("boringtun", "boringtun-cli", "boringtun-cli"),
     )
 }
 

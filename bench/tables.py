@@ -1,0 +1,158 @@
+"""A run as text for a terminal: the machine, medians with their spread, ratios, losses, the bars."""
+
+from collections.abc import Iterator, Sequence
+
+from bench.bars import MET, MISSED, Bar
+from bench.plan import MAIN
+from bench.quantities import COUNTS, QUANTITIES, title
+from bench.results import Entry, Results, Spread
+
+# The quantities that ratios are taken of: the rest follows from them, or is too small to divide by.
+RATIOS = (
+    "gbit_s",
+    "received_s",
+    "requests_s",
+    "cpu_s_gb",
+    "cpu_us_packet",
+    "p50_us",
+    "peak_rss_mib",
+)
+_NAME = 20
+
+
+def text(results: Results, judged: Sequence[Bar]) -> str:
+    """All of it."""
+    lines = list(_head(results))
+    for net in results.nets():
+        lines += ["", f"══ {net_title(net)}"]
+        for measure in results.measures(net):
+            lines += ["", *_measure(results, net, measure)]
+    lines += ["", "══ pyfw over each other, medians (rounds)", "", *_ratios(results)]
+    lines += ["", "══ order and loss, all rounds together", "", *_losses(results)]
+    failures = results.failures()
+    if failures:
+        lines += ["", "══ what could not be measured", ""]
+        lines += [
+            f"round {one.round} {one.net} {one.candidate} {one.measure}: {one.failed}"
+            for one in failures
+        ]
+    lines += ["", *_bars(judged, results.document.rounds)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def net_title(net: str) -> str:
+    """ipv4-1420 in words."""
+    version, _, mtu = net.partition("-")
+    return f"{version.replace('ipv', 'IPv')}, MTU {mtu}"
+
+
+def spread_text(found: Spread | None, quantity: str) -> str:
+    """Median (least–most)."""
+    if found is None:
+        return "–"
+    shown = QUANTITIES[quantity]
+    return f"{shown.text(found.value)} ({shown.text(found.least)}–{shown.text(found.most)})"
+
+
+def ratio_text(found: Spread | None) -> str:
+    """The same of a ratio."""
+    return f"{found.value:.2f} ({found.least:.2f}–{found.most:.2f})" if found else "–"
+
+
+def who(results: Results, name: str) -> str:
+    """A candidate as it is called; a cipher is called what it is."""
+    return results.entries[name].title if name in results.entries else name
+
+
+def others(results: Results) -> list[Entry]:
+    """What the default pyfw is compared with: those that were measured."""
+    measured = {record.candidate for record in results.document.records if record.values}
+    entries = results.document.candidates
+    return [entry for entry in entries if entry.name != "pyfw" and entry.name in measured]
+
+
+def losses(results: Results) -> Iterator[tuple[str, str, str, dict[str, int | None], str]]:
+    """Network, measure, candidate, its counts, its drops in words; where there is something to say."""
+    for net in results.nets():
+        for measure in results.measures(net):
+            for name in results.candidates(net, measure):
+                counts = {key: results.count(net, measure, name, key) for key in COUNTS}
+                drops = results.drops(net, measure, name)
+                if any(counts.values()) or drops:
+                    said = ", ".join(f"{layer} {n:,}" for layer, n in drops.items())
+                    yield net, measure, name, counts, said
+
+
+def _head(results: Results) -> Iterator[str]:
+    document = results.document
+    machine = document.machine
+    yield ""
+    yield (
+        f"{machine.processor}, {machine.cpus} CPUs, {machine.memory_gib:g} GiB, kernel "
+        f"{machine.kernel}, {machine.started}"
+    )
+    yield (
+        f"{document.rounds} rounds, {document.plan} plan; load average before: {machine.load_average:g}; "
+        f"stolen by the hypervisor: {machine.stolen:.1%}"
+    )
+    for entry in document.candidates:
+        yield f"  {entry.title:<{_NAME}} {entry.version}"
+    for name, reason in document.left_out.items():
+        yield f"  {name:<{_NAME}} left out: {reason}"
+
+
+def _measure(results: Results, net: str, measure: str) -> Iterator[str]:
+    quantities = results.quantities(net, measure)
+    heads = [f"{QUANTITIES[q].title}, {QUANTITIES[q].unit}" for q in quantities]
+    widths = [max(len(head) + 2, 24) for head in heads]
+    pairs = zip(heads, widths, strict=True)
+    yield f"{title(measure):<{_NAME + 10}}" + "".join(f"{head:>{width}}" for head, width in pairs)
+    for name in results.candidates(net, measure):
+        cells = [
+            f"{spread_text(results.spread(net, measure, name, quantity), quantity):>{width}}"
+            for quantity, width in zip(quantities, widths, strict=True)
+        ]
+        yield f"  {who(results, name):<{_NAME + 8}}" + "".join(cells)
+
+
+def _ratios(results: Results) -> Iterator[str]:
+    columns = others(results)
+    yield f"{'':<44}" + "".join(f"{entry.title:>20}" for entry in columns)
+    for net in results.nets():
+        for measure in results.measures(net):
+            for quantity in results.quantities(net, measure):
+                found = [
+                    results.ratio(net, measure, quantity, "pyfw", entry.name) for entry in columns
+                ]
+                if quantity in RATIOS and any(found):
+                    where = "" if net == MAIN.name else f"{net} "
+                    label = f"{where}{title(measure)}, {QUANTITIES[quantity].title}"
+                    yield f"{label:<44}" + "".join(f"{ratio_text(one):>20}" for one in found)
+
+
+def _losses(results: Results) -> Iterator[str]:
+    yield f"{'':<52}" + "".join(f"{words:>18}" for words in COUNTS.values()) + "  drops"
+    for net, measure, name, counts, drops in losses(results):
+        where = "" if net == MAIN.name else f"{net} "
+        label = f"{where}{title(measure)}, {who(results, name)}"
+        cells = "".join(f"{'–' if n is None else format(n, ','):>18}" for n in counts.values())
+        yield f"{label:<52}{cells}  {drops}"
+
+
+def _bars(judged: Sequence[Bar], rounds: int) -> Iterator[str]:
+    yield f"══ bars, on medians of {rounds} rounds"
+    yield ""
+    for bar in judged:
+        mark = {MET: "pass", MISSED: "FAIL"}.get(bar.state, "–   ")
+        yield f"{mark}  {bar.promise}: {found_text(bar)}; {bar.relation} {bar.bound:g}"
+
+
+def found_text(bar: Bar) -> str:
+    """What was found, in words."""
+    if bar.found is None:
+        return bar.state
+    if not bar.unit:
+        return f"{bar.found.value:,.0f}"
+    if bar.unit == "times":
+        return ratio_text(bar.found)
+    return f"{bar.found.value:.1f} {bar.unit}"
