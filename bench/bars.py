@@ -25,12 +25,28 @@ _RELATIONS = {"at least": operator.ge, "at most": operator.le}
 class Bar:
     """A promise, and what was found."""
 
-    promise: str
+    what: str
+    # The cipher with which pyfw keeps it, and over whose it is; empty where all of pyfw is meant, and
+    # where it is no ratio.
+    cipher: str
+    over: str
     # "at least" or "at most".
     relation: str
     bound: float
     found: Spread | None
-    unit: str = "times"
+    unit: str = ""
+
+    @property
+    def promise(self) -> str:
+        """In one line."""
+        over = f", over {self.over}" if self.over else ""
+        ours = f"pyfw ({self.cipher}): " if self.cipher else ""
+        return f"{ours}{self.what}{over}"
+
+    @property
+    def is_count(self) -> bool:
+        """Whether it says how many; else it is a ratio, or has a unit."""
+        return not self.over and not self.unit
 
     @property
     def state(self) -> str:
@@ -71,8 +87,10 @@ def _floor(results: Results) -> Iterator[Bar]:
             measure = f"tcp-1-{way}"
             floor = floor_values(results, MAIN.name, measure, results.entries[name].cipher)
             found = ratio(results.values(MAIN.name, measure, name, "cpu_s_gb"), floor)
-            promise = f"{_who(results, name)}: {title(measure)}, CPU, over this machine's floor"
-            yield Bar(promise, "at most", bound, found)
+            what = f"{title(measure)}, CPU"
+            yield Bar(
+                what, results.entries[name].cipher, "the machine's floor", "at most", bound, found
+            )
 
 
 def floor_values(results: Results, net: str, measure: str, cipher: str) -> dict[int, float]:
@@ -91,22 +109,21 @@ def _small(results: Results) -> Iterator[Bar]:
         best = results.best_peer(MAIN.name, measure, quantity)
         yield _against(results, "pyfw", measure, quantity, best, bound)
     yield _against(results, "pyfw", "tcp-1-up", "p50_us", _REFERENCE, 0.4)
-    yield _against(
-        results, "pyfw", "tcp-1-up", "gbit_s", _REFERENCE, 1.8, " under which that delay was"
-    )
+    more = " while that delay was"
+    yield _against(results, "pyfw", "tcp-1-up", "gbit_s", _REFERENCE, 1.8, more)
 
 
 def _order(results: Results) -> Iterator[Bar]:
     ours = [name for name, entry in results.entries.items() if entry.kind == "ours"]
     records = [record for record in results.document.records if record.candidate in ours]
     late = [float(record.values["late"]) for record in records if "late" in record.values]
-    yield Bar("late counters, of every round of every test", "at most", 0, _total(late), "")
+    yield Bar("late counters, of every round of every test", "", "", "at most", 0, _total(late))
     ordered = [record for record in records if "out_of_order" in record.values]
     unexplained = [_unexplained(record) for record in ordered]
-    promise = "out-of-order segments, where no drop was counted"
-    yield Bar(promise, "at most", 0, _total(unexplained), "")
+    what = "out-of-order segments, where no drop was counted"
+    yield Bar(what, "", "", "at most", 0, _total(unexplained))
     failed = [float(bool(record.failed)) for record in records]
-    yield Bar("measures of pyfw that failed", "at most", 0, _total(failed), "")
+    yield Bar("measures that failed", "", "", "at most", 0, _total(failed))
     for name in ours:
         values = [
             value
@@ -115,8 +132,8 @@ def _order(results: Results) -> Iterator[Bar]:
         ]
         # A promise about the peak: the highest of all, not the median.
         peak = spread(values) and Spread(max(values), min(values), max(values))
-        promise = f"{_who(results, name)}: peak memory of a daemon under load"
-        yield Bar(promise, "at most", _MEMORY_MIB, peak, "MiB")
+        what = "peak memory of a daemon under load"
+        yield Bar(what, results.entries[name].cipher, "", "at most", _MEMORY_MIB, peak, "MiB")
 
 
 def _unexplained(record: Record) -> float:
@@ -138,10 +155,9 @@ def _against(
 ) -> Bar:
     relation = "at least" if QUANTITIES[quantity].more_is_better else "at most"
     found = results.ratio(MAIN.name, measure, quantity, ours, theirs) if theirs else None
-    peer = _who(results, theirs) if theirs else "the best peer"
-    what = QUANTITIES[quantity].title.partition(",")[0]
-    promise = f"{_who(results, ours)}: {title(measure)}, {what}{more}, over {peer}"
-    return Bar(promise, relation, bound, found)
+    peer = results.entries[theirs].title if theirs else "the best peer"
+    what = f"{title(measure)}, {QUANTITIES[quantity].title.partition(',')[0]}{more}"
+    return Bar(what, _cipher(results, ours), peer, relation, bound, found)
 
 
 def _by_cipher(results: Results, ipsec_mb: float, ring: float) -> list[tuple[str, float]]:
@@ -150,5 +166,5 @@ def _by_cipher(results: Results, ipsec_mb: float, ring: float) -> list[tuple[str
     return [(entry.name, ipsec_mb if entry.cipher == "ipsec-mb" else ring) for entry in ours]
 
 
-def _who(results: Results, name: str) -> str:
-    return results.entries[name].title if name in results.entries else name
+def _cipher(results: Results, name: str) -> str:
+    return results.entries[name].cipher if name in results.entries else ""

@@ -7,7 +7,7 @@ from bench.bars import Bar
 from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.results import Results
-from bench.tables import found_text, losses, net_title, others, ratio_text, spread_text, who
+from bench.tables import among, found_text, losses, net_title, others, ratio_text, spread_text, who
 
 _BEGIN = "<!-- results: written by python -m bench.tunnel --markdown -->"
 _END = "<!-- end of results -->"
@@ -38,12 +38,9 @@ def results_of(results: Results, judged: Sequence[Bar]) -> str:
 
 def _head(results: Results) -> Iterator[str]:
     document = results.document
-    machine = document.machine
     yield (
-        f"{machine.started}, {machine.processor}, {machine.cpus} CPUs, {machine.memory_gib:g} GiB, kernel "
-        f"{machine.kernel}. {document.rounds} interleaved rounds, the {document.plan} plan. Load average "
-        f"before: {machine.load_average:g}; stolen by the hypervisor: {machine.stolen:.1%}. Medians, with "
-        "the least and the most of the rounds."
+        f"{document.conditions.started}, {document.machine}. {document.rounds} interleaved rounds of the "
+        f"{document.plan} plan; {among(results)}. Medians, with the least and the most of the rounds."
     )
     rows = [[entry.title, entry.version] for entry in document.candidates]
     rows += [[name, f"left out: {reason}"] for name, reason in document.left_out.items()]
@@ -52,9 +49,17 @@ def _head(results: Results) -> Iterator[str]:
 
 def _bars(judged: Sequence[Bar]) -> str:
     rows = [
-        [bar.promise, f"{bar.relation} {bar.bound:g}", found_text(bar), bar.state] for bar in judged
+        [
+            bar.what,
+            bar.cipher,
+            bar.over,
+            f"{bar.relation} {bar.bound:g}",
+            found_text(bar),
+            bar.state,
+        ]
+        for bar in judged
     ]
-    return _table(["promise", "bar", "found", ""], rows)
+    return _table(["promise", "pyfw with", "over", "bar", "found", ""], rows)
 
 
 def _measure(results: Results, net: str, measure: str) -> str:

@@ -14,22 +14,19 @@ from statistics import median
 import msgspec
 
 from bench.quantities import QUANTITIES
+from pyfw.lab.machine import Machine
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and when it was."""
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """When and among what else it was."""
 
-    processor: str
-    cpus: int
-    memory_gib: float
-    kernel: str
-    python: str
     started: str
     """ISO 8601, UTC."""
     load_average: float
     """Of the minute before: what else ran."""
-    stolen: float = 0.0
+    stolen: float
     """Share of the processors' time that the hypervisor gave to others during the run."""
+    python: str
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +56,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A whole run."""
 
     machine: Machine
+    conditions: Conditions
     plan: str
     rounds: int
     candidates: list[Entry]
@@ -147,9 +145,7 @@ class Results:
         """Median, least and most; None where nothing was measured."""
         return spread(list(self.values(net, measure, candidate, quantity).values()))
 
-    def ratio(
-        self, net: str, measure: str, quantity: str, ours: str, theirs: str
-    ) -> Spread | None:
+    def ratio(self, net: str, measure: str, quantity: str, ours: str, theirs: str) -> Spread | None:
         """Ours over theirs; None where one of them has no values."""
         return ratio(
             self.values(net, measure, ours, quantity), self.values(net, measure, theirs, quantity)

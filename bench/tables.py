@@ -6,6 +6,7 @@ from bench.bars import MET, MISSED, Bar
 from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.results import Entry, Results, Spread
+from pyfw.replay.report.quantity import of
 
 # The quantities that ratios are taken of: the rest follows from them, or is too small to divide by.
 RATIOS = (
@@ -71,6 +72,15 @@ def others(results: Results) -> list[Entry]:
     return [entry for entry in entries if entry.name != "pyfw" and entry.name in measured]
 
 
+def among(results: Results) -> str:
+    """What else went on."""
+    conditions = results.document.conditions
+    return (
+        f"load average before: {conditions.load_average:g}; stolen by the hypervisor: "
+        f"{conditions.stolen:.1%}"
+    )
+
+
 def losses(results: Results) -> Iterator[tuple[str, str, str, dict[str, int | None], str]]:
     """Network, measure, candidate, its counts, its drops in words; where there is something to say."""
     for net in results.nets():
@@ -85,16 +95,9 @@ def losses(results: Results) -> Iterator[tuple[str, str, str, dict[str, int | No
 
 def _head(results: Results) -> Iterator[str]:
     document = results.document
-    machine = document.machine
     yield ""
-    yield (
-        f"{machine.processor}, {machine.cpus} CPUs, {machine.memory_gib:g} GiB, kernel "
-        f"{machine.kernel}, {machine.started}"
-    )
-    yield (
-        f"{document.rounds} rounds, {document.plan} plan; load average before: {machine.load_average:g}; "
-        f"stolen by the hypervisor: {machine.stolen:.1%}"
-    )
+    yield f"{document.machine}; {document.conditions.started}"
+    yield f"{of(document.rounds, 'round')} of the {document.plan} plan; {among(results)}"
     for entry in document.candidates:
         yield f"  {entry.title:<{_NAME}} {entry.version}"
     for name, reason in document.left_out.items():
@@ -140,7 +143,7 @@ def _losses(results: Results) -> Iterator[str]:
 
 
 def _bars(judged: Sequence[Bar], rounds: int) -> Iterator[str]:
-    yield f"══ bars, on medians of {rounds} rounds"
+    yield f"══ bars, on medians of {of(rounds, 'round')}"
     yield ""
     for bar in judged:
         mark = {MET: "pass", MISSED: "FAIL"}.get(bar.state, "–   ")
@@ -151,8 +154,6 @@ def found_text(bar: Bar) -> str:
     """What was found, in words."""
     if bar.found is None:
         return bar.state
-    if not bar.unit:
+    if bar.is_count:
         return f"{bar.found.value:,.0f}"
-    if bar.unit == "times":
-        return ratio_text(bar.found)
-    return f"{bar.found.value:.1f} {bar.unit}"
+    return f"{bar.found.value:.1f} {bar.unit}" if bar.unit else ratio_text(bar.found)

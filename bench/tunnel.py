@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from bench import bars, candidates, machine, markdown, plan, report, rounds, tables
+from bench import bars, candidates, markdown, plan, report, rounds, tables
 from bench.candidates import Candidate
+from bench.conditions import Watch
 from bench.peers import PEERS
 from bench.results import Document, Entry, Results
 from pyfw.lab import Unavailable, pyfw_run
+from pyfw.lab.machine import this_machine
 
 _DOCUMENTATION = Path(__file__).parent.parent / "docs" / "performance.md"
 
@@ -59,9 +59,13 @@ def _arguments() -> argparse.Namespace:
         help=f"of {', '.join(PEERS)}; all, if none is named; “none” for none",
     )
     wanted.add_argument("--only", type=_names, default=[], metavar="PATTERN,…", help="measures")
-    wanted.add_argument("--nets", type=_names, default=[], metavar="PATTERN,…", help="such as ipv6-*")
+    wanted.add_argument(
+        "--nets", type=_names, default=[], metavar="PATTERN,…", help="such as ipv6-*"
+    )
     wanted.add_argument("--settings", default="", help="lines for pyfw's NAME.pyfw.toml")
-    wanted.add_argument("--read", type=Path, metavar="FILE", help="measure nothing: an earlier --json")
+    wanted.add_argument(
+        "--read", type=Path, metavar="FILE", help="measure nothing: an earlier --json"
+    )
     written = parser.add_argument_group("what is written beside the table")
     written.add_argument("--json", type=Path, metavar="FILE", help="everything")
     written.add_argument("--html", type=Path, metavar="FILE", help="one page with charts")
@@ -97,7 +101,7 @@ def _measured(arguments: argparse.Namespace) -> Document:
     for name, reason in left_out.items():
         print(f"bench: {name} is left out: {reason}", file=sys.stderr)
     who += peers
-    described, before, began = machine.describe(), machine.times(), time.monotonic()
+    watch, began = Watch(), time.monotonic()
     found: dict[str, str] = {}
     records = []
     for record in rounds.measure(
@@ -107,7 +111,8 @@ def _measured(arguments: argparse.Namespace) -> Document:
         records.append(record)
     print(f"bench: measured for {time.monotonic() - began:.0f} s", file=sys.stderr)
     return Document(
-        machine=msgspec.structs.replace(described, stolen=machine.stolen(before, machine.times())),
+        machine=this_machine(),
+        conditions=watch.conditions(),
         plan="quick" if arguments.quick else "full",
         rounds=arguments.rounds,
         candidates=_entries(who, found),

@@ -11,8 +11,9 @@ from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.report.chart import better, chart
 from bench.results import Results
-from bench.tables import found_text, losses, net_title, spread_text, who
+from bench.tables import among, found_text, losses, net_title, spread_text, who
 from pyfw.replay.report.markup import Html, element, joined, row, table
+from pyfw.replay.report.quantity import of
 
 # The browser is told to fetch nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -83,21 +84,28 @@ def _facts(results: Results, judged: Sequence[Bar]) -> str:
     met, missed = states.count(MET), states.count(MISSED)
     rest = len(states) - met - missed
     parts = [f"{met} of {len(states)} bars met", f"{missed} missed" if missed else ""]
-    parts += [f"{rest} not measured" if rest else "", f"{results.document.rounds} rounds"]
+    parts += [f"{rest} not measured" if rest else "", of(results.document.rounds, "round")]
     return ", ".join(part for part in parts if part) + "."
 
 
 def _bars(judged: Sequence[Bar]) -> Html:
     rows = [
         row(
-            bar.promise,
+            bar.what,
+            bar.cipher,
+            bar.over,
             f"{bar.relation} {bar.bound:g}",
-            found_text(bar) if bar.found else "",
+            _found(bar),
             element("span", bar.state, class_=bar.state.replace(" ", "-")),
         )
         for bar in judged
     ]
-    return table(None, ("pyfw, over who", "bar", "found", ""), rows, "bars")
+    return table(None, ("promise", "pyfw with", "over", "bar", "found", ""), rows, "bars")
+
+
+def _found(bar: Bar) -> Html:
+    value, _, rounds = (found_text(bar) if bar.found else "").partition(" (")
+    return element("span", value, element("small", f" ({rounds}") if rounds else None)
 
 
 def _net(results: Results, net: str) -> Html:
@@ -168,13 +176,10 @@ def _losses(results: Results) -> Iterator[Html]:
 
 def _about(results: Results) -> Html:
     document = results.document
-    machine = document.machine
     facts = {
-        "machine": f"{machine.processor}, {machine.cpus} CPUs, {machine.memory_gib:g} GiB",
-        "kernel": machine.kernel,
-        "began": machine.started,
-        "load average before": f"{machine.load_average:g}",
-        "stolen by the hypervisor": f"{machine.stolen:.1%}",
+        "machine": str(document.machine),
+        "began": document.conditions.started,
+        "among": among(results),
     }
     facts |= {
         entry.title: entry.version + (f", cipher {entry.cipher}" if entry.cipher else "")

@@ -23,7 +23,8 @@ _STYLE = """
 svg { --paper: #fcfcfa; --ink: #1c1e21; --quiet: #5d6168; --line: #dddcd5; --accent: #1f5fa8; --peer: #b4b8be;
   font-family: system-ui, -apple-system, "Segoe UI", Inter, "Noto Sans", "DejaVu Sans", sans-serif; }
 @media (prefers-color-scheme: dark) {
-  svg { --paper: #15171a; --ink: #e4e5e7; --quiet: #9ba1a9; --line: #31353b; --accent: #7ab2f0; --peer: #5b616a; }
+  svg { --paper: #15171a; --ink: #e4e5e7; --quiet: #9ba1a9; --line: #31353b; --accent: #7ab2f0;
+    --peer: #5b616a; }
 }
 .paper { fill: var(--paper); }
 .head { font-size: 13px; font-weight: 600; fill: var(--ink); }

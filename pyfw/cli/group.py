@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 # In the order of the help.
-SUBCOMMANDS = ("run", "show", "replay", "genkey", "pubkey", "genpsk", "demo")
+SUBCOMMANDS = ("run", "show", "replay", "genkey", "pubkey", "genpsk", "demo", "bench")
 
 
 class LazyGroup(click.Group):

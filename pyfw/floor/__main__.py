@@ -1,8 +1,8 @@
 """`python -m pyfw.floor`: the parts that a benchmark compares a tunnel with.
 
-    without-cipher CONF     runs pyfw from a wg-quick file, in the clear
-    bare CONF               carries frames between a TUN and UDP as they are
-    cipher NAME LENGTH      prints nanoseconds to seal and to open, as a JSON list
+without-cipher CONF     runs pyfw from a wg-quick file, in the clear
+bare CONF               carries frames between a TUN and UDP as they are
+cipher NAME LENGTH      prints nanoseconds to seal and to open, as a JSON list
 """
 
 import json

@@ -59,7 +59,9 @@ def pyfw_run(settings: str = "", **environment: str) -> Implementation:
 
 def without_cipher() -> Implementation:
     """Pyfw with its cipher off (pyfw.floor), to be measured and nothing else."""
-    return Implementation("pyfw without cipher", (*_FLOOR, "without-cipher", CONF), by_setconf=False)
+    return Implementation(
+        "pyfw without cipher", (*_FLOOR, "without-cipher", CONF), by_setconf=False
+    )
 
 
 def bare() -> Implementation:

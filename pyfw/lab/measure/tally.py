@@ -35,11 +35,14 @@ class Tally:
     def take(cls, pair: Pair) -> Self:
         """Reads all of them."""
         told = [daemon.counters() for daemon in pair.daemons if daemon.implementation.is_pyfw]
+        client, gateway, server = (machine.counters() for machine in pair.network.machines)
         return cls(
-            *(machine.counters() for machine in pair.network.machines),
-            daemon_sockets=sum(socket_drops(daemon.at.pid, PORT) for daemon in pair.daemons),
-            late=sum(map(account.late, told)) if told else None,
-            daemon_drops=sum(map(_daemon_drops, told)) if told else None,
+            client,
+            gateway,
+            server,
+            sum(socket_drops(daemon.at.pid, PORT) for daemon in pair.daemons),
+            sum(map(account.late, told)) if told else None,
+            sum(map(_daemon_drops, told)) if told else None,
         )
 
     def __sub__(self, earlier: Self) -> "Tally":
