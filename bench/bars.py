@@ -155,7 +155,7 @@ def _against(
 ) -> Bar:
     relation = "at least" if QUANTITIES[quantity].more_is_better else "at most"
     found = results.ratio(MAIN.name, measure, quantity, ours, theirs) if theirs else None
-    peer = results.entries[theirs].title if theirs else "the best peer"
+    peer = results.title(theirs) if theirs else "the best peer"
     what = f"{title(measure)}, {QUANTITIES[quantity].title.partition(',')[0]}{more}"
     return Bar(what, _cipher(results, ours), peer, relation, bound, found)
 

@@ -7,7 +7,7 @@ from bench.bars import Bar
 from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.results import Results
-from bench.tables import among, found_text, losses, net_title, others, ratio_text, spread_text, who
+from bench.tables import among, found_text, losses, net_title, others, ratio_text, spread_text
 
 _BEGIN = "<!-- results: written by python -m bench.tunnel --markdown -->"
 _END = "<!-- end of results -->"
@@ -70,7 +70,7 @@ def _measure(results: Results, net: str, measure: str) -> str:
     ]
     rows = [
         [
-            who(results, name),
+            results.title(name),
             *(spread_text(results.spread(net, measure, name, key), key) for key in quantities),
         ]
         for name in results.candidates(net, measure)
@@ -96,7 +96,7 @@ def _losses(results: Results) -> Iterator[list[str]]:
     for net, measure, name, counts, drops in losses(results):
         where = "" if net == MAIN.name else f"{net_title(net)}: "
         numbers = ["–" if n is None else f"{n:,}" for n in counts.values()]
-        yield [where + title(measure), who(results, name), *numbers, drops]
+        yield [where + title(measure), results.title(name), *numbers, drops]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

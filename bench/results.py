@@ -93,6 +93,10 @@ class Results:
         """Candidates by name."""
         return {entry.name: entry for entry in self.document.candidates}
 
+    def title(self, name: str) -> str:
+        """What a candidate is called; others, as ciphers are, by their name."""
+        return self.entries[name].title if name in self.entries else name
+
     @cached_property
     def _by_key(self) -> dict[tuple[str, str, str], list[Record]]:
         found: dict[tuple[str, str, str], list[Record]] = {}

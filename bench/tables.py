@@ -60,11 +60,6 @@ def ratio_text(found: Spread | None) -> str:
     return f"{found.value:.2f} ({found.least:.2f}–{found.most:.2f})" if found else "–"
 
 
-def who(results: Results, name: str) -> str:
-    """A candidate as it is called; a cipher is called what it is."""
-    return results.entries[name].title if name in results.entries else name
-
-
 def others(results: Results) -> list[Entry]:
     """What the default pyfw is compared with: those that were measured."""
     measured = {record.candidate for record in results.document.records if record.values}
@@ -115,7 +110,7 @@ def _measure(results: Results, net: str, measure: str) -> Iterator[str]:
             f"{spread_text(results.spread(net, measure, name, quantity), quantity):>{width}}"
             for quantity, width in zip(quantities, widths, strict=True)
         ]
-        yield f"  {who(results, name):<{_NAME + 8}}" + "".join(cells)
+        yield f"  {results.title(name):<{_NAME + 8}}" + "".join(cells)
 
 
 def _ratios(results: Results) -> Iterator[str]:
@@ -137,7 +132,7 @@ def _losses(results: Results) -> Iterator[str]:
     yield f"{'':<52}" + "".join(f"{words:>18}" for words in COUNTS.values()) + "  drops"
     for net, measure, name, counts, drops in losses(results):
         where = "" if net == MAIN.name else f"{net} "
-        label = f"{where}{title(measure)}, {who(results, name)}"
+        label = f"{where}{title(measure)}, {results.title(name)}"
         cells = "".join(f"{'–' if n is None else format(n, ','):>18}" for n in counts.values())
         yield f"{label:<52}{cells}  {drops}"
 

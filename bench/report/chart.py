@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.quantities import QUANTITIES, Quantity
 from bench.results import Results, Spread
-from bench.tables import spread_text, who
+from bench.tables import spread_text
 from pyfw.replay.report.markup import Html, element
 
 WIDTH = 360
@@ -26,12 +26,12 @@ def chart(results: Results, net: str, measure: str, quantity: str, **place: int)
     for number, (name, found) in enumerate(rows):
         rounds = list(results.values(net, measure, name, quantity).values())
         kind = results.entries[name].kind if name in results.entries else "floor"
-        words = f"{who(results, name)}: {spread_text(found, quantity)} {QUANTITIES[quantity].unit}"
+        words = f"{results.title(name)}: {spread_text(found, quantity)} {QUANTITIES[quantity].unit}"
         drawn.append(
             element(
                 "g",
                 element("title", words),
-                *_row(who(results, name), found, rounds, top, QUANTITIES[quantity]),
+                *_row(results.title(name), found, rounds, top, QUANTITIES[quantity]),
                 class_=f"row {kind}" + (" second" if name == "pyfw-ring" else ""),
                 transform=f"translate(0 {_TOP + number * _ROW})",
             )

@@ -11,7 +11,7 @@ from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.report.chart import better, chart
 from bench.results import Results
-from bench.tables import among, found_text, losses, net_title, spread_text, who
+from bench.tables import among, found_text, losses, net_title, spread_text
 from pyfw.replay.report.markup import Html, element, joined, row, table
 from pyfw.replay.report.quantity import of
 
@@ -73,7 +73,7 @@ def sentence(results: Results) -> str:
         ("cpu_s_gb", "at {:.2f} times its CPU a gigabyte"),
     ):
         if found := results.ratio(MAIN.name, "tcp-1-up", quantity, "pyfw", _REFERENCE):
-            parts.append(words.format(found.value, who(results, _REFERENCE)))
+            parts.append(words.format(found.value, results.title(_REFERENCE)))
     if not parts:
         return "What was measured"
     return f"One TCP flow through pyfw: {', '.join(parts)}"
@@ -145,7 +145,7 @@ def _numbers(results: Results, net: str, measure: str) -> Html:
     heads = ["", *(f"{QUANTITIES[key].title}, {QUANTITIES[key].unit}" for key in quantities)]
     rows = [
         row(
-            who(results, name),
+            results.title(name),
             *(spread_text(results.spread(net, measure, name, key), key) for key in quantities),
         )
         for name in results.candidates(net, measure)
@@ -158,7 +158,7 @@ def _losses(results: Results) -> Iterator[Html]:
     for net, measure, name, counts, drops in losses(results):
         where = "" if net == MAIN.name else f"{net_title(net)}: "
         cells = ["–" if n is None else f"{n:,}" for n in counts.values()]
-        rows.append(row(where + title(measure), who(results, name), *cells, drops))
+        rows.append(row(where + title(measure), results.title(name), *cells, drops))
     if rows:
         yield element("h3", "Order and loss, all rounds together")
         heads = ("measure", "candidate", *COUNTS.values(), "drops by layer")
