@@ -7,7 +7,16 @@ from bench.bars import Bar
 from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.results import Results
-from bench.tables import among, found_text, losses, net_title, others, ratio_text, spread_text
+from bench.tables import (
+    RATIOS,
+    among,
+    found_text,
+    losses,
+    net_title,
+    others,
+    ratio_text,
+    spread_text,
+)
 
 _BEGIN = "<!-- results: written by python -m bench.tunnel --markdown -->"
 _END = "<!-- end of results -->"
@@ -86,8 +95,9 @@ def _ratios(results: Results) -> str:
             found = [
                 results.ratio(MAIN.name, measure, quantity, "pyfw", entry.name) for entry in columns
             ]
-            if any(found) and quantity not in ("lost", "p99_us"):
-                label = f"{title(measure)}, {QUANTITIES[quantity].title}"
+            if any(found) and quantity in RATIOS:
+                what = QUANTITIES[quantity].title.partition(",")[0]
+                label = f"{title(measure)}, {what}"
                 rows.append([label, *map(ratio_text, found)])
     return _table(["", *(entry.title for entry in columns)], rows)
 

@@ -99,23 +99,19 @@ def _head(results: Results) -> Iterator[str]:
         yield f"  {name:<{_NAME}} left out: {reason}"
 
 
-def _measure(results: Results, net: str, measure: str) -> Iterator[str]:
+def _measure(results: Results, net: str, measure: str) -> list[str]:
     quantities = results.quantities(net, measure)
     heads = [f"{QUANTITIES[q].title}, {QUANTITIES[q].unit}" for q in quantities]
-    widths = [max(len(head) + 2, 24) for head in heads]
-    pairs = zip(heads, widths, strict=True)
-    yield f"{title(measure):<{_NAME + 10}}" + "".join(f"{head:>{width}}" for head, width in pairs)
+    rows = [[title(measure), *heads]]
     for name in results.candidates(net, measure):
-        cells = [
-            f"{spread_text(results.spread(net, measure, name, quantity), quantity):>{width}}"
-            for quantity, width in zip(quantities, widths, strict=True)
-        ]
-        yield f"  {results.title(name):<{_NAME + 8}}" + "".join(cells)
+        found = [spread_text(results.spread(net, measure, name, key), key) for key in quantities]
+        rows.append([f"  {results.title(name)}", *found])
+    return _aligned(rows)
 
 
-def _ratios(results: Results) -> Iterator[str]:
+def _ratios(results: Results) -> list[str]:
     columns = others(results)
-    yield f"{'':<44}" + "".join(f"{entry.title:>20}" for entry in columns)
+    rows = [["", *(entry.title for entry in columns)]]
     for net in results.nets():
         for measure in results.measures(net):
             for quantity in results.quantities(net, measure):
@@ -123,18 +119,36 @@ def _ratios(results: Results) -> Iterator[str]:
                     results.ratio(net, measure, quantity, "pyfw", entry.name) for entry in columns
                 ]
                 if quantity in RATIOS and any(found):
-                    where = "" if net == MAIN.name else f"{net} "
-                    label = f"{where}{title(measure)}, {QUANTITIES[quantity].title}"
-                    yield f"{label:<44}" + "".join(f"{ratio_text(one):>20}" for one in found)
+                    what = QUANTITIES[quantity].title.partition(",")[0]
+                    label = f"{_where(net)}{title(measure)}, {what}"
+                    rows.append([label, *map(ratio_text, found)])
+    return _aligned(rows)
 
 
-def _losses(results: Results) -> Iterator[str]:
-    yield f"{'':<52}" + "".join(f"{words:>18}" for words in COUNTS.values()) + "  drops"
+def _losses(results: Results) -> list[str]:
+    rows = [["", *COUNTS.values(), "drops"]]
     for net, measure, name, counts, drops in losses(results):
-        where = "" if net == MAIN.name else f"{net} "
-        label = f"{where}{title(measure)}, {results.title(name)}"
-        cells = "".join(f"{'–' if n is None else format(n, ','):>18}" for n in counts.values())
-        yield f"{label:<52}{cells}  {drops}"
+        label = f"{_where(net)}{title(measure)}, {results.title(name)}"
+        cells = ["–" if n is None else f"{n:,}" for n in counts.values()]
+        rows.append([label, *cells, drops])
+    return _aligned(rows, words=1)
+
+
+def _where(net: str) -> str:
+    return "" if net == MAIN.name else f"{net} "
+
+
+def _aligned(rows: Sequence[Sequence[str]], words: int = 0) -> list[str]:
+    """Names to the left, numbers to the right, and so many columns of words at the end."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    numbers = range(1, len(widths) - words)
+    return [
+        "  ".join(
+            f"{cell:>{width}}" if index in numbers else f"{cell:<{width}}"
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
 
 
 def _bars(judged: Sequence[Bar], rounds: int) -> Iterator[str]:

@@ -3,9 +3,10 @@
     sink ADDRESS PORT START END
     source ADDRESS PORT LENGTH RATE START END     RATE: datagrams a second; 0: a flood
 
-In: a length (at least 8: each datagram is numbered), a window. Out: the sink's {"received", "late"}, the
-source's {"sent"}, all of the window but late, which counts from the first datagram on: those that came
-behind one that was sent after them. What is due is sent each millisecond, as iperf3 does.
+In: a length (at least 16: each datagram bears its window's start and its number), a window. Out: the
+sink's {"received", "late"}, the source's {"sent"}, all of the window but late, which counts from the first
+datagram on: those that came behind one that was sent after them. Drops: what an earlier source left in a
+tunnel's queues. What is due is sent each millisecond, as iperf3 does.
 """
 
 import json
@@ -14,7 +15,7 @@ import struct
 import sys
 import time
 
-_NUMBER = struct.Struct("<Q")
+_HEADER = struct.Struct("<dQ")
 _TICK_S = 0.001
 # Between two looks at the clock of a flood.
 _RUN = 32
@@ -28,7 +29,7 @@ def sink(address: str, port: int, start: float, end: float) -> dict[str, int]:
     received = late = 0
     highest = -1
     buffer = bytearray(1 << 16)
-    clock, number_in = time.monotonic, _NUMBER.unpack_from
+    clock, header_of = time.monotonic, _HEADER.unpack_from
     with socket.socket(_family(address), socket.SOCK_DGRAM) as taking:
         _widen(taking)
         taking.bind((address, port))
@@ -40,7 +41,9 @@ def sink(address: str, port: int, start: float, end: float) -> dict[str, int]:
                 taking.recv_into(buffer)
             except BlockingIOError:
                 continue
-            (number,) = number_in(buffer)
+            source_start, number = header_of(buffer)
+            if source_start != start:
+                continue
             if number < highest:
                 late += 1
             else:
@@ -56,7 +59,7 @@ def source(
     """Sends until the end."""
     sent = in_window = 0
     data = bytearray(length)
-    clock, number = time.monotonic, _NUMBER.pack_into
+    clock, write_header = time.monotonic, _HEADER.pack_into
     with socket.socket(_family(address), socket.SOCK_DGRAM) as giving:
         giving.connect((address, port))
         began = now = clock()
@@ -64,7 +67,7 @@ def source(
             due = int((now - began) * rate) - sent if rate else _RUN
             try:
                 for _ in range(due):
-                    number(data, 0, sent)
+                    write_header(data, 0, start, sent)
                     sent += 1
                     giving.send(data)
             except ConnectionRefusedError:
