@@ -10,6 +10,7 @@ from bench.results import Results
 from bench.tables import (
     RATIOS,
     among,
+    failures,
     found_text,
     losses,
     net_title,
@@ -42,6 +43,8 @@ def results_of(results: Results, judged: Sequence[Bar]) -> str:
     if rows := list(_losses(results)):
         heads = ["measure", "candidate", *COUNTS.values(), "drops by layer"]
         parts += ["### Order and loss, all rounds together", _table(heads, rows)]
+    if failed := failures(results):
+        parts += ["### What could not be measured", "\n".join(f"- {line}" for line in failed)]
     return "\n\n".join(parts)
 
 

@@ -30,13 +30,8 @@ def text(results: Results, judged: Sequence[Bar]) -> str:
             lines += ["", *_measure(results, net, measure)]
     lines += ["", "══ pyfw over each other, medians (rounds)", "", *_ratios(results)]
     lines += ["", "══ order and loss, all rounds together", "", *_losses(results)]
-    failures = results.failures()
-    if failures:
-        lines += ["", "══ what could not be measured", ""]
-        lines += [
-            f"round {one.round} {one.net} {one.candidate} {one.measure}: {one.failed}"
-            for one in failures
-        ]
+    if failed := failures(results):
+        lines += ["", "══ what could not be measured", "", *failed]
     lines += ["", *_bars(judged, results.document.rounds)]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -86,6 +81,17 @@ def losses(results: Results) -> Iterator[tuple[str, str, str, dict[str, int | No
                 if any(counts.values()) or drops:
                     said = ", ".join(f"{layer} {n:,}" for layer, n in drops.items())
                     yield net, measure, name, counts, said
+
+
+def failures(results: Results) -> list[str]:
+    """What could not be measured, a line each, with the words of the last round in which it failed."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for record in results.failures():
+        key = (net_title(record.net), results.title(record.candidate), title(record.measure))
+        found.setdefault(key, []).append(record.failed)
+    return [
+        f"{', '.join(key)}, {of(len(words), 'round')}: {words[-1]}" for key, words in found.items()
+    ]
 
 
 def _head(results: Results) -> Iterator[str]:

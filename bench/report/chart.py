@@ -1,5 +1,7 @@
 """One chart: a bar a candidate, as long as its median, a line from its least to its most round, a dot a
 round. In: results, network, measure, quantity. Out: an SVG of 360 units across; numbers are in it as text.
+Drops: dots of rounds far above the longest bar, which would leave no room for the others; the line then
+runs to the edge.
 """
 
 from collections.abc import Sequence
@@ -10,8 +12,10 @@ from bench.tables import spread_text
 from pyfw.replay.report.markup import Html, element
 
 WIDTH = 360
-_LABEL, _VALUE, _ROW, _TOP = 122, 58, 24, 4
+_LABEL, _VALUE, _ROW, _TOP = 122, 62, 24, 4
 _BAR = 11
+# The edge of a chart, in lengths of its longest bar.
+_EDGE = 1.25
 
 
 def chart(results: Results, net: str, measure: str, quantity: str, **place: int) -> Html:
@@ -21,7 +25,8 @@ def chart(results: Results, net: str, measure: str, quantity: str, **place: int)
         for name in results.candidates(net, measure)
         if (found := results.spread(net, measure, name, quantity))
     ]
-    top = max((found.most for _, found in rows), default=0.0) or 1.0
+    longest = max((found.value for _, found in rows), default=0.0)
+    top = min(longest * _EDGE, max((found.most for _, found in rows), default=0.0)) or 1.0
     drawn = []
     for number, (name, found) in enumerate(rows):
         rounds = list(results.values(net, measure, name, quantity).values())
@@ -64,10 +69,14 @@ def _row(
     middle = _ROW / 2
 
     def x(value: float) -> str:
-        return f"{_LABEL + value / top * (WIDTH - _LABEL - _VALUE):.1f}"
+        return f"{_LABEL + min(value / top, 1) * (WIDTH - _LABEL - _VALUE):.1f}"
 
     length = f"{max(float(x(found.value)) - _LABEL, 1):.1f}"
-    dots = [element("circle", cx=x(value), cy=f"{middle:g}", r="1.6") for value in rounds]
+    dots = [
+        element("circle", cx=x(value), cy=f"{middle:g}", r="1.6")
+        for value in rounds
+        if value <= top
+    ]
     return [
         element("text", label, x=_LABEL - 8, y=f"{middle:g}", class_="name"),
         element("rect", x=_LABEL, y=f"{middle - _BAR / 2:g}", width=length, height=_BAR),

@@ -11,7 +11,7 @@ from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.report.chart import better, chart
 from bench.results import Results
-from bench.tables import among, found_text, losses, net_title, spread_text
+from bench.tables import among, failures, found_text, losses, net_title, spread_text
 from pyfw.replay.report.markup import Html, element, joined, row, table
 from pyfw.replay.report.quantity import of
 
@@ -47,9 +47,10 @@ def page(results: Results, judged: Sequence[Bar]) -> str:
         ),
         element(
             "footer",
-            "Bars are medians; the line on each goes from the least round to the most, and each dot is a "
-            "round. Rounds are interleaved: within one, all candidates are measured in turn. Ratios "
-            "compare; absolute figures hold for one machine on one day. docs/performance.md has the method.",
+            "Bars are medians; the line on each goes from the least round to the most, or to the edge, and "
+            "each dot is a round. Rounds are interleaved: within one, all candidates are measured in turn. "
+            "Ratios compare; absolute figures hold for one machine on one day. docs/performance.md has the "
+            "method.",
         ),
         element("script", Html(_own("page.js"))),
     )
@@ -163,15 +164,9 @@ def _losses(results: Results) -> Iterator[Html]:
         yield element("h3", "Order and loss, all rounds together")
         heads = ("measure", "candidate", *COUNTS.values(), "drops by layer")
         yield table(None, heads, rows, "losses")
-    if failures := results.failures():
+    if failed := failures(results):
         yield element("h3", "What could not be measured")
-        yield element(
-            "ul",
-            *(
-                element("li", f"round {one.round}, {one.candidate}, {one.measure}: {one.failed}")
-                for one in failures
-            ),
-        )
+        yield element("ul", *(element("li", line) for line in failed))
 
 
 def _about(results: Results) -> Html:

@@ -54,6 +54,19 @@ def test_losses_name_their_layers() -> None:
     assert "TUN queue 1,234" in markdown.results_of(found, [])
 
 
+def test_what_failed_is_said_once_with_its_last_words() -> None:
+    run = document()
+    failed = [
+        Record(round=n, net=NET, candidate="boringtun", measure="tcp-1-up", failed=f"broke, {n}")
+        for n in (1, 2)
+    ]
+    found = Results(msgspec.structs.replace(run, records=[*run.records, *failed]))
+    line = "IPv4, MTU 1420, boringtun, one TCP flow up, 2 rounds: broke, 2"
+    assert line in tables.text(found, [])
+    assert line in report.page(found, [])
+    assert line in markdown.results_of(found, [])
+
+
 class Tags(HTMLParser):
     """What a page consists of."""
 
