@@ -5,7 +5,9 @@
 #   make test    cargo test and pytest
 #   make lint    rustfmt, clippy, ruff, mypy, stubtest, import rules
 #   make fmt     rustfmt and ruff
-#   make bench   pyfw and wireguard-go, side by side; replay against its cipher; pyfw from a release wheel
+#   make bench   pyfw, its peers and the machine's floor, judged; replay against its cipher; from a release
+#                wheel; five minutes, and once some for installing peers
+#   make bench-all  every measure, every network: three quarters of an hour
 #   make wheel   a release wheel in dist/
 #   make interop-peers   foreign daemons that Debian has not, for the tests that meet them
 #
@@ -15,6 +17,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := build/bench-venv
+RESULTS := build/bench
 CARGO ?= cargo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -26,7 +29,7 @@ RUST_SOURCES := $(shell find rust_ext -name '*.rs' -o -name Cargo.toml) Cargo.to
 	rust-toolchain.toml
 PYTHON_SOURCES := $(shell find pyfw -name '*.py' -o -name '*.pyi')
 
-.PHONY: setup demo test test-rust test-python lint fmt bench wheel interop-peers
+.PHONY: setup demo test test-rust test-python lint fmt bench bench-all wheel interop-peers
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.native $(VENV)/.debian
@@ -100,8 +103,14 @@ fmt: $(VENV)/.packages
 
 # Measured is what users install: the wheel, with fat LTO, in an environment of its own.
 bench: $(BENCH)/.wheel $(VENV)/.debian
-	$(BENCH)/bin/python -m bench.tunnel
-	$(BENCH)/bin/python -m bench.replay
+	@mkdir -p $(RESULTS)
+	@$(BENCH)/bin/python -m bench.tunnel --quick --json $(RESULTS)/quick.json --html $(RESULTS)/quick.html; \
+		tunnel=$$?; $(BENCH)/bin/python -m bench.replay && exit $$tunnel
+
+bench-all: $(BENCH)/.wheel $(VENV)/.debian
+	@mkdir -p $(RESULTS)
+	@$(BENCH)/bin/python -m bench.tunnel --json $(RESULTS)/all.json --html $(RESULTS)/all.html; \
+		tunnel=$$?; $(BENCH)/bin/python -m bench.stages --json $(RESULTS)/stages.json && exit $$tunnel
 
 $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml
 	@echo "bench: a release wheel into $(BENCH)"
@@ -109,18 +118,13 @@ $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.t
 	@rm -rf $(BENCH)/dist
 	@$(BIN)/maturin build --quiet --locked --release --out $(BENCH)/dist >$(BENCH)/build.log 2>&1 \
 		|| { cat $(BENCH)/build.log >&2; exit 1; }
-	@$(BENCH)/bin/pip install --quiet -c constraints.txt scapy $(BENCH)/dist/*.whl
+	@$(BENCH)/bin/pip install --quiet -c constraints.txt numpy scapy $(BENCH)/dist/*.whl
 	@$(BENCH)/bin/pip install --quiet --no-deps --force-reinstall $(BENCH)/dist/*.whl
 	@touch $@
 
 wheel: $(VENV)/.packages
 	$(BIN)/maturin build --locked --release --out dist
 
-# Compiled for minutes by one quiet job; without them their tests are skipped. gotatun with ring, as
-# its own choice of cipher wants more than a C compiler.
+# Compiled for minutes by one quiet job; without them the tests that meet them are skipped.
 interop-peers: $(VENV)/.packages
-	@echo "interop-peers: wireguard-go, boringtun and gotatun into build/peers"
-	-@nice $(BIN)/python -m bench.peers
-	-@CARGO_BUILD_JOBS=1 nice $(CARGO) install --quiet --locked --root build/peers boringtun-cli
-	-@CARGO_BUILD_JOBS=1 nice $(CARGO) install --quiet --locked --root build/peers gotatun-cli \
-		--no-default-features --features ring
+	@CARGO_BUILD_JOBS=1 nice $(BIN)/python -m bench.peers

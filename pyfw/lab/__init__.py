@@ -4,7 +4,7 @@ The demo, the benchmark and the wire tests stand on it. It starts daemons as pro
 imports the data plane, so that pyfw is met here exactly as any other WireGuard is.
 """
 
-from pyfw.lab.daemon import Daemon, Implementation, pyfw_run, pyfw_wg
+from pyfw.lab.daemon import Daemon, Implementation, bare, pyfw_run, pyfw_wg, without_cipher
 from pyfw.lab.duplex import Duplex
 from pyfw.lab.foreign import boringtun, gotatun, newest_wireguard_go, wireguard_go
 from pyfw.lab.namespace import Machine, Namespace, Unavailable, unavailable
@@ -30,6 +30,7 @@ __all__ = [
     "RoutedNetwork",
     "Stream",
     "Unavailable",
+    "bare",
     "boringtun",
     "gotatun",
     "newest_wireguard_go",
@@ -37,4 +38,5 @@ __all__ = [
     "pyfw_wg",
     "unavailable",
     "wireguard_go",
+    "without_cipher",
 ]

@@ -57,7 +57,9 @@ class Network:
     outer = OUTER
     """Where client and gateway reach each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, mtu: int = 1500) -> None:
+        """`mtu`: of all links, between client and gateway and behind the gateway."""
+        self._mtu = mtu
         with ExitStack() as stack:
             self.user = UserNamespace()
             stack.callback(self.user.close)
@@ -68,6 +70,7 @@ class Network:
             _connect(
                 (self.gateway, "behind", BEHIND["gateway"]),
                 (self.server, "eth0", BEHIND["server"]),
+                mtu,
                 cpu=1,
             )
             _forward(self.gateway)
@@ -85,6 +88,7 @@ class Network:
         _connect(
             (self.client, "outer", OUTER["client"]),
             (self.gateway, "outer", OUTER["gateway"]),
+            self._mtu,
             cpu=0,
         )
 
@@ -117,19 +121,14 @@ class RoutedNetwork(Network):
 
     def _connect_outside(self, stack: ExitStack) -> None:
         self.router = self._machine("router", stack)
-        _connect(
-            (self.client, "outer", ROUTED["client"]), (self.router, "near", ROUTED["router"]), cpu=0
-        )
-        _connect(
-            (self.router, "far", ROUTED["far router"]),
-            (self.gateway, "outer", ROUTED["gateway"]),
-            cpu=0,
-        )
-        _forward(self.router)
-        for machine, via in (
-            (self.client, ROUTED["router"]),
-            (self.gateway, ROUTED["far router"]),
+        near, far = ROUTED["router"], ROUTED["far router"]
+        for one, two in (
+            ((self.client, "outer", ROUTED["client"]), (self.router, "near", near)),
+            ((self.router, "far", far), (self.gateway, "outer", ROUTED["gateway"])),
         ):
+            _connect(one, two, self._mtu, cpu=0)
+        _forward(self.router)
+        for machine, via in ((self.client, near), (self.gateway, far)):
             machine.ip("route", "add", "default", "via", via.v4)
             machine.ip("-6", "route", "add", "default", "via", via.v6)
 
@@ -147,6 +146,8 @@ def _set_up_stack(machine: Namespace) -> None:
     machine.sysctl("net.ipv4.tcp_rmem", "4096 131072 16777216")
     machine.sysctl("net.ipv4.tcp_wmem", "4096 131072 16777216")
     machine.sysctl("net.ipv4.ping_group_range", "0 0")
+    # An address is used at once: for a second, nobody would be asked whether it is taken (RFC 4862).
+    machine.sysctl("net.ipv6.conf.default.accept_dad", "0")
     # A cached slow start threshold would make the second flow's speed depend on the first's luck.
     machine.sysctl("net.ipv4.tcp_no_metrics_save", "1")
 
@@ -154,7 +155,7 @@ def _set_up_stack(machine: Namespace) -> None:
 _End = tuple[Namespace, str, Dual]
 
 
-def _connect(one: _End, two: _End, cpu: int) -> None:
+def _connect(one: _End, two: _End, mtu: int, cpu: int) -> None:
     """Joins two machines by a cable that keeps its packets' order; `cpu` receives, where there is one."""
     cpu %= os.cpu_count() or 1
     peer = ["peer", "name", two[1], "netns", str(two[0].pid)]
@@ -163,7 +164,7 @@ def _connect(one: _End, two: _End, cpu: int) -> None:
         machine.ip("address", "add", f"{address.v4}/24", "dev", name)
         machine.ip("address", "add", f"{address.v6}/64", "dev", name, "nodad")
         _receive_on(machine, name, cpu)
-        machine.ip("link", "set", name, "up")
+        machine.ip("link", "set", name, "mtu", str(mtu), "up")
 
 
 def _receive_on(machine: Namespace, name: str, cpu: int) -> None:

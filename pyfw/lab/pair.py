@@ -11,7 +11,7 @@ from pyfw.lab.network import BEHIND_NETWORKS, TUNNEL, Network
 
 # 1500 less 40 (IPv6), 8 (UDP) and 32 (WireGuard): fits both IP versions outside (wg-quick(8)).
 MTU = 1420
-_PORT = 51820
+PORT = 51820
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Pair:
         endpoints: tuple[bool | str, bool | str] = (True, True),
         mtu: int = MTU,
     ) -> None:
-        """`endpoints` says whether client and gateway know where the other one is, or where it is."""
+        """`endpoints` says whether client and gateway know where the other one is, or where it is; `mtu` is
+        the tunnel's.
+        """
         self.network = network
         self.keys = (Keys.generate(), Keys.generate())
         self.preshared_key = _wg("genpsk") if preshared else None
@@ -62,7 +64,7 @@ class Pair:
                     [f"{TUNNEL[side].v4}/32", f"{TUNNEL[side].v6}/128"],
                     self.keys[1 - index].public,
                     allowed,
-                    known if isinstance(known, str) else f"{host}:{_PORT}" if known else None,
+                    known if isinstance(known, str) else f"{host}:{PORT}" if known else None,
                     self.preshared_key,
                     mtu,
                 )
@@ -132,7 +134,7 @@ def _conf(
     lines = [
         "[Interface]",
         f"PrivateKey = {private}",
-        f"ListenPort = {_PORT}",
+        f"ListenPort = {PORT}",
         f"Address = {', '.join(addresses)}",
         f"MTU = {mtu}",
         "[Peer]",
@@ -152,4 +154,4 @@ def _wg(command: str, stdin: str = "") -> str:
     ).stdout.strip()
 
 
-__all__ = ["INTERFACE", "MTU", "Keys", "Pair", "ping_ms"]
+__all__ = ["INTERFACE", "MTU", "PORT", "Keys", "Pair", "ping_ms"]
