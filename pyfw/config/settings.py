@@ -25,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     coalesce_psh: Literal["merge", "close"] = "merge"
     """Whether a segment with PSH ends its frame."""
     log_level: str = "info"
+    key_log: str | None = None
+    """Where the secrets of handshakes are appended, for Wireshark: who has the file can read the tunnel."""
     stages: tuple[StageConfig, ...] = ()
     """In the order in which they stand behind `route` and `coalesce`."""
 
@@ -37,7 +39,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "coalesce.psh": ("merge", "close"),
     **{f"offloads.{name}": (True, False) for name in OFFLOADS},
 }
-KEYS = tuple(_CHOICES)
+_KEY_LOG = "key_log"
+KEYS = (*_CHOICES, _KEY_LOG)
 _TABLES = {"offloads", "coalesce"}
 # Named in the documentation of later versions: refused, not ignored.
 _PLANNED = {"role", "metrics", "capture"}
@@ -66,22 +69,27 @@ def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
 def _judge(name: str, value: Any) -> str | None:
     if name in _PLANNED:
         return "is not in this version"
+    if name == _KEY_LOG and isinstance(value, str) and value.startswith("/"):
+        return None
     choices = _CHOICES.get(name, ())
     # 1 == True in Python; a switch is not a number here.
     if any(type(value) is type(choice) and value == choice for choice in choices):
         return None
-    return f"{_shown(value)} is not valid; {_expected(name)}" if choices else _expected(name)
+    is_known = bool(choices) or name == _KEY_LOG
+    return f"{_shown(value)} is not valid; {_expected(name)}" if is_known else _expected(name)
 
 
 def _expected(name: str) -> str:
     """What would be right for a key, or that there is none of that name."""
     if name in _TABLES:
         return f"write [{name}]"
+    if name == _KEY_LOG:
+        return "write the path of a file, from / on"
     if name not in _CHOICES:
         belongs = wg_quick.section_of(name.rpartition(".")[2])
         if belongs:
             return f"belongs into {belongs} of NAME.conf"
-        return unknown_key(name, (*_CHOICES, *sorted(_TABLES), "stages"), "NAME.pyfw.toml")
+        return unknown_key(name, (*KEYS, *sorted(_TABLES), "stages"), "NAME.pyfw.toml")
     return f"write {' or '.join(_shown(choice) for choice in _CHOICES[name])}"
 
 
@@ -94,7 +102,7 @@ def _shown(value: Any) -> str:
 
 def _settings(flat: dict[str, Any], asked: list[StageConfig]) -> Settings:
     fields: dict[str, Any] = {
-        name: flat[name] for name in ("threads", "cipher", "log_level") if name in flat
+        name: flat[name] for name in ("threads", "cipher", "log_level", _KEY_LOG) if name in flat
     }
     if "coalesce.psh" in flat:
         fields["coalesce_psh"] = flat["coalesce.psh"]

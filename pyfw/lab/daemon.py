@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from pyfw.lab.namespace import Machine, Namespace, Unavailable
-from pyfw.lab.process import Process
+from pyfw.lab.namespace import Namespace, Unavailable
 
 INTERFACE = "wg0"
 CONF = f"/run/{INTERFACE}.conf"
@@ -89,9 +88,6 @@ def _pyfw(script: str) -> str:
 
 class Daemon:
     """A daemon in one of the lab's machines; `wait_until_up` before it is used."""
-
-    at: Machine
-    process: Process
 
     def __init__(self, at: Namespace, implementation: Implementation, conf: str) -> None:
         """Starts it. `conf` is a wg-quick file."""

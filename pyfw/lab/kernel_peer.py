@@ -142,7 +142,7 @@ class Kernel(Implementation):
 class KernelDaemon(Daemon):
     """The guest's wg0, which answers `wg` as any other."""
 
-    at: Guest
+    at: Guest  # type: ignore[assignment] # only commands run there, which a Namespace does as well
 
     def __init__(self, at: Guest, implementation: Implementation, conf: str) -> None:
         self.at = at

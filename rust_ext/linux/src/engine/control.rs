@@ -14,7 +14,7 @@ use std::{
 };
 
 use pyfw_core::{
-    device::{Device, Transmit},
+    device::{Device, Event, KeyLog, Transmit},
     exchange::{Command, Report},
     path::Path,
 };
@@ -37,6 +37,9 @@ const MAIL: u64 = 0;
 const DEADLINE: u64 = 1;
 const STANDBY: u64 = 2;
 
+/// Where the secrets of handshakes are written to.
+pub type KeyLogSink = Box<dyn FnMut(&KeyLog) -> io::Result<()> + Send>;
+
 /// How a message left, or did not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
@@ -50,6 +53,7 @@ pub(crate) struct ControlPlane {
     device: Mutex<Device>,
     sockets: Mutex<Arc<Sockets>>,
     outage: Mutex<Outage>,
+    key_log: Mutex<Option<KeyLogSink>>,
     /// The seats of the data threads: outbound's first, inbound's last; one may carry both.
     pub(crate) seats: Vec<Arc<Seat>>,
 }
@@ -66,6 +70,7 @@ impl ControlPlane {
             device: Mutex::new(device),
             sockets: Mutex::new(sockets),
             outage: Mutex::default(),
+            key_log: Mutex::default(),
             seats,
         }
     }
@@ -143,14 +148,17 @@ impl ControlPlane {
         let (first, last) = (&self.seats[0], &self.seats[self.seats.len() - 1]);
         last.commands.post(inbound);
         first.commands.post(outbound);
+        // Secrets are written down before the message that they belong to is on the wire.
+        while let Some(event) = device.poll_event() {
+            if let Event::KeyLog(secrets) = &event {
+                self.log_keys(secrets);
+            } else if let Some(event) = engine_event(&event) {
+                self.shared.events.post(event);
+            }
+        }
         let mut lost = Vec::new();
         while let Some(transmit) = device.poll_transmit() {
             lost.extend(transmit.peer.filter(|_| self.transmit(&transmit) == Sent::WithoutSource));
-        }
-        while let Some(event) = device.poll_event() {
-            if let Some(event) = engine_event(&event) {
-                self.shared.events.post(event);
-            }
         }
         if !lost.is_empty() {
             for peer in lost {
@@ -158,6 +166,22 @@ impl ControlPlane {
             }
             self.carry_out(device);
         }
+    }
+
+    /// Gives the secrets of handshakes to `sink` from now on, or to nobody.
+    pub(crate) fn set_key_log(&self, sink: Option<KeyLogSink>) {
+        let is_on = sink.is_some();
+        *self.key_log.lock().unwrap_or_else(PoisonError::into_inner) = sink;
+        self.change_from_outside(|device| device.set_key_log(is_on));
+    }
+
+    fn log_keys(&self, secrets: &KeyLog) {
+        let mut sink = self.key_log.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Err(error)) = sink.as_mut().map(|sink| sink(secrets)) else { return };
+        // A log with a gap is worth little, and a full disk says the same each time.
+        *sink = None;
+        let fields = [("error", Value::Text(error.to_string()))];
+        self.shared.say(Severity::Error, "handshake.key_log_ended", fields);
     }
 
     /// Sends a message; where its source leads nowhere, from the one that the kernel chooses.

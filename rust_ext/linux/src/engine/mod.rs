@@ -42,7 +42,7 @@ use pyfw_core::{
     stages::Stages,
 };
 
-pub use self::shared::Sockets;
+pub use self::{control::KeyLogSink, shared::Sockets};
 use self::{
     capture::CapturePoints,
     control::ControlPlane,
@@ -181,6 +181,12 @@ impl Engine {
     /// Looks at the device.
     pub fn look<T>(&self, body: impl FnOnce(&Device) -> T) -> T {
         body(&self.control.lock())
+    }
+
+    /// Gives the secrets of handshakes to `sink` from now on, or to nobody. Whoever has them can read what was
+    /// captured.
+    pub fn set_key_log(&self, sink: Option<KeyLogSink>) {
+        self.control.set_key_log(sink);
     }
 
     /// Goes over to other sockets; sessions and staged frames stay.
