@@ -42,6 +42,8 @@ pub(crate) struct End {
     pub(crate) now: Now,
     pub(crate) sent: Vec<Batch>,
     pub(crate) written: Vec<Written>,
+    /// What the host sends as soon as something was written, before control has heard of it.
+    pub(crate) answers: Vec<Vec<u8>>,
     pub(crate) outbound_counts: Arc<OutboundCounts>,
     pub(crate) inbound_counts: Arc<InboundCounts>,
     pub(crate) datagram_counts: Arc<DatagramCounts>,
@@ -60,6 +62,7 @@ impl End {
             now: start,
             sent: Vec::new(),
             written: Vec::new(),
+            answers: Vec::new(),
             outbound_counts: o,
             inbound_counts: i,
             datagram_counts: d,
@@ -76,6 +79,11 @@ impl End {
 
     /// One drain of the TUN: frames, each behind its virtio-net header.
     pub(crate) fn tun_drain(&mut self, frames: &[Vec<u8>]) {
+        self.outbound_drain(frames);
+        self.pump();
+    }
+
+    fn outbound_drain(&mut self, frames: &[Vec<u8>]) {
         let mut buffer = Vec::new();
         let mut batch = FrameBatch { received_ns: self.now.boot_ns, ..FrameBatch::default() };
         let mut places = Vec::new();
@@ -95,7 +103,17 @@ impl End {
                 break;
             }
         }
-        self.pump();
+        self.refuse();
+    }
+
+    /// Writes what the senders of dropped packets are told.
+    fn refuse(&mut self) {
+        for packet in std::mem::take(self.outbound.refusals()) {
+            let frame = self.inbound.create(&packet).unwrap();
+            self.written.push((virtio_header(&frame), packet.into_vec(), 1));
+            self.inbound.depart(&frame, None);
+        }
+        self.inbound.publish();
     }
 
     /// One drain of the socket.
@@ -125,6 +143,10 @@ impl End {
             self.inbound.depart(frame, None);
         }
         self.inbound.publish();
+        if !frames.frames.is_empty() {
+            let answers = std::mem::take(&mut self.answers);
+            self.outbound_drain(&answers);
+        }
         for handshake in handshakes {
             let Slice { offset, length } = handshake.bytes;
             let bytes = &buffer[offset as usize..(offset + length) as usize];
