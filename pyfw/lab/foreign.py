@@ -1,6 +1,7 @@
 """WireGuard daemons of others: Debian's on PATH, the newest in build/peers (`make interop-peers`)."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from pyfw.lab.daemon import INTERFACE, Implementation
@@ -23,7 +24,7 @@ def wireguard_go(path: str | None = None) -> Implementation:
 def newest_wireguard_go() -> Implementation:
     """The newest release of wireguard-go's module. Raises Unavailable."""
     # Go names the command after the last part of the module path.
-    return wireguard_go(_built(PEERS / "wireguard"))
+    return replace(wireguard_go(_built(PEERS / "wireguard")), name="newest wireguard-go")
 
 
 def boringtun() -> Implementation:
