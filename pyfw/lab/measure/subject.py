@@ -74,20 +74,25 @@ class Subject:
         before = Tally.take(self.pair)
         start = time.monotonic() + _WARM_UP_S
         end = start + seconds
-        ends = []
-        for at, words in (listening, beginning):
-            # By its path: -P keeps the modules beside it off Python's.
-            command = [sys.executable, "-P", str(_LOADS / f"{script}.py"), *map(str, words)]
-            ends.append(at.start(*command, repr(start), repr(end)))
-            if len(ends) == 1:
-                ends[0].wait_for("listening")
-        _sleep_until(start)
-        cpu_ns = -self._cpu_ns()
-        if beside is not None:
-            beside()
-        _sleep_until(end)
-        cpu_ns += self._cpu_ns()
-        listened, began = (_told(end) for end in ends)
+        ends: list[Process] = []
+        try:
+            for at, words in (listening, beginning):
+                # By its path: -P keeps the modules beside it off Python's.
+                command = [sys.executable, "-P", str(_LOADS / f"{script}.py"), *map(str, words)]
+                ends.append(at.start(*command, repr(start), repr(end)))
+                if len(ends) == 1:
+                    ends[0].wait_for("listening")
+            _sleep_until(start)
+            cpu_ns = -self._cpu_ns()
+            if beside is not None:
+                beside()
+            _sleep_until(end)
+            cpu_ns += self._cpu_ns()
+            listened, began = map(_told, ends)
+        finally:
+            # One end that failed leaves the other waiting, at a port that the next load wants.
+            for process in ends:
+                process.stop()
         return Observation((listened, began), cpu_ns, Tally.take(self.pair) - before)
 
     def _cpu_ns(self) -> int:
