@@ -1,12 +1,13 @@
 """NAME.pyfw.toml: what WireGuard does not know about a tunnel. Text in, a frozen struct out, or problems."""
 
-import re
-import tomllib
 from typing import Any, Literal
 
 import msgspec
 
+from pyfw.config import stages, wg_quick
 from pyfw.config.problem import Problem, unknown_key
+from pyfw.config.stages import StageConfig
+from pyfw.config.toml import Reader
 
 OFFLOADS = ("udp_gso", "udp_gro", "tso", "uso")
 LOG_LEVELS = ("debug", "info", "warning", "error", "silent")
@@ -24,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     coalesce_psh: Literal["merge", "close"] = "merge"
     """Whether a segment with PSH ends its frame."""
     log_level: str = "info"
+    stages: tuple[StageConfig, ...] = ()
+    """In the order in which they stand behind `route` and `coalesce`."""
 
 
 # Each key as it is written, dotted, and what it may be.
@@ -34,70 +37,66 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "coalesce.psh": ("merge", "close"),
     **{f"offloads.{name}": (True, False) for name in OFFLOADS},
 }
+KEYS = tuple(_CHOICES)
 _TABLES = {"offloads", "coalesce"}
 # Named in the documentation of later versions: refused, not ignored.
-_PLANNED = {"role", "stages", "metrics", "capture"}
+_PLANNED = {"role", "metrics", "capture"}
+_SHOWN_MAX = 40
 
 
 def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
     """Reads a file. Where there are problems, the settings are the defaults."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        at = re.search(r"at line (\d+)", str(error))
-        return Settings(), [Problem(file, int(at[1]) if at else 0, "", f"not TOML: {error}")]
-    except RecursionError:
-        return Settings(), [Problem(file, 0, "", "not TOML: nested too deeply")]
-    lines = _lines(text)
-    problems: list[Problem] = []
+    reader = Reader(text, file, "NAME.pyfw.toml", _expected)
     flat: dict[str, Any] = {}
-    for name, value in document.items():
+    asked, _ = stages.read(reader, reader.document.pop("stages", []))
+    for name, value in reader.document.items():
         if name in _TABLES and isinstance(value, dict):
             flat |= {f"{name}.{inner}": item for inner, item in value.items()}
         elif name in _TABLES:
-            problems.append(Problem(file, lines.get(name, 0), name, f"is a table; write [{name}]"))
+            reader.fault(name, f"is a table; write [{name}]")
         else:
             flat[name] = value
     for name, value in flat.items():
         text_ = _judge(name, value)
         if text_:
-            problems.append(Problem(file, lines.get(name, 0), name, text_))
-    return (Settings() if problems else _settings(flat)), problems
+            reader.fault(name, text_)
+    return (Settings() if reader.problems else _settings(flat, asked)), reader.problems
 
 
 def _judge(name: str, value: Any) -> str | None:
     if name in _PLANNED:
         return "is not in this version"
-    if name not in _CHOICES:
-        return unknown_key(name, _CHOICES, "NAME.pyfw.toml")
-    choices = _CHOICES[name]
+    choices = _CHOICES.get(name, ())
     # 1 == True in Python; a switch is not a number here.
     if any(type(value) is type(choice) and value == choice for choice in choices):
         return None
-    shown = " or ".join(msgspec.json.encode(choice).decode() for choice in choices)
-    return f"is not valid; write {shown}"
+    return f"{_shown(value)} is not valid; {_expected(name)}" if choices else _expected(name)
 
 
-def _settings(flat: dict[str, Any]) -> Settings:
+def _expected(name: str) -> str:
+    """What would be right for a key, or that there is none of that name."""
+    if name in _TABLES:
+        return f"write [{name}]"
+    if name not in _CHOICES:
+        belongs = wg_quick.section_of(name.rpartition(".")[2])
+        if belongs:
+            return f"belongs into {belongs} of NAME.conf"
+        return unknown_key(name, (*_CHOICES, *sorted(_TABLES), "stages"), "NAME.pyfw.toml")
+    return f"write {' or '.join(_shown(choice) for choice in _CHOICES[name])}"
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        return "a table" if isinstance(value, dict) else "this"
+    shown = msgspec.json.encode(value).decode()
+    return shown if len(shown) <= _SHOWN_MAX else f"{shown[:_SHOWN_MAX]}…"
+
+
+def _settings(flat: dict[str, Any], asked: list[StageConfig]) -> Settings:
     fields: dict[str, Any] = {
         name: flat[name] for name in ("threads", "cipher", "log_level") if name in flat
     }
     if "coalesce.psh" in flat:
         fields["coalesce_psh"] = flat["coalesce.psh"]
     fields["offloads"] = tuple(name for name in OFFLOADS if flat.get(f"offloads.{name}", True))
-    return Settings(**fields)
-
-
-def _lines(text: str) -> dict[str, int]:
-    """Where each dotted key stands; tomllib does not say. Good for bare keys, which ours all are."""
-    found: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.split("\n"), 1):
-        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            table = header[1] + "."
-            found.setdefault(header[1], number)
-        elif key := re.match(r"\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*=", line):
-            dotted = table + re.sub(r"\s", "", key[1])
-            found.setdefault(dotted, number)
-            found.setdefault(dotted.split(".")[0], number)
-    return found
+    return Settings(**fields, stages=tuple(asked))

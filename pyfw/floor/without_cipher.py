@@ -9,7 +9,7 @@ import structlog
 
 from pyfw import _native
 from pyfw.config import Config
-from pyfw.control import Daemon
+from pyfw.control import Daemon, serve
 from pyfw.observe import log
 from pyfw.pipeline import MTU_DEFAULT, Engine, Pipeline
 
@@ -42,4 +42,4 @@ def run(config: Config) -> int:
         "part of a benchmark and nothing else",
         interface=config.name,
     )
-    return asyncio.run(daemon.run())
+    return asyncio.run(serve([daemon]))

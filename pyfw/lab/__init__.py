@@ -13,6 +13,7 @@ from pyfw.lab.daemon import (
     wireguard_go,
     without_cipher,
 )
+from pyfw.lab.duplex import Duplex
 from pyfw.lab.namespace import Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, TUNNEL, Dual, Network
 from pyfw.lab.pair import Pair
@@ -24,6 +25,7 @@ __all__ = [
     "TUNNEL",
     "Daemon",
     "Dual",
+    "Duplex",
     "Implementation",
     "Namespace",
     "Network",

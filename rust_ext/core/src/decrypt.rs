@@ -27,6 +27,7 @@ use crate::{
     path::Path,
     peer::{Activity, ByPeer, PeerId},
     route::Route,
+    stages::Booking,
     udp_ingress::{Arrival, Received, Sessions},
     verdict::{DatagramDrop, InboundDrop},
 };
@@ -67,6 +68,16 @@ struct BatchTraffic {
     bytes: u64,
     data: bool,
     from: Option<Path>,
+}
+
+impl ReceivingPeer {
+    /// Its counts are published at the end of the drain.
+    fn touch(&mut self, id: PeerId, touched: &mut Vec<PeerId>) {
+        if !self.batch.touched {
+            self.batch.touched = true;
+            touched.push(id);
+        }
+    }
 }
 
 impl Decrypt {
@@ -172,10 +183,7 @@ impl Decrypt {
         if !authenticated {
             return;
         }
-        if !peer.batch.touched {
-            peer.batch.touched = true;
-            self.touched.push(id);
-        }
+        peer.touch(id, &mut self.touched);
         if !receiving.confirmed {
             receiving.confirmed = true;
             self.reports.push(Report::Confirmed(id, index));
@@ -207,13 +215,36 @@ impl Decrypt {
 
     /// Books a frame that came through the stages: written, or refused for a reason.
     pub fn depart(&mut self, frame: &Frame, refused: Option<InboundDrop>) {
-        let peer = self.peers.get_mut(&PeerId(frame.peer));
+        let id = PeerId(frame.peer);
+        let mut peer = self.peers.get_mut(&id);
+        if let Some(peer) = &mut peer {
+            peer.touch(id, &mut self.touched);
+        }
         let segments = u64::from(frame.segments);
         for tally in [Some(&mut self.tally), peer.map(|p| &mut p.tally)].into_iter().flatten() {
             tally.queued -= segments;
             match refused {
                 Some(reason) => tally.drop(reason, segments),
                 None => tally.left += segments,
+            }
+        }
+    }
+
+    /// Counts what stages dropped and made.
+    pub fn book(&mut self, bookings: &[Booking]) {
+        for &Booking { peer: id, segments, created } in bookings {
+            let mut peer = self.peers.get_mut(&id);
+            if let Some(peer) = &mut peer {
+                peer.touch(id, &mut self.touched);
+            }
+            for tally in [Some(&mut self.tally), peer.map(|p| &mut p.tally)].into_iter().flatten() {
+                if created {
+                    tally.created += segments;
+                    tally.queued += segments;
+                } else {
+                    tally.queued -= segments;
+                    tally.drop(InboundDrop::Stage, segments);
+                }
             }
         }
     }
@@ -265,7 +296,7 @@ impl Decrypt {
         self.sessions.remove(&local_index);
     }
 
-    /// The path's counts; stages after this one write their drops here.
+    /// The path's counts.
     pub fn tally(&mut self) -> &mut InboundTally {
         &mut self.tally
     }

@@ -24,6 +24,7 @@ use crate::{
     sending::SendingPeers,
     split::Segments,
     staged::StagedBytes,
+    stages::Booking,
     verdict::OutboundDrop,
 };
 
@@ -77,6 +78,38 @@ impl Encrypt {
             }
             self.touch(id);
         }
+    }
+
+    /// Counts what stages dropped and made of what was admitted.
+    pub fn book(&mut self, bookings: &[Booking]) {
+        for &Booking { peer: id, segments, created } in bookings {
+            let peer = self.peers.get_mut(id).map(|p| &mut p.tally);
+            for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
+                if created {
+                    tally.created += segments;
+                    tally.queued += segments;
+                } else {
+                    tally.queued -= segments;
+                    tally.drop(OutboundDrop::Stage, segments);
+                }
+            }
+            self.touch(id);
+        }
+    }
+
+    /// Counts a frame for the peer it was routed to after a stage had made it.
+    pub fn adopt(&mut self, frame: &Frame) {
+        let id = PeerId(frame.peer);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.tally.created += u64::from(frame.segments);
+            peer.tally.queued += u64::from(frame.segments);
+        }
+        self.touch(id);
+    }
+
+    /// Drops an admitted frame.
+    pub fn discard(&mut self, frame: &Frame, reason: OutboundDrop) {
+        self.dropped(Some(PeerId(frame.peer)), reason, u64::from(frame.segments));
     }
 
     /// Takes admitted frames from `first` on, whose bytes lie in `buffer`. Returns the index of the first
@@ -361,7 +394,7 @@ impl Encrypt {
         &self.gso
     }
 
-    /// The path's counts; stages before this one write their drops here.
+    /// The path's counts; the stages before this one, up to route, write their drops here.
     pub fn tally(&mut self) -> &mut OutboundTally {
         &mut self.tally
     }

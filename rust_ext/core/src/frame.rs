@@ -41,6 +41,8 @@ pub struct Frame {
     pub length: u32,
     /// Index of its first slice in the batch, where `slices` is not 0.
     pub first_slice: u32,
+    /// What a stage wrote on it, for the stages behind; 0 at first.
+    pub mark: u32,
     /// How many slices; 0 where the frame is one piece at `offset`.
     pub slices: u16,
     /// Inner segments it stands for, at least 1.
@@ -86,10 +88,37 @@ impl Frame {
         address(self.version, &self.destination)
     }
 
+    /// A hash of its flow (protocol, addresses, ports), the same on every machine. Fragments have the
+    /// flow of their addresses.
+    pub fn flow(&self) -> u64 {
+        let word = |bytes: &[u8; 16], at: usize| {
+            u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
+        };
+        let ports = u64::from(self.source_port) << 16 | u64::from(self.destination_port);
+        let kind = u64::from(self.protocol) << 8 | u64::from(self.version);
+        [
+            word(&self.source, 0),
+            word(&self.source, 8),
+            word(&self.destination, 0),
+            word(&self.destination, 8),
+            kind << 32 | ports,
+        ]
+        .into_iter()
+        .fold(0, |hash, part| mix(hash ^ part))
+    }
+
     /// The frame's bytes, where it is one piece.
     pub fn bytes<'b>(&self, buffer: &'b [u8]) -> &'b [u8] {
         &buffer[self.offset as usize..(self.offset + self.length) as usize]
     }
+}
+
+/// The finalizer of splitmix64 (Steele, Lea, Flood 2014).
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let value = (value ^ value >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ value >> 31
 }
 
 fn address(version: u8, bytes: &[u8; 16]) -> IpAddr {

@@ -4,18 +4,20 @@
 //! TUN, handshake messages for control. Drops: what its stages drop, each counted. Order: frames
 //! leave in the order in which their first segment arrived; segments of a flow keep their order.
 //!
-//! A drain is `process`, the stages, a `depart` for each frame, and `finish`.
+//! A drain is `process`, the stages and `take_back` where there are any, a `depart` for each frame,
+//! and `publish`.
 
 use std::sync::Arc;
 
 use crate::{
     aead::Aead,
     coalesce::{Coalesce, CoalesceOptions},
-    counters::{DatagramCounts, DatagramTally, InboundCounts, InboundTally},
+    counters::{DatagramCounts, DatagramTally, InboundCounts},
     decrypt::Decrypt,
     exchange::{InboundCommand, Report},
     frame::{Frame, FrameBatch},
     route::Route,
+    stages::Loan,
     udp_ingress::{Arrival, Handshake, Received, classify_drain},
     verdict::InboundDrop,
 };
@@ -89,6 +91,19 @@ impl Inbound {
         coalesce.process(batch, buffer);
     }
 
+    /// Takes back what was lent to the stages: counts what they dropped and made.
+    pub fn take_back(&mut self, loan: &mut Loan) {
+        self.decrypt.book(&loan.bookings);
+        loan.bookings.clear();
+    }
+
+    /// Drops a batch: a stage does not return.
+    pub fn stall(&mut self, batch: &mut FrameBatch) {
+        for frame in batch.frames.drain(..) {
+            self.decrypt.depart(&frame, Some(InboundDrop::StageStalled));
+        }
+    }
+
     /// Books one frame: written, or refused for a reason.
     pub fn depart(&mut self, frame: &Frame, refused: Option<InboundDrop>) {
         self.decrypt.depart(frame, refused);
@@ -104,11 +119,6 @@ impl Inbound {
     /// Counts of datagrams, for those who drop some (a full handshake queue).
     pub fn datagrams(&mut self) -> &mut DatagramTally {
         &mut self.datagrams
-    }
-
-    /// The path's counts, for stages that drop.
-    pub fn tally(&mut self) -> &mut InboundTally {
-        self.decrypt.tally()
     }
 
     /// What control must be told; the caller drains it.

@@ -12,6 +12,8 @@
 
 pub mod aead;
 pub mod allowed_ips;
+pub mod bpf;
+pub mod buffer;
 pub mod coalesce;
 pub mod counters;
 pub mod decrypt;
@@ -31,6 +33,7 @@ pub mod route;
 mod sending;
 pub mod split;
 pub mod staged;
+pub mod stages;
 pub mod time;
 pub mod tun_egress;
 pub mod tun_ingress;

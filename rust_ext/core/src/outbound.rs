@@ -4,8 +4,8 @@
 //! Drops: what its stages drop, each counted. Order: frames go through in the order in which they
 //! were read; a command that gives a peer keys sends its staged frames before the next is read.
 //!
-//! A drain is `ingress` for each frame, then `route`, the stages, `encrypt` until it has taken all
-//! (sending in between where it says that it is full), and `finish`.
+//! A drain is `ingress` for each frame, then `route`, the stages and `take_back` where there are any,
+//! `encrypt` until it has taken all (sending in between where it says that it is full), and `finish`.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -14,10 +14,11 @@ use crate::{
     counters::{OutboundCounts, OutboundTally},
     encrypt::Encrypt,
     exchange::{OutboundCommand, Report},
-    frame::FrameBatch,
+    frame::{FrameBatch, NO_PEER},
     gso_egress::GsoEgress,
     peer::PeerId,
     route::Route,
+    stages::Loan,
     tun_ingress,
     verdict::OutboundDrop,
 };
@@ -100,6 +101,37 @@ impl Outbound {
         self.encrypt.admit(batch);
     }
 
+    /// Takes back what was lent to the stages: counts what they dropped and made, and routes what
+    /// has no peer yet.
+    pub fn take_back(&mut self, loan: &mut Loan) {
+        self.encrypt.book(&loan.bookings);
+        loan.bookings.clear();
+        let Self { route, encrypt, .. } = self;
+        loan.batch.frames.retain_mut(|frame| {
+            if frame.peer != NO_PEER {
+                return true;
+            }
+            match route.of(frame) {
+                Some(peer) => {
+                    frame.peer = peer.0;
+                    encrypt.adopt(frame);
+                    true
+                }
+                None => {
+                    encrypt.discard(frame, OutboundDrop::NoRoute);
+                    false
+                }
+            }
+        });
+    }
+
+    /// Drops a routed batch: a stage does not return.
+    pub fn stall(&mut self, batch: &mut FrameBatch) {
+        for frame in batch.frames.drain(..) {
+            self.encrypt.discard(&frame, OutboundDrop::StageStalled);
+        }
+    }
+
     /// See [`Encrypt::process`].
     pub fn encrypt(&mut self, batch: &FrameBatch, buffer: &[u8], first: usize) -> usize {
         self.encrypt.process(batch, buffer, first)
@@ -126,8 +158,7 @@ impl Outbound {
         self.counts.publish(self.encrypt.tally());
     }
 
-    /// The path's counts, for stages that drop.
-    pub fn tally(&mut self) -> &mut OutboundTally {
+    fn tally(&mut self) -> &mut OutboundTally {
         self.encrypt.tally()
     }
 

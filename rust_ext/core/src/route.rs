@@ -27,7 +27,7 @@ impl Route {
         *self = Self { allowed_ips, last: None };
     }
 
-    /// Gives each frame from row `first` on the peer its destination belongs to; the others are
+    /// Gives each frame the peer its destination belongs to; the others are
     /// dropped and counted.
     pub fn outbound(&mut self, batch: &mut FrameBatch, tally: &mut OutboundTally) {
         batch.frames.retain_mut(|frame| match self.peer_for(frame.version, &frame.destination) {
@@ -41,6 +41,11 @@ impl Route {
                 false
             }
         });
+    }
+
+    /// The peer of a frame that has none yet.
+    pub fn of(&mut self, frame: &Frame) -> Option<PeerId> {
+        self.peer_for(frame.version, &frame.destination)
     }
 
     /// Whether `peer` may send packets from the frame's source address.

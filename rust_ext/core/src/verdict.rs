@@ -62,8 +62,6 @@ reasons! {
         Replay => "replay",
         /// The tag is wrong.
         Forged => "forged",
-        /// A stage did not return in time.
-        StageStalled => "stage_stalled",
     }
 }
 
@@ -108,5 +106,7 @@ reasons! {
         WriteError => "write_error",
         /// A stage dropped it.
         Stage => "stage",
+        /// A stage did not return in time.
+        StageStalled => "stage_stalled",
     }
 }

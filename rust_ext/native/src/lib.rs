@@ -16,6 +16,7 @@ mod keys;
 mod replay;
 mod replay_plan;
 mod replay_result;
+mod stages;
 mod timed;
 
 /// Native code of pyfw; types in `_native.pyi`.
@@ -36,6 +37,13 @@ mod _native {
     use super::keys::{ciphers, generate_preshared_key, generate_private_key, public_key};
     #[pymodule_export]
     use super::replay::replay;
+    #[pymodule_export]
+    use super::stages::{
+        batch::FrameBatch,
+        chain::{StageChain, StageSlot},
+        frame::Frame,
+        held::HeldFrame,
+    };
 
     /// The distribution's version.
     #[pymodule_export]

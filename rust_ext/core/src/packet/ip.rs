@@ -126,6 +126,7 @@ fn blank(version: u8, offset: u32, length: usize) -> Frame {
         offset,
         length: length as u32,
         first_slice: 0,
+        mark: 0,
         slices: 0,
         segments: 1,
         segment_size: 0,
@@ -163,6 +164,11 @@ pub(crate) fn identification(bytes: &[u8]) -> u16 {
 /// Whether an IPv4 packet must not be fragmented: then its identification means nothing (RFC 6864).
 pub(crate) fn dont_fragment(bytes: &[u8]) -> bool {
     word(bytes, 6) & V4_DONT_FRAGMENT != 0
+}
+
+/// Whether an IPv4 packet is a fragment; IPv6's show in their extension headers.
+pub(crate) fn is_fragment(bytes: &[u8]) -> bool {
+    bytes[0] >> 4 == 4 && word(bytes, 6) & V4_FRAGMENT != 0
 }
 
 /// Writes the length of a packet whose header has no extensions: IPv4's whole length with a new

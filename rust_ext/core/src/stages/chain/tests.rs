@@ -1,0 +1,424 @@
+use std::sync::Mutex;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    buffer::{Buffer, STAGE_ROOM},
+    frame::{Frame, NO_PEER},
+    packet::{build::Build, parse},
+    split::Segments,
+    stages::{
+        Booking,
+        edits::Refused,
+        ledger::Reason,
+        selection::{Field, Word},
+    },
+};
+
+/// Guests of these tests need no interpreter; the clock stands.
+struct Open;
+
+impl Entrance for Open {
+    fn enter(&self, body: &mut dyn FnMut()) -> u64 {
+        body();
+        0
+    }
+
+    fn leave(&self, body: &mut dyn FnMut()) {
+        body();
+    }
+
+    fn now_ns(&self) -> u64 {
+        1
+    }
+}
+
+type Body = Box<dyn FnMut(&mut Work) -> Result<(), Failure> + Send>;
+
+struct Closure(Body);
+
+impl Guest for Closure {
+    fn process(&mut self, mut work: Work) -> (Work, Result<(), Failure>) {
+        let result = (self.0)(&mut work);
+        (work, result)
+    }
+
+    fn tick(&mut self, _: u64) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+fn options(name: &str) -> SlotOptions {
+    SlotOptions {
+        name: name.into(),
+        directions: [true, true],
+        selection: None,
+        reorders: false,
+        pass_on_error: false,
+        hold: HoldLimit { frames: 1024, bytes: 4 << 20 },
+        tick_ns: 0,
+        failures: 100,
+        stall_ns: None,
+        outcome: Outcome::Remove,
+    }
+}
+
+/// Where a stage finds its slot, to emit by.
+type Place = Arc<Mutex<Option<Arc<Slot>>>>;
+
+type Stage = (SlotOptions, Box<dyn FnOnce(Place) -> Body>);
+
+fn chain(stages: Vec<Stage>) -> Chain {
+    let chain = Chain::new(Box::new(Open));
+    let slots = stages
+        .into_iter()
+        .map(|(options, body)| {
+            let place = Place::default();
+            let slot = chain.slot(options, Box::new(Closure(body(Arc::clone(&place)))));
+            *place.lock().unwrap() = Some(Arc::clone(&slot));
+            slot
+        })
+        .collect();
+    chain.set(slots);
+    chain
+}
+
+fn one(body: impl FnMut(&mut Work) -> Result<(), Failure> + Send + 'static) -> Chain {
+    chain(vec![(options("one"), Box::new(move |_| Box::new(body)))])
+}
+
+fn loan(packets: &[Vec<u8>]) -> Loan {
+    let mut loan = Loan { buffer: Buffer::new(STAGE_ROOM), ..Loan::default() };
+    for packet in packets {
+        let offset = loan.buffer.append(packet).unwrap();
+        let frame = parse(packet, offset).unwrap();
+        loan.batch.frames.push(Frame { peer: 0, ..frame });
+    }
+    loan
+}
+
+fn numbered(count: u32) -> Vec<Vec<u8>> {
+    (0..count)
+        .map(|number| Build { sequence: number, ..Build::tcp4() }.payload(8).bytes())
+        .collect()
+}
+
+/// The sequence numbers of what is in the loan.
+fn numbers(loan: &Loan) -> Vec<u32> {
+    loan.batch
+        .frames
+        .iter()
+        .map(|frame| u32::from_be_bytes(frame.bytes(&loan.buffer)[24..28].try_into().unwrap()))
+        .collect()
+}
+
+fn fails() -> Result<(), Failure> {
+    Err(Failure(Box::new(|| "no".into())))
+}
+
+#[test]
+fn without_verdicts_a_batch_comes_back_untouched() {
+    let chain = one(|_| Ok(()));
+    let mut loan = loan(&numbered(3));
+    let before = loan.batch.frames.clone();
+    chain.process(Direction::Inbound, &mut loan, 1420);
+    assert_eq!((loan.batch.frames, loan.bookings.len()), (before, 0));
+}
+
+#[test]
+fn what_is_dropped_inserted_and_replaced_stands_in_its_place() {
+    let chain = one(|work| {
+        let edits = &mut work.edits;
+        let packet = |number| Build { sequence: number, ..Build::tcp4() }.payload(8).bytes();
+        edits.drop(0, Reason::NO_ROOM).unwrap();
+        edits.insert(1, &packet(10)).unwrap();
+        edits.insert(3, &packet(30)).unwrap();
+        edits.replace(2, &packet(20)).unwrap();
+        assert_eq!(edits.replace(0, &packet(5)), Err(Refused::Gone));
+        assert_eq!(edits.drop(3, Reason::NO_ROOM), Err(Refused::NoRow));
+        Ok(())
+    });
+    let mut loan = loan(&numbered(3));
+    chain.process(Direction::Inbound, &mut loan, 1420);
+    assert_eq!(numbers(&loan), [10, 1, 20, 30]);
+    assert_eq!(chain.slots()[0].counts().drops, [("no_room".into(), 1)].into());
+}
+
+#[test]
+fn only_selected_frames_are_shown_and_the_others_keep_their_places() {
+    let mut chosen = options("chosen");
+    let words = vec![Word::Number(Field::Length, vec![0..=48])];
+    chosen.selection = Some(Selection { words });
+    let stage = |_| -> Body {
+        Box::new(|work| {
+            assert_eq!(work.edits.len(), 2);
+            work.edits.drop(0, Reason::NO_ROOM).unwrap();
+            work.edits.mark(1, 7).unwrap();
+            Ok(())
+        })
+    };
+    let chain = chain(vec![(chosen, Box::new(stage))]);
+    let mut packets = numbered(4);
+    for odd in [1, 3] {
+        packets[odd] = Build { sequence: odd as u32, ..Build::tcp4() }.payload(99).bytes();
+    }
+    let mut loan = loan(&packets);
+    chain.process(Direction::Outbound, &mut loan, 1420);
+    assert_eq!(numbers(&loan), [1, 2, 3]);
+    assert_eq!(loan.batch.frames.iter().map(|f| f.mark).collect::<Vec<_>>(), [0, 7, 0]);
+}
+
+#[test]
+fn a_split_frame_leaves_as_its_segments_in_its_place() {
+    let chain = one(|work| {
+        let Work { loan, edits, .. } = work;
+        let rows = edits.split(1, &loan.buffer, &loan.batch.slices).unwrap();
+        assert_eq!(rows, 3..6);
+        edits.drop(4, Reason::NO_ROOM).unwrap();
+        Ok(())
+    });
+    let mut packets = numbered(3);
+    packets[1] = Build { sequence: 100, ..Build::tcp4() }.payload(250).bytes();
+    let mut loan = loan(&packets);
+    loan.batch.frames[1].segments = 3;
+    loan.batch.frames[1].segment_size = 100;
+    chain.process(Direction::Outbound, &mut loan, 1420);
+    assert_eq!(numbers(&loan), [0, 100, 300, 2]);
+    assert!(loan.batch.frames.iter().all(|frame| frame.segments == 1));
+    assert_eq!(loan.bookings, [Booking { peer: PeerId(0), segments: 1, created: false }]);
+}
+
+#[test]
+fn what_is_emitted_goes_before_the_batch_and_what_was_just_held_to_its_place() {
+    let mut kept: Vec<Held> = Vec::new();
+    let stage = move |slot: Place| -> Body {
+        Box::new(move |work| {
+            let slot = slot.lock().unwrap().clone().unwrap();
+            for held in kept.drain(..) {
+                slot.emit(&mut Some(held), Direction::Inbound).unwrap();
+            }
+            kept.push(hold(&slot, work, work.edits.len() - 1));
+            let here = hold(&slot, work, 1);
+            slot.emit(&mut Some(here), Direction::Inbound).unwrap();
+            Ok(())
+        })
+    };
+    let chain = chain(vec![(options("holds"), Box::new(stage))]);
+    let mut first = loan(&numbered(3));
+    chain.process(Direction::Inbound, &mut first, 1420);
+    assert_eq!(numbers(&first), [0, 1]);
+    assert_eq!(chain.slots()[0].counts().held_segments, 1);
+    let mut second = loan(&numbered(3));
+    chain.process(Direction::Inbound, &mut second, 1420);
+    assert_eq!(numbers(&second), [2, 0, 1]);
+    assert_eq!(second.bookings, []);
+}
+
+#[test]
+fn an_answer_goes_the_other_way_behind_the_stage() {
+    let refuses = |_| -> Body {
+        Box::new(|work| {
+            if work.edits.direction() == Direction::Outbound {
+                let answer = Build { sequence: 99, ..Build::tcp4() }.bytes();
+                work.edits.answer(0, &answer).unwrap();
+            }
+            Ok(())
+        })
+    };
+    let sees = |_| -> Body {
+        Box::new(|work| {
+            assert_eq!(work.edits.direction(), Direction::Inbound);
+            Ok(())
+        })
+    };
+    let chain = chain(vec![
+        (options("refuses"), Box::new(refuses)),
+        (options("sees"), Box::new(sees)),
+    ]);
+    let mut out = loan(&numbered(1));
+    chain.process(Direction::Outbound, &mut out, 1420);
+    assert_eq!(numbers(&out), [] as [u32; 0]);
+    assert!(chain.has_pending(Direction::Inbound));
+    let mut back = loan(&[]);
+    chain.process(Direction::Inbound, &mut back, 1420);
+    assert_eq!(numbers(&back), [99]);
+    assert_eq!(back.bookings, [Booking { peer: PeerId(NO_PEER), segments: 1, created: true }]);
+    assert_eq!(chain.slots()[1].counts().frames, 1);
+}
+
+#[test]
+fn a_new_destination_is_booked_as_another_peers() {
+    let chain = one(|work| {
+        let packet = Build { destination: 9, ..Build::tcp4() }.payload(8).bytes();
+        work.edits.replace(0, &packet).unwrap();
+        Ok(())
+    });
+    let mut loan = loan(&numbered(1));
+    chain.process(Direction::Outbound, &mut loan, 1420);
+    assert_eq!(loan.batch.frames[0].peer, NO_PEER);
+    let booking = |peer, created| Booking { peer: PeerId(peer), segments: 1, created };
+    assert_eq!(loan.bookings, [booking(0, false), booking(NO_PEER, true)]);
+}
+
+#[test]
+fn a_call_that_fails_drops_its_frames_or_passes_them_as_they_came() {
+    for pass in [false, true] {
+        let mut failing = options("fails");
+        failing.pass_on_error = pass;
+        let stage = |_| -> Body {
+            Box::new(|work| {
+                work.edits.replace(0, &Build::udp4().bytes()).unwrap();
+                work.edits.insert(1, &Build::udp4().bytes()).unwrap();
+                work.edits.drop(1, Reason::NO_ROOM).unwrap();
+                fails()
+            })
+        };
+        let chain = chain(vec![(failing, Box::new(stage))]);
+        let mut loan = loan(&numbered(3));
+        chain.process(Direction::Inbound, &mut loan, 1420);
+        let counts = chain.slots()[0].counts();
+        if pass {
+            assert_eq!((numbers(&loan), counts.drops.len()), (vec![0, 1, 2], 0));
+        } else {
+            assert_eq!((numbers(&loan), counts.drops), (vec![], [("raised".into(), 3)].into()));
+        }
+        assert_eq!((counts.failures, chain.take_notices().len()), (1, 1));
+    }
+}
+
+#[test]
+fn a_stage_that_always_fails_is_taken_out_and_traffic_goes_on() {
+    let mut failing = options("fails");
+    failing.failures = 3;
+    let chain = chain(vec![(failing, Box::new(|_| Box::new(|_| fails())))]);
+    for call in 0..4 {
+        let mut loan = loan(&numbered(1));
+        chain.process(Direction::Inbound, &mut loan, 1420);
+        assert_eq!(loan.batch.frames.len(), usize::from(call == 3));
+    }
+    let notices = chain.take_notices();
+    let told: Vec<_> = notices.iter().map(|n| (n.message, n.times)).collect();
+    // The clock stands: what follows the first is told with the last.
+    assert_eq!(told, [("stage.raised", 1), ("stage.raised", 2), ("stage.removed", 1)]);
+    assert!(!chain.wants(Direction::Inbound));
+}
+
+#[test]
+fn one_failure_in_a_thousand_never_trips_the_breaker() {
+    let mut call = 0;
+    let mut rare = options("rare");
+    rare.failures = 2;
+    let stage = move |_| -> Body {
+        Box::new(move |_| {
+            call += 1;
+            if call % 1000 == 0 { fails() } else { Ok(()) }
+        })
+    };
+    let chain = chain(vec![(rare, Box::new(stage))]);
+    for _ in 0..5000 {
+        chain.process(Direction::Inbound, &mut loan(&numbered(1)), 1420);
+    }
+    let counts = chain.slots()[0].counts();
+    assert_eq!((counts.calls, counts.failures), (5000, 5));
+    assert_eq!(counts.drops, [("raised".into(), 5)].into());
+}
+
+fn hold(slot: &Slot, work: &mut Work, row: usize) -> Held {
+    let Work { loan, edits, call, .. } = work;
+    let (frame, bytes) = edits.hold(row, &loan.buffer, &loan.batch.slices).unwrap();
+    let place = edits.place_of(row);
+    slot.ledger().hold(edits.direction(), frame, bytes, 1, *call, row as u32, place)
+}
+
+/// A verdict of the property test, by number.
+fn act(slot: &Slot, work: &mut Work, held: &mut Vec<Held>, row: usize, what: u8) {
+    let packet = Build::udp4().payload(64).bytes();
+    let count = work.edits.len();
+    let row = row % count;
+    let Work { loan, edits, .. } = work;
+    // Refusals are part of the game: a frame may be gone.
+    match what {
+        0 => drop(edits.drop(row, Reason::NO_ROOM)),
+        1 => drop(edits.replace(row, &packet)),
+        2 => drop(edits.replace(row, &Build::tcp4().payload(5000).bytes())),
+        3 => drop(edits.insert(row, &packet)),
+        4 => drop(edits.split(row, &loan.buffer, &loan.batch.slices)),
+        5 => drop(edits.answer(row, &packet)),
+        6 => drop(edits.set_ecn(row, 3)),
+        _ => {
+            let alive = edits.hold(row, &loan.buffer, &loan.batch.slices);
+            if let Ok((frame, bytes)) = alive {
+                let (direction, place) = (edits.direction(), edits.place_of(row));
+                let (call, row) = (work.call, row as u32);
+                held.push(slot.ledger().hold(direction, frame, bytes, 1, call, row, place));
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Whatever stages do, what goes in and is made comes out, is dropped, or is held; and what
+    /// comes out can be sent.
+    #[test]
+    fn nothing_vanishes_whatever_stages_do(
+        batches in prop::collection::vec(
+            (
+                prop::collection::vec(1_u16..5, 1..6),
+                prop::collection::vec((0_usize..40, 0_u8..9), 0..12),
+                0_usize..3,
+                any::<bool>(),
+            ),
+            1..6,
+        ),
+    ) {
+        let held = Arc::new(Mutex::new(Vec::new()));
+        let script = Arc::new(Mutex::new((Vec::new(), 0, false)));
+        let (keeps, reads) = (Arc::clone(&held), Arc::clone(&script));
+        let mut reorders = options("random");
+        reorders.reorders = true;
+        let stage = move |slot: Place| -> Body {
+            Box::new(move |work| {
+                let slot = slot.lock().unwrap().clone().unwrap();
+                let mut held = keeps.lock().unwrap();
+                let (verdicts, emits, failing): (Vec<(usize, u8)>, usize, bool) =
+                    reads.lock().unwrap().clone();
+                for (row, what) in verdicts {
+                    act(&slot, work, &mut held, row, what);
+                }
+                for _ in 0..emits.min(held.len()) {
+                    slot.emit(&mut Some(held.remove(0)), Direction::Outbound).unwrap();
+                }
+                if failing { fails() } else { Ok(()) }
+            })
+        };
+        let chain = chain(vec![(reorders, Box::new(stage))]);
+        let (mut sent, mut arrived, mut created, mut dropped) = (0, 0, 0, 0);
+        for (sizes, verdicts, emits, failing) in batches {
+            *script.lock().unwrap() = (verdicts, emits, failing);
+            let payloads = sizes.iter().map(|&size| usize::from(size) * 100);
+            let packets: Vec<_> = payloads.map(|n| Build::tcp4().payload(n).bytes()).collect();
+            let mut loan = loan(&packets);
+            for (frame, size) in loan.batch.frames.iter_mut().zip(&sizes) {
+                if *size > 1 {
+                    (frame.segments, frame.segment_size) = (*size, 100);
+                }
+                sent += u64::from(*size);
+            }
+            chain.process(Direction::Outbound, &mut loan, 1420);
+            for frame in &loan.batch.frames {
+                let segments = Segments::new(frame, frame.bytes(&loan.buffer));
+                prop_assert_eq!(segments.count(), usize::from(frame.segments));
+                prop_assert_eq!(parse(frame.bytes(&loan.buffer), 0).unwrap().length, frame.length);
+                arrived += u64::from(frame.segments);
+            }
+            for booking in &loan.bookings {
+                *if booking.created { &mut created } else { &mut dropped } += booking.segments;
+            }
+        }
+        let counts = chain.slots()[0].counts();
+        prop_assert_eq!(sent + created, arrived + dropped + counts.held_segments);
+        prop_assert_eq!(dropped, counts.drops.values().sum::<u64>());
+        prop_assert_eq!(created, counts.created);
+    }
+}
