@@ -63,7 +63,11 @@ enum Fate {
     Drop(Reason),
     Hold,
     /// Its segments are rows of their own; its bytes lie in `data`.
-    Split { first: u32, count: u32, flat: u32 },
+    Split {
+        first: u32,
+        count: u32,
+        flat: u32,
+    },
 }
 
 /// Why a verdict cannot be.

@@ -232,10 +232,8 @@ fn an_answer_goes_the_other_way_behind_the_stage() {
             Ok(())
         })
     };
-    let chain = chain(vec![
-        (options("refuses"), Box::new(refuses)),
-        (options("sees"), Box::new(sees)),
-    ]);
+    let chain =
+        chain(vec![(options("refuses"), Box::new(refuses)), (options("sees"), Box::new(sees))]);
     let mut out = loan(&numbered(1));
     chain.process(Direction::Outbound, &mut out, 1420);
     assert_eq!(numbers(&out), [] as [u32; 0]);
