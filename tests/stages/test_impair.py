@@ -246,7 +246,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], words: str)
     batches=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), max_size=8),
 )
 def test_nothing_vanishes_and_order_is_kept_where_it_was_promised(
-    batches: list[tuple[int, int]], **options: float
+    batches: list[tuple[int, int]], **options: Any
 ) -> None:
     options["reorder_ms"] = 5.0 if options["reorder"] else 0.0
     packets = numbered(sum(count for count, _ in batches))

@@ -61,7 +61,12 @@ def test_frames_are_recorded_with_their_direction_and_pass(tmp_path: Path) -> No
 def test_a_batch_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
     write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: lengths.append(len(data)) or write(fd, data))
+
+    def noted(descriptor: int, data: bytes) -> int:
+        lengths.append(len(data))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", noted)
     with Trial(Tap(file=tmp_path / "a.pcapng")) as trial:
         trial.feed(PACKETS)
         trial.feed(PACKETS)
