@@ -118,7 +118,9 @@ class Stage:
 
     def _bound(self) -> StageSlot:
         if self._slot is None:
-            raise RuntimeError(f"stage {self.name} does not run yet: call this from process or tick")
+            raise RuntimeError(
+                f"stage {self.name} does not run yet: call this from process or tick"
+            )
         return self._slot
 
     def named(self, name: str) -> Self:

@@ -9,7 +9,22 @@ from typing import Any, NoReturn
 import click
 
 # In the order of the help.
-SUBCOMMANDS = ("run", "show", "replay", "genkey", "pubkey", "genpsk", "demo")
+SUBCOMMANDS = (
+    "run",
+    "up",
+    "down",
+    "save",
+    "strip",
+    "show",
+    "replay",
+    "genkey",
+    "pubkey",
+    "genpsk",
+    "demo",
+)
+
+EXIT_USAGE = 2
+"""A wrong command line, or a wrong file: what the operator wrote; 1 is what the machine refused."""
 
 
 class LazyGroup(click.Group):
@@ -59,8 +74,10 @@ def fail(text: object, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def system_error(error: OSError, doing: str) -> str:
-    """What the machine refused, in its own words, and what it may need."""
+def system_error(error: OSError | ValueError, doing: str) -> str:
+    """What the machine refused, in its own words, and what it may need; or what the engine did."""
+    if not isinstance(error, OSError):
+        return f"{doing}: {error}"
     words = os.strerror(error.errno) if error.errno and not error.strerror else error.strerror
     text = f"{doing}: {words or error}"
     if error.filename:

@@ -1,84 +1,71 @@
-"""`pyfw run CONF`: a tunnel in the foreground, until it is told to stop."""
+"""`pyfw run CONF…`: tunnels in the foreground, in one process, until they are told to stop."""
 
 import os
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from pyfw.cli.group import fail, system_error
+from pyfw.cli.tunnel_file import fail_start, load_all
 
 if TYPE_CHECKING:
-    from pyfw.config import Config, Interface
+    from collections.abc import Sequence
+
+    from pyfw.config import Config
 
 
-@click.command(name="run", short_help="Run a tunnel from a wg-quick file in the foreground.")
-@click.argument("conf")
+@click.command(name="run", short_help="Run tunnels from wg-quick files in the foreground.")
+@click.argument("conf", nargs=-1, required=True)
 @click.option(
     "--check",
     is_flag=True,
     help="Only read the files, and the stages, and say what is wrong in them.",
 )
-def run(conf: str, check: bool) -> None:
-    """Run the tunnel of CONF, a path to NAME.conf or a NAME in /etc/wireguard.
+def run(conf: tuple[str, ...], check: bool) -> None:
+    """Run the tunnel of each CONF, a path to NAME.conf or a NAME in /etc/wireguard, in one process.
 
-    Sets addresses, MTU and routes as wg-quick does, and undoes them at the end. Logs are JSON lines on
-    standard error; LOG_LEVEL=debug shows more. To read them:
+    Does what wg-quick does, hooks, DNS and SaveConfig included, and undoes it at the end. Logs are JSON
+    lines on standard error; LOG_LEVEL=debug shows more. To read them:
 
     \b
       pyfw run wg0 2>&1 | jq -r '"\\(.time) \\(.severity) \\(.message)"'
 
+    All tunnels come up, or none: where a file is wrong, nothing is done, and the exit status is 2. Then each
+    lives by itself.
+
     SIGHUP reads the files again, without losing a packet on peers that stay; SIGUSR1 logs the counters;
-    SIGTERM and Ctrl-C end it.
+    SIGTERM, Ctrl-C and pyfw down end it. NOTIFY_SOCKET is told, as systemd wants it.
     """
-    from pyfw import config as configuration
-
-    try:
-        config = configuration.load(conf)
-        if check and config.settings.stages:
-            from pyfw.stages.find import find
-
-            find(config.settings.stages)
-    except configuration.ConfigError as error:
-        fail(error)
-    except OSError as error:
-        fail(system_error(error, "cannot read the configuration"))
-    for warning in config.warnings:
-        click.echo(f"pyfw: warning: {warning}", err=True)
-    for key in _left_out(config.interface):
-        click.echo(f"pyfw: warning: {key} is left to you: pyfw run does not do it", err=True)
+    # Several come up together or not at all, so what can be found before is.
+    configs = load_all(conf, stages=check or len(conf) > 1)
     if not check:
-        _run(conf, config)
+        _run(conf, configs)
 
 
-def _run(conf: str, config: "Config") -> NoReturn:
-    import asyncio
-
-    from pyfw.config import ConfigError
-    from pyfw.control import Daemon
+def log_level(default: str) -> str:
+    """What LOG_LEVEL asks for, in our words; the default, if it asks for nothing we know."""
     from pyfw.observe import log
 
     asked = os.environ.get("LOG_LEVEL", "")
     level = {"verbose": "debug"}.get(asked, asked)
-    log.configure(level if level in log.LEVELS else config.settings.log_level)
-    daemon = Daemon(config.name, config, config_path=conf)
+    return level if level in log.LEVELS else default
+
+
+def _run(confs: "Sequence[str]", configs: "Sequence[Config]") -> NoReturn:
+    import asyncio
+
+    from pyfw.config import path_of
+    from pyfw.control import Daemon, StartFailed, serve
+    from pyfw.control.notify import Notifier
+    from pyfw.observe import log
+
+    levels = {config.settings.log_level for config in configs}
+    log.configure(log_level(min(levels, key=log.LEVELS.__getitem__)))
+    daemons = [
+        Daemon(config.name, config, config_path=path_of(conf))
+        for conf, config in zip(confs, configs, strict=True)
+    ]
     try:
-        status = asyncio.run(daemon.run())
-    except ConfigError as error:  # of a stage
-        fail(error)
-    except OSError as error:
-        fail(system_error(error, f"cannot run {config.name}"))
-    except ValueError as error:  # the engine on what the files could not show
-        fail(f"cannot run {config.name}: {error}")
+        status = asyncio.run(serve(daemons, notifier=Notifier.from_environment()))
+    except StartFailed as failed:
+        fail_start(failed, f"cannot run {failed.name}")
     raise SystemExit(status)
-
-
-def _left_out(interface: "Interface") -> list[str]:
-    asked = {
-        "PreUp": interface.pre_up,
-        "PostUp": interface.post_up,
-        "PreDown": interface.pre_down,
-        "PostDown": interface.post_down,
-        "DNS": interface.dns,
-        "SaveConfig": interface.save_config,
-    }
-    return [key for key, value in asked.items() if value]

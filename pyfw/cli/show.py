@@ -1,6 +1,5 @@
-"""`pyfw show`: what daemons say of themselves, as `wg show` prints it, `dump` column for column, or JSON."""
+"""`pyfw show`: what daemons say of themselves, as `wg show` prints it, or as JSON."""
 
-import base64
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyfw.cli.group import fail, system_error
+from pyfw.cli.show_columns import FIELDS, lines, public_key, text_of
 
 if TYPE_CHECKING:
     from pyfw.control.client import ShownDevice, ShownPeer
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 @click.command(name="show", short_help="Show running tunnels, as wg show does.")
 @click.argument("interface", default="all")
-@click.argument("what", required=False, type=click.Choice(["dump"]))
+@click.argument("what", required=False, type=click.Choice(FIELDS), metavar="[FIELD]")
 @click.option(
     "--json", "as_json", is_flag=True, help="One object, with counters and what is in force."
 )
 def show(interface: str, what: str | None, as_json: bool) -> None:
     """Show INTERFACE; all of them, if none is given; or their names: pyfw show interfaces.
 
-    The form is that of wg show, and dump has wg's tab-separated columns. Keys stay hidden in the first,
-    unless WG_HIDE_KEYS=never.
+    The form is that of wg show. Keys stay hidden in it, unless WG_HIDE_KEYS=never. For programs, FIELD
+    chooses what wg show prints of it, in tab-separated columns: public-key, private-key, listen-port,
+    fwmark, peers, preshared-keys, endpoints, allowed-ips, latest-handshakes, transfer,
+    persistent-keepalive, or dump for all of them.
     """
     from pyfw.control import client
 
@@ -43,10 +45,10 @@ def show(interface: str, what: str | None, as_json: bool) -> None:
         fail(f"no daemon answers for {interface}: pyfw show interfaces names those that do")
     except OSError as error:
         fail(system_error(error, f"cannot show {interface}"))
-    if what == "dump":
+    if what is not None:
         for device in devices:
             prefix = f"{device.name}\t" if interface == "all" else ""
-            for line in dump(device):
+            for line in lines(device, what):
                 click.echo(prefix + line)
     else:
         now = int(time.time())
@@ -55,45 +57,18 @@ def show(interface: str, what: str | None, as_json: bool) -> None:
 
 def pretty(device: "ShownDevice", now: int) -> str:
     """As `wg show`, at the Unix time `now`."""
-    lines = [f"interface: {device.name}"]
+    told = [f"interface: {device.name}"]
     if device.private_key:
-        lines.append(f"  public key: {_public(device)}")
-        lines.append(f"  private key: {_masked(device.private_key)}")
+        told.append(f"  public key: {public_key(device)}")
+        told.append(f"  private key: {_masked(device.private_key)}")
     if device.listen_port:
-        lines.append(f"  listening port: {device.listen_port}")
+        told.append(f"  listening port: {device.listen_port}")
     if device.fwmark:
-        lines.append(f"  fwmark: 0x{device.fwmark:x}")
+        told.append(f"  fwmark: 0x{device.fwmark:x}")
     # wg sorts by latest handshake, the never-seen last.
     for peer in sorted(device.peers, key=lambda p: -p.last_handshake_ns):
-        lines += ["", *_pretty_peer(peer, now)]
-    return "\n".join(lines)
-
-
-def dump(device: "ShownDevice") -> list[str]:
-    """As `wg show INTERFACE dump`."""
-    lines = [
-        "\t".join(
-            (
-                _text(device.private_key),
-                _public(device) if device.private_key else "(none)",
-                str(device.listen_port),
-                f"0x{device.fwmark:x}" if device.fwmark else "off",
-            )
-        )
-    ]
-    for peer in device.peers:
-        columns = (
-            _text(peer.public_key),
-            _text(peer.preshared_key),
-            peer.endpoint or "(none)",
-            ",".join(peer.allowed_ips) or "(none)",
-            str(peer.last_handshake_ns // 1_000_000_000),
-            str(peer.received_bytes),
-            str(peer.sent_bytes),
-            str(peer.persistent_keepalive or "off"),
-        )
-        lines.append("\t".join(columns))
-    return lines
+        told += ["", *_pretty_peer(peer, now)]
+    return "\n".join(told)
 
 
 def duration(seconds: int) -> str:
@@ -125,20 +100,20 @@ def size(count: int) -> str:
 
 
 def _pretty_peer(peer: "ShownPeer", now: int) -> list[str]:
-    lines = [f"peer: {_text(peer.public_key)}"]
+    told = [f"peer: {text_of(peer.public_key)}"]
     if peer.preshared_key:
-        lines.append(f"  preshared key: {_masked(peer.preshared_key)}")
+        told.append(f"  preshared key: {_masked(peer.preshared_key)}")
     if peer.endpoint:
-        lines.append(f"  endpoint: {peer.endpoint}")
-    lines.append(f"  allowed ips: {', '.join(peer.allowed_ips) or '(none)'}")
+        told.append(f"  endpoint: {peer.endpoint}")
+    told.append(f"  allowed ips: {', '.join(peer.allowed_ips) or '(none)'}")
     if seconds := peer.last_handshake_ns // 1_000_000_000:
-        lines.append(f"  latest handshake: {_ago(now - seconds)}")
+        told.append(f"  latest handshake: {_ago(now - seconds)}")
     if peer.received_bytes or peer.sent_bytes:
         amounts = f"{size(peer.received_bytes)} received, {size(peer.sent_bytes)} sent"
-        lines.append(f"  transfer: {amounts}")
+        told.append(f"  transfer: {amounts}")
     if peer.persistent_keepalive:
-        lines.append(f"  persistent keepalive: every {duration(peer.persistent_keepalive)}")
-    return lines
+        told.append(f"  persistent keepalive: every {duration(peer.persistent_keepalive)}")
+    return told
 
 
 def _ago(seconds: int) -> str:
@@ -154,12 +129,12 @@ def _document(device: "ShownDevice", details: dict[str, Any] | None) -> dict[str
     counters = {peer["public_key"]: peer["counters"] for peer in details.get("peers", ())}
     return {
         "interface": device.name,
-        "public_key": _public(device) if device.private_key else None,
+        "public_key": public_key(device) if device.private_key else None,
         "listen_port": device.listen_port,
         "fwmark": device.fwmark,
         "peers": [
             {
-                "public_key": _text(peer.public_key),
+                "public_key": text_of(peer.public_key),
                 "has_preshared_key": peer.preshared_key is not None,
                 "endpoint": peer.endpoint,
                 "allowed_ips": peer.allowed_ips,
@@ -182,15 +157,5 @@ def _print_json(document: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
-def _public(device: "ShownDevice") -> str:
-    from pyfw import _native
-
-    return _text(_native.public_key(device.private_key or b""))
-
-
-def _text(key: bytes | None) -> str:
-    return base64.b64encode(key).decode() if key else "(none)"
-
-
 def _masked(key: bytes) -> str:
-    return _text(key) if os.environ.get("WG_HIDE_KEYS") == "never" else "(hidden)"
+    return text_of(key) if os.environ.get("WG_HIDE_KEYS") == "never" else "(hidden)"

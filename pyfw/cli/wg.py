@@ -1,7 +1,6 @@
 """`pyfw-wg [-f|--foreground] INTERFACE`: a daemon with wireguard-go's command line, for wg and wg-quick.
 
-It forks before the extension or an event loop is loaded. The child reports "ready", or its error, through
-a pipe; the parent ends with 0 only once the UAPI socket answers, for wg-quick writes to it at once.
+It ends with 0 only once the UAPI socket answers, for wg-quick writes to it at once: see background.
 
 WG_TUN_FD, WG_UAPI_FD   descriptors that are handed over
 WG_PROCESS_FOREGROUND   1: as -f
@@ -59,62 +58,26 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
         return EXIT_USAGE
     name = arguments[0]
     if foreground:
-        return _serve(name, environment, lambda: None, _print_error)
+        return _serve(name, environment, lambda: None)
     return _detach(name, environment)
 
 
 def _detach(name: str, environment: Mapping[str, str]) -> int:
-    report_read, report_write = os.pipe2(os.O_CLOEXEC)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if os.fork():
-        os.close(report_write)
-        return _await_report(report_read)
-    os.close(report_read)
-    status = EXIT_FAILED
-    try:
-        os.setsid()
-        _leave_terminal(keep_output=environment.get("LOG_LEVEL", "silent") != "silent")
+    from pyfw.cli import background
 
-        def report(text: str) -> None:
-            nonlocal report_write
-            if report_write >= 0:
-                os.write(report_write, text.encode())
-                os.close(report_write)
-                report_write = -1
-
-        status = _serve(name, environment, lambda: report("ready"), report)
-    finally:
-        # Without the parent's atexit handlers and buffers.
-        os._exit(status)
+    keep_output = environment.get("LOG_LEVEL", "silent") != "silent"
+    status = background.run(lambda ready: _serve(name, environment, ready), keep_output=keep_output)
+    if status is None:
+        _print_error("the daemon ended before it was ready")
+        return EXIT_FAILED
+    return status
 
 
-def _await_report(descriptor: int) -> int:
-    with os.fdopen(descriptor, "rb") as pipe:
-        report = pipe.read().decode(errors="replace")
-    if report == "ready":
-        return EXIT_OK
-    _print_error(report or "the daemon ended before it was ready")
-    return EXIT_FAILED
-
-
-def _leave_terminal(*, keep_output: bool) -> None:
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0,) if keep_output else (0, 1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)
-
-
-def _serve(
-    name: str,
-    environment: Mapping[str, str],
-    on_ready: Callable[[], None],
-    on_error: Callable[[str], None],
-) -> int:
+def _serve(name: str, environment: Mapping[str, str], on_ready: Callable[[], None]) -> int:
     try:
         import asyncio
 
-        from pyfw.control import Daemon
+        from pyfw.control import Daemon, StartFailed, serve
         from pyfw.observe import log
 
         log.configure(_LEVELS.get(environment.get("LOG_LEVEL", ""), "error"))
@@ -122,16 +85,17 @@ def _serve(
             name,
             tun_fd=_descriptor(environment, "WG_TUN_FD"),
             uapi_fd=_descriptor(environment, "WG_UAPI_FD"),
-            on_ready=on_ready,
         )
-        return asyncio.run(daemon.run())
+        try:
+            return asyncio.run(serve([daemon], on_ready=on_ready))
+        except StartFailed as failed:
+            raise failed.error from failed
     except OSError as error:
-        on_error(f"cannot run {name}: {error.strerror or error}")
+        _print_error(f"cannot run {name}: {error.strerror or error}")
     except ValueError as error:
-        on_error(f"cannot run {name}: {error}")
+        _print_error(f"cannot run {name}: {error}")
     except Exception as error:
-        # The parent waits for a word, whatever happened.
-        on_error(f"cannot run {name}: {type(error).__name__}: {error}")
+        _print_error(f"cannot run {name}: {type(error).__name__}: {error}")
     return EXIT_FAILED
 
 

@@ -1,9 +1,10 @@
 """wg-quick files and NAME.pyfw.toml to frozen structs; errors say what would be right, and where."""
 
-from pyfw.config.load import Config, is_interface_name, load, parse
+from pyfw.config.load import Config, is_interface_name, load, parse, path_of
 from pyfw.config.problem import ConfigError, Problem
 from pyfw.config.settings import Settings
 from pyfw.config.stages import StageConfig
+from pyfw.config.strip import strip
 from pyfw.config.values import Secret
 from pyfw.config.wg_quick import Interface, Peer
 
@@ -19,4 +20,6 @@ __all__ = [
     "is_interface_name",
     "load",
     "parse",
+    "path_of",
+    "strip",
 ]

@@ -17,7 +17,7 @@ class Entry(msgspec.Struct, frozen=True):
     value: str
     """Without its comment."""
     raw: str
-    """With everything after the first `=`: hooks are shell, where `#` may be meant (wg-quick does so)."""
+    """With everything after the first `=`: hooks are shell, where `#` may be meant."""
 
     def __repr__(self) -> str:
         return f"Entry(line={self.line}, key={self.key!r})"  # the value may be a key

@@ -30,11 +30,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Problem, ...] = ()
 
 
-def load(conf: str | os.PathLike[str]) -> Config:
-    """Reads a path to NAME.conf, or NAME in /etc/wireguard. Raises ConfigError or OSError."""
+def path_of(conf: str | os.PathLike[str]) -> Path:
+    """Where the file is that a path to NAME.conf, or a NAME, stands for."""
     path = Path(conf)
     if INTERFACE_NAME.fullmatch(str(conf)) and path.suffix != ".conf":
-        path = DIRECTORY / f"{conf}.conf"
+        return DIRECTORY / f"{conf}.conf"
+    return path
+
+
+def load(conf: str | os.PathLike[str]) -> Config:
+    """Reads a path to NAME.conf, or NAME in /etc/wireguard. Raises ConfigError or OSError."""
+    path = path_of(conf)
     problems: list[Problem] = []
     name = path.name.removesuffix(".conf")
     if path.suffix != ".conf" or not is_interface_name(name):
@@ -101,6 +107,9 @@ def _text(path: Path, problems: list[Problem]) -> tuple[str | None, list[Problem
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         problems.append(Problem(str(path), line, "", f"not UTF-8: byte 0x{raw[error.start]:02x}"))
+        return None, []
+    if text.startswith("\ufeff"):
+        problems.append(Problem(str(path), 1, "", "begins with a byte order mark; save it without"))
         return None, []
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1

@@ -1,7 +1,7 @@
 """What is wrong in a file, as data: where, which key, what would be right. One error carries them all."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -17,7 +17,9 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}"
+        told = f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}"
+        # One line, and nothing that a terminal would obey, whatever a file contains.
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in told)
 
 
 class ConfigError(ValueError):
@@ -28,15 +30,24 @@ class ConfigError(ValueError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def unknown_key(key: str, known: Iterable[str], where: str) -> str:
+def meant(key: str, known: Iterable[str]) -> str | None:
+    """The known key that was most likely meant."""
+    by_fold = {name.casefold(): name for name in known}
+    folded = key.casefold()
+    # The right word in the wrong table is nearer than any other word.
+    last = folded.rpartition(".")[2]
+    near = [name for name in by_fold if name.rpartition(".")[2] == last]
+    near = near or difflib.get_close_matches(folded, by_fold, n=1, cutoff=0.5)
+    return by_fold[near[0]] if near else None
+
+
+def unknown_key(key: str, known: Collection[str], where: str) -> str:
     """Says that a key is unknown and names the nearest known one."""
     return f"no such key in {where}{nearest(key, known)}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Collection[str]) -> str:
     """How a sentence about an unknown name ends: with the nearest known one, or with all there are."""
-    by_fold = {one.casefold(): one for one in known}
-    near = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean {by_fold[near[0]]}?"
-    return f"; known are {', '.join(sorted(by_fold.values())) or 'none'}"
+    if near := meant(name, known):
+        return f"; did you mean {near}?"
+    return f"; known are {', '.join(sorted(known)) or 'none'}"

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pyfw.config import stages
+from pyfw.config import stages, wg_quick
 from pyfw.config.problem import Problem, unknown_key
 from pyfw.config.stages import StageConfig
 from pyfw.config.toml import Reader
@@ -37,16 +37,16 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "coalesce.psh": ("merge", "close"),
     **{f"offloads.{name}": (True, False) for name in OFFLOADS},
 }
+KEYS = tuple(_CHOICES)
 _TABLES = {"offloads", "coalesce"}
 # Named in the documentation of later versions: refused, not ignored.
 _PLANNED = {"role", "metrics", "capture"}
+_SHOWN_MAX = 40
 
 
 def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
     """Reads a file. Where there are problems, the settings are the defaults."""
-    reader = Reader(text, file, "NAME.pyfw.toml")
-    if reader.problems:
-        return Settings(), reader.problems
+    reader = Reader(text, file, "NAME.pyfw.toml", _expected)
     flat: dict[str, Any] = {}
     asked, _ = stages.read(reader, reader.document.pop("stages", []))
     for name, value in reader.document.items():
@@ -66,14 +66,30 @@ def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
 def _judge(name: str, value: Any) -> str | None:
     if name in _PLANNED:
         return "is not in this version"
-    if name not in _CHOICES:
-        return unknown_key(name, [*_CHOICES, "stages"], "NAME.pyfw.toml")
-    choices = _CHOICES[name]
+    choices = _CHOICES.get(name, ())
     # 1 == True in Python; a switch is not a number here.
     if any(type(value) is type(choice) and value == choice for choice in choices):
         return None
-    shown = " or ".join(msgspec.json.encode(choice).decode() for choice in choices)
-    return f"is not valid; write {shown}"
+    return f"{_shown(value)} is not valid; {_expected(name)}" if choices else _expected(name)
+
+
+def _expected(name: str) -> str:
+    """What would be right for a key, or that there is none of that name."""
+    if name in _TABLES:
+        return f"write [{name}]"
+    if name not in _CHOICES:
+        belongs = wg_quick.section_of(name.rpartition(".")[2])
+        if belongs:
+            return f"belongs into {belongs} of NAME.conf"
+        return unknown_key(name, (*_CHOICES, *sorted(_TABLES), "stages"), "NAME.pyfw.toml")
+    return f"write {' or '.join(_shown(choice) for choice in _CHOICES[name])}"
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        return "a table" if isinstance(value, dict) else "this"
+    shown = msgspec.json.encode(value).decode()
+    return shown if len(shown) <= _SHOWN_MAX else f"{shown[:_SHOWN_MAX]}…"
 
 
 def _settings(flat: dict[str, Any], asked: list[StageConfig]) -> Settings:

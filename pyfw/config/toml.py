@@ -2,10 +2,10 @@
 
 import math
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pyfw.config import toml_text
 from pyfw.config.problem import Problem, unknown_key
 
 Check = Callable[[Any], Any]
@@ -18,21 +18,17 @@ class Reader:
     """One document and what is wrong with it.
 
     kind: what a key that is unknown at the top is said to be unknown in.
+    expected: says of a dotted key what may be written, where what stands there is no TOML.
     """
 
-    def __init__(self, text: str, file: str, kind: str) -> None:
+    def __init__(
+        self, text: str, file: str, kind: str, expected: Callable[[str], str] | None = None
+    ) -> None:
         self.file = file
-        self.problems: list[Problem] = []
-        self.document: dict[str, Any] = {}
         self._kind = kind
-        self._lines = _lines(text)
-        try:
-            self.document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            at = re.search(r"at line (\d+)", str(error))
-            self.problems.append(Problem(file, int(at[1]) if at else 0, "", f"not TOML: {error}"))
-        except RecursionError:
-            self.problems.append(Problem(file, 0, "", "not TOML: nested too deeply"))
+        parsed, self.problems = toml_text.parse(text, file, expected)
+        self.document = parsed.values
+        self._lines = parsed.lines
 
     def fault(self, key: str, text: str) -> None:
         """Notes a fault of a dotted key."""
@@ -138,42 +134,3 @@ def number(low: float, high: float) -> Check:
 def quoted(name: str) -> str:
     """As TOML writes it."""
     return f'"{name}"'
-
-
-def _lines(text: str) -> dict[str, int]:
-    """Where each dotted key stands; tomllib does not say. Good for bare keys, which ours all are.
-
-    Tables of an array are `name[0]`, `name[1]`; `[name.inner]` belongs to the last one above it.
-    """
-    found: dict[str, int] = {}
-    last: dict[str, int] = {}
-
-    def note(dotted: str, line: int) -> None:
-        # Also for the tables that the key implies.
-        parts = dotted.split(".")
-        for count in range(1, len(parts) + 1):
-            found.setdefault(".".join(parts[:count]), line)
-
-    def place(header: str) -> str:
-        path = ""
-        for part in re.sub(r"\s", "", header).split("."):
-            path = f"{path}.{part}" if path else part
-            if path in last:
-                path = f"{path}[{last[path]}]"
-        return path
-
-    prefix = ""
-    for number_, line in enumerate(text.split("\n"), 1):
-        if header := re.match(r"\s*\[\[\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*\]\]", line):
-            outer, _, name = header[1].rpartition(".")
-            array = f"{place(outer)}.{name.strip()}" if outer else name
-            last[array] = last.get(array, -1) + 1
-            found.setdefault(array, number_)
-            note(f"{array}[{last[array]}]", number_)
-            prefix = f"{array}[{last[array]}]."
-        elif header := re.match(r"\s*\[\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*\]", line):
-            prefix = place(header[1]) + "."
-            note(prefix[:-1], number_)
-        elif key := re.match(r"\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*=", line):
-            note(prefix + re.sub(r"\s", "", key[1]), number_)
-    return found

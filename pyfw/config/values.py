@@ -8,6 +8,8 @@ import binascii
 import ipaddress
 import re
 
+from pyfw.config import routing_tables
+
 INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 """wg-quick's rule; 15 is IFNAMSIZ - 1."""
 
@@ -15,7 +17,6 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
 # The largest segment that fits into one IPv4 datagram: 65,507 B less 32 B of WireGuard.
 _MTU_MAX = 65_475
 _MTU_MIN = 68  # RFC 791: every link carries 68 B
-_TABLES = {"default": 253, "main": 254, "local": 255}  # rtnetlink(7), rt_class_t
 
 
 class Secret(bytes):
@@ -78,19 +79,22 @@ def mtu(text: str) -> int:
 
 
 def table(text: str) -> int | str:
-    """Where routes go: "auto", "off", or the number of a routing table."""
+    """Where routes go: "auto", "off", or a routing table by its number or iproute2's name."""
     folded = text.casefold()
     if folded in ("auto", "off"):
         return folded
-    if folded in _TABLES:
-        return _TABLES[folded]
-    return _number(text, 1, 0xFFFF_FFFF, "a routing table (or auto, off, main)")
+    if re.fullmatch(r"0x[0-9a-f]{1,8}", folded) and int(folded, 16):
+        return int(folded, 16)
+    number = routing_tables.number_of(text) or routing_tables.number_of(folded)
+    return number or _number(
+        text, 1, 0xFFFF_FFFF, "a routing table (or auto, off, main, a name of rt_tables)"
+    )
 
 
 def boolean(text: str) -> bool:
     """True or false, spelled out, as wg-quick wants it."""
     if text.casefold() not in ("true", "false"):
-        raise ValueError(f'"{text}" is neither true nor false')
+        raise ValueError(f'"{text}" is neither; write true or false')
     return text.casefold() == "true"
 
 
@@ -152,7 +156,9 @@ def name_server(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         if re.fullmatch(r"[0-9.]+|.*:.*", text) or not _HOST_NAME.fullmatch(text):
-            raise ValueError(f'"{text}" is neither an IP address nor a search domain') from None
+            raise ValueError(
+                f'"{text}" is not a name server; write its IP address, or a search domain'
+            ) from None
         return text
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from pyfw.config import values
 from pyfw.config.ini import Entry, Section, parse
-from pyfw.config.problem import Problem, unknown_key
+from pyfw.config.problem import Problem, meant, unknown_key
 from pyfw.config.values import Secret
 
 
@@ -58,6 +58,7 @@ class _Key(msgspec.Struct, frozen=True):
     parse: Callable[[str], Any]
     split: Callable[[str], list[str]] | None = None
     raw: bool = False
+    example: str = ""
 
     @property
     def many(self) -> bool:
@@ -72,8 +73,8 @@ INTERFACE_KEYS = {
     "PrivateKey": _Key("private_key", values.secret),
     "ListenPort": _Key("listen_port", values.port),
     "FwMark": _Key("fwmark", values.fwmark),
-    "Address": _Key("addresses", values.address, values.words),
-    "DNS": _Key("dns", values.name_server, values.words),
+    "Address": _Key("addresses", values.address, values.words, example="10.0.0.2/24, fd00::2/64"),
+    "DNS": _Key("dns", values.name_server, values.words, example="1.1.1.1, office.example"),
     "MTU": _Key("mtu", values.mtu),
     "Table": _Key("table", values.table),
     "PreUp": _Key("pre_up", values.command, _whole, raw=True),
@@ -86,30 +87,47 @@ INTERFACE_KEYS = {
 PEER_KEYS = {
     "PublicKey": _Key("public_key", values.key),
     "PresharedKey": _Key("preshared_key", values.secret),
-    "AllowedIPs": _Key("allowed_ips", values.network, values.items),
+    "AllowedIPs": _Key(
+        "allowed_ips", values.network, values.items, example="10.0.0.0/24, fd00::/64"
+    ),
     "Endpoint": _Key("endpoint", values.endpoint),
     "PersistentKeepalive": _Key("persistent_keepalive", values.persistent_keepalive),
 }
 
+# Keys of NAME.pyfw.toml that a hand might write here.
+_NOT_HERE = {"role", "threads", "cipher", "log_level", "offloads", "stages", "kill_switch"}
 _KEYS = {"interface": INTERFACE_KEYS, "peer": PEER_KEYS}
+
+
+def section_of(key: str) -> str | None:
+    """The section that a key belongs into, written with its brackets; None where there is no such key."""
+    for section, keys in _KEYS.items():
+        if key.casefold() in (name.casefold() for name in keys):
+            return f"[{section.title()}]"
+    return None
 
 
 def read(text: str, file: str) -> tuple[WgQuick, list[Problem]]:
     """Reads a file. Where there are problems, what it returns beside them is not to be used."""
     sections, problems = parse(text, file)
-    known = [section for section in sections if section.name.casefold() in _KEYS]
+    known: list[Section] = []
     for section in sections:
-        if section not in known:
-            sort = "write [Interface] or [Peer]"
-            problems.append(
-                Problem(file, section.line, f"[{section.name}]", f"no such section; {sort}")
-            )
+        if section.name.casefold() in _KEYS:
+            known.append(section)
+            continue
+        near = meant(section.name, _KEYS)
+        hint = f"did you mean [{near.title()}]?" if near else "write [Interface] or [Peer]"
+        problem = Problem(file, section.line, f"[{section.name}]", f"no such section; {hint}")
+        problems.append(problem)
+        if near:  # what is wrong in it is told as well
+            known.append(msgspec.structs.replace(section, name=near))
     interfaces = [s for s in known if s.name.casefold() == "interface"]
     for extra in interfaces[1:]:
         text_ = f"a second one; the first is at line {interfaces[0].line}"
         problems.append(Problem(file, extra.line, "[Interface]", text_))
     if not interfaces:
-        problems.append(Problem(file, 0, "[Interface]", "missing"))
+        text_ = "missing; begin with [Interface] and a PrivateKey"
+        problems.append(Problem(file, 1, "[Interface]", text_))
 
     interface = Interface(**_fields(interfaces[0], file, problems)) if interfaces else Interface()
     # A hook may set it, as wg-quick(8) shows.
@@ -125,14 +143,17 @@ def read(text: str, file: str) -> tuple[WgQuick, list[Problem]]:
             peers.append(Peer(**fields))
             lines.append(section.line)
         elif not _has(section, "PublicKey"):
-            problems.append(Problem(file, section.line, "PublicKey", "missing in this [Peer]"))
+            text_ = "missing in this [Peer]; write the public key of the other end"
+            problems.append(Problem(file, section.line, "PublicKey", text_))
     problems += _same_peers(peers, lines, file)
     peers, warnings = _settle_owners(peers, lines, file)
     return WgQuick(interface=interface, peers=tuple(peers), warnings=tuple(warnings)), problems
 
 
 def _has(section: Section, key: str) -> bool:
-    return any(entry.key.casefold() == key.casefold() for entry in section.entries)
+    """Whether a key is there; where it is misspelt, that has been told already."""
+    known = _KEYS[section.name.casefold()]
+    return any(meant(entry.key, known) == key for entry in section.entries)
 
 
 def _fields(section: Section, file: str, problems: list[Problem]) -> dict[str, Any]:
@@ -155,7 +176,10 @@ def _fields(section: Section, file: str, problems: list[Problem]) -> dict[str, A
             if key.split is None:
                 fields[key.field] = key.parse(value)
             else:
-                parsed = tuple(key.parse(item) for item in key.split(value))
+                parts = key.split(value)
+                if not parts:
+                    raise ValueError(f"empty; write a list such as {key.example}, or leave it out")
+                parsed = tuple(key.parse(item) for item in parts)
                 fields[key.field] = fields.get(key.field, ()) + parsed
         except ValueError as error:
             problems.append(Problem(file, entry.line, name, str(error)))
@@ -164,9 +188,10 @@ def _fields(section: Section, file: str, problems: list[Problem]) -> dict[str, A
 
 def _unknown(key: str, section: Section) -> str:
     here = section.name.casefold()
-    for other, keys in _KEYS.items():
-        if other != here and key.casefold() in (name.casefold() for name in keys):
-            return f"belongs into [{other.title()}], not into [{here.title()}]"
+    if belongs := section_of(key):
+        return f"belongs into {belongs}, not into [{here.title()}]"
+    if key.casefold() in _NOT_HERE:
+        return "is no key of WireGuard's; write it into NAME.pyfw.toml"
     return unknown_key(key, _KEYS[here], f"[{here.title()}]")
 
 

@@ -2,11 +2,14 @@
 
 import os
 import socket
+import struct
 from typing import Any
 
 import msgspec
 
 from pyfw.control import socket_path
+
+_UCRED = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
 class ShownPeer(msgspec.Struct):
@@ -34,22 +37,41 @@ class ShownDevice(msgspec.Struct):
 
 def interfaces() -> list[str]:
     """Names of interfaces whose daemon answers here."""
-    names = []
-    for path in sorted(socket_path.DIRECTORY.glob("*.sock")):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            try:
-                probe.connect(str(path))
-            except OSError:
-                continue
-            names.append(path.name.removesuffix(".sock"))
-    return names
+    names = [path.name.removesuffix(".sock") for path in socket_path.DIRECTORY.glob("*.sock")]
+    return [name for name in sorted(names) if answers(name)]
+
+
+def answers(name: str) -> bool:
+    """Whether a daemon serves this interface."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(socket_path.path_of(name)))
+        except OSError:
+            return False
+    return True
+
+
+def process(name: str) -> int | None:
+    """The daemon's process id, if it is pyfw and in our process namespace. Raises OSError."""
+    pid = (details(name) or {}).get("pid")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.connect(str(socket_path.path_of(name)))
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    # The kernel's word on who listens: a socket that was handed over has another process's name on it,
+    # and a number of another process namespace would be somebody else's here.
+    return pid if pid == _UCRED.unpack(credentials)[0] else None
 
 
 def device(name: str) -> ShownDevice:
     """Asks `get=1`. Raises OSError."""
+    return parsed(name, _ask(name, "get=1\n\n"))
+
+
+def parsed(name: str, reply: str) -> ShownDevice:
+    """The lines of a reply to `get=1`, as a struct."""
     shown = ShownDevice(name)
     peer = ShownPeer(b"")
-    for line in _ask(name, "get=1\n\n").splitlines():
+    for line in reply.splitlines():
         key, _, value = line.partition("=")
         match key:
             case "private_key":

@@ -1,27 +1,25 @@
-"""A tunnel as a process: descriptors, link, UAPI socket, signals; from start to a clean end.
+"""One tunnel as a daemon: descriptors, UAPI socket, surroundings; from start to a clean end.
 
-    SIGTERM SIGINT   drain and end
-    SIGHUP           read the files again, as `wg syncconf`: peers that stay lose nothing
-    SIGUSR1          write the counters to the log
-
-It ends as well when its link or its socket is deleted, or its engine ends. Idle, it sleeps: everything
-here waits on descriptors in one event loop.
+It ends when it is told to, when its link or its socket is deleted, or when its engine ends. Idle, it sleeps:
+everything here waits on descriptors in one event loop. Signals are the process's: see pyfw.control.service,
+which runs one or several of these.
 """
 
 import asyncio
 import os
-import signal
 import socket
-from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from pyfw import config as configuration
-from pyfw.config import Config, ConfigError, Settings
-from pyfw.control import uapi_socket
-from pyfw.control.link import Link
+from pyfw.config import Config, Settings
+from pyfw.control import client, saved, uapi, uapi_socket
+from pyfw.control.echo import Echo
 from pyfw.control.link_watch import LinkWatch
+from pyfw.control.quick import Quick
 from pyfw.control.resolve import resolve
 from pyfw.control.uapi_socket import UapiServer
 from pyfw.pipeline import Pipeline
@@ -32,13 +30,13 @@ EXIT_OK, EXIT_FAILED, EXIT_PANIC = 0, 1, 70
 
 
 class Daemon:
-    """Runs one tunnel until something ends it.
+    """Runs one tunnel: `start`, `ended`, `close`.
 
     name: of the interface.
     config: what it shall be; None leaves all to the UAPI socket, as with wireguard-go.
     config_path: read again at SIGHUP.
     tun_fd, uapi_fd: descriptors that were handed over.
-    on_ready: called once it answers.
+    echo: told what is done to the machine; without, it is logged.
     """
 
     def __init__(
@@ -51,107 +49,172 @@ class Daemon:
         tun_fd: int | None = None,
         uapi_fd: int | None = None,
         pipeline: Pipeline | None = None,
-        on_ready: Callable[[], None] | None = None,
+        echo: Echo | None = None,
     ) -> None:
         self._config = config
-        self._config_path = Path(config_path) if config_path is not None else None
+        self._config_path = Path(config_path).absolute() if config_path is not None else None
         self._settings = settings or (config.settings if config else Settings())
-        self._on_ready = on_ready
         self._uapi_fd = uapi_fd
         self._tun_fd = tun_fd
         self._pipeline = pipeline or Pipeline(self._settings)
-        self._stopped: asyncio.Future[str] | None = None
-        self._reloading = asyncio.Lock()
+        self._told_to_stop = asyncio.Event()
+        self._reason = ""
+        self._applied = config
+        self._stack: AsyncExitStack | None = None
         self._log = structlog.get_logger("pyfw").bind(interface=name)
+        self._echo = echo or Echo(name)
+        self._quick = Quick(name, self._echo, self._set_mark) if config else None
         self.name = name
 
-    async def run(self) -> int:
-        """Runs to the end and returns the exit status. Raises OSError where it cannot start."""
-        loop = asyncio.get_running_loop()
-        self._stopped = loop.create_future()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-        loop.add_signal_handler(signal.SIGUSR1, self._log_counters)
-        config = await resolve(self._config) if self._config else None
-        port = (config.interface.listen_port if config else None) or 0
-        self._tunnel = Tunnel(
-            self.name,
-            config,
-            settings=self._settings,
-            tun_fd=self._tun_fd,
-            listen_port=port,
-            pipeline=self._pipeline,
-        )
-        async with self._tunnel as tunnel:
+    # Life
+
+    async def start(self) -> bool:
+        """Brings it up. Raises OSError where that fails; then everything is undone.
+
+        False where it was told to stop on the way: everything is undone as well.
+        """
+        starting = asyncio.ensure_future(self._start())
+        if await _first(starting, self._told_to_stop):
+            await starting
+            return True
+        self._log.info("stopped before it was up", reason=self._reason)
+        return False
+
+    async def ended(self) -> int:
+        """Until something ends it; `close` has to follow. Returns the exit status."""
+        waiting = asyncio.ensure_future(self._tunnel.wait())
+        reason = waiting.result() if await _first(waiting, self._told_to_stop) else self._reason
+        panicked = reason.startswith("panic")
+        (self._log.error if panicked else self._log.info)("stopping", reason=reason)
+        return EXIT_PANIC if panicked else EXIT_OK
+
+    async def close(self) -> None:
+        """Drains what is queued and undoes what was done. May be called twice."""
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            await stack.aclose()
+
+    def stop(self, reason: str = "stopped") -> None:
+        """Ends `start` or `ended`, in order."""
+        self._reason = self._reason or reason
+        self._told_to_stop.set()
+
+    @property
+    def is_up(self) -> bool:
+        """Between `start` and its end."""
+        return self._stack is not None and not self._told_to_stop.is_set()
+
+    async def _start(self) -> None:
+        async with AsyncExitStack() as stack:
+            config = self._config
+            if self._quick is not None and config is not None:
+                stack.push_async_callback(self._quick.end)
+                given = self._tun_fd is not None or self._uapi_fd is not None
+                await self._quick.begin(config, given=given)
+                # Not earlier: PreUp may bring up what names are looked up by.
+                config = self._applied = await resolve(config)
+                self._echo.step(f"ip tuntap add mode tun dev {self.name}")
+                stripped = f"<(pyfw strip {self._config_path or self.name})"
+                self._echo.step(f"wg setconf {self.name} {stripped}")
+            tunnel = self._tunnel = Tunnel(
+                self.name,
+                config,
+                settings=self._settings,
+                tun_fd=self._tun_fd,
+                listen_port=(config.interface.listen_port if config else None) or 0,
+                pipeline=self._pipeline,
+            )
+            await stack.enter_async_context(tunnel)
             self.name = tunnel.name
             self._log = self._log.bind(interface=self.name)
-            self._link = Link(self.name)
             listener = self._listener()
+            stack.callback(listener.close)
             server = UapiServer(tunnel, listener, lambda: self.stop("socket deleted"))
+            stack.push_async_callback(server.close)
             watch = LinkWatch(
                 self.name,
                 tunnel.tun_fd,
                 on_mtu=self._mtu_changed,
                 on_deleted=lambda: self.stop("link deleted"),
             )
-            try:
-                await watch.start()
-                if config is not None:
-                    await self._set_link(config)
-                server.start()
-                return await self._serve(tunnel)
-            finally:
-                await watch.close()
-                await server.close()
-                listener.close()
-                await self._link.undo()
+            stack.push_async_callback(watch.close)
+            stack.push_async_callback(self._down)
+            await watch.start()
+            # Before it is up: hooks speak to it.
+            server.start()
+            if self._quick is not None and config is not None:
+                tunnel.set_mtu(await self._quick.up(config))
+            self._log.info("started", listen_port=self.listen_port)
+            self._stack = stack.pop_all()
 
-    def stop(self, reason: str = "stopped") -> None:
-        """Ends `run`, in order."""
-        if self._stopped is not None and not self._stopped.done():
-            self._stopped.set_result(reason)
+    # Another configuration
 
-    async def reload(self) -> bool:
-        """Reads the files again and applies what changed. A bad file changes nothing, and is logged."""
+    async def read(self) -> Config | None:
+        """Its files, read again; None where it has none. Raises ConfigError and OSError."""
         if self._config_path is None:
-            self._log.warning("nothing to reload", reason="started without a file")
+            return None
+        return await resolve(configuration.load(self._config_path))
+
+    async def apply(self, config: Config) -> bool:
+        """Changes what differs, as `wg syncconf`: peers that stay lose nothing.
+
+        What the machine refuses is logged, and what was in force before is put back.
+        """
+        before = self._applied
+        try:
+            await self._sync(config)
+        except OSError as error:
+            self._log.error("reload failed", reason=str(error))
+            if before is not None:
+                try:
+                    await self._sync(before)
+                except OSError as again:
+                    self._log.error("not put back", reason=str(again))
             return False
-        async with self._reloading:
-            try:
-                config = await resolve(configuration.load(self._config_path))
-                self._tunnel.sync(config)
-                await self._set_link(config)
-            except ConfigError as error:
-                for problem in error.problems:
-                    self._log.error("reload refused", reason=str(problem))
-                return False
-            except OSError as error:
-                self._log.error("reload failed", reason=str(error))
-                return False
         if config.settings != self._settings:
             self._log.warning("restart to apply the settings of the .pyfw.toml")
+        self._config = self._applied = config
         self._log.info("reloaded", peers=len(config.peers))
         return True
 
-    async def _serve(self, tunnel: Tunnel) -> int:
-        assert self._stopped is not None
-        ended = asyncio.ensure_future(tunnel.wait())
-        self._log.info("started", listen_port=tunnel.engine.configuration()["listen_port"])
-        if self._on_ready is not None:
-            self._on_ready()
-        await asyncio.wait({ended, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
-        reason = self._stopped.result() if self._stopped.done() else ended.result()
-        ended.cancel()
-        panicked = reason.startswith("panic")
-        (self._log.error if panicked else self._log.info)("stopping", reason=reason)
-        return EXIT_PANIC if panicked else EXIT_OK
+    async def _sync(self, config: Config) -> None:
+        self._tunnel.sync(config)
+        if self._quick is not None:
+            self._tunnel.set_mtu(await self._quick.sync(config))
 
-    async def _set_link(self, config: Config) -> None:
-        mtu, mark = await self._link.apply(config)
-        self._tunnel.set_mtu(mtu)
-        if mark != self._tunnel.engine.configuration()["fwmark"]:
-            self._tunnel.set_fwmark(mark)
+    # What it says
+
+    @property
+    def listen_port(self) -> int:
+        """In use now."""
+        port: int = self._tunnel.engine.configuration()["listen_port"]
+        return port
+
+    @property
+    def status(self) -> str:
+        """In a few words."""
+        return f"{self.name}: port {self.listen_port}, {len(self._tunnel.peers())} peers"
+
+    def log_counters(self) -> None:
+        """Writes them to the log."""
+        self._log.info("counters", **self._tunnel.counters())
+
+    async def _down(self) -> None:
+        if self._quick is None:
+            return
+        try:
+            await self._quick.down(self._save)
+        except OSError as error:
+            self._log.error("not taken down", reason=str(error))
+
+    async def _save(self) -> None:
+        config = self._config
+        if config is not None and config.interface.save_config and self._config_path is not None:
+            device = client.parsed(self.name, uapi.get(self._tunnel))
+            await saved.save(self._config_path, config, device)
+
+    def _set_mark(self, mark: int) -> None:
+        self._tunnel.set_fwmark(mark)
 
     def _listener(self) -> socket.socket:
         if self._uapi_fd is not None:
@@ -162,8 +225,15 @@ class Daemon:
         if self._tunnel.is_open:
             self._tunnel.set_mtu(mtu)
 
-    def _reload_soon(self) -> None:
-        self._task = asyncio.ensure_future(self.reload())
 
-    def _log_counters(self) -> None:
-        self._log.info("counters", **self._tunnel.counters())
+async def _first(task: asyncio.Future[Any], event: asyncio.Event) -> bool:
+    """Whether a task ended before an event came; else it is cancelled, and has undone what it did."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        return task.done()
+    finally:
+        for one in (task, waiting):
+            if not one.done():
+                one.cancel()
+                await asyncio.gather(one, return_exceptions=True)

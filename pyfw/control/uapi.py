@@ -7,6 +7,7 @@ the protocol has no words for (one line `json=…`).
 
 import errno
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -50,12 +51,17 @@ def get(tunnel: Tunnel) -> str:
 
 
 def details(tunnel: Tunnel) -> str:
-    """The line of a `pyfw=1` reply: counters and facts. No secrets."""
+    """The line of a `pyfw=1` reply: process id, counters and facts. No secrets."""
     peers = [
         {"public_key": bytes(peer["public_key"]).hex(), "counters": peer.get("counters")}
         for peer in tunnel.peers()
     ]
-    body = {"counters": tunnel.counters(), "facts": tunnel.facts(), "peers": peers}
+    body = {
+        "pid": os.getpid(),
+        "counters": tunnel.counters(),
+        "facts": tunnel.facts(),
+        "peers": peers,
+    }
     return f"json={msgspec.json.encode(body, enc_hook=str).decode()}\n"
 
 

@@ -5,6 +5,7 @@ imports the data plane, so that pyfw is met here exactly as any other WireGuard 
 """
 
 from pyfw.lab.daemon import Daemon, Implementation, pyfw_run, pyfw_wg, wireguard_go
+from pyfw.lab.duplex import Duplex
 from pyfw.lab.namespace import Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, TUNNEL, Dual, Network
 from pyfw.lab.pair import Pair
@@ -16,6 +17,7 @@ __all__ = [
     "TUNNEL",
     "Daemon",
     "Dual",
+    "Duplex",
     "Implementation",
     "Namespace",
     "Network",

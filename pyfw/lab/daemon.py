@@ -87,6 +87,9 @@ class Daemon:
         self._wait_for_socket()
         if self.implementation.by_setconf:
             self.set_conf(self._conf)
+        else:
+            # It answers before it is up: hooks speak to it.
+            self.process.wait_for('"message":"started"', 10)
         return self
 
     def set_conf(self, conf: str) -> None:

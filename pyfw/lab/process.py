@@ -59,6 +59,10 @@ class Process:
         size = os.fstat(self._output.fileno()).st_size
         return os.pread(self._output.fileno(), size, 0).decode(errors="replace")
 
+    def signal(self, number: int) -> None:
+        """Sends it a signal, unless it has ended."""
+        self._popen.send_signal(number)
+
     def stop(self, timeout_s: float = 3) -> int:
         """Asks it to end, insists after a while, and returns its exit status."""
         if self._popen.poll() is None:

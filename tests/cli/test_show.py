@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from pyfw import _native
-from pyfw.cli import show
+from pyfw.cli import show, show_columns
 from pyfw.cli.group import group
 from pyfw.control import client
 from pyfw.control.client import ShownDevice, ShownPeer
@@ -74,12 +74,43 @@ def test_keys_are_shown_where_wg_would_show_them(
 
 
 def test_dump_has_the_columns_of_wg(device: ShownDevice) -> None:
-    assert show.dump(device) == [
+    assert list(show_columns.lines(device, "dump")) == [
         f"{text(PRIVATE)}\t{text(PUBLIC)}\t51820\t0xca6c",
         f"{text(bytes([9]) * 32)}\t(none)\t(none)\t(none)\t0\t0\t0\toff",
         f"{text(PEER)}\t{text(PSK)}\t192.0.2.1:7\t10.0.0.0/8,fd00::/8"
         f"\t{NOW - 90_061}\t1536\t{3 << 30}\t25",
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        ("public-key", [text(PUBLIC)]),
+        ("private-key", [text(PRIVATE)]),
+        ("listen-port", ["51820"]),
+        ("fwmark", ["0xca6c"]),
+        ("peers", [text(b"\x09" * 32), text(PEER)]),
+        ("preshared-keys", [f"{text(bytes([9]) * 32)}\t(none)", f"{text(PEER)}\t{text(PSK)}"]),
+        ("endpoints", [f"{text(bytes([9]) * 32)}\t(none)", f"{text(PEER)}\t192.0.2.1:7"]),
+        (
+            "allowed-ips",
+            [f"{text(bytes([9]) * 32)}\t(none)", f"{text(PEER)}\t10.0.0.0/8 fd00::/8"],
+        ),
+        ("latest-handshakes", [f"{text(bytes([9]) * 32)}\t0", f"{text(PEER)}\t{NOW - 90_061}"]),
+        ("transfer", [f"{text(bytes([9]) * 32)}\t0\t0", f"{text(PEER)}\t1536\t{3 << 30}"]),
+        ("persistent-keepalive", [f"{text(bytes([9]) * 32)}\toff", f"{text(PEER)}\t25"]),
+    ],
+)
+def test_each_field_has_the_columns_of_wg(field: str, shown: list[str]) -> None:
+    assert CliRunner().invoke(group, ["show", "wg0", field]).output.splitlines() == shown
+    of_all = CliRunner().invoke(group, ["show", "all", field]).output.splitlines()
+    assert of_all == [f"wg0\t{line}" for line in shown]
+
+
+def test_a_device_without_a_key_or_mark_says_so() -> None:
+    device = ShownDevice("wg1")
+    assert [*show_columns.lines(device, "public-key")] == ["(none)"]
+    assert [*show_columns.lines(device, "fwmark")] == ["off"]
 
 
 def test_dump_of_all_names_the_interface_in_each_line() -> None:

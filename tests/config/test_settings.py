@@ -39,14 +39,14 @@ def test_an_empty_file_means_the_defaults() -> None:
     ("text", "problem"),
     [
         ("thread = 1", "f:1: thread: no such key in NAME.pyfw.toml; did you mean threads?"),
-        ("\nthreads = 3", "f:2: threads: is not valid; write 1 or 2"),
-        ("threads = true", "f:1: threads: is not valid; write 1 or 2"),
+        ("\nthreads = 3", "f:2: threads: 3 is not valid; write 1 or 2"),
+        ("threads = true", "f:1: threads: true is not valid; write 1 or 2"),
         (
             "[offloads]\n\nudp_gs = true",
             "f:3: offloads.udp_gs: no such key in NAME.pyfw.toml; did you mean offloads.udp_gso?",
         ),
-        ("[offloads]\ntso = 1", "f:2: offloads.tso: is not valid; write true or false"),
-        ('coalesce.psh = "x"', 'f:1: coalesce.psh: is not valid; write "merge" or "close"'),
+        ("[offloads]\ntso = 1", "f:2: offloads.tso: 1 is not valid; write true or false"),
+        ('coalesce.psh = "x"', 'f:1: coalesce.psh: "x" is not valid; write "merge" or "close"'),
         ("coalesce = 1", "f:1: coalesce: is a table; write [coalesce]"),
         ('role = "gateway"', "f:1: role: is not in this version"),
         ("[metrics]\nport = 1", "f:1: metrics: is not in this version"),

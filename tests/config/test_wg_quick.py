@@ -41,7 +41,6 @@ PersistentKeepalive = 25
 
 [Peer]
 PublicKey={OTHER}
-AllowedIPs =
 Endpoint = vpn.example:7
 PersistentKeepalive = off
 """
@@ -90,7 +89,7 @@ def test_all_errors_of_a_file_are_told_at_once_in_the_order_of_lines() -> None:
         "wg0.conf:2: PrivateKey: not a key; write 32 bytes in base64, 44 characters, "
         "as pyfw genkey prints",
         'wg0.conf:3: ListenPort: "70000" is not a port; write 0 to 65535',
-        "wg0.conf:4: PublicKey: missing in this [Peer]",
+        "wg0.conf:4: PublicKey: missing in this [Peer]; write the public key of the other end",
         "wg0.conf:5: AllowedIP: no such key in [Peer]; did you mean AllowedIPs?",
     ]
 
@@ -103,17 +102,17 @@ def test_all_errors_of_a_file_are_told_at_once_in_the_order_of_lines() -> None:
         ("Interface", "FwMark = -1", "write off"),
         ("Interface", "Address = 10.0.0.1/33", "write address/length"),
         ("Interface", "Address = 10.0.0.1/255.255.255.0", "write address/length"),
-        ("Interface", "DNS = 300.1.1.1", "neither an IP address nor a search domain"),
+        ("Interface", "DNS = 300.1.1.1", "write its IP address, or a search domain"),
         ("Interface", "MTU = 12", "write 68 to 65475"),
         ("Interface", "MTU = 99999", "write 68 to 65475"),
         ("Interface", "Table = 0", "routing table"),
         ("Interface", "PostUp =", "empty"),
-        ("Interface", "SaveConfig = yes", "neither true nor false"),
+        ("Interface", "SaveConfig = yes", "write true or false"),
         ("Interface", "AllowedIPs = 10.0.0.0/8", "belongs into [Peer], not into [Interface]"),
         ("Interface", "Adress = 10.0.0.1/8", "did you mean Address?"),
         ("Interface", "zzz = 1", "known are Address, DNS"),
         ("Interface", "just words", "neither [Section], key = value nor # comment"),
-        ("Interface", "[Peers]", "no such section"),
+        ("Interface", "[Stuff]", "no such section; write [Interface] or [Peer]"),
         ("Interface", "[Interface]", "a second one; the first is at line 1"),
         ("Interface", "[Peer", "a section ends with ]"),
         ("Peer", f"[Peer]\nPublicKey = {PEER}", "the same as of the peer at line 3"),
@@ -136,9 +135,32 @@ def test_a_wrong_value_is_an_error_that_says_what_would_be_right(
     assert part in problem
 
 
+def test_what_is_wrong_in_a_misspelt_section_is_told_with_it() -> None:
+    assert problems_of("[Interfaces]\nMTU = 9\n[Pear]\nEndpoint = x\n") == [
+        "wg0.conf:1: [Interfaces]: no such section; did you mean [Interface]?",
+        "wg0.conf:1: PrivateKey: missing; write what pyfw genkey prints",
+        'wg0.conf:2: MTU: "9" is not an MTU; write 68 to 65475',
+        "wg0.conf:3: [Pear]: no such section; did you mean [Peer]?",
+        "wg0.conf:3: PublicKey: missing in this [Peer]; write the public key of the other end",
+        'wg0.conf:4: Endpoint: "x" is not an endpoint; write address:port, [IPv6]:port or name:port',
+    ]
+
+
+def test_a_message_is_one_printable_line_whatever_the_file_contains() -> None:
+    (problem,) = problems_of(with_line("MTU = \x1b[2J\u2028\r\v9"))
+    assert problem == 'wg0.conf:3: MTU: "\\x1b[2J\\u2028\\r\\x0b9" is not an MTU; write 68 to 65475'
+
+
+def test_a_key_of_the_other_file_is_sent_there() -> None:
+    (problem,) = problems_of(with_line("role = gateway"))
+    assert problem.endswith("role: is no key of WireGuard's; write it into NAME.pyfw.toml")
+
+
 def test_a_file_without_interface_says_so() -> None:
-    assert problems_of("") == ["wg0.conf: [Interface]: missing"]
-    assert "comes before the first section" in problems_of("MTU = 1400\n")[1]
+    assert problems_of("") == [
+        "wg0.conf:1: [Interface]: missing; begin with [Interface] and a PrivateKey"
+    ]
+    assert "comes before the first section" in problems_of("MTU = 1400\n")[0]
 
 
 def test_a_private_key_may_be_left_to_a_hook() -> None:

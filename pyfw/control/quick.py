@@ -1,0 +1,164 @@
+"""Everything wg-quick does around a tunnel, in its order, and the way back.
+
+    begin   what a killed daemon left is undone; PreUp
+    up      addresses, MTU, name servers, routes (the longest prefix first), the firewall and the rules of a
+            default route; PostUp
+    sync    the same, where the configuration has changed; hooks do not run
+    down    PreDown, SaveConfig; then name servers, firewall and rules are taken back
+    end     when the link is gone, and all of its own with it: PostDown
+
+Before something is done that outlives the link, it is on record. Who undoes goes by that record alone, so
+`pyfw down` can do it as well, and the next start after a crash.
+"""
+
+import errno
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from pyfw.config import Config
+from pyfw.control import client, hook, surroundings
+from pyfw.control.echo import Echo
+from pyfw.control.firewall import Table
+from pyfw.control.record import Record, RecordFile, network_namespace
+from pyfw.control.surroundings import Surroundings
+
+_IFF_PERSIST = 0x0800  # linux/if_tun.h
+
+
+class Quick:
+    """What surrounds one tunnel, kept by the process that runs it. Its methods raise OSError.
+
+    set_mark: called with the mark our datagrams need, before any route depends on it.
+    """
+
+    def __init__(self, name: str, echo: Echo, set_mark: Callable[[int], None]) -> None:
+        self.name = name
+        self._echo = echo
+        self._set_mark = set_mark
+        self._file: RecordFile | None = None
+        self._record = Record(network=network_namespace())
+        self._surroundings: Surroundings | None = None
+
+    async def begin(self, config: Config, *, given: bool = False) -> None:
+        """Before there is a link; `end` has to follow.
+
+        given: link and socket were handed over, and are there already.
+        """
+        file = await RecordFile.claim(self.name)
+        try:
+            if not given:
+                _refuse_a_second(self.name)
+            await clean_up(self.name, file.read(), self._echo)
+        except BaseException:
+            file.release()
+            raise
+        self._file = file
+        self._remember(config)
+        await hook.run("PreUp", config.interface.pre_up, self.name, self._echo)
+
+    async def up(self, config: Config) -> int:
+        """Once there is a link, and its daemon answers. Endpoints must be numeric. Returns the MTU."""
+        self._surroundings = Surroundings(
+            self.name, self._record, self._keep, self._set_mark, self._echo
+        )
+        mtu = await self._surroundings.apply(config)
+        await hook.run("PostUp", config.interface.post_up, self.name, self._echo)
+        self._record.up = True
+        self._keep()
+        self._let_go()
+        return mtu
+
+    async def sync(self, config: Config) -> int:
+        """Brings what is up to what another configuration asks. Returns the MTU."""
+        assert self._surroundings is not None
+        self._file = await RecordFile.claim(self.name)
+        try:
+            self._remember(config)
+            return await self._surroundings.apply(config)
+        finally:
+            self._let_go()
+
+    async def down(self, save: Callable[[], Awaitable[None]] | None) -> None:
+        """While the link is there; after it is gone as well. What fails is told, and the rest done.
+
+        save: saves the configuration, where it asks for that.
+        """
+        if self._file is None:
+            self._file = await RecordFile.claim(self.name)
+            record = self._file.read()
+            if record is None:  # `pyfw down` has done it
+                self._let_go()
+                return
+            self._record = record
+        if self._record.up and is_there(self.name):
+            await _hooks_of_the_end("PreDown", self._record.pre_down, self.name, self._echo)
+            if save is not None:
+                await _told(save(), self._echo)
+        await surroundings.undo(self.name, self._record, self._echo)
+
+    async def end(self) -> None:
+        """When the link is gone. May be called whatever happened before."""
+        if self._file is None:
+            return
+        if self._record.up:
+            await _hooks_of_the_end("PostDown", self._record.post_down, self.name, self._echo)
+        self._file.forget()
+        self._let_go()
+
+    def _remember(self, config: Config) -> None:
+        self._record.pre_down = config.interface.pre_down
+        self._record.post_down = config.interface.post_down
+        self._keep()
+
+    def _keep(self) -> None:
+        assert self._file is not None
+        self._file.write(self._record)
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            self._file.release()
+            self._file = None
+
+
+async def clean_up(name: str, left: Record | None, echo: Echo) -> None:
+    """Undoes what a daemon that is no more has left. `left`: what is on record."""
+    if left is not None:
+        echo.warning("an earlier run was killed; what it left is undone")
+        await surroundings.undo(name, left, echo)
+        if left.up:
+            await _hooks_of_the_end("PostDown", left.post_down, name, echo)
+    elif await Table(name).exists():
+        await surroundings.remove_table(name, echo)
+
+
+def is_there(name: str) -> bool:
+    """Whether there is a link of this name."""
+    return any(name == other for _, other in socket.if_nameindex())
+
+
+def _refuse_a_second(name: str) -> None:
+    if client.answers(name):
+        raise OSError(errno.EADDRINUSE, f"{name} runs already")
+    if not is_there(name):
+        return
+    try:
+        flags = int(Path(f"/sys/class/net/{name}/tun_flags").read_text(), 16)
+    except (OSError, ValueError):
+        flags = 0
+    # A TUN that was made to be kept waits for who opens it.
+    if not flags & _IFF_PERSIST:
+        raise OSError(errno.EEXIST, f"an interface {name} exists already")
+
+
+async def _hooks_of_the_end(key: str, hooks: Sequence[str], name: str, echo: Echo) -> None:
+    """Each has its turn, even after one that failed: nothing can be taken back any more."""
+    for one in hooks:
+        await _told(hook.run(key, [one], name, echo), echo)
+
+
+async def _told(step: Awaitable[None], echo: Echo) -> None:
+    try:
+        await step
+    except OSError as error:
+        echo.warning(str(error))
