@@ -44,7 +44,7 @@ def test_without_options_all_passes_untouched() -> None:
     packets = numbered(9)
     with Trial(Impair()) as trial:
         assert trial.feed(packets) == [bytes(packet) for packet in packets]
-        assert trial.counters()["drops"] == {}
+        assert trial.counts["drops"] == {}
 
 
 def test_one_seed_has_one_fate_whatever_the_batches_and_another_seed_another() -> None:
@@ -89,13 +89,13 @@ def test_losses_have_their_share_and_their_mean_run() -> None:
 def test_a_loss_of_one_loses_all(burst: float) -> None:
     with Trial(Impair(loss=1.0, loss_burst=burst)) as trial:
         assert trial.feed(numbered(50)) == []
-        assert trial.counters()["drops"] == {"lost": 50}
+        assert trial.counts["drops"] == {"lost": 50}
 
 
 def test_segments_of_a_super_packet_are_lost_one_by_one() -> None:
     with Trial(Impair(loss=0.5)) as trial:
         left = trial.feed([super_packet(40)], segment_size=100)
-        counters = trial.counters()
+        counters = trial.counts
     assert 5 < len(left) < 35
     assert counters["drops"] == {"lost": 40 - len(left)}
     sequence = [IP(packet)[TCP].seq for packet in left]
@@ -109,27 +109,27 @@ def test_a_delay_keeps_frames_whole_and_in_order() -> None:
         assert not trial.stage.reorders
         assert trial.feed(packets, 1 * MS) == []
         assert trial.feed([super_packet(8)], 2 * MS, segment_size=100) == []
-        assert trial.counters()["held_frames"] == 4
-        assert trial.due_ns == 11 * MS
-        assert trial.tick(11 * MS - 1) == []
-        assert trial.tick(11 * MS) == [bytes(packet) for packet in packets]
-        assert trial.due_ns == 12 * MS
-        assert len(trial.tick(12 * MS)) == 8
-        assert trial.counters()["own"] == {"delayed": 4}
+        assert trial.counts["held_frames"] == 4
+        assert trial.chain.due_ns() == 11 * MS
+        assert trial.until(11 * MS - 1) == []
+        assert trial.until(11 * MS) == [bytes(packet) for packet in packets]
+        assert trial.chain.due_ns() == 12 * MS
+        assert len(trial.until(12 * MS)) == 8
+        assert trial.counts["own"] == {"delayed": 4}
 
 
 def test_what_is_due_leaves_before_the_batch_that_comes() -> None:
     with Trial(Impair(delay_ms=10)) as trial:
         trial.feed(numbered(2), 0)
         assert numbers(trial.feed(numbered(9)[2:], 10 * MS)) == [0, 1]
-        assert numbers(trial.tick(20 * MS)) == [2, 3, 4, 5, 6, 7, 8]
+        assert numbers(trial.until(20 * MS)) == [2, 3, 4, 5, 6, 7, 8]
 
 
 def test_jitter_lets_later_ones_overtake_and_loses_none() -> None:
     with Trial(Impair(jitter_ms=10)) as trial:
         assert trial.stage.reorders
         trial.feed(numbered(50), 0)
-        left = numbers(trial.tick(10 * MS))
+        left = numbers(trial.until(10 * MS))
     assert sorted(left) == list(range(50))
     assert left != sorted(left)
 
@@ -137,8 +137,8 @@ def test_jitter_lets_later_ones_overtake_and_loses_none() -> None:
 def test_some_are_held_back_and_the_others_are_not() -> None:
     with Trial(Impair(reorder=0.2, reorder_ms=5)) as trial:
         at_once = numbers(trial.feed(numbered(100), 0))
-        late = numbers(trial.tick(5 * MS))
-        assert trial.counters()["own"] == {"delayed": len(late), "reordered": len(late)}
+        late = numbers(trial.until(5 * MS))
+        assert trial.counts["own"] == {"delayed": len(late), "reordered": len(late)}
     assert 5 < len(late) < 40
     assert sorted(at_once + late) == list(range(100))
 
@@ -147,18 +147,18 @@ def test_a_rate_spaces_packets_and_its_queue_has_an_end() -> None:
     # 1,000 B at 8 Mbit/s take a millisecond.
     with Trial(Impair(rate_mbit=8, queue_ms=2)) as trial:
         trial.feed(numbered(9, length=1000), 0)
-        assert trial.counters()["drops"] == {"queue_full": 6}
-        assert [numbers(trial.tick(at * MS)) for at in (1, 2, 3, 4)] == [[0], [1], [2], []]
+        assert trial.counts["drops"] == {"queue_full": 6}
+        assert [numbers(trial.until(at * MS)) for at in (1, 2, 3, 4)] == [[0], [1], [2], []]
 
 
 def test_duplicates_follow_at_once_also_when_delayed() -> None:
     with Trial(Impair(duplicate=1.0)) as trial:
         assert numbers(trial.feed(numbered(3))) == [0, 0, 1, 1, 2, 2]
-        assert trial.counters()["own"] == {"duplicated": 3}
+        assert trial.counts["own"] == {"duplicated": 3}
     with Trial(Impair(duplicate=1.0, delay_ms=1)) as trial:
         trial.feed(numbered(2), 0)
-        assert numbers(trial.tick(MS)) == [0, 0, 1, 1]
-        assert trial.counters()["created"] == 2
+        assert numbers(trial.until(MS)) == [0, 0, 1, 1]
+        assert trial.counts["created"] == 2
 
 
 @pytest.mark.parametrize("delay_ms", [0, 1])
@@ -166,8 +166,8 @@ def test_only_what_is_ecn_capable_is_marked(delay_ms: int) -> None:
     packets = [*numbered(1, ecn=0), *numbered(1, ecn=ECT_0), *numbered(1, ecn=1)]
     packets.append(IPv6(src="fd00::1", dst="fd00::2", tc=ECT_0) / UDP(sport=1, dport=2))
     with Trial(Impair(ce=1.0, delay_ms=delay_ms, duplicate=1.0)) as trial:
-        left = trial.feed(packets, 0) + trial.tick(MS)
-        assert trial.counters()["own"]["marked"] == 3
+        left = trial.feed(packets, 0) + trial.until(MS)
+        assert trial.counts["own"]["marked"] == 3
     marks = [IP(p).tos if p[0] >> 4 == 4 else IPv6(p).tc for p in left]
     # Copies are marked like what they are copies of.
     assert sorted(marks) == [0, 0, *[CE] * 6]
@@ -183,7 +183,7 @@ def test_what_is_longer_than_the_mtu_vanishes() -> None:
         assert [len(packet) for packet in trial.feed(packets)] == [600]
         # A super-packet is as long as its segments.
         assert len(trial.feed([super_packet(8, payload=500)], segment_size=500)) == 8
-        assert trial.counters()["drops"] == {"too_big": 1}
+        assert trial.counts["drops"] == {"too_big": 1}
 
 
 def test_more_than_it_may_hold_is_dropped_and_counted() -> None:
@@ -191,33 +191,36 @@ def test_more_than_it_may_hold_is_dropped_and_counted() -> None:
     stage.hold_frames = 5
     with Trial(stage) as trial:
         trial.feed(numbered(8), 0)
-        assert trial.counters()["drops"] == {"hold_overflow": 3}
-        assert numbers(trial.tick(10 * MS)) == [0, 1, 2, 3, 4]
+        assert trial.counts["drops"] == {"hold_overflow": 3}
+        assert numbers(trial.until(10 * MS)) == [0, 1, 2, 3, 4]
 
 
 def test_what_waits_is_handed_over_and_keeps_its_order() -> None:
-    old, new = Impair(delay_ms=10), Impair(delay_ms=1)
-    with Trial(old) as trial:
-        trial.feed(numbered(3), 0)
-        new._slot = old._slot
-        new.takeover(old.handover())
-        # With the new, shorter delay nothing may overtake.
-        way = new._ways["inbound"]
-        assert way.fate(5 * MS, 100, 0).due_ns == 10 * MS
-        assert [one.due_ns for one in new._waiting] == [10 * MS] * 3
-        new.tick(10 * MS)
-        assert numbers(trial.feed([], 10 * MS)) == [0, 1, 2]
+    packets = numbered(6)
+    with Trial(Impair(delay_ms=10)) as trial:
+        trial.feed(packets[:3], 0)
+        trial.change(Impair(delay_ms=1))
+        # With the new, shorter delay the later ones may not overtake.
+        trial.feed(packets[3:], 5 * MS)
+        assert trial.until(9 * MS) == []
+        assert numbers(trial.until(10 * MS)) == [0, 1, 2, 3, 4, 5]
+        assert (trial.counts["failures"], trial.drops) == (0, {})
+
+
+def test_what_was_in_disorder_may_stay_so_when_its_order_is_to_be_kept_again() -> None:
+    with Trial(Impair(jitter_ms=10)) as trial:
+        trial.feed(numbered(30), 0)
+        trial.change(Impair(delay_ms=1))
+        assert numbers(trial.until(20 * MS)) == list(range(30))
 
 
 def test_the_same_options_go_on_with_the_same_dice() -> None:
     packets = numbered(100)
     with Trial(Impair(loss=0.4)) as trial:
         whole = numbers(trial.feed(packets))
-    old, new = Impair(loss=0.4), Impair(loss=0.4)
-    with Trial(old) as trial:
+    with Trial(Impair(loss=0.4)) as trial:
         first = numbers(trial.feed(packets[:50]))
-        new.takeover(old.handover())
-    with Trial(new) as trial:
+        trial.change(Impair(loss=0.4))
         assert first + numbers(trial.feed(packets[50:])) == whole
 
 
@@ -257,8 +260,8 @@ def test_nothing_vanishes_and_order_is_kept_where_it_was_promised(
             now_ns += pause * MS
             left += numbers(trial.feed(packets[given_ : given_ + count], now_ns))
             given_ += count
-        left += numbers(trial.tick(now_ns + 1000 * MS))
-        counters = trial.counters()
+        left += numbers(trial.until(now_ns + 1000 * MS))
+        counters = trial.counts
     assert counters["failures"] == 0
     assert counters["held_frames"] == 0
     assert len(left) + counters["drops"].get("lost", 0) == len(packets) + counters["created"]

@@ -52,7 +52,7 @@ def test_frames_are_recorded_with_their_direction_and_pass(tmp_path: Path) -> No
     with Trial(Tap(file=path)) as trial:
         assert trial.feed(PACKETS[:2], towards="outbound") == RAW[:2]
         assert trial.feed(PACKETS[2:], towards="inbound") == RAW[2:]
-        assert trial.counters()["own"] == {"recorded": 4}
+        assert trial.counts["own"] == {"recorded": 4}
     assert read_bytes(path) == RAW
     assert [packet.direction for packet in read(path)] == [2, 2, 1, 1]
     assert path.stat().st_mode & 0o777 == 0o600
@@ -91,7 +91,7 @@ def test_after_its_count_it_ends_and_frames_pass(tmp_path: Path) -> None:
     with capture_logs() as logs, Trial(Tap(file=tmp_path / "a.pcapng", count=3)) as trial:
         assert trial.feed(PACKETS) == RAW
         assert trial.feed(PACKETS) == RAW
-        assert trial.counters()["own"] == {"recorded": 3}
+        assert trial.counts["own"] == {"recorded": 3}
     assert read_bytes(tmp_path / "a.pcapng") == RAW[:3]
     assert [log["reason"] for log in logs] == ["its count is reached"]
 
@@ -104,7 +104,7 @@ def test_a_full_file_ends_it_or_makes_room(tmp_path: Path) -> None:
     with Trial(Tap(file=tmp_path / "b.pcapng", size_bytes=1, keep=2)) as trial:
         for packet in PACKETS:
             trial.feed([packet])
-        assert trial.counters()["own"] == {"recorded": 4}
+        assert trial.counts["own"] == {"recorded": 4}
     assert read_bytes(tmp_path / "b.pcapng") == []
     assert read_bytes(tmp_path / "b.1.pcapng") == RAW[3:]
     assert read_bytes(tmp_path / "b.2.pcapng") == RAW[2:3]
@@ -118,7 +118,7 @@ def test_a_full_disk_ends_the_tap_counts_what_it_missed_and_drops_nothing(
         fail_on_write(monkeypatch, 3)
         for _ in range(3):
             assert trial.feed(PACKETS) == RAW
-        counters = trial.counters()
+        counters = trial.counts
         monkeypatch.undo()
     assert counters["own"] == {"recorded": 4, "missed": 8}
     assert (counters["failures"], counters["drops"]) == (0, {})
@@ -148,7 +148,7 @@ def test_a_filter_chooses(tmp_path: Path) -> None:
         pytest.skip(str(missing))
     with Trial(Tap(file=tmp_path / "a.pcapng", filter="udp port 53")) as trial:
         assert trial.feed(PACKETS) == RAW
-        assert trial.counters()["frames"] == 2
+        assert trial.counts["frames"] == 2
     assert read_bytes(tmp_path / "a.pcapng") == RAW[::2]
 
 
@@ -164,7 +164,7 @@ def test_a_callback_gets_each_frame_and_its_faults_are_its_own() -> None:
 
     with Trial(Tap(callback=fails)) as trial:
         assert trial.feed(PACKETS) == RAW
-        assert trial.counters()["failures"] == 1
+        assert trial.counts["failures"] == 1
 
 
 def test_times_are_the_calendars_in_a_tunnel_and_the_replays_in_a_replay(tmp_path: Path) -> None:
@@ -184,9 +184,7 @@ def test_a_new_version_goes_on_with_the_same_file(tmp_path: Path) -> None:
     old, new = Tap(file=path), Tap(file=path)
     with Trial(old) as trial:
         trial.feed(PACKETS[:2])
-        new.start()
-        new.takeover(old.handover())
-    with Trial.running(new) as trial:
+        trial.change(new)
         trial.feed(PACKETS[2:])
     assert read_bytes(path) == RAW
 
@@ -195,9 +193,7 @@ def test_a_new_version_with_another_file_leaves_the_old_one_whole(tmp_path: Path
     old, new = Tap(file=tmp_path / "a.pcapng"), Tap(file=tmp_path / "b.pcapng")
     with Trial(old) as trial:
         trial.feed(PACKETS[:2])
-        new.start()
-        new.takeover(old.handover())
-    with Trial.running(new) as trial:
+        trial.change(new)
         trial.feed(PACKETS[2:])
     assert read_bytes(tmp_path / "a.pcapng") == RAW[:2]
     assert read_bytes(tmp_path / "b.pcapng") == RAW[2:]
