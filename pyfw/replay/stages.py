@@ -39,9 +39,9 @@ class Running:
     def faults(self) -> list[str]:
         """What they raised, as a daemon would have logged it: a sentence, and the traceback."""
         return [
-            f"{end}: stage {notice['stage']}: {notice['message']}: {notice['reason'].rstrip()}"
+            f"stage {one['stage']} at {end}: {one['message']}, {one['times']} so far: {one['reason']}"
             for end, stages in self.sets.items()
-            for notice in stages.chain.notices()
+            for one in stages.chain.notices()
         ]
 
 
