@@ -87,7 +87,7 @@ def run(task: Task, progress: Progress | None = None) -> Judged:
             return Judged(**named, status="broken", result=result, problem=_corrupt(result))
         status: Status = "failed" if faults else "shown"
         return Judged(**named, status=status, result=result, differences=faults)
-    return _judge(task, case.expected, named, result)
+    return _judge(task, case.expected, named, result, faults)
 
 
 def in_ci(environment: dict[str, str] | None = None) -> bool:
@@ -96,7 +96,9 @@ def in_ci(environment: dict[str, str] | None = None) -> bool:
     return value.casefold() not in ("", "0", "false", "no")
 
 
-def _judge(task: Task, file: Path, named: dict[str, Any], result: dict[str, Any]) -> Judged:
+def _judge(
+    task: Task, file: Path, named: dict[str, Any], result: dict[str, Any], faults: tuple[str, ...]
+) -> Judged:
     outcome = outcome_of(result)
     try:
         expected = decode(file.read_text()) if file.exists() else None
@@ -123,7 +125,7 @@ def _judge(task: Task, file: Path, named: dict[str, Any], result: dict[str, Any]
         **named,
         status="broken" if corrupt else "failed",
         result=result,
-        differences=tuple(found),
+        differences=(*found, *faults),
         problem=_corrupt(result) if corrupt else "",
     )
 

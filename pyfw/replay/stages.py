@@ -37,12 +37,19 @@ class Running:
             }
 
     def faults(self) -> list[str]:
-        """What they raised, as a daemon would have logged it: a sentence, and the traceback."""
-        return [
-            f"stage {one['stage']} at {end}: {one['message']}, {one['times']} so far: {one['reason']}"
-            for end, stages in self.sets.items()
-            for one in stages.chain.notices()
-        ]
+        """What they raised: how often, and the first traceback; the same every time."""
+        found: list[str] = []
+        for end, stages in self.sets.items():
+            notices = stages.chain.notices()
+            for name, counts in stages.counters()["stages"].items():
+                of_stage = [one for one in notices if one["stage"] == name]
+                if counts["failures"]:
+                    first = next((one["reason"] for one in of_stage), "").rstrip()
+                    times = f"{counts['failures']} of {counts['calls']} calls"
+                    found.append(f"stage {name} at {end} failed in {times}; the first:\n{first}")
+                if counts["is_out"]:
+                    found.append(f"stage {name} at {end} was taken out")
+        return found
 
 
 @contextlib.contextmanager
