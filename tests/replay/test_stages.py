@@ -1,10 +1,12 @@
 """Stages in a replay: found, run, counted, compared; and what is said of one that fails."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 from scapy.utils import PcapNgReader
 
@@ -48,7 +50,7 @@ use = "halves.py:Halves"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     packets = [(i * 200, udp(1000, bytes(100), number=i)) for i in range(10)]
     case = tmp_path / "case"
     case.mkdir()
@@ -58,7 +60,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (case / "case.replay.toml").write_text(CASE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CI", raising=False)
-    return case
+    yield case
+    structlog.reset_defaults()  # the command configures logs
 
 
 def pyfw(*arguments: str) -> Result:
