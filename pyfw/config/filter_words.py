@@ -51,7 +51,7 @@ def _numbers(high: int) -> Check:
 def _protocol(value: Any) -> str | int:
     if value in _PROTOCOLS or (type(value) is int and 0 <= value <= 255):
         return value  # type: ignore[no-any-return]
-    raise ValueError("is not valid; write tcp, udp, icmp, icmp6 in quotes, or a number to 255")
+    raise ValueError(f"is not valid; write one of {', '.join(_PROTOCOLS)} in quotes, or 0 to 255")
 
 
 def _version(value: Any) -> int:
@@ -71,7 +71,7 @@ def _tcp_flags(value: Any) -> str:
     return written
 
 
-_PROTOCOLS = ("tcp", "udp", "icmp", "icmp6")
+_PROTOCOLS = ("tcp", "udp", "icmp", "icmp6", "gre", "sctp")
 
 FILTER_CHECKS: Mapping[str, Check] = {
     "protocol": _any_of(_protocol),
@@ -84,7 +84,7 @@ FILTER_CHECKS: Mapping[str, Check] = {
     "port": _numbers(65_535),
     "length": _numbers(65_535),
     "segments": _numbers(65_535),
-    "tcp_flags": _any_of(_tcp_flags),
+    "tcp_flags": _tcp_flags,
     "ecn": _numbers(3),
     "dscp": _numbers(63),
     "mark": _numbers(0xFFFF_FFFF),

@@ -243,6 +243,11 @@ def test_a_fifo_is_no_file(finds: Finds, tmp_path: Path) -> None:
         (HEAD + "class Mine(Stage):\n    peers = ['a']\n", 4, "Mine.peers not a key"),
         (HEAD + "class Mine(Stage):\n    filter = 3\n", 4, "Mine.filter is an expression"),
         (
+            HEAD + "class Mine(Stage):\n    filter = {'dst_port': range(70_000)}\n",
+            4,
+            "Mine.filter dst_port: range(0, 70000) is not 0 to 65535",
+        ),
+        (
             HEAD + "class Mine(Stage):\n    filter = {'dest_port': 3}\n",
             4,
             "no such key in FrameBatch.where; did you mean dst_port?",
