@@ -32,20 +32,20 @@ def _any_of(one: Check) -> Check:
 
 
 def _numbers(high: int) -> Check:
-    """Whole numbers up to one; text such as "8000-8099" is a range, both ends included."""
+    """Whole numbers up to one, and text such as "8000-8099", a range with both its ends."""
     single = whole(0, high)
 
-    def check(value: Any) -> Any:
+    def one(value: Any) -> int | range:
         if isinstance(value, str) and (parts := re.fullmatch(r"(\d{1,10})-(\d{1,10})", value)):
             low, last = single(int(parts[1])), single(int(parts[2]))
             if low <= last:
                 return range(low, last + 1)
         try:
-            return _any_of(single)(value)
+            return int(single(value))
         except ValueError as error:
-            raise ValueError(f'{error}, a list of them, or a range such as "0-9"') from None
+            raise ValueError(f'{error}, a range such as "0-9", or a list of these') from None
 
-    return check
+    return _any_of(one)
 
 
 def _protocol(value: Any) -> str | int:

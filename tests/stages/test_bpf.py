@@ -15,12 +15,10 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 
 from pyfw.stage import FrameBatch, Stage
 from pyfw.stages import bpf
+from tests.stages.libpcap import needs_libpcap
 from tests.stages.trial import Trial
 
-try:
-    bpf.program("ip")
-except OSError as missing:
-    pytest.skip(str(missing), allow_module_level=True)
+pytestmark = needs_libpcap
 
 
 def test_an_expression_becomes_the_program_that_tcpdump_shows() -> None:

@@ -11,6 +11,7 @@ from pyfw.config import ConfigError
 from pyfw.config.settings import read
 from pyfw.stage import Stage
 from pyfw.stages.find import find
+from tests.stages.libpcap import needs_libpcap
 
 HEAD = "import msgspec, pyfw\nfrom pathlib import Path\nfrom pyfw.stage import Stage\n"
 MINE = HEAD + "class Mine(Stage):\n    pass\n"
@@ -293,10 +294,10 @@ def test_a_fault_in_a_module_is_told_at_its_own_line(
     del sys.modules["package_of_a_test"]
 
 
+@needs_libpcap
 def test_a_bpf_filter_is_compiled_and_told_at_the_line_that_has_it(
     finds: Finds, tmp_path: Path
 ) -> None:
-    pytest.importorskip("ctypes")
     path = tmp_path / "mine.py"
     path.write_text(HEAD + "class Mine(Stage):\n    filter = 'tcp prt 1'\n")
     (problem,) = wrong(finds, table("mine.py:Mine"))

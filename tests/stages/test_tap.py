@@ -14,8 +14,8 @@ from scapy.utils import PcapNgReader
 from structlog.testing import capture_logs
 
 from pyfw.observe.pcapng_file import PcapngFile
-from pyfw.stages import bpf
 from pyfw.stages.tap import Tap, TapOptions
+from tests.stages.libpcap import needs_libpcap
 from tests.stages.trial import Trial
 
 PACKETS = [
@@ -141,11 +141,8 @@ def test_without_a_frame_the_file_is_an_empty_capture(tmp_path: Path) -> None:
     assert read(path) == []
 
 
+@needs_libpcap
 def test_a_filter_chooses(tmp_path: Path) -> None:
-    try:
-        bpf.program("ip")
-    except OSError as missing:
-        pytest.skip(str(missing))
     with Trial(Tap(file=tmp_path / "a.pcapng", filter="udp port 53")) as trial:
         assert trial.feed(PACKETS) == RAW
         assert trial.counts["frames"] == 2
