@@ -149,7 +149,9 @@ fn tcp_flags(text: &str) -> PyResult<Word> {
     let (set, mask) = (bits(set)?, bits(mask)?);
     match set & !mask {
         0 => Ok(Word::TcpFlags(mask, set)),
-        _ => Err(value_error(format!("tcp_flags: {text:?} asks for flags that it does not look at"))),
+        _ => {
+            Err(value_error(format!("tcp_flags: {text:?} asks for flags that it does not look at")))
+        }
     }
 }
 
