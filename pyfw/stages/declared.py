@@ -79,7 +79,7 @@ def faults(stage: Stage, config: StageConfig) -> list[Problem]:
                 problems.append(config.place.problem(key, str(error)))
             else:
                 cls = type(stage)
-                problems.append(Problem(*source_of(cls), "", f"{cls.__name__}.{key} {error}"))
+                problems.append(Problem(*source_of(cls), "", f"{cls.__name__}.{key}: {error}"))
     for call in ("start", "stop", "process", "tick", "handover", "takeover"):
         function = getattr(type(stage), call)
         if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):

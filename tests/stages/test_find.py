@@ -236,17 +236,17 @@ def test_a_fifo_is_no_file(finds: Finds, tmp_path: Path) -> None:
             4,
             "Mine cannot be made: TypeError: ",
         ),
-        (HEAD + "class Mine(Stage):\n    direction = 'in'\n", 4, "Mine.direction is 'in'; write"),
-        (HEAD + "class Mine(Stage):\n    on_error = None\n", 4, "Mine.on_error is None; write"),
-        (HEAD + "class Mine(Stage):\n    tick_ms = -1\n", 4, "Mine.tick_ms is -1"),
-        (HEAD + "class Mine(Stage):\n    hold_frames = 1.5\n", 4, "Mine.hold_frames is 1.5"),
-        (HEAD + "class Mine(Stage):\n    peers = 'all'\n", 4, "Mine.peers is a collection"),
-        (HEAD + "class Mine(Stage):\n    peers = ['a']\n", 4, "Mine.peers not a key"),
-        (HEAD + "class Mine(Stage):\n    filter = 3\n", 4, "Mine.filter is an expression"),
+        (HEAD + "class Mine(Stage):\n    direction = 'in'\n", 4, "Mine.direction: is 'in'; write"),
+        (HEAD + "class Mine(Stage):\n    on_error = None\n", 4, "Mine.on_error: is None; write"),
+        (HEAD + "class Mine(Stage):\n    tick_ms = -1\n", 4, "Mine.tick_ms: is -1"),
+        (HEAD + "class Mine(Stage):\n    hold_frames = 1.5\n", 4, "Mine.hold_frames: is 1.5"),
+        (HEAD + "class Mine(Stage):\n    peers = 'all'\n", 4, "Mine.peers: is a collection"),
+        (HEAD + "class Mine(Stage):\n    peers = ['a']\n", 4, "Mine.peers: not a key"),
+        (HEAD + "class Mine(Stage):\n    filter = 3\n", 4, "Mine.filter: is an expression"),
         (
             HEAD + "class Mine(Stage):\n    filter = {'dst_port': range(70_000)}\n",
             4,
-            "Mine.filter dst_port: range(0, 70000) is not 0 to 65535",
+            "Mine.filter: dst_port: range(0, 70000) is not 0 to 65535",
         ),
         (
             HEAD + "class Mine(Stage):\n    filter = {'dest_port': 3}\n",
@@ -301,7 +301,7 @@ def test_a_bpf_filter_is_compiled_and_told_at_the_line_that_has_it(
     path = tmp_path / "mine.py"
     path.write_text(HEAD + "class Mine(Stage):\n    filter = 'tcp prt 1'\n")
     (problem,) = wrong(finds, table("mine.py:Mine"))
-    assert problem.startswith(f"{path}:4: Mine.filter ")
+    assert problem.startswith(f"{path}:4: Mine.filter: ")
     (problem,) = wrong(finds, table("mine.py:Mine", 'filter = "udp prt 1"'))
     assert problem.startswith('wg0.pyfw.toml:3: stages[0].filter: the filter "udp prt 1" is wrong')
     (problem,) = wrong(finds, table("mine.py:Mine", 'filter.bpf = "udp prt 1"'))
