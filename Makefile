@@ -108,7 +108,8 @@ bench: $(BENCH)/.wheel $(VENV)/.debian
 
 bench-all: $(BENCH)/.wheel $(VENV)/.debian
 	@mkdir -p $(RESULTS)
-	@$(BENCH)/bin/python -m bench.tunnel --json $(RESULTS)/all.json --html $(RESULTS)/all.html
+	@$(BENCH)/bin/python -m bench.tunnel --json $(RESULTS)/all.json --html $(RESULTS)/all.html; \
+		tunnel=$$?; $(BENCH)/bin/python -m bench.stages --json $(RESULTS)/stages.json && exit $$tunnel
 
 $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml
 	@echo "bench: a release wheel into $(BENCH)"
@@ -116,7 +117,7 @@ $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.t
 	@rm -rf $(BENCH)/dist
 	@$(BIN)/maturin build --quiet --locked --release --out $(BENCH)/dist >$(BENCH)/build.log 2>&1 \
 		|| { cat $(BENCH)/build.log >&2; exit 1; }
-	@$(BENCH)/bin/pip install --quiet -c constraints.txt scapy $(BENCH)/dist/*.whl
+	@$(BENCH)/bin/pip install --quiet -c constraints.txt numpy scapy $(BENCH)/dist/*.whl
 	@$(BENCH)/bin/pip install --quiet --no-deps --force-reinstall $(BENCH)/dist/*.whl
 	@touch $@
 
