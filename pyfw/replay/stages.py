@@ -56,7 +56,7 @@ class Running:
 def running(case: Case) -> Iterator[Running]:
     """Runs the case's stages while the block does.
 
-    Raises ConfigError for a stage that cannot be had, ValueError for one that cannot start.
+    Raises ConfigError for a stage that cannot be had or cannot start, ValueError for an end that is none.
     """
     found = Running()
     if not case.stages:
@@ -74,10 +74,6 @@ def running(case: Case) -> Iterator[Running]:
                 raise ValueError(text)
             stages = StageSet(find(configs), configs)
             stack.callback(stages.stop)
-            try:
-                stages.start()
-            except Exception as error:  # the stage's own, whatever it is
-                text = f"a stage at {end} cannot start: {type(error).__name__}: {error}"
-                raise ValueError(text) from None
+            stages.start()
             found.sets[end] = stages
         yield found

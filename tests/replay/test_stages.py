@@ -194,7 +194,7 @@ def test_a_case_whose_stage_raises_tells_why_it_differs(folder: Path) -> None:
         ),
         (
             ["--stage", "tap?file=absent/a.pcapng"],
-            "a stage at gateway cannot start: FileNotFoundError: ",
+            "Tap cannot start: FileNotFoundError: ",
         ),
     ],
 )
