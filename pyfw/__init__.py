@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pyfw.config import Config, ConfigError, Interface, Peer, Settings, StageConfig, load
     from pyfw.control import Daemon
     from pyfw.pipeline import Pipeline
+    from pyfw.stage import Frame, FrameBatch, HeldFrame, Stage
+    from pyfw.trial import StageTest
     from pyfw.tunnel import Tunnel
 
 __all__ = [
@@ -30,10 +32,15 @@ _HOMES = {
     "Config": "pyfw.config",
     "ConfigError": "pyfw.config",
     "Daemon": "pyfw.control",
+    "Frame": "pyfw.stage",
+    "FrameBatch": "pyfw.stage",
+    "HeldFrame": "pyfw.stage",
     "Interface": "pyfw.config",
     "Peer": "pyfw.config",
     "Pipeline": "pyfw.pipeline",
     "Settings": "pyfw.config",
+    "Stage": "pyfw.stage",
+    "StageTest": "pyfw.trial",
     "StageConfig": "pyfw.config",
     "Tunnel": "pyfw.tunnel",
     "load": "pyfw.config",

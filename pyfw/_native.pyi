@@ -10,6 +10,7 @@ __all__ = [
     "GsoBatch",
     "GsoEgress",
     "HeldFrame",
+    "StageChain",
     "StageSlot",
     "__version__",
     "attach_tun",
@@ -110,6 +111,7 @@ class Engine:
         offloads: Sequence[str] = ...,  # all: udp_gso, udp_gro, tso, uso
         coalesce_psh: str = "merge",
         mtu: int = 1420,
+        stages: "StageChain | None" = None,
     ) -> "Engine": ...
     def set_private_key(self, private_key: bytes | None) -> None: ...
     def set_peer(
@@ -175,7 +177,10 @@ class Engine:
         """Why the engine stopped by itself ("tun closed", "panic: …"), or None while it runs."""
 
     def close(self) -> None:
-        """Drains what is queued, joins the threads, closes the descriptors. May be called twice."""
+        """Drains what is queued, joins the threads, closes the descriptors. May be called twice.
+
+        Raises RuntimeError where a stage calls it: it would wait for itself.
+        """
 
 # Stages: see pyfw/stage.py
 
@@ -381,9 +386,67 @@ class HeldFrame:
 
 @final
 class StageSlot:
-    """A stage's place in a chain: what `Stage` calls, and what the chain knows of it."""
+    """A stage's place in a chain: what `Stage` calls, and what the chain knows of it.
+
+    Options of a slot: name, direction, peers, filter (words of `where`), reorders, on_error, tick_ms,
+    hold_frames, hold_bytes as in pyfw.Stage; failures, stall_s, outcome as in `[[stages]]`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_out(self) -> bool:
+        """Whether it was taken out because it failed."""
 
     def emit(self, frame: HeldFrame | bytes, direction: str | None = None) -> None: ...
     def wake_at(self, when_ns: int) -> None: ...
     def count(self, counter: str, amount: int = 1) -> None: ...
     def counters(self) -> dict[str, Any]: ...
+    def replace(
+        self,
+        stage: object,
+        change: Callable[[], object],
+        timeout_s: float = 2.0,
+        **options: Any,
+    ) -> None:
+        """Puts another stage here between two calls of the old one; `change` runs in between, and where it raises,
+        the old one stays. Raises RuntimeError where the old one does not come back in time."""
+
+    def wait_idle(self, timeout_s: float = 2.0) -> None:
+        """Returns once no call of the stage is under way. Raises RuntimeError where that takes longer."""
+
+@final
+class StageChain:
+    """The stages of one tunnel, in order. An engine or a replay runs it; `try_packets` does so by hand."""
+
+    def __new__(cls) -> "StageChain": ...
+    def slot(self, stage: object, **options: Any) -> StageSlot:
+        """A place for a stage; see StageSlot for the options. It is called once it is among those of `set`.
+
+        Raises TypeError and ValueError for an option that cannot be.
+        """
+
+    def set(self, slots: Sequence[StageSlot]) -> None:
+        """Goes over to these, between batches."""
+
+    def counters(self) -> dict[str, Any]:
+        """stages {name: counts}, entries, attach_wait_ns, attach_wait_longest_ns, views_kept."""
+
+    def notices(self) -> list[dict[str, Any]]:
+        """Takes what no engine was there to log: message, stage, reason, times."""
+
+    def try_packets(
+        self,
+        packets: Sequence[Any],
+        *,
+        towards: str,
+        now_ns: int,
+        segment_size: int = 0,
+        mtu: int = 1420,
+        peer: str | bytes | None = None,
+    ) -> list[bytes]:
+        """See pyfw.StageTest. Raises ValueError for what is no packet."""
+
+    def try_tick(self, now_ns: int) -> None: ...
+    def due_ns(self) -> int | None:
+        """When a tick is due, boot nanoseconds."""

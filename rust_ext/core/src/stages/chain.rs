@@ -98,7 +98,8 @@ pub struct SlotOptions {
 /// A stage in its place.
 pub struct Slot {
     id: u64,
-    options: SlotOptions,
+    name: String,
+    options: RwLock<Arc<SlotOptions>>,
     inner: Mutex<Inner>,
     ledger: Ledger,
     links: Arc<Links>,
@@ -230,10 +231,11 @@ impl Chain {
         std::mem::take(&mut *self.links.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn look_who_wants(&self) {
+    /// Works out anew which directions have to be lent; after a slot's options changed.
+    pub fn look_who_wants(&self) {
         let slots = self.slots();
         for direction in Direction::BOTH {
-            let stands = |slot: &&Arc<Slot>| slot.options.directions[direction as usize];
+            let stands = |slot: &&Arc<Slot>| slot.options().directions[direction as usize];
             let wants = slots.iter().filter(stands).any(|slot| !slot.out.load(SeqCst));
             self.wants[direction as usize].store(wants, SeqCst);
         }
@@ -321,12 +323,12 @@ impl Stages for Chain {
         let slot = slots.iter().find(|slot| slot.id == stage);
         // Who waits for the interpreter is held up by somebody else's code: the strictest rule holds.
         let limits = || slots.iter().filter(|s| slot.is_none_or(|slot| slot.id == s.id));
-        let closes = limits().any(|slot| slot.options.outcome == Outcome::Close);
+        let closes = limits().any(|slot| slot.options().outcome == Outcome::Close);
         Some(Running {
             stage,
-            name: slot.map_or("(waiting for the interpreter)".into(), |s| s.options.name.clone()),
+            name: slot.map_or("(waiting for the interpreter)".into(), |s| s.name.clone()),
             for_ns: now_ns.saturating_sub(since_ns),
-            limit_ns: limits().filter_map(|slot| slot.options.stall_ns).min(),
+            limit_ns: limits().filter_map(|slot| slot.options().stall_ns).min(),
             outcome: if closes { Outcome::Close } else { Outcome::Remove },
         })
     }
@@ -351,7 +353,8 @@ impl Slot {
         Self {
             id,
             ledger: Ledger::new(options.hold, options.reorders),
-            options,
+            name: options.name.clone(),
+            options: RwLock::new(Arc::new(options)),
             inner: Mutex::new(Inner { guest, edits, selected, emitted, call: 0 }),
             links,
             out: AtomicBool::new(false),
@@ -393,7 +396,11 @@ impl Slot {
 
     /// What it is called.
     pub fn name(&self) -> &str {
-        &self.options.name
+        &self.name
+    }
+
+    fn options(&self) -> Arc<SlotOptions> {
+        Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether it was taken out.
@@ -412,9 +419,11 @@ impl Slot {
     }
 
     /// Puts another guest into the place of the one that is there, between two of its calls: `change`
-    /// makes it, and where it fails, the old one stays. `None` where somebody is inside.
+    /// makes it, and where it fails, the old one stays. `None` where somebody is inside. What is held
+    /// stays held; the name stays the slot's.
     pub fn replace<E>(
         &self,
+        options: &SlotOptions,
         change: impl FnOnce() -> Result<Box<dyn Guest>, E>,
     ) -> Option<Result<(), E>> {
         let mut inner = self.vacant()?;
@@ -423,7 +432,12 @@ impl Slot {
             Err(error) => return Some(Err(error)),
         };
         inner.guest = guest;
+        self.ledger.set_rules(options.hold, options.reorders);
+        let tick_ns = if options.tick_ns == 0 { u64::MAX } else { 1 };
+        self.due_ns.fetch_min(tick_ns, SeqCst);
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
         self.failures_in_a_row.store(0, Relaxed);
+        self.links.wake_for_tick();
         Some(Ok(()))
     }
 
@@ -472,16 +486,19 @@ impl Slot {
     }
 
     fn has_work(&self, direction: Direction, loan: &Loan, peers: &PeerNames) -> bool {
-        self.ledger.has_pending(direction)
-            || self.stands_in(direction)
-                && loan.batch.frames.iter().any(|frame| match &self.options.selection {
-                    None => true,
-                    Some(words) => words.holds(frame, &loan.buffer, &loan.batch.slices, peers),
-                })
+        if self.ledger.has_pending(direction) {
+            return true;
+        }
+        let options = self.options();
+        self.stands_in(direction, &options)
+            && loan.batch.frames.iter().any(|frame| match &options.selection {
+                None => true,
+                Some(words) => words.holds(frame, &loan.buffer, &loan.batch.slices, peers),
+            })
     }
 
-    fn stands_in(&self, direction: Direction) -> bool {
-        self.options.directions[direction as usize] && !self.out.load(SeqCst)
+    fn stands_in(&self, direction: Direction, options: &SlotOptions) -> bool {
+        options.directions[direction as usize] && !self.out.load(SeqCst)
     }
 
     /// Takes a batch through this stage.
@@ -503,7 +520,9 @@ impl Slot {
         let watch = &self.links.watches[direction as usize];
         watch.stage.store(self.id, Relaxed);
         let mut inner = self.entered(clock);
-        inner.select(&self.options.selection, loan, peers, self.stands_in(direction));
+        // Behind the lock: they change with the guest.
+        let options = self.options();
+        inner.select(&options.selection, loan, peers, self.stands_in(direction, &options));
         inner.call += 1;
         let Inner { guest, edits, selected, emitted, call } = &mut *inner;
         edits.begin(direction, mtu, &loan.batch.frames, selected);
@@ -525,7 +544,7 @@ impl Slot {
         }
         let now_ns = clock.now_ns();
         if result.is_err() {
-            edits.fail(self.options.pass_on_error);
+            edits.fail(options.pass_on_error);
         }
         self.ledger.take(direction, emitted, &mut loan.bookings);
         edits.finish(loan, selected, emitted, *call);
@@ -558,7 +577,7 @@ impl Slot {
             self.due_ns.store(u64::MAX, SeqCst);
             return;
         }
-        let next_ns = match self.options.tick_ns {
+        let next_ns = match self.options().tick_ns {
             0 => u64::MAX,
             tick_ns => now_ns.saturating_add(tick_ns),
         };
@@ -580,7 +599,8 @@ impl Slot {
         let in_a_row = self.failures_in_a_row.fetch_add(1, Relaxed) + 1;
         let last_ns = self.said_ns.load(Relaxed);
         let unsaid = self.unsaid.fetch_add(1, Relaxed) + 1;
-        let given_up = in_a_row == self.options.failures;
+        let options = self.options();
+        let given_up = in_a_row == options.failures;
         if last_ns == 0 || now_ns >= last_ns + SECOND_NS || given_up {
             self.said_ns.store(now_ns.max(1), Relaxed);
             self.unsaid.store(0, Relaxed);
@@ -588,10 +608,10 @@ impl Slot {
         }
         if given_up {
             let text = format!("{in_a_row} calls in a row failed");
-            match self.options.outcome {
+            match options.outcome {
                 Outcome::Remove => self.take_out(&text),
                 Outcome::Close => {
-                    let reason = format!("stage {}: {text}", self.options.name);
+                    let reason = format!("stage {}: {text}", self.name);
                     self.links.with(|surroundings| surroundings.close(reason));
                 }
             }
@@ -606,7 +626,7 @@ impl Slot {
     }
 
     fn say(&self, message: &'static str, text: String, times: u64) {
-        self.links.say(Notice { message, stage: self.options.name.clone(), text, times });
+        self.links.say(Notice { message, stage: self.name.clone(), text, times });
     }
 }
 

@@ -61,7 +61,7 @@ impl Reason {
 }
 
 /// How much a stage may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HoldLimit {
     /// Frames.
     pub frames: usize,
@@ -155,8 +155,6 @@ pub struct StageCounts {
 /// See the module.
 #[derive(Debug)]
 pub struct Ledger {
-    limit: HoldLimit,
-    reorders: bool,
     state: Mutex<State>,
     /// Emissions and bookings that wait, by direction.
     pending: [AtomicUsize; 2],
@@ -164,6 +162,8 @@ pub struct Ledger {
 
 #[derive(Debug, Default)]
 struct State {
+    limit: HoldLimit,
+    reorders: bool,
     next_id: u64,
     held: HashMap<u64, Note>,
     held_bytes: usize,
@@ -195,8 +195,15 @@ struct Flow {
 impl Ledger {
     /// An empty one.
     pub fn new(limit: HoldLimit, reorders: bool) -> Self {
-        let pending = Default::default();
-        Self { limit, reorders, state: Mutex::default(), pending }
+        let ledger = Self { state: Mutex::default(), pending: Default::default() };
+        ledger.set_rules(limit, reorders);
+        ledger
+    }
+
+    /// What may be held from now on, and whether the order in which it is emitted is free.
+    pub fn set_rules(&self, limit: HoldLimit, reorders: bool) {
+        let mut state = self.state();
+        (state.limit, state.reorders) = (limit, reorders);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -241,7 +248,7 @@ impl Ledger {
     /// Whether a frame of so many bytes may be held as well.
     pub fn may_hold(&self, bytes: usize) -> bool {
         let state = self.state();
-        state.held.len() < self.limit.frames && state.held_bytes + bytes <= self.limit.bytes
+        state.held.len() < state.limit.frames && state.held_bytes + bytes <= state.limit.bytes
     }
 
     /// Whether any frame is held.
@@ -302,7 +309,7 @@ impl Ledger {
         let known = kept.as_ref().filter(|held| state.held.contains_key(&held.id));
         let Some(held) = known else { return Err(EmitError::Gone) };
         let stays = direction == held.direction;
-        if stays && !self.reorders {
+        if stays && !state.reorders {
             let key = (direction, held.frame.flow());
             if state.flows.get(&key).is_some_and(|flow| flow.passed > held.ticket) {
                 return Err(EmitError::Overtaken);

@@ -12,7 +12,7 @@ use pyfw_core::stages::{
     selection::{Selection, Word},
 };
 use pyo3::{
-    exceptions::{PyRuntimeError, PyValueError},
+    exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,
     types::{PyDict, PyList},
 };
@@ -44,73 +44,16 @@ impl StageChain {
         Self { chain: Arc::new(Chain::new(Box::new(Interpreter))), views: Arc::default() }
     }
 
-    #[pyo3(signature = (
-        stage,
-        *,
-        name,
-        direction = "both",
-        peers = None,
-        filter = None,
-        reorders = false,
-        on_error = "drop",
-        tick_ms = 0.0,
-        hold_frames = 1024,
-        hold_bytes = 4 << 20,
-        failures = 100,
-        stall_s = 10.0,
-        outcome = "close",
-    ))]
-    #[allow(clippy::too_many_arguments)] // keyword arguments
+    #[pyo3(signature = (stage, **options))]
     fn slot(
         &self,
         stage: &Bound<'_, PyAny>,
-        name: String,
-        direction: &str,
-        peers: Option<Vec<Bound<'_, PyAny>>>,
-        filter: Option<&Bound<'_, PyDict>>,
-        reorders: bool,
-        on_error: &str,
-        tick_ms: f64,
-        hold_frames: usize,
-        hold_bytes: usize,
-        failures: u32,
-        stall_s: f64,
-        outcome: &str,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<StageSlot> {
-        let directions = match direction {
-            "both" => [true, true],
-            "outbound" => [true, false],
-            "inbound" => [false, true],
-            other => {
-                return Err(value_error(format!(
-                    "direction {other:?}: both, inbound or outbound"
-                )));
-            }
-        };
-        let mut selection = filter.map(words::selection).transpose()?;
-        if let Some(peers) = peers {
-            let keys = peers.iter().map(words::peer).collect::<PyResult<_>>()?;
-            selection.get_or_insert_with(Selection::default).words.insert(0, Word::Peer(keys));
-        }
-        let options = SlotOptions {
-            name,
-            directions,
-            selection,
-            reorders,
-            pass_on_error: choice("on_error", on_error, [("drop", false), ("pass", true)])?,
-            hold: HoldLimit { frames: hold_frames, bytes: hold_bytes },
-            tick_ns: nanoseconds("tick_ms", tick_ms, 1e6)?,
-            failures: failures.max(1),
-            stall_ns: Some(nanoseconds("stall_s", stall_s, 1e9)?).filter(|&ns| ns != 0),
-            outcome: choice(
-                "outcome",
-                outcome,
-                [("close", Outcome::Close), ("remove", Outcome::Remove)],
-            )?,
-        };
+        let options = slot_options(options)?;
         let guest = PythonStage::new(stage, Arc::clone(&self.views))?;
         let slot = self.chain.slot(options, Box::new(guest));
-        Ok(StageSlot { slot, views: Arc::clone(&self.views) })
+        Ok(StageSlot { slot, chain: Arc::clone(&self.chain), views: Arc::clone(&self.views) })
     }
 
     fn set(&self, py: Python<'_>, slots: Vec<PyRef<'_, StageSlot>>) {
@@ -183,6 +126,7 @@ impl StageChain {
 #[pyclass(frozen, module = "pyfw._native")]
 pub(crate) struct StageSlot {
     slot: Arc<Slot>,
+    chain: Arc<Chain>,
     views: Arc<Views>,
 }
 
@@ -229,23 +173,28 @@ impl StageSlot {
         counters(py, &self.slot)
     }
 
-    #[pyo3(signature = (stage, change, timeout_s = 2.0))]
+    #[pyo3(signature = (stage, change, timeout_s = 2.0, **options))]
     fn replace(
         &self,
         py: Python<'_>,
         stage: &Bound<'_, PyAny>,
         change: &Bound<'_, PyAny>,
         timeout_s: f64,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
+        let options = slot_options(options)?;
         let begun = Instant::now();
         loop {
-            let replaced = self.slot.replace(|| {
+            let replaced = self.slot.replace(&options, || {
                 change.call0()?;
                 let guest = PythonStage::new(stage, Arc::clone(&self.views))?;
                 Ok::<_, PyErr>(Box::new(guest) as _)
             });
             match replaced {
-                Some(result) => return result,
+                Some(result) => {
+                    self.chain.look_who_wants();
+                    return result;
+                }
                 None => wait(py, begun, timeout_s, self.slot.name())?,
             }
         }
@@ -292,6 +241,68 @@ fn counters<'py>(py: Python<'py>, slot: &Slot) -> PyResult<Bound<'py, PyDict>> {
     shown.set_item("own", counts.own)?;
     shown.set_item("is_out", slot.is_out())?;
     Ok(shown)
+}
+
+/// Keyword arguments of a slot, as `_native.pyi` has them.
+fn slot_options(given: Option<&Bound<'_, PyDict>>) -> PyResult<SlotOptions> {
+    let mut options = SlotOptions {
+        name: String::new(),
+        directions: [true, true],
+        selection: None,
+        reorders: false,
+        pass_on_error: false,
+        hold: HoldLimit { frames: 1024, bytes: 4 << 20 },
+        tick_ns: 0,
+        failures: 100,
+        stall_ns: Some(10_000_000_000),
+        outcome: Outcome::Close,
+    };
+    let (mut words, mut peers): (Option<Selection>, Option<Vec<Bound<'_, PyAny>>>) = (None, None);
+    for (key, value) in given.into_iter().flatten() {
+        let key: String = key.extract()?;
+        match key.as_str() {
+            "name" => options.name = value.extract()?,
+            "direction" => {
+                let choices = [
+                    ("both", [true, true]),
+                    ("outbound", [true, false]),
+                    ("inbound", [false, true]),
+                ];
+                options.directions = choice(&key, value.extract()?, choices)?;
+            }
+            "peers" if !value.is_none() => {
+                peers = Some(value.try_iter()?.collect::<PyResult<Vec<_>>>()?);
+            }
+            "filter" if !value.is_none() => words = Some(words::selection(value.cast()?)?),
+            "peers" | "filter" => {}
+            "reorders" => options.reorders = value.extract()?,
+            "on_error" => {
+                let choices = [("drop", false), ("pass", true)];
+                options.pass_on_error = choice(&key, value.extract()?, choices)?;
+            }
+            "tick_ms" => options.tick_ns = nanoseconds(&key, value.extract()?, 1e6)?,
+            "hold_frames" => options.hold.frames = value.extract()?,
+            "hold_bytes" => options.hold.bytes = value.extract()?,
+            "failures" => options.failures = value.extract::<u32>()?.max(1),
+            "stall_s" => {
+                let limit_ns = nanoseconds(&key, value.extract()?, 1e9)?;
+                options.stall_ns = Some(limit_ns).filter(|&ns| ns != 0);
+            }
+            "outcome" => {
+                let choices = [("close", Outcome::Close), ("remove", Outcome::Remove)];
+                options.outcome = choice(&key, value.extract()?, choices)?;
+            }
+            other => {
+                return Err(PyTypeError::new_err(format!("a slot has no option {other:?}")));
+            }
+        }
+    }
+    if let Some(peers) = peers {
+        let keys = peers.iter().map(words::peer).collect::<PyResult<_>>()?;
+        words.get_or_insert_with(Selection::default).words.insert(0, Word::Peer(keys));
+    }
+    options.selection = words;
+    Ok(options)
 }
 
 fn choice<T: Copy, const N: usize>(key: &str, value: &str, known: [(&str, T); N]) -> PyResult<T> {
