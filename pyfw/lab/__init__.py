@@ -5,11 +5,11 @@ imports the data plane, so that pyfw is met here exactly as any other WireGuard 
 """
 
 from pyfw.lab.daemon import Daemon, Implementation, pyfw_run, pyfw_wg, wireguard_go
-from pyfw.lab.duplex import Duplex
 from pyfw.lab.namespace import Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, TUNNEL, Dual, Network
 from pyfw.lab.pair import Pair
 from pyfw.lab.process import Process
+from pyfw.lab.stream import Stream
 
 __all__ = [
     "BEHIND",
@@ -17,12 +17,12 @@ __all__ = [
     "TUNNEL",
     "Daemon",
     "Dual",
-    "Duplex",
     "Implementation",
     "Namespace",
     "Network",
     "Pair",
     "Process",
+    "Stream",
     "Unavailable",
     "pyfw_run",
     "pyfw_wg",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfw.lab import OUTER, TUNNEL, Daemon, Duplex, Network, Pair, Process, pyfw_run, pyfw_wg
+from pyfw.lab import OUTER, TUNNEL, Daemon, Network, Pair, Process, Stream, pyfw_run, pyfw_wg
 from pyfw.lab.daemon import _pyfw
 from pyfw.lab.pair import Keys, ping_ms
 from tests.interop.surroundings import surroundings
@@ -18,9 +18,9 @@ from tests.interop.surroundings import surroundings
 MakePair = Callable[..., Pair]
 
 
-def traffic(pair: Pair) -> Duplex:
+def traffic(pair: Pair) -> Stream:
     addresses = (TUNNEL[side].v4 for side in ("client", "gateway"))
-    return Duplex(pair.network.client, pair.network.gateway, *addresses)
+    return Stream(pair.network.client, pair.network.gateway, *addresses)
 
 
 def has_ended(process: Process, within_s: float) -> float:
@@ -187,9 +187,9 @@ def two(network: Network) -> Process:
     return started[1]
 
 
-def between(network: Network, number: int) -> Duplex:
+def between(network: Network, number: int) -> Stream:
     ends = (f"10.{number}.0.1", f"10.{number}.0.2")
-    return Duplex(network.client, network.gateway, *ends, port=5400 + number)
+    return Stream(network.client, network.gateway, *ends, port=5400 + number)
 
 
 def test_several_tunnels_live_in_one_process_and_each_ends_alone(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyfw.lab import OUTER, TUNNEL, Daemon, Duplex, Pair, pyfw_run
+from pyfw.lab import OUTER, TUNNEL, Daemon, Pair, Stream, pyfw_run
 from pyfw.lab.account import drops
 from pyfw.lab.daemon import CONF, plain
 from pyfw.lab.pair import Keys
@@ -30,10 +30,10 @@ def pair(make_pair: MakePair) -> Pair:
     return pair
 
 
-def traffic(pair: Pair, version: int = 4) -> Duplex:
+def traffic(pair: Pair, version: int = 4) -> Stream:
     """1,000 numbered datagrams a second each way, through the tunnel."""
     addresses = (TUNNEL[side].of(version) for side in ("client", "gateway"))
-    return Duplex(pair.network.client, pair.network.gateway, *addresses)
+    return Stream(pair.network.client, pair.network.gateway, *addresses)
 
 
 def by_sighup(daemon: Daemon, conf: str) -> None:
@@ -67,13 +67,13 @@ def in_force(daemon: Daemon) -> dict[str, list[str]]:
     return {"peers": daemon.wg("showconf", "wg0").splitlines(), **surroundings(daemon.at)}
 
 
-def told(pair: Pair, stream: Duplex) -> str:
+def told(pair: Pair, stream: Stream) -> str:
     """What a failure has to say: the stream, and who dropped."""
     kernel = f"kernels dropped {dropped(pair)}"
     return "; ".join([str(stream), kernel, *(str(drops(d.counters())) for d in pair.daemons)])
 
 
-def lost(stream: Duplex) -> tuple[int, int, int]:
+def lost(stream: Stream) -> tuple[int, int, int]:
     ways = (stream.up, stream.down)
     return (
         sum(way.lost + way.refused for way in ways),
