@@ -217,7 +217,7 @@ class Daemon:
             await saved.save(self._config_path, config, device)
 
     def _set_mark(self, mark: int) -> None:
-        self._tunnel.set_fwmark(mark)
+        self._tunnel.set_own_fwmark(mark)
 
     def _listener(self) -> socket.socket:
         if self._uapi_fd is not None:
