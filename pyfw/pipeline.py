@@ -61,7 +61,7 @@ class Pipeline(msgspec.Struct, frozen=True):
     """Both paths of one tunnel, before they run."""
 
     settings: Settings = Settings()
-    stages: StageSet | None = None
+    stages: StageSet = msgspec.field(default_factory=StageSet)
     """Started by whoever opens the tunnel, before its threads are."""
 
     @property
@@ -82,5 +82,5 @@ class Pipeline(msgspec.Struct, frozen=True):
             offloads=self.settings.offloads,
             coalesce_psh=self.settings.coalesce_psh,
             mtu=mtu,
-            stages=self.stages.chain if self.stages is not None else None,
+            stages=self.stages.chain,
         )

@@ -14,6 +14,7 @@ import select
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from pyfw import _native
 from pyfw.config import Config, Peer, Settings
 from pyfw.config.stages import StageConfig
 from pyfw.observe import log
-from pyfw.pipeline import MTU_DEFAULT, Engine, Pipeline, StageSet
+from pyfw.pipeline import MTU_DEFAULT, Engine, Pipeline
 from pyfw.stage import Stage
 from pyfw.stages.find import find
 
@@ -60,8 +61,8 @@ class Tunnel:
         self._mtu = mtu or (config.interface.mtu if config else None) or MTU_DEFAULT
         chosen = settings or (config.settings if config else Settings())
         self._stages = stages
-        self._stage_set = (pipeline.stages if pipeline else None) or StageSet()
-        self.pipeline = pipeline or Pipeline(chosen, self._stage_set)
+        self.pipeline = pipeline or Pipeline(chosen)
+        self._stage_set = self.pipeline.stages
         self._log = structlog.get_logger("pyfw").bind(interface=self.name)
         self._on_event = on_event or self._log_event
         self._engine: Engine | None = None
@@ -230,17 +231,25 @@ class Tunnel:
         self._mtu = mtu
 
     def set_stages(
-        self, configs: Sequence[StageConfig] = (), stages: Sequence[Stage] | None = None
+        self,
+        configs: Sequence[StageConfig] = (),
+        stages: Sequence[Stage] | None = None,
+        *,
+        found: bool = False,
     ) -> None:
         """Goes over to other stages between two batches; those of the same name hand over their state.
 
+        configs: what settings ask for; stages: of your own, or (found) those that were found for configs.
         Raises ConfigError for stages that cannot be had, and what StageSet.change raises; those that ran
         before go on then.
         """
         if stages is None:
-            self._stage_set.change(find(configs) if configs else (), configs)
-        else:
-            self._stage_set.change(stages)
+            stages, found = find(configs) if configs else [], True
+        self._stage_set.change(stages, configs if found else ())
+
+    def stage_files(self) -> list[Path]:
+        """The source files of the stages at work."""
+        return self._stage_set.files()
 
     # What it says
 

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Only read the files, and the stages, and say what is wrong in them.",
 )
-def run(conf: tuple[str, ...], check: bool) -> None:
+@click.option(
+    "--reload",
+    "watch",
+    is_flag=True,
+    help="Read the files again when one of them changes, those of stages included.",
+)
+def run(conf: tuple[str, ...], check: bool, watch: bool) -> None:
     """Run the tunnel of each CONF, a path to NAME.conf or a NAME in /etc/wireguard, in one process.
 
     Does what wg-quick does, hooks, DNS and SaveConfig included, and undoes it at the end. Logs are JSON
@@ -32,13 +38,14 @@ def run(conf: tuple[str, ...], check: bool) -> None:
     All tunnels come up, or none: where a file is wrong, nothing is done, and the exit status is 2. Then each
     lives by itself.
 
-    SIGHUP reads the files again, without losing a packet on peers that stay; SIGUSR1 logs the counters;
+    SIGHUP reads the files again, without losing a packet on peers that stay, and exchanges stages
+    whose files have changed; SIGUSR1 logs the counters;
     SIGTERM, Ctrl-C and pyfw down end it. NOTIFY_SOCKET is told, as systemd wants it.
     """
     # Several come up together or not at all, so what can be found before is.
     configs = load_all(conf, stages=check or len(conf) > 1)
     if not check:
-        _run(conf, configs)
+        _run(conf, configs, watch)
 
 
 def log_level(default: str) -> str:
@@ -50,7 +57,7 @@ def log_level(default: str) -> str:
     return level if level in log.LEVELS else default
 
 
-def _run(confs: "Sequence[str]", configs: "Sequence[Config]") -> NoReturn:
+def _run(confs: "Sequence[str]", configs: "Sequence[Config]", watch: bool) -> NoReturn:
     import asyncio
 
     from pyfw.config import path_of
@@ -65,7 +72,7 @@ def _run(confs: "Sequence[str]", configs: "Sequence[Config]") -> NoReturn:
         for conf, config in zip(confs, configs, strict=True)
     ]
     try:
-        status = asyncio.run(serve(daemons, notifier=Notifier.from_environment()))
+        status = asyncio.run(serve(daemons, notifier=Notifier.from_environment(), watch=watch))
     except StartFailed as failed:
         fail_start(failed, f"cannot run {failed.name}")
     raise SystemExit(status)

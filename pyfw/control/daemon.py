@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from pyfw import config as configuration
-from pyfw.config import Config, Settings
+from pyfw.config import Config, ConfigError, Settings
 from pyfw.control import client, saved, uapi, uapi_socket
 from pyfw.control.echo import Echo
 from pyfw.control.link_watch import LinkWatch
@@ -24,6 +25,8 @@ from pyfw.control.quick import Quick
 from pyfw.control.resolve import resolve
 from pyfw.control.uapi_socket import UapiServer
 from pyfw.pipeline import Pipeline
+from pyfw.stage import Stage
+from pyfw.stages.find import find
 from pyfw.tunnel import Tunnel
 
 EXIT_OK, EXIT_FAILED, EXIT_PANIC = 0, 1, 70
@@ -61,6 +64,7 @@ class Daemon:
         self._told_to_stop = asyncio.Event()
         self._reason = ""
         self._applied = config
+        self._found: list[Stage] = []
         self._stack: AsyncExitStack | None = None
         self._log = structlog.get_logger("pyfw").bind(interface=name)
         self._echo = echo or Echo(name)
@@ -156,14 +160,33 @@ class Daemon:
         """Its files, read again; None where it has none. Raises ConfigError and OSError."""
         if self._config_path is None:
             return None
-        return await resolve(configuration.load(self._config_path))
+        config = await resolve(configuration.load(self._config_path))
+        self._found = find(config.settings.stages) if config.settings.stages else []
+        return config
+
+    def files(self) -> list[Path]:
+        """What a reload reads: the configuration's files, and those of its stages."""
+        if self._config_path is None:
+            return []
+        beside = self._config_path.with_suffix(".pyfw.toml")
+        return [self._config_path, beside, *self._tunnel.stage_files()]
 
     async def apply(self, config: Config) -> bool:
         """Changes what differs, as `wg syncconf`: peers that stay lose nothing.
 
-        What the machine refuses is logged, and what was in force before is put back.
+        Stages are exchanged between two batches; one that cannot start changes nothing. What the machine
+        refuses is logged, and what was in force before is put back.
         """
         before = self._applied
+        try:
+            # Not here: a stage that is being called is waited for.
+            await asyncio.to_thread(
+                self._tunnel.set_stages, config.settings.stages, self._found, found=True
+            )
+        except (ConfigError, RuntimeError) as error:
+            for line in str(error).splitlines():
+                self._log.error("reload refused", reason=line)
+            return False
         try:
             await self._sync(config)
         except OSError as error:
@@ -174,7 +197,7 @@ class Daemon:
                 except OSError as again:
                     self._log.error("not put back", reason=str(again))
             return False
-        if config.settings != self._settings:
+        if replace(config.settings, stages=()) != replace(self._settings, stages=()):
             self._log.warning("restart to apply the settings of the .pyfw.toml")
         self._config = self._applied = config
         self._log.info("reloaded", peers=len(config.peers))

@@ -9,14 +9,18 @@ last. A reload reads all files first, and one that is wrong changes nothing anyw
 """
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import structlog
 
 from pyfw.config import Config, ConfigError
 from pyfw.control.daemon import EXIT_OK, Daemon
 from pyfw.control.notify import Notifier
+
+_WATCH_S = 0.5
 
 
 class StartFailed(Exception):
@@ -34,12 +38,13 @@ async def serve(
     *,
     on_ready: Callable[[], None] | None = None,
     notifier: Notifier | None = None,
+    watch: bool = False,
 ) -> int:
     """Runs them to their end and returns the worst exit status. Raises StartFailed.
 
-    on_ready: called once all of them are up.
+    on_ready: called once all of them are up. watch: whether a change of their files is a SIGHUP.
     """
-    return await _Process(daemons, notifier or Notifier()).run(on_ready)
+    return await _Process(daemons, notifier or Notifier()).run(on_ready, watch)
 
 
 class _Process:
@@ -47,9 +52,10 @@ class _Process:
         self._daemons = daemons
         self._notifier = notifier
         self._reload: asyncio.Task[bool] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._once_more = False
 
-    async def run(self, on_ready: Callable[[], None] | None) -> int:
+    async def run(self, on_ready: Callable[[], None] | None, watch: bool) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number.name)
@@ -65,10 +71,33 @@ class _Process:
             if on_ready is not None:
                 on_ready()
             self._say_ready()
+            if watch:
+                self._watching = asyncio.ensure_future(self._watch())
             return max(await asyncio.gather(*map(self._to_its_end, self._daemons)))
         finally:
+            if self._watching is not None:
+                self._watching.cancel()
             for daemon in reversed(self._daemons):
                 await daemon.close()
+
+    async def _watch(self) -> None:
+        """Looks twice a second at the files: an editor's rename or a mount escapes inotify."""
+        known = self._file_states()
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            now = self._file_states()
+            if now != known:
+                self._reload_soon()
+            known = now
+
+    def _file_states(self) -> dict[Path, tuple[int, int]]:
+        states: dict[Path, tuple[int, int]] = {}
+        for daemon in (one for one in self._daemons if one.is_up):
+            for file in daemon.files():
+                with contextlib.suppress(OSError):  # one that is not there has no state
+                    status = file.stat()
+                    states[file] = (status.st_mtime_ns, status.st_size)
+        return states
 
     async def _to_its_end(self, daemon: Daemon) -> int:
         status = await daemon.ended()

@@ -7,16 +7,19 @@ start changes nothing: those that ran go on.
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from pyfw import _native
+from pyfw.config.problem import ConfigError
 from pyfw.config.stages import StageConfig
 from pyfw.stage import Stage
-from pyfw.stages.load import source_of
+from pyfw.stages.load import Wrong, guarded, source_of
+
+_T = TypeVar("_T")
 
 SWITCH_INTERVAL_S = 0.0005
 """How long another Python thread may keep a data thread waiting; CPython's own is ten times as long."""
@@ -56,8 +59,8 @@ class StageSet:
         """Goes over to other stages between two batches; those of the same name hand over.
 
         One whose table and whose own file are as they were goes on as it is. Raises what a stage's `start`,
-        `handover` or `takeover` raises, and RuntimeError for one that does not come back from a call; those
-        that ran before go on then.
+        `handover` or `takeover` raises (with configs as ConfigError, at the line that did it), and
+        RuntimeError for one that does not come back from a call; those that ran before go on then.
         """
         if stages:
             sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
@@ -79,30 +82,35 @@ class StageSet:
                 slot = slot or self.chain.slot(stage, **_slot_options(stage, config))
                 stage._slot = slot  # the one place that binds a stage
                 started.append(stage)
-                stage.start()
+                _call(stage, "cannot start", stage.start, told=are_found)
                 seats.append(_Seat(stage, config, slot, source))
-            self._exchange(seats, before)
+            self._exchange(seats, before, told=are_found)
         except BaseException:
             for stage in reversed(started):
-                stage.stop()
-                stage._slot = None
+                _stop(stage)
             raise
         leaving = [seat for seat in self._seats if not any(seat.stage is s.stage for s in seats)]
         self.chain.set([seat.slot for seat in seats])
         self._seats = seats
         for seat in leaving:
-            _stop(seat, is_replaced=any(seat.slot is other.slot for other in seats))
+            is_replaced = any(seat.slot is other.slot for other in seats)
+            if is_replaced or _is_idle(seat):
+                _stop(seat.stage)
 
     def stop(self) -> None:
         """Takes all of them out and stops them."""
         self._first = ((), ())
         self.change(())
 
+    def files(self) -> list[Path]:
+        """The stages' own source files."""
+        return [Path(file) for seat in self._seats if (file := source_of(type(seat.stage))[0])]
+
     def counters(self) -> dict[str, Any]:
         """What they counted; see pyfw.Tunnel.counters."""
         return self.chain.counters()
 
-    def _exchange(self, seats: Sequence[_Seat], before: dict[str, _Seat]) -> None:
+    def _exchange(self, seats: Sequence[_Seat], before: dict[str, _Seat], *, told: bool) -> None:
         for seat in seats:
             old = before.get(seat.stage.name)
             if old is None or old.slot is not seat.slot or old.stage is seat.stage:
@@ -110,9 +118,9 @@ class StageSet:
             new, previous = seat.stage, old.stage
 
             def hand_over(new: Stage = new, previous: Stage = previous) -> None:
-                state = previous.handover()
+                state = _call(previous, "cannot hand over", previous.handover, told=told)
                 if state is not None:
-                    new.takeover(state)
+                    _call(new, "cannot take over", lambda: new.takeover(state), told=told)
 
             seat.slot.replace(new, hand_over, **_slot_options(new, seat.config))
 
@@ -124,9 +132,7 @@ def chain_of(stages: Sequence[Stage], configs: Sequence[StageConfig] = ()) -> _n
     return running.chain
 
 
-def _configs(
-    stages: Sequence[Stage], configs: Sequence[StageConfig]
-) -> tuple[StageConfig, ...]:
+def _configs(stages: Sequence[Stage], configs: Sequence[StageConfig]) -> tuple[StageConfig, ...]:
     return tuple(configs) or tuple(StageConfig(use=type(stage).__name__) for stage in stages)
 
 
@@ -156,15 +162,28 @@ def _source(stage: Stage) -> str:
         return ""
 
 
-def _stop(seat: _Seat, *, is_replaced: bool) -> None:
-    if not is_replaced:
-        try:
-            seat.slot.wait_idle()
-        except RuntimeError as error:
-            seat.stage.log.error("stage.left_behind", reason=str(error))
-            return
+def _call(stage: Stage, what: str, call: Callable[[], _T], *, told: bool) -> _T:
+    """A call of a stage's own; what it raises is told at its line where its table is the operator's."""
+    if not told:
+        return call()
     try:
-        seat.stage.stop()
+        return guarded(f"{stage.name} {what}", source_of(type(stage)), call)
+    except Wrong as wrong:
+        raise ConfigError(wrong.problems) from None
+
+
+def _is_idle(seat: _Seat) -> bool:
+    try:
+        seat.slot.wait_idle()
+    except RuntimeError as error:
+        seat.stage.log.error("stage.left_behind", reason=str(error))
+        return False
+    return True
+
+
+def _stop(stage: Stage) -> None:
+    try:
+        stage.stop()
     except Exception as error:  # its own affair: it is out already
-        seat.stage.log.error("stage.stop_failed", reason=f"{type(error).__name__}: {error}")
-    seat.stage._slot = None
+        stage.log.error("stage.stop_failed", reason=f"{type(error).__name__}: {error}")
+    stage._slot = None
