@@ -1,10 +1,10 @@
 """TCP flows, up to the server and down from it, as fast as they go.
 
-    serve ADDRESS PORT FLOWS START END
-    connect ADDRESS PORT UP DOWN START END
+    serve ADDRESS PORT FLOWS
+    connect ADDRESS PORT UP DOWN
 
-In: how many flows each way, a window. Out: {"bytes": received in the window}, at each end. One thread
-serves all flows; a socket gives and takes as much at a time as it has room for.
+In: how many flows each way; a window, on standard input. Out: {"bytes": received in the window}, at each
+end. One thread serves all flows; a socket gives and takes as much at a time as it has room for.
 """
 
 import json
@@ -20,13 +20,18 @@ _WRITE = 1 << 20
 class Flows:
     """One end of all flows."""
 
-    def __init__(self, start: float, end: float) -> None:
-        self._start, self._end = start, end
+    def __init__(self) -> None:
+        self._start = self._end = 0.0
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._into = memoryview(bytearray(_READ))
         self._block = memoryview(bytes(_WRITE))
         self.received = 0
+
+    def wait_for_window(self) -> None:
+        """Until it is told."""
+        print("ready", flush=True)
+        self._start, self._end = map(float, input().split())
 
     def send(self, flow: socket.socket) -> None:
         """This flow gives."""
@@ -71,7 +76,7 @@ def serve(address: str, port: int, count: int, flows: Flows) -> None:
     """Takes connections; the first byte of each says which way it goes."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.create_server((address, port), family=family, backlog=256) as listener:
-        print("listening", flush=True)
+        flows.wait_for_window()
         for _ in range(count):
             flow, _ = listener.accept()
             (flows.receive if flow.recv(1) == b"u" else flows.send)(flow)
@@ -80,6 +85,7 @@ def serve(address: str, port: int, count: int, flows: Flows) -> None:
 
 def connect(address: str, port: int, up: int, down: int, flows: Flows) -> None:
     """Makes connections."""
+    flows.wait_for_window()
     for way in "u" * up + "d" * down:
         flow = socket.create_connection((address, port), timeout=10)
         flow.sendall(way.encode())
@@ -87,10 +93,9 @@ def connect(address: str, port: int, up: int, down: int, flows: Flows) -> None:
     flows.run()
 
 
-def main(command: str, address: str, port: str, *rest: str) -> None:
+def main(command: str, address: str, port: str, *counts: str) -> None:
     """Runs one end."""
-    *counts, start, end = rest
-    flows = Flows(float(start), float(end))
+    flows = Flows()
     if command == "serve":
         serve(address, int(port), int(counts[0]), flows)
     else:
