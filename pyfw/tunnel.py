@@ -66,7 +66,8 @@ class Tunnel:
         self._log = structlog.get_logger("pyfw").bind(interface=self.name)
         self._on_event = on_event or self._log_event
         self._engine: Engine | None = None
-        self._fwmark = 0
+        self._fwmark = self._own_fwmark = 0
+        self._any_port = False
         self.tun_fd = -1
         self._applied: dict[bytes, Peer] = {}
         self._watch: _LoopWatch | _ThreadWatch | None = None
@@ -94,6 +95,7 @@ class Tunnel:
             self.name, _granted = _native.attach_tun(tun_fd, offloads)
         if udp_fds is None:
             wanted = self._config.interface.listen_port if self._config else None
+            self._any_port = not (port or wanted)
             try:
                 *fds, port = _native.open_udp(port or wanted or 0)
             except OSError:
@@ -198,17 +200,32 @@ class Tunnel:
     def set_listen_port(self, port: int) -> int:
         """Goes over to other sockets (0: the kernel chooses); sessions stay. Returns the port.
 
-        Raises OSError; then the old ones stay.
+        One that the kernel chose before is as good as another: `wg syncconf` asks for 0 each time, where
+        the file names none, and what is on its way to the old port would be lost. Raises OSError; then the
+        old ones stay.
         """
-        if port == 0 or port != self.engine.configuration()["listen_port"]:
-            v4, v6, port = _native.open_udp(port, self._fwmark)
-            self.engine.rebind((v4, v6), port)
-        return port
+        now = int(self.engine.configuration()["listen_port"])
+        if port == now or (port == 0 and self._any_port and now):
+            return now
+        v4, v6, opened = _native.open_udp(port, self._fwmark)
+        self.engine.rebind((v4, v6), opened)
+        self._any_port = port == 0
+        return int(opened)
 
     def set_fwmark(self, mark: int) -> None:
-        """Marks outgoing datagrams (0: not). Raises OSError where that is not permitted."""
+        """Marks outgoing datagrams (0: not; or as `set_own_fwmark` said). Raises OSError."""
+        mark = mark or self._own_fwmark
         self.engine.set_fwmark(mark)
         self._fwmark = mark
+
+    def set_own_fwmark(self, mark: int) -> None:
+        """The mark where nobody asks for another (0: none), now and later. Raises OSError.
+
+        A default route depends on it, and `wg syncconf` asks for 0 each time, where the file names none.
+        """
+        before, self._own_fwmark = self._own_fwmark, mark
+        if self._fwmark == before:
+            self.set_fwmark(0)
 
     def set_mtu(self, mtu: int) -> None:
         """Follows the link's MTU: padding never goes above it."""

@@ -146,6 +146,7 @@ def _document(device: "ShownDevice", details: dict[str, Any] | None) -> dict[str
             }
             for peer in device.peers
         ],
+        "pid": details.get("pid"),
         "counters": details.get("counters"),
         "facts": details.get("facts"),
     }

@@ -6,6 +6,7 @@ which runs one or several of these.
 """
 
 import asyncio
+import errno
 import os
 import socket
 from contextlib import AsyncExitStack
@@ -111,9 +112,11 @@ class Daemon:
     async def _start(self) -> None:
         async with AsyncExitStack() as stack:
             config = self._config
+            given = self._tun_fd is not None or self._uapi_fd is not None
+            if self._quick is None and not given and client.answers(self.name):
+                raise OSError(errno.EADDRINUSE, f"{self.name} runs already")
             if self._quick is not None and config is not None:
                 stack.push_async_callback(self._quick.end)
-                given = self._tun_fd is not None or self._uapi_fd is not None
                 await self._quick.begin(config, given=given)
                 # Not earlier: PreUp may bring up what names are looked up by.
                 config = self._applied = await resolve(config)
@@ -237,7 +240,7 @@ class Daemon:
             await saved.save(self._config_path, config, device)
 
     def _set_mark(self, mark: int) -> None:
-        self._tunnel.set_fwmark(mark)
+        self._tunnel.set_own_fwmark(mark)
 
     def _listener(self) -> socket.socket:
         if self._uapi_fd is not None:

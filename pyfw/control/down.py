@@ -19,6 +19,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyfw.config import Config
 from pyfw.control import client, hook, policy_routing, quick, saved, socket_path, surroundings
 from pyfw.control.echo import Echo
+from pyfw.control.firewall import Table
 from pyfw.control.record import Record, RecordFile, network_namespace
 
 # A daemon drains what is queued, and its threads are joined.
@@ -51,6 +52,8 @@ async def down(name: str, config: Config | None, path: Path | None, echo: Echo) 
             echo.step(f"wg showconf {name} > {path}")
             await saved.save(path, config, client.device(name))
         await surroundings.undo(name, record or await _recognised(name), echo)
+        if record is None:
+            await _remove_wg_quicks_tables(name, echo)
         file.forget()
         await _end(name, echo)
         await hook.run("PostDown", post_down, name, echo)
@@ -63,6 +66,14 @@ async def _recognised(name: str) -> Record:
     mark = client.device(name).fwmark
     rules = await policy_routing.marked(mark) if mark else []
     return Record(network=network_namespace(), rules=rules)
+
+
+async def _remove_wg_quicks_tables(name: str, echo: Echo) -> None:
+    for family in ("ip", "ip6"):
+        table = Table(name, family=family, prefix="wg-quick-")
+        if await table.exists():
+            echo.step(f"nft delete table {family} {table.name}")
+            await table.remove()
 
 
 async def _end(name: str, echo: Echo) -> None:

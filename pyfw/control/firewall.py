@@ -12,8 +12,6 @@ from typing import Any
 
 import msgspec
 
-FAMILY = "inet"
-
 # linux/netfilter_ipv4.h, enum nf_ip_hook_priorities; the names are nft's.
 PRIORITY_RAW, PRIORITY_MANGLE, PRIORITY_DSTNAT = -300, -150, -100
 PRIORITY_FILTER, PRIORITY_SRCNAT = 0, 100
@@ -42,16 +40,15 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     policy: str = "accept"
 
 
-def table_name(interface: str) -> str:
-    """By which a tunnel's table is recognised."""
-    return f"pyfw_{interface}"
-
-
 class Table:
-    """The table of one interface, in the current network namespace."""
+    """The table of one interface, in the current network namespace, recognised by its name.
 
-    def __init__(self, interface: str) -> None:
-        self.name = table_name(interface)
+    family, prefix: of a table that is not ours, such as wg-quick's.
+    """
+
+    def __init__(self, interface: str, *, family: str = "inet", prefix: str = "pyfw_") -> None:
+        self.family = family
+        self.name = prefix + interface
 
     async def apply(self, chains: Iterable[Chain]) -> None:
         """Makes the table consist of these chains, in one step; of none: takes it away.
@@ -83,7 +80,7 @@ class Table:
         listed = msgspec.json.decode(await _nft("-j", "list", "tables"))
         return any(
             (table := entry.get("table"))
-            and (table["family"], table["name"]) == (FAMILY, self.name)
+            and (table["family"], table["name"]) == (self.family, self.name)
             for entry in listed["nftables"]
         )
 
@@ -92,7 +89,7 @@ class Table:
         return {"add": {what: self._here(fields, key)}}
 
     def _here(self, fields: dict[str, Any], key: str) -> dict[str, Any]:
-        return {"family": FAMILY, key: self.name, **fields}
+        return {"family": self.family, key: self.name, **fields}
 
 
 def match(left: Any, right: Any, operator: str = "==") -> Expression:

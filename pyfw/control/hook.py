@@ -47,6 +47,7 @@ async def _run_one(key: str, command: str) -> None:
                 await asyncio.wait_for(process.wait(), _PATIENCE_S)
             except TimeoutError:
                 process.kill()
+                await process.wait()
         raise
     if status != 0:
         how = f"exit {status}" if status > 0 else signal.Signals(-status).name

@@ -17,6 +17,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyfw.control.echo import Echo
 from pyfw.control.policy_routing import FAMILIES, TABLE_MAIN
 
+_RTN_UNICAST = 1  # linux/rtnetlink.h
+
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -69,16 +71,18 @@ class Link:
             with contextlib.suppress(NetlinkError):
                 await ipr.route("del", **self._route(route))
             self._routes.discard(route)
-        for route in sorted(wanted - self._routes, key=_longest_first):
+        # The kernel takes them away with the last address, or when the link goes down.
+        there = await self._there(ipr)
+        for route in sorted(wanted - there, key=_longest_first):
             self._echo.step(self._words("add", route))
             try:
                 # Not "replace": that would take the route of another link.
                 await ipr.route("add", **self._route(route))
             except NetlinkError as error:
-                if not await self._is_there(ipr, route):
-                    text = f"route {route.network}: {error.args[-1]}"
-                    raise OSError(error.code, text) from error
+                text = f"route {route.network}: {error.args[-1]}"
+                raise OSError(error.code, text) from error
             self._routes.add(route)
+        self._routes |= wanted
 
     def ipv6_is_off(self) -> bool:
         """Whether the kernel has no IPv6, or this link has it switched off."""
@@ -105,17 +109,16 @@ class Link:
             "scope": "link" if family == socket.AF_INET else "universe",
         }
 
-    async def _is_there(self, ipr: AsyncIPRoute, route: Route) -> bool:
-        """Whether somebody has made it already, such as a hook."""
-        asked = {"family": FAMILIES[route.network.version], "table": route.table}
-        async for found in await ipr.route("dump", **asked):
-            prefix = f"{found.get_attr('RTA_DST') or 'default'}/{found['dst_len']}"
-            wanted = str(route.network)
-            if route.network.prefixlen == 0:
-                wanted = "default/0"
-            if prefix == wanted and found.get_attr("RTA_OIF") == self.index:
-                return True
-        return False
+    async def _there(self, ipr: AsyncIPRoute) -> set[Route]:
+        """The routes into this link that there are, whoever made them."""
+        routes = set()
+        for version, family in FAMILIES.items():
+            async for found in await ipr.route("dump", family=family):
+                if found.get_attr("RTA_OIF") == self.index and found["type"] == _RTN_UNICAST:
+                    base = found.get_attr("RTA_DST") or ("0.0.0.0" if version == 4 else "::")
+                    network = ipaddress.ip_network(f"{base}/{found['dst_len']}")
+                    routes.add(Route(network, found.get_attr("RTA_TABLE")))
+        return routes
 
     def _words(self, what: str, route: Route) -> str:
         version, table = route.network.version, route.table

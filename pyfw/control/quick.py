@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from pyfw.config import Config
-from pyfw.control import client, hook, surroundings
+from pyfw.control import client, hook, socket_path, surroundings
 from pyfw.control.echo import Echo
 from pyfw.control.firewall import Table
 from pyfw.control.record import Record, RecordFile, network_namespace
@@ -122,12 +122,16 @@ class Quick:
 
 
 async def clean_up(name: str, left: Record | None, echo: Echo) -> None:
-    """Undoes what a daemon that is no more has left. `left`: what is on record."""
+    """Undoes what a daemon that is no more has left. `left`: what is on record.
+
+    Nobody may answer at its socket.
+    """
     if left is not None:
         echo.warning("an earlier run was killed; what it left is undone")
         await surroundings.undo(name, left, echo)
         if left.up:
             await _hooks_of_the_end("PostDown", left.post_down, name, echo)
+        socket_path.path_of(name).unlink(missing_ok=True)
     elif await Table(name).exists():
         await surroundings.remove_table(name, echo)
 

@@ -131,7 +131,7 @@ class Surroundings:
         self._record.firewall = True
         self._keep()
         table = Table(self.name)
-        self._echo.step(f"nft -j -f - # table inet {table.name}")
+        self._echo.step(f"nft -j -f - # table {table.family} {table.name}")
         await table.apply(chains)
         self._chains = chains
         self._record.firewall = bool(chains)
@@ -173,5 +173,5 @@ async def undo(name: str, record: Record, echo: Echo) -> None:
 async def remove_table(name: str, echo: Echo) -> None:
     """Takes a tunnel's table out of the firewall. Raises OSError."""
     table = Table(name)
-    echo.step(f"nft delete table inet {table.name}")
+    echo.step(f"nft delete table {table.family} {table.name}")
     await table.remove()

@@ -5,7 +5,6 @@ imports the data plane, so that pyfw is met here exactly as any other WireGuard 
 """
 
 from pyfw.lab.daemon import Daemon, Implementation, bare, pyfw_run, pyfw_wg, without_cipher
-from pyfw.lab.duplex import Duplex
 from pyfw.lab.foreign import boringtun, gotatun, newest_wireguard_go, wireguard_go
 from pyfw.lab.namespace import Machine, Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, ROUTED, TUNNEL, Dual, Network, RoutedNetwork
@@ -20,7 +19,6 @@ __all__ = [
     "TUNNEL",
     "Daemon",
     "Dual",
-    "Duplex",
     "Implementation",
     "Machine",
     "Namespace",

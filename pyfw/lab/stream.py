@@ -112,6 +112,8 @@ class Stream:
     def __str__(self) -> str:
         return f"up: {self.up}; down: {self.down}" if self._finished else "running"
 
+    __repr__ = __str__
+
 
 def _one_way(sender: dict[str, Any], receiver: dict[str, Any]) -> OneWay:
     refused = _numbers(sender["refused"])
