@@ -6,7 +6,7 @@ imports the data plane, so that pyfw is met here exactly as any other WireGuard 
 
 from pyfw.lab.daemon import Daemon, Implementation, bare, pyfw_run, pyfw_wg, without_cipher
 from pyfw.lab.foreign import boringtun, gotatun, newest_wireguard_go, wireguard_go
-from pyfw.lab.namespace import Machine, Namespace, Unavailable, unavailable
+from pyfw.lab.namespace import Host, Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, ROUTED, TUNNEL, Dual, Network, RoutedNetwork
 from pyfw.lab.pair import Pair
 from pyfw.lab.process import Process
@@ -19,8 +19,8 @@ __all__ = [
     "TUNNEL",
     "Daemon",
     "Dual",
+    "Host",
     "Implementation",
-    "Machine",
     "Namespace",
     "Network",
     "Pair",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from pyfw.lab.daemon import CONF, INTERFACE, Daemon, Implementation, plain, values
-from pyfw.lab.namespace import Machine, Namespace, Unavailable
+from pyfw.lab.namespace import Host, Namespace, Unavailable
 from pyfw.lab.network import BEHIND_NETWORKS, OUTER, TUNNEL, Dual
 
 _DEFAULT = Path(__file__).parents[3] / "shared" / "kernel-peer" / "kernel-peer"
@@ -49,7 +49,7 @@ def build(directory: Path) -> Path:
     return directory
 
 
-class Guest(Machine):
+class Guest(Host):
     """A running guest. Commands reach it over a serial port, whatever its network does."""
 
     def __init__(self, at: Namespace, image: Path) -> None:

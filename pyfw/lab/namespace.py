@@ -88,7 +88,7 @@ class UserNamespace:
             _release(self._holder)
 
 
-class Machine(ABC):
+class Host(ABC):
     """What commands can be run in: a namespace, or the guest of `kernel_peer`."""
 
     name: str
@@ -118,7 +118,7 @@ class Machine(ABC):
         return write.returncode == 0
 
 
-class Namespace(Machine):
+class Namespace(Host):
     """A machine: commands run in it, processes started in it end with it."""
 
     def __init__(self, name: str, user: UserNamespace) -> None:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from pyfw.lab.daemon import INTERFACE, Daemon, Implementation
-from pyfw.lab.namespace import Machine
+from pyfw.lab.namespace import Host
 from pyfw.lab.network import BEHIND_NETWORKS, TUNNEL, Network
 
 # 1500 less 40 (IPv6), 8 (UDP) and 32 (WireGuard): fits both IP versions outside (wg-quick(8)).
@@ -109,7 +109,7 @@ class Pair:
             daemon.stop()
 
 
-def ping_ms(at: Machine, address: str, *options: str) -> float:
+def ping_ms(at: Host, address: str, *options: str) -> float:
     """The round-trip time of one ping. Raises RuntimeError if no answer comes."""
     # An interface that has just come up may not route yet; that is not what is measured here.
     deadline = time.monotonic() + 2

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyfw.lab import BEHIND, TUNNEL, Machine, Namespace, RoutedNetwork, pyfw_run
+from pyfw.lab import BEHIND, TUNNEL, Host, Namespace, RoutedNetwork, pyfw_run
 from pyfw.lab.download import Download
 from tests.interop.conftest import MakePair
 from tests.interop.judge import settled
@@ -158,7 +158,7 @@ def goodput(make_pair: MakePair, mtu: int, *, is_lowered_first: bool) -> float:
         return result.mbit_s(lowered + _ADAPTED_S, lowered + _ADAPTED_S + 2)
 
 
-def too_big(at: Machine, address: str) -> int | None:
+def too_big(at: Host, address: str) -> int | None:
     """The MTU that a ping of full size, which must not be fragmented, is told within 3 s."""
     size = 1420 - (48 if ":" in address else 28)
     ping = ["ping", "-n", "-c", "15", "-i", "0.2", "-W", "1", "-M", "do", "-s", str(size), address]
@@ -167,7 +167,7 @@ def too_big(at: Machine, address: str) -> int | None:
     return int(told[1]) if told else None
 
 
-def pings_whole(at: Machine, address: str, size: int) -> bool:
+def pings_whole(at: Host, address: str, size: int) -> bool:
     """Whether a ping of this payload, which must not be fragmented, is answered."""
     ping = ["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", str(size), address]
     return at.run(*ping, check=False).returncode == 0

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pyfw.lab import TUNNEL, Implementation, Machine, Pair, pyfw_run
+from pyfw.lab import TUNNEL, Host, Implementation, Pair, pyfw_run
 from tests.interop.conftest import MakePair
 from tests.interop.judge import settled
 from tests.interop.meeting import Meeting
@@ -27,7 +27,7 @@ def up(make_pair: MakePair, request: pytest.FixtureRequest) -> Pair:
     return pair
 
 
-def lead_nowhere(machine: Machine) -> None:
+def lead_nowhere(machine: Host) -> None:
     for version, address in NOWHERE.items():
         machine.ip(f"-{version}", "route", "add", address, "dev", "wg0")
 
@@ -37,7 +37,7 @@ def told(text: str, version: int) -> bool:
     return _SAID[version] in text
 
 
-def ping(at: Machine, address: str, count: int = 1, interval_s: float = 0.2) -> str:
+def ping(at: Host, address: str, count: int = 1, interval_s: float = 0.2) -> str:
     """What ping says."""
     command = ["ping", "-n", "-c", str(count), "-i", str(interval_s), "-W", "1", address]
     done = at.run(*command, check=False)

@@ -25,8 +25,8 @@ use crate::{
     sending::SendingPeers,
     split::Segments,
     staged::StagedBytes,
-    time::SECOND_NS,
     stages::Booking,
+    time::SECOND_NS,
     verdict::OutboundDrop,
 };
 

@@ -42,7 +42,6 @@ use pyfw_core::{
     stages::Stages,
 };
 
-pub use self::{control::KeyLogSink, shared::Sockets};
 use self::{
     capture::CapturePoints,
     control::ControlPlane,
@@ -56,6 +55,7 @@ use self::{
     surroundings::EngineSide,
     udp_egress::UdpEgress,
 };
+pub use self::{control::KeyLogSink, shared::Sockets};
 use crate::{epoll::SystemEntropy, tun::Tun, udp::max_gso_segments};
 
 /// The name of every data thread, as `top -H` shows it.
