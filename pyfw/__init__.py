@@ -8,19 +8,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyfw.config import Config, ConfigError, Interface, Peer, Settings, load
+    from pyfw.config import Config, ConfigError, Interface, Peer, Settings, StageConfig, load
     from pyfw.control import Daemon
     from pyfw.pipeline import Pipeline
+    from pyfw.stage import Frame, FrameBatch, HeldFrame, Stage
+    from pyfw.trial import StageTest
     from pyfw.tunnel import Tunnel
 
 __all__ = [
     "Config",
     "ConfigError",
     "Daemon",
+    "Frame",
+    "FrameBatch",
+    "HeldFrame",
     "Interface",
     "Peer",
     "Pipeline",
     "Settings",
+    "Stage",
+    "StageConfig",
+    "StageTest",
     "Tunnel",
     "load",
 ]
@@ -29,10 +37,16 @@ _HOMES = {
     "Config": "pyfw.config",
     "ConfigError": "pyfw.config",
     "Daemon": "pyfw.control",
+    "Frame": "pyfw.stage",
+    "FrameBatch": "pyfw.stage",
+    "HeldFrame": "pyfw.stage",
     "Interface": "pyfw.config",
     "Peer": "pyfw.config",
     "Pipeline": "pyfw.pipeline",
     "Settings": "pyfw.config",
+    "Stage": "pyfw.stage",
+    "StageConfig": "pyfw.config",
+    "StageTest": "pyfw.trial",
     "Tunnel": "pyfw.tunnel",
     "load": "pyfw.config",
 }

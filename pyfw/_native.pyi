@@ -10,11 +10,14 @@ __all__ = [
     "GsoBatch",
     "GsoEgress",
     "HeldFrame",
+    "StageChain",
     "StageSlot",
     "__version__",
     "attach_tun",
     "build_profile",
+    "cipher_cost",
     "ciphers",
+    "forward_bare",
     "generate_preshared_key",
     "generate_private_key",
     "open_tun",
@@ -32,6 +35,19 @@ def public_key(private_key: bytes) -> bytes: ...
 def generate_preshared_key() -> bytes: ...
 def ciphers() -> list[str]:
     """Names of the transport ciphers that work here, best first: "ipsec-mb 1.3", "ring"."""
+
+def cipher_cost(cipher: str, length: int) -> tuple[float, float]:
+    """Nanoseconds to seal and to open `length` bytes, in batches of 46: the best of many short runs, 0.1 s in all.
+
+    Raises ValueError for a cipher that cannot be used here, or a length above 65535.
+    """
+
+def forward_bare(tun_fd: int, udp_fd: int, peer: str, segment_size: int) -> None:
+    """Carries frames between a TUN and UDP as they are: the floor of a machine, for benchmarks.
+
+    Owns both descriptors; returns by an exception alone (OSError: the link was deleted). The other end at
+    `peer`, "ip:port", is another one of these, behind a link that keeps GSO batches together (veth).
+    """
 
 def open_tun(name: str, offloads: Sequence[str] = ...) -> tuple[int, str, list[str]]:
     """Makes or attaches a TUN in the calling thread's network namespace; asks for "tso" and "uso" by default.
@@ -110,6 +126,8 @@ class Engine:
         offloads: Sequence[str] = ...,  # all: udp_gso, udp_gro, tso, uso
         coalesce_psh: str = "merge",
         mtu: int = 1420,
+        stages: "StageChain | None" = None,
+        without_cipher: bool = False,  # for benchmarks (pyfw.floor): RuntimeWarning; no setting leads here
     ) -> "Engine": ...
     def set_private_key(self, private_key: bytes | None) -> None: ...
     def set_peer(
@@ -175,7 +193,10 @@ class Engine:
         """Why the engine stopped by itself ("tun closed", "panic: …"), or None while it runs."""
 
     def close(self) -> None:
-        """Drains what is queued, joins the threads, closes the descriptors. May be called twice."""
+        """Drains what is queued, joins the threads, closes the descriptors. May be called twice.
+
+        Raises RuntimeError where a stage calls it: it would wait for itself.
+        """
 
 # Stages: see pyfw/stage.py
 
@@ -249,7 +270,7 @@ class FrameBatch:
     """Boot time at which the batch was drained, nanoseconds."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Frame: ...
+    def __getitem__(self, index: int, /) -> Frame: ...
     def __iter__(self) -> Iterator[Frame]: ...
     @property
     def source(self) -> memoryview:
@@ -381,9 +402,67 @@ class HeldFrame:
 
 @final
 class StageSlot:
-    """A stage's place in a chain: what `Stage` calls, and what the chain knows of it."""
+    """A stage's place in a chain: what `Stage` calls, and what the chain knows of it.
+
+    Options of a slot: name, direction, peers, filter (words of `where`), reorders, on_error, tick_ms,
+    hold_frames, hold_bytes as in pyfw.Stage; failures, stall_s, outcome as in `[[stages]]`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_out(self) -> bool:
+        """Whether it was taken out because it failed."""
 
     def emit(self, frame: HeldFrame | bytes, direction: str | None = None) -> None: ...
     def wake_at(self, when_ns: int) -> None: ...
     def count(self, counter: str, amount: int = 1) -> None: ...
     def counters(self) -> dict[str, Any]: ...
+    def replace(
+        self,
+        stage: object,
+        change: Callable[[], object],
+        timeout_s: float = 2.0,
+        **options: Any,
+    ) -> None:
+        """Puts another stage here between two calls of the old one; `change` runs in between, and where it raises,
+        the old one stays. Raises RuntimeError where the old one does not come back in time."""
+
+    def wait_idle(self, timeout_s: float = 2.0) -> None:
+        """Returns once no call of the stage is under way. Raises RuntimeError where that takes longer."""
+
+@final
+class StageChain:
+    """The stages of one tunnel, in order. An engine or a replay runs it; `try_packets` does so by hand."""
+
+    def __new__(cls) -> "StageChain": ...
+    def slot(self, stage: object, **options: Any) -> StageSlot:
+        """A place for a stage; see StageSlot for the options. It is called once it is among those of `set`.
+
+        Raises TypeError and ValueError for an option that cannot be.
+        """
+
+    def set(self, slots: Sequence[StageSlot]) -> None:
+        """Goes over to these, between batches."""
+
+    def counters(self) -> dict[str, Any]:
+        """stages {name: counts}, entries, attach_wait_ns, attach_wait_longest_ns, views_kept."""
+
+    def notices(self) -> list[dict[str, Any]]:
+        """Takes what no engine was there to log: message, stage, reason, times."""
+
+    def try_packets(
+        self,
+        packets: Sequence[Any],
+        *,
+        towards: str,
+        now_ns: int,
+        segment_size: int = 0,
+        mtu: int = 1420,
+        peer: str | bytes | None = None,
+    ) -> list[bytes]:
+        """See pyfw.StageTest. Raises ValueError for what is no packet."""
+
+    def try_tick(self, now_ns: int) -> None: ...
+    def due_ns(self) -> int | None:
+        """When a tick is due, boot nanoseconds."""

@@ -1,9 +1,10 @@
-"""Settings to a running path: what an engine is built from, and the engine as Python sees it.
+"""Settings and stages to a running path: what an engine is built from, and the engine as Python sees it.
 
-    outbound   tun_ingress → route → encrypt → gso_egress
-    inbound    udp_ingress → decrypt → route → coalesce → tun_egress
+    outbound   tun_ingress → route → [your stages] → encrypt → gso_egress
+    inbound    udp_ingress → decrypt → route → coalesce → [your stages] → tun_egress
 
-All of these stages are native and run fused in the engine's data threads; no packet enters Python.
+The native stages run fused in the engine's data threads. Without stages of yours no packet enters Python;
+with some, a batch does, once for all of them, and only where one of them wants a frame of it.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ import msgspec
 
 from pyfw import _native
 from pyfw.config import Settings
+from pyfw.stages.running import StageSet, chain_of
+
+__all__ = ["MTU_DEFAULT", "Engine", "Pipeline", "StageSet", "chain_of"]
 
 MTU_DEFAULT = 1420
 """1500 less 80: the outer IPv6, UDP and WireGuard headers (wireguard-go, wg-quick)."""
@@ -57,6 +61,8 @@ class Pipeline(msgspec.Struct, frozen=True):
     """Both paths of one tunnel, before they run."""
 
     settings: Settings = Settings()
+    stages: StageSet = msgspec.field(default_factory=StageSet)
+    """Started by whoever opens the tunnel, before its threads are."""
 
     @property
     def tun_offloads(self) -> tuple[str, ...]:
@@ -76,4 +82,5 @@ class Pipeline(msgspec.Struct, frozen=True):
             offloads=self.settings.offloads,
             coalesce_psh=self.settings.coalesce_psh,
             mtu=mtu,
+            stages=self.stages.chain,
         )

@@ -41,7 +41,7 @@ class Stage:
     """
 
     Options: ClassVar[type[msgspec.Struct]] = NoOptions
-    """A frozen msgspec.Struct: what `[stages.options]` of NAME.pyfw.toml may hold, with types and defaults."""
+    """A frozen msgspec.Struct: what `options` in NAME.pyfw.toml may hold, with types and defaults."""
 
     direction: Literal["both", "inbound", "outbound"] = "both"
     """Which path it stands in."""
@@ -53,7 +53,7 @@ class Stage:
     reorders: bool = False
     """Whether it may emit a frame after a later one of the same flow."""
     on_error: Literal["drop", "pass"] = "drop"
-    """What becomes of a batch's frames where `process` raises: dropped and counted, or passed as they came."""
+    """What becomes of a batch's frames where `process` raises: dropped and counted, or passed untouched."""
     tick_ms: float = 0.0
     """`tick` is called this often; 0: only when `wake_at` asked for it."""
     hold_frames: int = 1024
@@ -89,7 +89,7 @@ class Stage:
         return None
 
     def takeover(self, state: Any) -> None:
-        """Gets what the previous version's `handover` gave, before the first batch, where that is not None."""
+        """Gets what the previous version's `handover` gave, unless None, before the first batch."""
 
     # What you call
 
@@ -104,7 +104,7 @@ class Stage:
         self._bound().emit(frame, direction)
 
     def wake_at(self, when_ns: int) -> None:
-        """Asks for one `tick` at that boot time (as `received_ns`); the earliest that was asked for counts."""
+        """Asks for one `tick` at that boot time (as `received_ns`); the earliest one asked for counts."""
         self._bound().wake_at(when_ns)
 
     def count(self, counter: str, amount: int = 1) -> None:

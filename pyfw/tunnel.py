@@ -14,6 +14,7 @@ import select
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,8 +22,11 @@ import structlog
 
 from pyfw import _native
 from pyfw.config import Config, Peer, Settings
+from pyfw.config.stages import StageConfig
 from pyfw.observe import log
 from pyfw.pipeline import MTU_DEFAULT, Engine, Pipeline
+from pyfw.stage import Stage
+from pyfw.stages.find import find
 
 _NO_KEY = bytes(32)
 
@@ -33,6 +37,7 @@ class Tunnel:
     name: of the interface; what the kernel made of it once open ("wg%d" becomes "wg0").
     config: applied when it opens; `sync` applies another one later.
     tun_fd, udp_fds, listen_port: descriptors that are handed over, instead of opening some.
+    stages: your stages, in order; without them, those that the settings ask for.
     on_event: gets each event of the engine as a dict; without it they are logged.
     """
 
@@ -46,6 +51,7 @@ class Tunnel:
         udp_fds: tuple[int, int] | None = None,
         listen_port: int = 0,
         mtu: int | None = None,
+        stages: Sequence[Stage] | None = None,
         on_event: Callable[[Mapping[str, Any]], None] | None = None,
         pipeline: Pipeline | None = None,
     ) -> None:
@@ -54,7 +60,9 @@ class Tunnel:
         self._given = (tun_fd, udp_fds, listen_port)
         self._mtu = mtu or (config.interface.mtu if config else None) or MTU_DEFAULT
         chosen = settings or (config.settings if config else Settings())
+        self._stages = stages
         self.pipeline = pipeline or Pipeline(chosen)
+        self._stage_set = self.pipeline.stages
         self._log = structlog.get_logger("pyfw").bind(interface=self.name)
         self._on_event = on_event or self._log_event
         self._engine: Engine | None = None
@@ -67,7 +75,18 @@ class Tunnel:
     # Life
 
     def open(self) -> None:
-        """Opens what was not given, starts the engine and applies the configuration. Raises OSError."""
+        """Opens what was not given, starts stages and engine, and applies the configuration.
+
+        Raises OSError, ConfigError for stages that cannot be had, and what a stage's `start` raises.
+        """
+        self.set_stages(self.pipeline.settings.stages, self._stages)
+        try:
+            self._open()
+        except BaseException:
+            self._stage_set.stop()
+            raise
+
+    def _open(self) -> None:
         tun_fd, udp_fds, port = self._given
         offloads = self.pipeline.tun_offloads
         if tun_fd is None:
@@ -102,6 +121,7 @@ class Tunnel:
         self.tun_fd = -1
         if engine is not None:
             engine.close()
+        self._stage_set.stop()
 
     def __enter__(self) -> Self:
         self.open()
@@ -210,6 +230,27 @@ class Tunnel:
         self.engine.set_mtu(mtu)
         self._mtu = mtu
 
+    def set_stages(
+        self,
+        configs: Sequence[StageConfig] = (),
+        stages: Sequence[Stage] | None = None,
+        *,
+        found: bool = False,
+    ) -> None:
+        """Goes over to other stages between two batches; those of the same name hand over their state.
+
+        configs: what settings ask for; stages: of your own, or (found) those that were found for configs.
+        Raises ConfigError for stages that cannot be had, and what StageSet.change raises; those that ran
+        before go on then.
+        """
+        if stages is None:
+            stages, found = find(configs) if configs else [], True
+        self._stage_set.change(stages, configs if found else ())
+
+    def stage_files(self) -> list[Path]:
+        """The source files of the stages at work."""
+        return self._stage_set.files()
+
     # What it says
 
     @property
@@ -244,11 +285,18 @@ class Tunnel:
                     the kernel had no room for, before us
         handshake_drops: of handshake messages, by reason
         gso:        batches, datagrams, and sizes {datagrams in a batch: batches}
+        stages:     where there are any: stages {name: calls, failures, frames, segments, created, time_ns,
+                    longest_ns, held_*, drops by reason, own counters, is_out}; entries (batches that
+                    entered Python), attach_wait_ns and its longest, views_kept (buffers that were retired
+                    because a stage kept a view of them)
 
         `drops` is {reason: count}. Nothing vanishes: entered + created = left + queued + sum of drops,
         and received = data + handshakes + cookies + keepalives + others + sum of drops.
         """
-        return self.engine.counters()
+        counters = self.engine.counters()
+        if self._stage_set:
+            counters["stages"] = self._stage_set.counters()
+        return counters
 
     def facts(self) -> dict[str, Any]:
         """What is in force: cipher, threads, offloads and their state."""

@@ -21,6 +21,7 @@ SUBCOMMANDS = (
     "pubkey",
     "genpsk",
     "demo",
+    "bench",
 )
 
 EXIT_USAGE = 2
@@ -74,8 +75,10 @@ def fail(text: object, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def system_error(error: OSError, doing: str) -> str:
-    """What the machine refused, in its own words, and what it may need."""
+def system_error(error: OSError | ValueError, doing: str) -> str:
+    """What the machine refused, in its own words, and what it may need; or what the engine did."""
+    if not isinstance(error, OSError):
+        return f"{doing}: {error}"
     words = os.strerror(error.errno) if error.errno and not error.strerror else error.strerror
     text = f"{doing}: {words or error}"
     if error.filename:

@@ -64,6 +64,8 @@ def _impairment_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--outer", is_flag=True, help="The capture is WireGuard, with its own secrets.")
 @click.option("--client", "clients", multiple=True, help="Inner network of the client; repeatable.")
 @click.option("--tso", is_flag=True, help="Hand over super-packets, as a kernel with TSO.")
+@click.option("--stage", "stages", multiple=True, metavar="USE[?KEY=VALUE&...]", help="Repeatable.")
+@click.option("--stage-end", metavar="NAME", help="Where --stage stands: this end, not the hub.")
 @click.option("--mtu", type=click.IntRange(68, 65_475), help="MTU of the tunnel.")
 @click.option("--seed", type=click.IntRange(0), help="Where all randomness comes from.")
 @click.option("-k", "expression", metavar="EXPR", help="Only cases that match, as in pytest.")
@@ -126,8 +128,11 @@ def _everything(_name: str) -> bool:
 
 def _overrides(given: dict[str, Any]) -> "Overrides":
     from pyfw.config import values
+    from pyfw.config.stage_text import from_text
     from pyfw.replay.plan import Overrides
 
+    if given["stage_end"] and not given["stages"]:
+        raise ValueError("--stage-end: needs --stage")
     outer = given["outer"] or given["keylog"] is not None
     return Overrides(
         frames="tso" if given["tso"] else None,
@@ -137,6 +142,8 @@ def _overrides(given: dict[str, Any]) -> "Overrides":
         clients=tuple(values.network(text) for text in given["clients"]),
         kind="outer" if outer else None,
         keylog=given["keylog"],
+        stages=tuple(from_text(text, f"--stage {text}") for text in given["stages"]),
+        stage_end=given["stage_end"],
     )
 
 

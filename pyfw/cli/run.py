@@ -1,22 +1,33 @@
-"""`pyfw run CONF`: a tunnel in the foreground, until it is told to stop."""
+"""`pyfw run CONF…`: tunnels in the foreground, in one process, until they are told to stop."""
 
 import os
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from pyfw.cli.group import fail, system_error
-from pyfw.cli.tunnel_file import load
+from pyfw.cli.tunnel_file import fail_start, load_all
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyfw.config import Config
 
 
-@click.command(name="run", short_help="Run a tunnel from a wg-quick file in the foreground.")
-@click.argument("conf")
-@click.option("--check", is_flag=True, help="Only read the files and say what is wrong in them.")
-def run(conf: str, check: bool) -> None:
-    """Run the tunnel of CONF, a path to NAME.conf or a NAME in /etc/wireguard.
+@click.command(name="run", short_help="Run tunnels from wg-quick files in the foreground.")
+@click.argument("conf", nargs=-1, required=True)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Only read the files, and the stages, and say what is wrong in them.",
+)
+@click.option(
+    "--reload",
+    "watch",
+    is_flag=True,
+    help="Read the files again when one of them changes, those of stages included.",
+)
+def run(conf: tuple[str, ...], check: bool, watch: bool) -> None:
+    """Run the tunnel of each CONF, a path to NAME.conf or a NAME in /etc/wireguard, in one process.
 
     Does what wg-quick does, hooks, DNS and SaveConfig included, and undoes it at the end. Logs are JSON
     lines on standard error; LOG_LEVEL=debug shows more. To read them:
@@ -24,12 +35,17 @@ def run(conf: str, check: bool) -> None:
     \b
       pyfw run wg0 2>&1 | jq -r '"\\(.time) \\(.severity) \\(.message)"'
 
-    SIGHUP reads the files again, without losing a packet on peers that stay; SIGUSR1 logs the counters;
-    SIGTERM, Ctrl-C and pyfw down end it.
+    All tunnels come up, or none: where a file is wrong, nothing is done, and the exit status is 2. Then each
+    lives by itself.
+
+    SIGHUP reads the files again, without losing a packet on peers that stay, and exchanges stages
+    whose files have changed; SIGUSR1 logs the counters;
+    SIGTERM, Ctrl-C and pyfw down end it. NOTIFY_SOCKET is told, as systemd wants it.
     """
-    config = load(conf)
+    # Several come up together or not at all, so what can be found before is.
+    configs = load_all(conf, stages=check or len(conf) > 1)
     if not check:
-        _run(conf, config)
+        _run(conf, configs, watch)
 
 
 def log_level(default: str) -> str:
@@ -41,19 +57,22 @@ def log_level(default: str) -> str:
     return level if level in log.LEVELS else default
 
 
-def _run(conf: str, config: "Config") -> NoReturn:
+def _run(confs: "Sequence[str]", configs: "Sequence[Config]", watch: bool) -> NoReturn:
     import asyncio
 
     from pyfw.config import path_of
-    from pyfw.control import Daemon
+    from pyfw.control import Daemon, StartFailed, serve
+    from pyfw.control.notify import Notifier
     from pyfw.observe import log
 
-    log.configure(log_level(config.settings.log_level))
-    daemon = Daemon(config.name, config, config_path=path_of(conf))
+    levels = {config.settings.log_level for config in configs}
+    log.configure(log_level(min(levels, key=log.LEVELS.__getitem__)))
+    daemons = [
+        Daemon(config.name, config, config_path=path_of(conf))
+        for conf, config in zip(confs, configs, strict=True)
+    ]
     try:
-        status = asyncio.run(daemon.run())
-    except OSError as error:
-        fail(system_error(error, f"cannot run {config.name}"))
-    except ValueError as error:  # the engine on what the files could not show
-        fail(f"cannot run {config.name}: {error}")
+        status = asyncio.run(serve(daemons, notifier=Notifier.from_environment(), watch=watch))
+    except StartFailed as failed:
+        fail_start(failed, f"cannot run {failed.name}")
     raise SystemExit(status)

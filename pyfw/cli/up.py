@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pyfw.cli import background
-from pyfw.cli.group import fail, system_error
-from pyfw.cli.tunnel_file import become_root, load
+from pyfw.cli.group import fail
+from pyfw.cli.tunnel_file import become_root, fail_start, load
 
 if TYPE_CHECKING:
     from pyfw.config import Config
@@ -38,7 +38,7 @@ def _serve(conf: str, config: "Config", ready: Callable[[], None]) -> int:
 
     from pyfw.cli.run import log_level
     from pyfw.config import path_of
-    from pyfw.control import Daemon
+    from pyfw.control import Daemon, StartFailed, serve
     from pyfw.control.echo import Echo
     from pyfw.observe import log
 
@@ -49,10 +49,8 @@ def _serve(conf: str, config: "Config", ready: Callable[[], None]) -> int:
         echo.to_log()
         ready()
 
-    daemon = Daemon(config.name, config, config_path=path_of(conf), on_ready=is_up, echo=echo)
+    daemon = Daemon(config.name, config, config_path=path_of(conf), echo=echo)
     try:
-        return asyncio.run(daemon.run())
-    except OSError as error:
-        fail(system_error(error, f"{config.name} is not up"))
-    except ValueError as error:  # the engine on what the file could not show
-        fail(f"{config.name} is not up: {error}")
+        return asyncio.run(serve([daemon], on_ready=is_up))
+    except StartFailed as failed:
+        fail_start(failed, f"{failed.name} is not up")

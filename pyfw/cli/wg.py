@@ -77,7 +77,7 @@ def _serve(name: str, environment: Mapping[str, str], on_ready: Callable[[], Non
     try:
         import asyncio
 
-        from pyfw.control import Daemon
+        from pyfw.control import Daemon, StartFailed, serve
         from pyfw.observe import log
 
         log.configure(_LEVELS.get(environment.get("LOG_LEVEL", ""), "error"))
@@ -85,9 +85,11 @@ def _serve(name: str, environment: Mapping[str, str], on_ready: Callable[[], Non
             name,
             tun_fd=_descriptor(environment, "WG_TUN_FD"),
             uapi_fd=_descriptor(environment, "WG_UAPI_FD"),
-            on_ready=on_ready,
         )
-        return asyncio.run(daemon.run())
+        try:
+            return asyncio.run(serve([daemon], on_ready=on_ready))
+        except StartFailed as failed:
+            raise failed.error from failed
     except OSError as error:
         _print_error(f"cannot run {name}: {error.strerror or error}")
     except ValueError as error:

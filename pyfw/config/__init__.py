@@ -3,6 +3,7 @@
 from pyfw.config.load import Config, is_interface_name, load, parse, path_of
 from pyfw.config.problem import ConfigError, Problem
 from pyfw.config.settings import Settings
+from pyfw.config.stages import StageConfig
 from pyfw.config.strip import strip
 from pyfw.config.values import Secret
 from pyfw.config.wg_quick import Interface, Peer
@@ -15,6 +16,7 @@ __all__ = [
     "Problem",
     "Secret",
     "Settings",
+    "StageConfig",
     "is_interface_name",
     "load",
     "parse",

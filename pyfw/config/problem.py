@@ -43,6 +43,11 @@ def meant(key: str, known: Iterable[str]) -> str | None:
 
 def unknown_key(key: str, known: Collection[str], where: str) -> str:
     """Says that a key is unknown and names the nearest known one."""
-    if near := meant(key, known):
-        return f"no such key in {where}; did you mean {near}?"
-    return f"no such key in {where}; known are {', '.join(sorted(known))}"
+    return f"no such key in {where}{nearest(key, known)}"
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """How a sentence about an unknown name ends: with the nearest known one, or with all there are."""
+    if near := meant(name, known):
+        return f"; did you mean {near}?"
+    return f"; known are {', '.join(sorted(known)) or 'none'}"

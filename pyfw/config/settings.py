@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from pyfw.config import wg_quick
+from pyfw.config import stages, wg_quick
 from pyfw.config.problem import Problem, unknown_key
+from pyfw.config.stages import StageConfig
 from pyfw.config.toml import Reader
 
 OFFLOADS = ("udp_gso", "udp_gro", "tso", "uso")
@@ -24,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     coalesce_psh: Literal["merge", "close"] = "merge"
     """Whether a segment with PSH ends its frame."""
     log_level: str = "info"
+    stages: tuple[StageConfig, ...] = ()
+    """In the order in which they stand behind `route` and `coalesce`."""
 
 
 # Each key as it is written, dotted, and what it may be.
@@ -37,7 +40,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 KEYS = tuple(_CHOICES)
 _TABLES = {"offloads", "coalesce"}
 # Named in the documentation of later versions: refused, not ignored.
-_PLANNED = {"role", "stages", "metrics", "capture"}
+_PLANNED = {"role", "metrics", "capture"}
 _SHOWN_MAX = 40
 
 
@@ -45,6 +48,7 @@ def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
     """Reads a file. Where there are problems, the settings are the defaults."""
     reader = Reader(text, file, "NAME.pyfw.toml", _expected)
     flat: dict[str, Any] = {}
+    asked, _ = stages.read(reader, reader.document.pop("stages", []))
     for name, value in reader.document.items():
         if name in _TABLES and isinstance(value, dict):
             flat |= {f"{name}.{inner}": item for inner, item in value.items()}
@@ -56,7 +60,7 @@ def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
         text_ = _judge(name, value)
         if text_:
             reader.fault(name, text_)
-    return (Settings() if reader.problems else _settings(flat)), reader.problems
+    return (Settings() if reader.problems else _settings(flat, asked)), reader.problems
 
 
 def _judge(name: str, value: Any) -> str | None:
@@ -77,7 +81,7 @@ def _expected(name: str) -> str:
         belongs = wg_quick.section_of(name.rpartition(".")[2])
         if belongs:
             return f"belongs into {belongs} of NAME.conf"
-        return unknown_key(name, (*_CHOICES, *sorted(_TABLES)), "NAME.pyfw.toml")
+        return unknown_key(name, (*_CHOICES, *sorted(_TABLES), "stages"), "NAME.pyfw.toml")
     return f"write {' or '.join(_shown(choice) for choice in _CHOICES[name])}"
 
 
@@ -88,11 +92,11 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= _SHOWN_MAX else f"{shown[:_SHOWN_MAX]}…"
 
 
-def _settings(flat: dict[str, Any]) -> Settings:
+def _settings(flat: dict[str, Any], asked: list[StageConfig]) -> Settings:
     fields: dict[str, Any] = {
         name: flat[name] for name in ("threads", "cipher", "log_level") if name in flat
     }
     if "coalesce.psh" in flat:
         fields["coalesce_psh"] = flat["coalesce.psh"]
     fields["offloads"] = tuple(name for name in OFFLOADS if flat.get(f"offloads.{name}", True))
-    return Settings(**fields)
+    return Settings(**fields, stages=tuple(asked))

@@ -11,6 +11,8 @@ from pyfw.config.problem import Problem, unknown_key
 Check = Callable[[Any], Any]
 """Takes a value as TOML gave it, returns what is kept, or raises ValueError that says what would be right."""
 
+_INDEX = re.compile(r"\[\d+\]")
+
 
 class Reader:
     """One document and what is wrong with it.
@@ -35,13 +37,14 @@ class Reader:
     def table(self, value: Any, key: str, checks: Mapping[str, Check]) -> dict[str, Any]:
         """The values of a table that are right; the others become problems."""
         if not isinstance(value, dict):
-            self.fault(key, f"is a table; write [{key}]")
+            header = f"[{key}]" if not key.endswith("]") else f"[[{re.sub(_INDEX, '', key)}]]"
+            self.fault(key, f"is a table; write {header}")
             return {}
         kept: dict[str, Any] = {}
         for name, item in value.items():
             dotted = f"{key}.{name}" if key else name
             if name not in checks:
-                header = re.sub(r"\[\d+\]", "", key)
+                header = re.sub(_INDEX, "", key)
                 self.fault(dotted, unknown_key(name, checks, f"[{header}]" if key else self._kind))
                 continue
             try:
@@ -59,11 +62,7 @@ class Reader:
 
     def line(self, key: str) -> int:
         """Where a dotted key stands, or what is written of the tables around it; 0: nowhere."""
-        while key not in self._lines:
-            key, dot, _ = key.rpartition(".")
-            if not dot:
-                return 0
-        return self._lines[key]
+        return line_of(self._lines, key)
 
     def lines_below(self, key: str) -> dict[str, int]:
         """The lines of all that is written below a dotted key, by what follows it; "" is the key's own."""
@@ -73,6 +72,15 @@ class Reader:
             if at.startswith(f"{key}.")
         }
         return {"": self.line(key), **below}
+
+
+def line_of(lines: Mapping[str, int], key: str) -> int:
+    """The line of a dotted key, or of the nearest around it that has one; "" is around all. 0: none."""
+    while key not in lines:
+        if not key:
+            return 0
+        key = key.rpartition("[" if key.endswith("]") else ".")[0]
+    return lines[key]
 
 
 def text(value: Any) -> str:

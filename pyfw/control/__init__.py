@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyfw.control.daemon import Daemon
+    from pyfw.control.service import StartFailed, serve
 
-__all__ = ["Daemon"]
+__all__ = ["Daemon", "StartFailed", "serve"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from pyfw.control.daemon import Daemon
 
         return Daemon
+    if name in ("StartFailed", "serve"):
+        from pyfw.control import service
+
+        return getattr(service, name)
     raise AttributeError(f"module 'pyfw.control' has no attribute {name!r}")

@@ -1,22 +1,19 @@
-"""A tunnel as a process: descriptors, UAPI socket, signals, surroundings; from start to a clean end.
+"""One tunnel as a daemon: descriptors, UAPI socket, surroundings; from start to a clean end.
 
-    SIGTERM SIGINT   drain and end
-    SIGHUP           read the files again, as `wg syncconf`: peers that stay lose nothing
-    SIGUSR1          write the counters to the log
-
-It ends as well when its link or its socket is deleted, or its engine ends. Idle, it sleeps: everything
-here waits on descriptors in one event loop.
+It ends when it is told to, when its link or its socket is deleted, or when its engine ends. Idle, it sleeps:
+everything here waits on descriptors in one event loop. Signals are the process's: see pyfw.control.service,
+which runs one or several of these.
 """
 
 import asyncio
 import os
-import signal
 import socket
-from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from pyfw import config as configuration
 from pyfw.config import Config, ConfigError, Settings
@@ -27,27 +24,21 @@ from pyfw.control.quick import Quick
 from pyfw.control.resolve import resolve
 from pyfw.control.uapi_socket import UapiServer
 from pyfw.pipeline import Pipeline
+from pyfw.stage import Stage
+from pyfw.stages.find import find
 from pyfw.tunnel import Tunnel
 
 EXIT_OK, EXIT_FAILED, EXIT_PANIC = 0, 1, 70
 """70: EX_SOFTWARE of sysexits.h, a thread of the engine panicked."""
 
 
-_T = TypeVar("_T")
-
-
-class _Stopped(Exception):
-    """Told to end before it was up; says by what."""
-
-
 class Daemon:
-    """Runs one tunnel until something ends it.
+    """Runs one tunnel: `start`, `ended`, `close`.
 
     name: of the interface.
     config: what it shall be; None leaves all to the UAPI socket, as with wireguard-go.
     config_path: read again at SIGHUP.
     tun_fd, uapi_fd: descriptors that were handed over.
-    on_ready: called once it answers, and is up where it has a configuration.
     echo: told what is done to the machine; without, it is logged.
     """
 
@@ -61,145 +52,175 @@ class Daemon:
         tun_fd: int | None = None,
         uapi_fd: int | None = None,
         pipeline: Pipeline | None = None,
-        on_ready: Callable[[], None] | None = None,
         echo: Echo | None = None,
     ) -> None:
         self._config = config
         self._config_path = Path(config_path).absolute() if config_path is not None else None
         self._settings = settings or (config.settings if config else Settings())
-        self._on_ready = on_ready
         self._uapi_fd = uapi_fd
         self._tun_fd = tun_fd
         self._pipeline = pipeline or Pipeline(self._settings)
-        self._stopped: asyncio.Future[str] | None = None
-        self._reloading = asyncio.Lock()
-        self._is_up = False
+        self._told_to_stop = asyncio.Event()
+        self._reason = ""
+        self._applied = config
+        self._found: list[Stage] = []
+        self._stack: AsyncExitStack | None = None
         self._log = structlog.get_logger("pyfw").bind(interface=name)
         self._echo = echo or Echo(name)
         self._quick = Quick(name, self._echo, self._set_mark) if config else None
         self.name = name
 
-    async def run(self) -> int:
-        """Runs to the end and returns the exit status. Raises OSError where it cannot start."""
-        loop = asyncio.get_running_loop()
-        self._stopped = loop.create_future()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-        loop.add_signal_handler(signal.SIGUSR1, self._log_counters)
-        try:
-            return await self._run()
-        except _Stopped as stopped:
-            self._log.info("stopped before it was up", reason=str(stopped))
-            return EXIT_OK
-        finally:
-            if self._quick is not None:
-                await self._quick.end()
+    # Life
 
-    async def _run(self) -> int:
-        config = self._config
-        if self._quick is not None and config is not None:
-            given = self._tun_fd is not None or self._uapi_fd is not None
-            await self._unless_stopped(self._quick.begin(config, given=given))
-            # Not earlier: PreUp may bring up what names are looked up by.
-            config = await self._unless_stopped(resolve(config))
-            self._echo.step(f"ip tuntap add mode tun dev {self.name}")
-            self._echo.step(
-                f"wg setconf {self.name} <(pyfw strip {self._config_path or self.name})"
+    async def start(self) -> bool:
+        """Brings it up. Raises OSError where that fails; then everything is undone.
+
+        False where it was told to stop on the way: everything is undone as well.
+        """
+        starting = asyncio.ensure_future(self._start())
+        if await _first(starting, self._told_to_stop):
+            await starting
+            return True
+        self._log.info("stopped before it was up", reason=self._reason)
+        return False
+
+    async def ended(self) -> int:
+        """Until something ends it; `close` has to follow. Returns the exit status."""
+        waiting = asyncio.ensure_future(self._tunnel.wait())
+        reason = waiting.result() if await _first(waiting, self._told_to_stop) else self._reason
+        panicked = reason.startswith("panic")
+        (self._log.error if panicked else self._log.info)("stopping", reason=reason)
+        return EXIT_PANIC if panicked else EXIT_OK
+
+    async def close(self) -> None:
+        """Drains what is queued and undoes what was done. May be called twice."""
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            await stack.aclose()
+
+    def stop(self, reason: str = "stopped") -> None:
+        """Ends `start` or `ended`, in order."""
+        self._reason = self._reason or reason
+        self._told_to_stop.set()
+
+    @property
+    def is_up(self) -> bool:
+        """Between `start` and its end."""
+        return self._stack is not None and not self._told_to_stop.is_set()
+
+    async def _start(self) -> None:
+        async with AsyncExitStack() as stack:
+            config = self._config
+            if self._quick is not None and config is not None:
+                stack.push_async_callback(self._quick.end)
+                given = self._tun_fd is not None or self._uapi_fd is not None
+                await self._quick.begin(config, given=given)
+                # Not earlier: PreUp may bring up what names are looked up by.
+                config = self._applied = await resolve(config)
+                self._echo.step(f"ip tuntap add mode tun dev {self.name}")
+                stripped = f"<(pyfw strip {self._config_path or self.name})"
+                self._echo.step(f"wg setconf {self.name} {stripped}")
+            tunnel = self._tunnel = Tunnel(
+                self.name,
+                config,
+                settings=self._settings,
+                tun_fd=self._tun_fd,
+                listen_port=(config.interface.listen_port if config else None) or 0,
+                pipeline=self._pipeline,
             )
-        port = (config.interface.listen_port if config else None) or 0
-        self._tunnel = Tunnel(
-            self.name,
-            config,
-            settings=self._settings,
-            tun_fd=self._tun_fd,
-            listen_port=port,
-            pipeline=self._pipeline,
-        )
-        async with self._tunnel as tunnel:
+            await stack.enter_async_context(tunnel)
             self.name = tunnel.name
             self._log = self._log.bind(interface=self.name)
             listener = self._listener()
+            stack.callback(listener.close)
             server = UapiServer(tunnel, listener, lambda: self.stop("socket deleted"))
+            stack.push_async_callback(server.close)
             watch = LinkWatch(
                 self.name,
                 tunnel.tun_fd,
                 on_mtu=self._mtu_changed,
                 on_deleted=lambda: self.stop("link deleted"),
             )
-            try:
-                await watch.start()
-                # Before it is up: hooks speak to it.
-                server.start()
-                if self._quick is not None and config is not None:
-                    tunnel.set_mtu(await self._unless_stopped(self._quick.up(config)))
-                return await self._serve(tunnel)
-            finally:
-                await self._down()
-                await watch.close()
-                await server.close()
-                listener.close()
+            stack.push_async_callback(watch.close)
+            stack.push_async_callback(self._down)
+            await watch.start()
+            # Before it is up: hooks speak to it.
+            server.start()
+            if self._quick is not None and config is not None:
+                tunnel.set_mtu(await self._quick.up(config))
+            self._log.info("started", listen_port=self.listen_port)
+            self._stack = stack.pop_all()
 
-    def stop(self, reason: str = "stopped") -> None:
-        """Ends `run`, in order."""
-        if self._stopped is not None and not self._stopped.done():
-            self._stopped.set_result(reason)
+    # Another configuration
 
-    async def reload(self) -> bool:
-        """Reads the files again and applies what changed. A bad file changes nothing, and is logged."""
+    async def read(self) -> Config | None:
+        """Its files, read again; None where it has none. Raises ConfigError and OSError."""
         if self._config_path is None:
-            self._log.warning("nothing to reload", reason="started without a file")
+            return None
+        config = await resolve(configuration.load(self._config_path))
+        self._found = find(config.settings.stages) if config.settings.stages else []
+        return config
+
+    def files(self) -> list[Path]:
+        """What a reload reads: the configuration's files, and those of its stages."""
+        if self._config_path is None:
+            return []
+        beside = self._config_path.with_suffix(".pyfw.toml")
+        return [self._config_path, beside, *self._tunnel.stage_files()]
+
+    async def apply(self, config: Config) -> bool:
+        """Changes what differs, as `wg syncconf`: peers that stay lose nothing.
+
+        Stages are exchanged between two batches; one that cannot start changes nothing. What the machine
+        refuses is logged, and what was in force before is put back.
+        """
+        before = self._applied
+        try:
+            # Not here: a stage that is being called is waited for.
+            await asyncio.to_thread(
+                self._tunnel.set_stages, config.settings.stages, self._found, found=True
+            )
+        except (ConfigError, RuntimeError) as error:
+            for line in str(error).splitlines():
+                self._log.error("reload refused", reason=line)
             return False
-        if not self._is_up:
-            self._log.warning("nothing to reload", reason="not up yet")
+        try:
+            await self._sync(config)
+        except OSError as error:
+            self._log.error("reload failed", reason=str(error))
+            if before is not None:
+                try:
+                    await self._sync(before)
+                except OSError as again:
+                    self._log.error("not put back", reason=str(again))
             return False
-        async with self._reloading:
-            try:
-                config = await resolve(configuration.load(self._config_path))
-                self._tunnel.sync(config)
-                if self._quick is not None:
-                    self._tunnel.set_mtu(await self._quick.sync(config))
-            except ConfigError as error:
-                for problem in error.problems:
-                    self._log.error("reload refused", reason=str(problem))
-                return False
-            except OSError as error:
-                self._log.error("reload failed", reason=str(error))
-                return False
-        self._config = config
-        if config.settings != self._settings:
+        if replace(config.settings, stages=()) != replace(self._settings, stages=()):
             self._log.warning("restart to apply the settings of the .pyfw.toml")
+        self._config = self._applied = config
         self._log.info("reloaded", peers=len(config.peers))
         return True
 
-    async def _serve(self, tunnel: Tunnel) -> int:
-        assert self._stopped is not None
-        ended = asyncio.ensure_future(tunnel.wait())
-        self._log.info("started", listen_port=tunnel.engine.configuration()["listen_port"])
-        self._is_up = True
-        if self._on_ready is not None:
-            self._on_ready()
-        await asyncio.wait({ended, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
-        reason = self._stopped.result() if self._stopped.done() else ended.result()
-        ended.cancel()
-        panicked = reason.startswith("panic")
-        (self._log.error if panicked else self._log.info)("stopping", reason=reason)
-        return EXIT_PANIC if panicked else EXIT_OK
+    async def _sync(self, config: Config) -> None:
+        self._tunnel.sync(config)
+        if self._quick is not None:
+            self._tunnel.set_mtu(await self._quick.sync(config))
 
-    async def _unless_stopped(self, step: Coroutine[Any, Any, _T]) -> _T:
-        """Does a step of the way up; cancelled where we are told to end. Raises _Stopped."""
-        assert self._stopped is not None
-        task = asyncio.ensure_future(step)
-        try:
-            either: set[asyncio.Future[Any]] = {task, self._stopped}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise _Stopped(self._stopped.result())
-            return task.result()
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+    # What it says
+
+    @property
+    def listen_port(self) -> int:
+        """In use now."""
+        port: int = self._tunnel.engine.configuration()["listen_port"]
+        return port
+
+    @property
+    def status(self) -> str:
+        """In a few words."""
+        return f"{self.name}: port {self.listen_port}, {len(self._tunnel.peers())} peers"
+
+    def log_counters(self) -> None:
+        """Writes them to the log."""
+        self._log.info("counters", **self._tunnel.counters())
 
     async def _down(self) -> None:
         if self._quick is None:
@@ -227,8 +248,15 @@ class Daemon:
         if self._tunnel.is_open:
             self._tunnel.set_mtu(mtu)
 
-    def _reload_soon(self) -> None:
-        self._task = asyncio.ensure_future(self.reload())
 
-    def _log_counters(self) -> None:
-        self._log.info("counters", **self._tunnel.counters())
+async def _first(task: asyncio.Future[Any], event: asyncio.Event) -> bool:
+    """Whether a task ended before an event came; else it is cancelled, and has undone what it did."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        return task.done()
+    finally:
+        for one in (task, waiting):
+            if not one.done():
+                one.cancel()
+                await asyncio.gather(one, return_exceptions=True)

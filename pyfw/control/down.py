@@ -5,6 +5,7 @@ after; one that wg-quick has set up is taken down as `wg-quick down` does it.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import select
@@ -16,7 +17,7 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from pyfw.config import Config
-from pyfw.control import client, hook, policy_routing, quick, saved, surroundings
+from pyfw.control import client, hook, policy_routing, quick, saved, socket_path, surroundings
 from pyfw.control.echo import Echo
 from pyfw.control.firewall import Table
 from pyfw.control.record import Record, RecordFile, network_namespace
@@ -78,7 +79,12 @@ async def _remove_wg_quicks_tables(name: str, echo: Echo) -> None:
 async def _end(name: str, echo: Echo) -> None:
     """Ends the daemon, and returns when it is gone."""
     pid = client.process(name)
-    if pid is None:  # of another make, or out of reach: it ends with its link
+    if pid is not None and _serves_another(pid, name):
+        # A tunnel ends by itself, too, when its socket is deleted.
+        path = socket_path.path_of(name)
+        echo.step(f"rm -f {path}")
+        path.unlink(missing_ok=True)
+    elif pid is None:  # of another make, or out of reach: it ends with its link
         echo.step(f"ip link delete dev {name}")
         async with AsyncIPRoute() as ipr:
             try:
@@ -93,6 +99,14 @@ async def _end(name: str, echo: Echo) -> None:
         if asyncio.get_running_loop().time() > deadline:
             raise OSError(errno.ETIMEDOUT, f"the daemon of {name} does not end")
         await asyncio.sleep(_PAUSE_S)
+
+
+def _serves_another(pid: int, name: str) -> bool:
+    for other in client.interfaces():
+        with contextlib.suppress(OSError):  # not ours to ask, or gone meanwhile
+            if other != name and client.process(other) == pid:
+                return True
+    return False
 
 
 async def _end_process(pid: int) -> None:

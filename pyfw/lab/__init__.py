@@ -4,12 +4,20 @@ The demo, the benchmark and the wire tests stand on it. It starts daemons as pro
 imports the data plane, so that pyfw is met here exactly as any other WireGuard is.
 """
 
-from pyfw.lab.daemon import Daemon, Implementation, pyfw_run, pyfw_wg, wireguard_go
+from pyfw.lab.daemon import (
+    Daemon,
+    Implementation,
+    bare,
+    pyfw_run,
+    pyfw_wg,
+    wireguard_go,
+    without_cipher,
+)
+from pyfw.lab.duplex import Duplex
 from pyfw.lab.namespace import Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, TUNNEL, Dual, Network
 from pyfw.lab.pair import Pair
 from pyfw.lab.process import Process
-from pyfw.lab.stream import Stream
 
 __all__ = [
     "BEHIND",
@@ -17,15 +25,17 @@ __all__ = [
     "TUNNEL",
     "Daemon",
     "Dual",
+    "Duplex",
     "Implementation",
     "Namespace",
     "Network",
     "Pair",
     "Process",
-    "Stream",
     "Unavailable",
+    "bare",
     "pyfw_run",
     "pyfw_wg",
     "unavailable",
     "wireguard_go",
+    "without_cipher",
 ]

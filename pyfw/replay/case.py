@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from pyfw.config import stages
 from pyfw.config.problem import ConfigError, Problem
+from pyfw.config.stages import StageConfig
 from pyfw.config.toml import Check, Reader, choice, number, switch, text, whole
 from pyfw.replay import schema
 from pyfw.replay.schema import file_name
@@ -101,6 +103,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     impairment: dict[str, Impairment] = {}
     """By end; "" is every end that has none of its own."""
     events: tuple[Event, ...] = ()
+    stages: dict[str, tuple[StageConfig, ...]] = {}
+    """By end, in their order; "" is the hub, where the capture names the ends."""
 
 
 _FRACTION = number(0, 1)
@@ -119,7 +123,7 @@ IMPAIRMENT_CHECKS = {
     "rate_mbit": number(0, 1_000_000),
     "queue_ms": _MS,
 }
-_TABLES = ("ends", "events", "impairment", "drain", "coalesce")
+_TABLES = ("ends", "events", "impairment", "drain", "coalesce", "stages")
 
 
 def load(path: Path, name: str | None = None) -> Case:
@@ -165,9 +169,6 @@ def _read(reader: Reader, path: Path) -> dict[str, Any]:
 
     document = dict(reader.document)
     tables = {key: document.pop(key) for key in _TABLES if key in document}
-    stages = document.pop("stages", None)
-    if stages is not None:
-        reader.fault("stages", "is reserved: a case cannot name stages in this version")
     scalars = {
         "why": text,
         "capture": beside,
@@ -183,7 +184,7 @@ def _read(reader: Reader, path: Path) -> dict[str, Any]:
         "keep": whole(0, 1_000_000),
     }
     # The tables are known keys, too, where a mistyped one asks for the nearest.
-    fields = reader.table(document, "", scalars | dict.fromkeys((*_TABLES, "stages"), text))
+    fields = reader.table(document, "", scalars | dict.fromkeys(_TABLES, text))
     for key in ("why", "capture"):
         if key not in document:
             reader.fault(key, "is missing; every case has one")
@@ -195,6 +196,7 @@ def _read(reader: Reader, path: Path) -> dict[str, Any]:
     names = [end.name for end in fields["ends"]] or ["gateway", "client"]
     fields["impairment"] = _impairment(reader, tables.get("impairment", {}), names)
     fields["events"] = _events(reader, tables.get("events", []), names)
+    fields["stages"] = _stages(reader, tables.get("stages", []), names)
     if "drain" in tables:
         checks = {
             "window_us": whole(0, 1_000_000_000),
@@ -275,3 +277,12 @@ def _events(reader: Reader, value: Any, names: list[str]) -> tuple[Event, ...]:
         if {"at_s", "do", "end"} <= table.keys():
             events.append(Event(**table))
     return tuple(sorted(events, key=lambda event: event.at_s))
+
+
+def _stages(reader: Reader, value: Any, names: list[str]) -> dict[str, tuple[StageConfig, ...]]:
+    configs, others = stages.read(reader, value, {"end": choice(*names)})
+    found: dict[str, tuple[StageConfig, ...]] = {}
+    for config, other in zip(configs, others, strict=True):
+        end = other.get("end", names[0])
+        found[end] = (*found.get(end, ()), config)
+    return found

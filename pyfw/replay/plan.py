@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from pyfw.config.stages import StageConfig
 from pyfw.replay.case import Case, End, Impairment
 from pyfw.replay.first_packet import HEAD_BYTES, first_source
 
@@ -35,10 +36,14 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     kind: str | None = None
     keylog: Path | None = None
     keep: int | None = None
+    stages: tuple[StageConfig, ...] = ()
+    """Stand behind those of the case."""
+    stage_end: str | None = None
+    """At which end; None: the hub."""
 
     def change_outcome(self) -> bool:
         """Whether a case's expectations still hold for what is run; `keep` alone leaves them."""
-        return msgspec.structs.replace(self, keep=None) != Overrides()
+        return msgspec.structs.replace(self, keep=None, stage_end=None) != Overrides()
 
 
 def with_overrides(case: Case, overrides: Overrides) -> Case:
@@ -51,6 +56,10 @@ def with_overrides(case: Case, overrides: Overrides) -> Case:
         changes["impairment"] = {"": overrides.impairment}
     if overrides.clients:
         changes["ends"] = _ends_of(overrides.clients)
+    if overrides.stages:
+        ends = changes.get("ends", case.ends) or (_GATEWAY,)
+        end = overrides.stage_end or ends[0].name
+        changes["stages"] = case.stages | {end: (*case.stages.get(end, ()), *overrides.stages)}
     return msgspec.structs.replace(case, **changes)
 
 

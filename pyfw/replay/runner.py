@@ -16,6 +16,7 @@ from pyfw.replay.case import Case
 from pyfw.replay.compare import differences
 from pyfw.replay.outcome import decode, encode, outcome_of
 from pyfw.replay.plan import opened, plan_of
+from pyfw.replay.stages import chains_of
 
 Progress = Callable[[int, int | None, int], bool]
 Status = Literal["passed", "failed", "shown", "updated", "broken"]
@@ -74,6 +75,8 @@ def run(task: Task, progress: Progress | None = None) -> Judged:
     try:
         with opened(case) as ready:
             plan = plan_of(ready, task.rule, write=task.write, secrets=task.secrets)
+            if chains := chains_of(ready):
+                plan["stages"] = chains
             result = _native.replay(plan, progress)
     except (OSError, ValueError) as error:
         return Judged(**named, status="broken", problem=_words(error, case))

@@ -37,3 +37,16 @@ def test_check_reads_and_warns_and_starts_nothing(tmp_path: Path) -> None:
 
 def test_no_file_is_a_usage_error() -> None:
     assert run().exit_code == 2
+
+
+def test_check_tells_what_is_wrong_in_a_stage_at_its_own_line(tmp_path: Path) -> None:
+    path = tmp_path / "wg0.conf"
+    path.write_text("[Interface]\nPostUp = true\n")
+    path.chmod(0o600)
+    (tmp_path / "wg0.pyfw.toml").write_text('[[stages]]\nuse = "mine.py:Mine"\n')
+    (tmp_path / "mine.py").write_text("\n\nraise SystemExit(0)\n")
+    done = run(str(path), "--check")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"pyfw: {tmp_path}/mine.py:3: mine.py cannot be imported: SystemExit: 0\n"
+    )

@@ -13,7 +13,7 @@ def child(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
         import os, sys, types
         assert "asyncio" not in sys.modules and "pyfw._native" not in sys.modules
         control = types.ModuleType("pyfw.control")
-        control.Daemon = Daemon
+        control.Daemon, control.StartFailed, control.serve = Daemon, StartFailed, serve
         sys.modules["pyfw.control"] = control
         from pyfw.cli import wg
         assert "asyncio" not in sys.modules and "pyfw._native" not in sys.modules
@@ -30,10 +30,16 @@ def child(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 DAEMON = """
     class Daemon:
-        def __init__(self, name, *, tun_fd, uapi_fd, on_ready):
-            self.name, self.on_ready = name, on_ready
-        async def run(self):
-            {run}
+        def __init__(self, name, *, tun_fd, uapi_fd):
+            self.name = name
+
+    class StartFailed(Exception):
+        def __init__(self, error):
+            self.error = error
+
+    async def serve(daemons, *, on_ready):
+        assert [daemon.name for daemon in daemons] == ["wg0"]
+        {run}
 """
 
 
@@ -56,12 +62,12 @@ def test_help_names_the_usage_and_every_variable(
 
 
 def test_the_parent_ends_well_once_the_daemon_is_ready() -> None:
-    done = child(DAEMON.format(run="self.on_ready(); return 0"))
+    done = child(DAEMON.format(run="on_ready(); return 0"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_parent_tells_the_error_of_its_child() -> None:
-    done = child(DAEMON.format(run="raise OSError(16, 'Device or resource busy')"))
+    done = child(DAEMON.format(run="raise StartFailed(OSError(16, 'Device or resource busy'))"))
     assert done.returncode == 1
     assert done.stderr == "pyfw-wg: cannot run wg0: Device or resource busy\n"
 
@@ -73,7 +79,7 @@ def test_a_child_that_dies_without_a_word_is_an_error() -> None:
 
 
 def test_in_the_foreground_the_daemons_status_is_ours() -> None:
-    done = child(DAEMON.format(run="self.on_ready(); return 70"), WG_PROCESS_FOREGROUND="1")
+    done = child(DAEMON.format(run="on_ready(); return 70"), WG_PROCESS_FOREGROUND="1")
     assert done.returncode == 70
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pyfw import _native, config
-from pyfw.control import Daemon, record, socket_path
+from pyfw.control import Daemon, record, serve, socket_path
+from pyfw.control.service import reload
 from tests.fake_engine import FakeEngine, FakePipeline
 
 _TUNSETIFF, _IFF_TUN_NO_PI = 0x4004_54CA, 0x1001
@@ -61,8 +62,7 @@ def state() -> dict[str, Any]:
 
 async def during(daemon: Daemon, act: Callable[[], Awaitable[Any]]) -> tuple[Any, int]:
     ready = asyncio.Event()
-    daemon._on_ready = ready.set
-    running = asyncio.create_task(daemon.run())
+    running = asyncio.create_task(serve([daemon], on_ready=ready.set))
     await asyncio.wait({running, asyncio.create_task(ready.wait())}, return_when="FIRST_COMPLETED")
     if running.done():
         running.result()
@@ -87,10 +87,10 @@ async def scenario(name: str, directory: Path) -> Any:
                 text = CONF.format(everything="").replace("10.20.0.0/16", "10.30.0.0/16")
                 path.write_text(text.replace("10.9.0.1/24", "10.9.0.2/24"))
                 engine.calls.clear()
-                assert await daemon.reload()
+                assert await reload([daemon])
                 after = state()
                 path.write_text("[Interface]\nMTU = x\n")
-                refused = not await daemon.reload()
+                refused = not await reload([daemon])
                 daemon.stop()
                 return {
                     "before": before,

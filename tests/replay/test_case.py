@@ -115,7 +115,7 @@ def test_everything_that_is_wrong_is_said_at_once_with_file_line_and_key(folder:
 @pytest.mark.parametrize(
     ("added", "said"),
     [
-        ('stages = ["a:B"]', "stages: is reserved"),
+        ('stages = ["a:B"]', "stages[0]: is a table; write [[stages]]"),
         ('capture = "/etc/passwd"', "capture: given again; the first is at line 2"),
         ("mtu = true", "mtu: is not a whole number"),
         ("mtu = 67", "mtu: is not a whole number from 68 to 65475"),
@@ -155,3 +155,36 @@ def test_no_text_gives_anything_but_a_case_or_its_errors(
         assert load(path).why == "it exists"
     except ConfigError as error:
         assert error.problems
+
+
+STAGES = """
+[[stages]]
+use = "tap"
+options.file = "a.pcapng"
+[[stages]]
+use = "sub/x.py:X"
+end = "client"
+[[stages]]
+use = "impair"
+end = "gateway"
+"""
+
+
+def test_stages_stand_at_the_hub_unless_an_end_is_named(folder: Path) -> None:
+    stages = load(case_file(folder, SMALLEST + STAGES)).stages
+    uses = {end: [stage.use for stage in at_end] for end, at_end in stages.items()}
+    assert uses == {"gateway": ["tap", "impair"], "client": ["sub/x.py:X"]}
+    assert stages["client"][0].place.folder == folder
+
+
+def test_a_stage_at_an_end_that_is_not_there_is_told_with_its_line(folder: Path) -> None:
+    text = SMALLEST + '[[stages]]\nuse = "tap"\nend = "nobody"\nloss = 1\n'
+    with pytest.raises(ConfigError) as caught:
+        load(case_file(folder, text))
+    assert [
+        str(problem).partition("case.replay.toml:")[2] for problem in caught.value.problems
+    ] == [
+        '5: stages[0].end: is not valid; write "gateway" or "client"',
+        "6: stages[0].loss: no such key in [stages]; known are direction, end, failures, filter, "
+        "name, on_error, options, outcome, peers, stall_s, use",
+    ]

@@ -36,8 +36,7 @@ impl Buffer {
 
     /// Adds bytes behind what there is, and says where; `None` where there is no room.
     pub fn append(&mut self, bytes: &[u8]) -> Option<u32> {
-        let room = self.append_with(bytes.len(), |room| room.copy_from_slice(bytes));
-        room
+        self.append_with(bytes.len(), |room| room.copy_from_slice(bytes))
     }
 
     /// The same with a writer that fills the room.

@@ -44,7 +44,14 @@ pub struct Epoll {
     fd: OwnedFd,
 }
 
-/// Descriptors reported by one wait; a data thread watches four.
+impl AsFd for Epoll {
+    /// Readable while something in the set is ready: a set can be watched in another.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Descriptors reported by one wait; a data thread watches five.
 const EVENTS: usize = 8;
 
 impl Epoll {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd, RawFd},
-    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
 
 use pyfw_core::{
@@ -12,6 +12,7 @@ use pyfw_core::{
     counters::{DatagramTally, InboundTally, OutboundTally},
     device::PeerChange,
     peer::Activity,
+    stages::Stages,
 };
 use pyfw_linux::{
     engine::{
@@ -23,7 +24,7 @@ use pyfw_linux::{
     tun::Tun,
 };
 use pyo3::{
-    exceptions::{PyRuntimeError, PyValueError},
+    exceptions::{PyRuntimeError, PyRuntimeWarning, PyValueError},
     prelude::*,
     types::{PyBytes, PyDict, PyList},
 };
@@ -33,6 +34,7 @@ use crate::{
     convert::{key, prefix, value_error},
     counters::named,
     descriptors::{granted_names, owned, owned_pair, sockets, tun_offloads},
+    stages::chain::StageChain,
 };
 
 const OFFLOADS: [&str; 4] = ["udp_gso", "udp_gro", "tso", "uso"];
@@ -44,6 +46,7 @@ pub(crate) struct Engine {
     /// What the kernel and the operator agreed on, for `facts`.
     facts: Facts,
     state: Mutex<Outside>,
+    stages: Option<Arc<dyn Stages>>,
     capture: Mutex<Option<Capture>>,
 }
 
@@ -74,6 +77,8 @@ impl Engine {
         offloads = OFFLOADS.map(String::from).to_vec(),
         coalesce_psh = "merge",
         mtu = 1420,
+        stages = None,
+        without_cipher = false,
     ))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of a constructor
     fn new(
@@ -86,6 +91,8 @@ impl Engine {
         offloads: Vec<String>,
         coalesce_psh: &str,
         mtu: usize,
+        stages: Option<&Bound<'_, StageChain>>,
+        without_cipher: bool,
     ) -> PyResult<Self> {
         // First of all they are ours, so that an error below closes them.
         let (tun_fd, udp_fds) = (owned(tun_fd)?, owned_pair(udp_fds)?);
@@ -106,7 +113,13 @@ impl Engine {
         }
         let wanted = tun_offloads(&on_tun)?;
         let open = || pyfw_aead::open(cipher).map_err(|e| PyValueError::new_err(e.to_string()));
-        let ciphers = [open()?, open()?];
+        let ciphers = if without_cipher {
+            let words = c"without_cipher: nothing that this engine carries is secret or authentic";
+            PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), words, 1)?;
+            [pyfw_aead::without_cipher(), pyfw_aead::without_cipher()]
+        } else {
+            [open()?, open()?]
+        };
         let name = ciphers[0].name();
         let tun = Tun::attach(tun_fd, wanted)?;
         let sockets = sockets(udp_fds)?;
@@ -124,12 +137,23 @@ impl Engine {
         }
         let facts =
             Facts { cipher: name, threads, tun_offloads: granted_names(&tun), udp_gso, udp_gro };
-        let options = Options { tun, sockets, threads, ciphers, udp_gso, coalesce, mtu };
+        let stages = stages.map(|chain| chain.get().stages());
+        let options = Options {
+            tun,
+            sockets,
+            threads,
+            ciphers,
+            udp_gso,
+            coalesce,
+            mtu,
+            stages: stages.clone(),
+        };
         let native = py.detach(|| Native::start(options))?;
         Ok(Self {
             native: Mutex::new(Some(native)),
             facts,
             state: Mutex::new(Outside { listen_port, fwmark: 0 }),
+            stages,
             capture: Mutex::new(None),
         })
     }
@@ -175,16 +199,27 @@ impl Engine {
             add_allowed_ips: prefixes(&add_allowed_ips)?,
             remove_allowed_ips: prefixes(&remove_allowed_ips)?,
         };
-        self.with(py, |n| n.configure(|d| d.set_peer(change, epoll::now())))
+        self.with(py, |n| {
+            let exists = n.configure(|d| d.set_peer(change, epoll::now()));
+            self.name_peers(n);
+            exists
+        })
     }
 
     fn remove_peer(&self, py: Python<'_>, public_key: &[u8]) -> PyResult<bool> {
         let public_key = key(public_key)?;
-        self.with(py, |n| n.configure(|d| d.remove_peer(&public_key)))
+        self.with(py, |n| {
+            let existed = n.configure(|d| d.remove_peer(&public_key));
+            self.name_peers(n);
+            existed
+        })
     }
 
     fn remove_peers(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |n| n.configure(|d| d.remove_peers()))
+        self.with(py, |n| {
+            n.configure(|d| d.remove_peers());
+            self.name_peers(n);
+        })
     }
 
     fn set_mtu(&self, py: Python<'_>, mtu: usize) -> PyResult<()> {
@@ -336,16 +371,30 @@ impl Engine {
         self.with(py, |n| n.ended().map(|(reason, _)| reason))
     }
 
-    fn close(&self, py: Python<'_>) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if std::thread::current().name() == Some(pyfw_linux::engine::DATA_THREAD) {
+            let text = "a stage cannot close its tunnel: it would wait for itself; raise instead";
+            return Err(PyRuntimeError::new_err(text));
+        }
         py.detach(|| {
             drop(self.held_capture().take());
             let native = self.native().take();
             drop(native);
         });
+        Ok(())
     }
 }
 
 impl Engine {
+    /// Tells the stages what the peers are called.
+    fn name_peers(&self, native: &Native) {
+        if let Some(stages) = &self.stages {
+            let peers: Vec<_> =
+                native.look(|d| d.peers().map(|peer| (peer.peer, peer.public_key)).collect());
+            stages.set_peers(&peers);
+        }
+    }
+
     fn native(&self) -> MutexGuard<'_, Option<Native>> {
         self.native.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,11 +9,14 @@ mod counters;
 mod descriptors;
 #[cfg(target_os = "linux")]
 mod engine;
+#[cfg(target_os = "linux")]
+mod floor;
 mod gso_egress;
 mod keys;
 mod replay;
 mod replay_plan;
 mod replay_result;
+mod stages;
 mod timed;
 
 /// Native code of pyfw; types in `_native.pyi`.
@@ -25,12 +28,22 @@ mod _native {
     #[cfg(target_os = "linux")]
     #[pymodule_export]
     use super::engine::Engine;
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::floor::{cipher_cost, forward_bare};
     #[pymodule_export]
     use super::gso_egress::{GsoBatch, GsoEgress};
     #[pymodule_export]
     use super::keys::{ciphers, generate_preshared_key, generate_private_key, public_key};
     #[pymodule_export]
     use super::replay::replay;
+    #[pymodule_export]
+    use super::stages::{
+        batch::FrameBatch,
+        chain::{StageChain, StageSlot},
+        frame::Frame,
+        held::HeldFrame,
+    };
 
     /// The distribution's version.
     #[pymodule_export]

@@ -6,7 +6,10 @@ use pyfw_core::coalesce::CoalesceOptions;
 use pyfw_replay::plan::{DrainPlan, EndPlan, Frames, Happening, Impairment, Plan, Rule, What};
 use pyo3::{prelude::*, types::PyDict};
 
-use crate::convert::{prefix, socket_address, value_error};
+use crate::{
+    convert::{prefix, socket_address, value_error},
+    stages::chain::StageChain,
+};
 
 /// A dict whose keys are asked for by name, with a value where one is missing.
 struct Table<'d, 'py>(&'d Bound<'py, PyDict>);
@@ -35,10 +38,11 @@ impl<'py> Table<'_, 'py> {
 pub(crate) fn plan(dict: &Bound<'_, PyDict>) -> PyResult<Plan> {
     let table = Table(dict);
     let impairments = table.dict("impairment")?;
+    let stages = table.dict("stages")?;
     let ends = table
         .get::<Vec<Bound<'_, PyDict>>>("ends", Vec::new())?
         .iter()
-        .map(|end| end_plan(&Table(end), &Table(&impairments)))
+        .map(|end| end_plan(&Table(end), &Table(&impairments), &stages))
         .collect::<PyResult<Vec<_>>>()?;
     if ends.len() < 2 {
         return Err(value_error(format!("plan: {} ends, must be 2 or more", ends.len())));
@@ -84,11 +88,17 @@ pub(crate) fn plan(dict: &Bound<'_, PyDict>) -> PyResult<Plan> {
     })
 }
 
-fn end_plan(table: &Table<'_, '_>, impairments: &Table<'_, '_>) -> PyResult<EndPlan> {
+fn end_plan(
+    table: &Table<'_, '_>,
+    impairments: &Table<'_, '_>,
+    stages: &Bound<'_, PyDict>,
+) -> PyResult<EndPlan> {
     let name: String = table.get("name", String::new())?;
     let addresses: Vec<String> = table.get("addresses", Vec::new())?;
     let dict = impairments.dict(&name)?;
+    let chain = stages.get_item(&name)?.map(|chain| chain.cast_into::<StageChain>()).transpose()?;
     Ok(EndPlan {
+        stages: chain.map(|chain| chain.get().stages()),
         endpoint: socket_address(&table.get("endpoint", String::new())?)?,
         addresses: addresses.iter().map(|text| prefix(text)).collect::<PyResult<_>>()?,
         impairment: impairment(&Table(&dict))?,

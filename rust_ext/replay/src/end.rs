@@ -1,12 +1,14 @@
 //! One end of the virtual wire: the real device and both paths, driven by hand.
 //!
 //! In: drains of packets for its TUN, drains of datagrams for its socket, the time. Out: sealed
-//! batches, frames, handshake messages. Drops and order: the core's own.
+//! batches, frames, handshake messages. Drops and order: the core's own, and those of the stages that
+//! a plan gives it, which work on a copy of each drain.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use pyfw_core::{
     aead::Aead,
+    buffer::{Buffer, STAGE_ROOM},
     coalesce::{Coalesce, CoalesceOptions},
     counters::{DatagramCounts, InboundCounts, OutboundCounts},
     device::{Device, Event, PeerChange},
@@ -17,6 +19,7 @@ use pyfw_core::{
     inbound::Inbound,
     outbound::Outbound,
     packet::{self, virtio::VIRTIO_HEADER_LENGTH},
+    stages::{Direction, Loan, Stages},
     time::Now,
     tun_egress::{pieces, virtio_header},
     udp_ingress::{Handshake, Received},
@@ -58,6 +61,10 @@ pub(crate) struct End {
     batch: FrameBatch,
     handshakes: Vec<Handshake>,
     reports: Vec<Report>,
+    stages: Option<Arc<dyn Stages>>,
+    /// Where a drain lies while stages have it.
+    stage_buffer: Buffer,
+    mtu: usize,
     frames_written: u64,
     counts: (Arc<OutboundCounts>, Arc<InboundCounts>, Arc<DatagramCounts>),
 }
@@ -108,6 +115,9 @@ impl End {
             batch: FrameBatch::default(),
             handshakes: Vec::new(),
             reports: Vec::new(),
+            stages: this.stages.clone(),
+            stage_buffer: Buffer::default(),
+            mtu: plan.mtu,
             frames_written: 0,
             counts,
         }
@@ -140,18 +150,117 @@ impl End {
             self.outbound.ingress(&mut self.batch, &self.buffer, offset, length);
         }
         self.outbound.route(&mut self.batch);
-        let mut next = 0;
-        loop {
-            next = self.outbound.encrypt(&self.batch, &self.buffer, next);
-            self.send(now, out);
-            if next == self.batch.frames.len() {
-                break;
-            }
+        if self.wants(Direction::Outbound) {
+            let drain = std::mem::take(&mut self.buffer);
+            self.through_stages(Direction::Outbound, &drain, 0);
+            self.encrypt(now, None, out);
+            self.buffer = drain;
+        } else {
+            let drain = std::mem::take(&mut self.buffer);
+            self.encrypt(now, Some(&drain), out);
+            self.buffer = drain;
         }
         self.buffer.clear();
         self.places.clear();
         self.packets.clear();
         self.settle(now, out);
+    }
+
+    /// Encrypts and sends the batch, whose frames lie in `drain`, or where stages left them.
+    fn encrypt(&mut self, now: Now, drain: Option<&[u8]>, out: &mut impl Surroundings) {
+        let mut next = 0;
+        loop {
+            let buffer = drain.unwrap_or(&self.stage_buffer);
+            next = self.outbound.encrypt(&self.batch, buffer, next);
+            self.send(now, out);
+            if next == self.batch.frames.len() {
+                break;
+            }
+        }
+    }
+
+    // Stages
+
+    fn wants(&self, direction: Direction) -> bool {
+        self.stages.as_ref().is_some_and(|s| s.wants(direction) || s.has_pending(direction))
+    }
+
+    /// Whether frames that stages emitted wait.
+    pub(crate) fn has_pending(&self, direction: Direction) -> bool {
+        self.stages.as_ref().is_some_and(|stages| stages.has_pending(direction))
+    }
+
+    /// When stages want the time.
+    pub(crate) fn next_tick_ns(&self) -> Option<u64> {
+        self.stages.as_ref().and_then(|stages| stages.due_ns())
+    }
+
+    /// Whether stages hold frames.
+    pub(crate) fn is_held_from(&self) -> bool {
+        self.stages.as_ref().is_some_and(|stages| stages.holds())
+    }
+
+    /// Gives it to them.
+    pub(crate) fn tick(&mut self, now: Now) {
+        if let Some(stages) = &self.stages {
+            stages.tick(now.boot_ns);
+        }
+    }
+
+    /// What stages emitted outbound leaves.
+    pub(crate) fn send_pending(&mut self, now: Now, out: &mut impl Surroundings) {
+        self.batch.clear();
+        self.batch.received_ns = now.boot_ns;
+        self.through_stages(Direction::Outbound, &[], 0);
+        self.encrypt(now, None, out);
+        self.settle(now, out);
+    }
+
+    /// What stages emitted inbound is written.
+    pub(crate) fn write_pending(&mut self, now: Now) -> (&FrameBatch, &[u8]) {
+        self.batch.clear();
+        self.batch.received_ns = now.boot_ns;
+        self.through_stages(Direction::Inbound, &[], 0);
+        self.write();
+        (&self.batch, &self.stage_buffer)
+    }
+
+    /// Takes the batch through the stages. Its frames lie in `drain`, which begins at `start` of the
+    /// buffer that they name.
+    fn through_stages(&mut self, direction: Direction, drain: &[u8], start: u32) {
+        let Some(stages) = self.stages.clone() else { return };
+        for frame in &mut self.batch.frames {
+            frame.offset -= start;
+        }
+        for slice in &mut self.batch.slices {
+            slice.offset -= start;
+        }
+        let needed = drain.len() + STAGE_ROOM;
+        if self.stage_buffer.len() < needed {
+            self.stage_buffer = Buffer::new(needed.next_power_of_two());
+        }
+        self.stage_buffer.begin()[..drain.len()].copy_from_slice(drain);
+        self.stage_buffer.fill(drain.len());
+        let mut loan = Loan {
+            batch: std::mem::take(&mut self.batch),
+            buffer: std::mem::take(&mut self.stage_buffer),
+            ..Loan::default()
+        };
+        stages.process(direction, &mut loan, self.mtu);
+        match direction {
+            Direction::Outbound => self.outbound.take_back(&mut loan),
+            Direction::Inbound => self.inbound.take_back(&mut loan),
+        }
+        (self.batch, self.stage_buffer) = (loan.batch, loan.buffer);
+    }
+
+    /// Counts the batch as written.
+    fn write(&mut self) {
+        for frame in &self.batch.frames {
+            self.inbound.depart(frame, None);
+        }
+        self.frames_written += self.batch.frames.len() as u64;
+        self.inbound.publish();
     }
 
     /// Puts runs of a flow's segments together as a kernel with TSO would have kept them.
@@ -174,23 +283,26 @@ impl End {
     }
 
     /// Takes one drain of the socket: opens it into frames of the TUN, which are returned with the
-    /// batch they belong to.
-    pub(crate) fn open(
-        &mut self,
+    /// batch they belong to, and the bytes they lie in.
+    pub(crate) fn open<'b>(
+        &'b mut self,
         received: &[Received],
-        buffer: &mut [u8],
+        buffer: &'b mut [u8],
         now: Now,
-    ) -> &FrameBatch {
+    ) -> (&'b FrameBatch, &'b [u8]) {
         self.batch.clear();
         self.batch.received_ns = now.boot_ns;
         self.handshakes.clear();
         self.inbound.process(received, buffer, &mut self.batch, &mut self.handshakes);
-        for frame in &self.batch.frames {
-            self.inbound.depart(frame, None);
+        let through_stages = self.wants(Direction::Inbound);
+        if through_stages {
+            let start = received.iter().map(|one| one.offset).min().unwrap_or(0);
+            let end = received.iter().map(|one| one.offset + one.length).max().unwrap_or(0);
+            let drain = &buffer[start as usize..end as usize];
+            self.through_stages(Direction::Inbound, drain, start);
         }
-        self.frames_written += self.batch.frames.len() as u64;
-        self.inbound.publish();
-        &self.batch
+        self.write();
+        (&self.batch, if through_stages { &self.stage_buffer } else { buffer })
     }
 
     /// Ends the drain: control answers the handshake messages in it.

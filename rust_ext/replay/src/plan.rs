@@ -1,14 +1,18 @@
 //! What is to be replayed, and what came of it: plain data on both sides of a run.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use pyfw_core::{
     allowed_ips::Prefix,
     counters::{DatagramTally, InboundTally, OutboundTally},
+    stages::Stages,
 };
 
+/// The stages of an end.
+pub type EndStages = Arc<dyn Stages>;
+
 /// One end of the virtual wire.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EndPlan {
     /// What it is called in results.
     pub name: String,
@@ -18,6 +22,8 @@ pub struct EndPlan {
     pub addresses: Vec<Prefix>,
     /// What happens to the datagrams it sends.
     pub impairment: Impairment,
+    /// The user's stages in it.
+    pub stages: Option<EndStages>,
 }
 
 /// What a wire does to datagrams; all zero: nothing. Fractions are of 1.
@@ -107,7 +113,7 @@ pub enum What {
 }
 
 /// A whole run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plan {
     /// Two or more ends; the first is the hub, every other one its peer.
     pub ends: Vec<EndPlan>,

@@ -14,7 +14,9 @@ use std::{
 use pyfw_core::{
     aead::Aead,
     allowed_ips::AllowedIps,
+    frame::{Frame, NO_PEER},
     peer::PeerId,
+    stages::Direction,
     time::{Now, SECOND_NS},
 };
 
@@ -35,6 +37,8 @@ const START_NS: u64 = 1000 * SECOND_NS;
 const MEET_BEFORE_NS: u64 = SECOND_NS;
 /// Of a data message's counter, in which the low byte is the first (whitepaper §5.4.6).
 const COUNTER_OFFSET: usize = 8;
+/// After the last packet, for stages that hold frames for a tick.
+const HOLDING_NS: u64 = 60 * SECOND_NS;
 /// Super-packets of one receive drain, as the engine's receiver.
 const RECEIVE_MESSAGES: usize = 4;
 
@@ -88,6 +92,16 @@ pub struct Run {
     next_ns: u64,
     /// The source placed last, and where.
     last_placed: Option<(u8, [u8; 16], usize)>,
+}
+
+/// The end whose TUN a frame entered. A hub's peers are the other ends, in their order; theirs is the
+/// hub. What a stage made entered nowhere: it counts as its own end's.
+fn sender_of(end: usize, frame: &Frame) -> usize {
+    match frame.peer {
+        NO_PEER => end,
+        peer if end == 0 => peer as usize + 1,
+        _ => 0,
+    }
 }
 
 struct DrainSoFar {
@@ -246,11 +260,12 @@ impl Run {
         }
         loop {
             let timeouts = self.ends.iter().filter_map(End::next_timeout_ns);
+            let ticks = self.ends.iter().filter_map(End::next_tick_ns);
             let drains = self.drains.iter().flatten().map(|drain| drain.ends_at_ns);
             let happening = self.happenings.peek().map(|h| START_NS.saturating_add(h.at_ns));
             let next =
-                timeouts.chain(drains).chain(happening).chain(self.air.wire.next_due_ns()).min();
-            self.next_ns = next.unwrap_or(u64::MAX);
+                timeouts.chain(ticks).chain(drains).chain(happening).chain(self.air.wire.next_due_ns());
+            self.next_ns = next.min().unwrap_or(u64::MAX);
             if self.next_ns > until_ns {
                 break;
             }
@@ -276,6 +291,10 @@ impl Run {
         for end in 0..self.ends.len() {
             if self.ends[end].next_timeout_ns().is_some_and(|at_ns| at_ns <= now_ns) {
                 self.speak(end, |end, now, speaker| end.timeout(now, speaker));
+            }
+            if self.ends[end].next_tick_ns().is_some_and(|at_ns| at_ns <= now_ns) {
+                self.ends[end].tick(self.now);
+                self.serve_stages(end);
             }
             if self.drains[end].as_ref().is_some_and(|drain| drain.ends_at_ns <= now_ns) {
                 self.drain(end);
@@ -315,7 +334,31 @@ impl Run {
         // What follows may be due at any moment.
         self.next_ns = 0;
         self.speak(end, |end, now, speaker| end.drain(now, speaker));
+        self.serve_stages(end);
         self.deliver();
+    }
+
+    /// What an end's stages emitted between batches goes on; what they ask for may be due at any
+    /// moment.
+    fn serve_stages(&mut self, end: usize) {
+        if self.ends[end].next_tick_ns().is_some() {
+            self.next_ns = 0;
+        }
+        while self.ends[end].has_pending(Direction::Outbound)
+            || self.ends[end].has_pending(Direction::Inbound)
+        {
+            if self.ends[end].has_pending(Direction::Inbound) {
+                let time_ns = self.air.time_ns();
+                let (batch, buffer) = self.ends[end].write_pending(self.now);
+                for frame in &batch.frames {
+                    let from = sender_of(end, frame);
+                    self.judge.arrived(from, frame, batch, buffer, time_ns);
+                }
+            }
+            if self.ends[end].has_pending(Direction::Outbound) {
+                self.speak(end, |end, now, speaker| end.send_pending(now, speaker));
+            }
+        }
     }
 
     /// Lets an end act, and groups what it sent where the rule is not pyfw's.
@@ -333,14 +376,13 @@ impl Run {
             let mut inbox = std::mem::take(&mut self.air.inboxes[end]);
             let (address, time_ns) = (self.ends[end].address, self.air.time_ns());
             for received in inbox.received.chunks(RECEIVE_MESSAGES) {
-                let batch = self.ends[end].open(received, &mut inbox.buffer, self.now);
+                let (batch, buffer) = self.ends[end].open(received, &mut inbox.buffer, self.now);
                 for frame in &batch.frames {
-                    // A hub's peers are the other ends, in their order; theirs is the hub.
-                    let from = if end == 0 { frame.peer as usize + 1 } else { 0 };
-                    self.judge.arrived(from, frame, batch, &inbox.buffer, time_ns);
+                    self.judge.arrived(sender_of(end, frame), frame, batch, buffer, time_ns);
                 }
                 let mut speaker = Speaker { air: &mut self.air, judge: &self.judge, end, address };
                 self.ends[end].answer(&inbox.buffer, self.now, &mut speaker);
+                self.serve_stages(end);
             }
             self.air.end_drain(end, address, &self.judge);
             inbox.buffer.clear();
@@ -349,6 +391,12 @@ impl Run {
                 self.air.inboxes[end] = inbox;
             }
         }
+    }
+
+    /// When stages want the time for frames that they hold.
+    fn next_release_ns(&self, patience_ns: u64) -> Option<u64> {
+        let holding = self.ends.iter().filter(|end| end.is_held_from());
+        holding.filter_map(End::next_tick_ns).min().filter(|&at_ns| at_ns <= patience_ns)
     }
 
     /// Ends the run: what is under way arrives, then all is counted.
@@ -361,7 +409,9 @@ impl Run {
                 self.drain(end);
             }
         }
-        while let Some(due_ns) = self.air.wire.next_due_ns() {
+        // What is on the wire arrives; what stages hold, they get some time to let go of.
+        let patience_ns = self.now.boot_ns.saturating_add(HOLDING_NS);
+        while let Some(due_ns) = self.air.wire.next_due_ns().or_else(|| self.next_release_ns(patience_ns)) {
             self.advance(due_ns);
         }
         if let Some(recorder) = self.air.recorder.take() {

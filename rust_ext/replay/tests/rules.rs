@@ -88,6 +88,7 @@ fn lucky(outcome: &Outcome) -> u64 {
 
 fn plan(rule: Rule) -> Plan {
     let end = |name: &str, endpoint: &str, prefix: &str| EndPlan {
+        stages: None,
         name: name.into(),
         endpoint: endpoint.parse().unwrap(),
         addresses: vec![prefix.parse().unwrap()],

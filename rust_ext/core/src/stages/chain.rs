@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError,
         atomic::{
             AtomicBool, AtomicU8, AtomicU32, AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -46,6 +46,9 @@ pub trait Entrance: Send + Sync {
     /// that had to be waited for, nanoseconds.
     fn enter(&self, body: &mut dyn FnMut()) -> u64;
 
+    /// Runs `body`, which may have to wait, where no guest is kept from going on by it.
+    fn leave(&self, body: &mut dyn FnMut());
+
     /// Boot nanoseconds.
     fn now_ns(&self) -> u64;
 }
@@ -60,6 +63,8 @@ pub struct Work {
     pub call: u64,
     /// The peers' names.
     pub peers: Arc<PeerNames>,
+    /// The stage's place.
+    pub slot: Arc<Slot>,
 }
 
 /// Why a call failed; the text is made only where somebody reads it.
@@ -93,7 +98,8 @@ pub struct SlotOptions {
 /// A stage in its place.
 pub struct Slot {
     id: u64,
-    options: SlotOptions,
+    name: String,
+    options: RwLock<Arc<SlotOptions>>,
     inner: Mutex<Inner>,
     ledger: Ledger,
     links: Arc<Links>,
@@ -151,6 +157,8 @@ pub struct WaitCounts {
 pub struct Chain {
     entrance: Box<dyn Entrance>,
     slots: RwLock<Arc<[Arc<Slot>]>>,
+    /// Stages that were left out and have something to book.
+    leaving: Mutex<Vec<Arc<Slot>>>,
     links: Arc<Links>,
     wants: [AtomicBool; 2],
     waits: Mutex<WaitCounts>,
@@ -162,6 +170,7 @@ impl Chain {
         Self {
             entrance,
             slots: RwLock::new(Arc::new([])),
+            leaving: Mutex::default(),
             links: Arc::default(),
             wants: Default::default(),
             waits: Mutex::default(),
@@ -174,7 +183,8 @@ impl Chain {
         Arc::new(Slot::new(id, options, guest, Arc::clone(&self.links)))
     }
 
-    /// Goes over to these stages, between batches. What those that are left out hold is dropped.
+    /// Goes over to these stages, between batches. What those that are left out hold is dropped; who is
+    /// inside one of them comes out behind it ([`Slot::is_busy`]).
     pub fn set(&self, slots: Vec<Arc<Slot>>) {
         let before = {
             let mut held = self.slots.write().unwrap_or_else(PoisonError::into_inner);
@@ -185,10 +195,25 @@ impl Chain {
         for slot in before.iter().filter(|slot| !now.iter().any(|other| Arc::ptr_eq(slot, other))) {
             slot.out.store(true, SeqCst);
             slot.ledger.stop();
-            // Whoever is inside it has left when this is free.
-            drop(slot.inner());
+            self.leaving().push(Arc::clone(slot));
+            for direction in Direction::BOTH {
+                self.links.with(|surroundings| surroundings.wake(direction));
+            }
         }
         self.links.wake_for_tick();
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What stages that left have still to book or to send goes before the batch.
+    fn settle_leaving(&self, direction: Direction, loan: &mut Loan) {
+        let mut leaving = self.leaving();
+        for slot in leaving.iter().filter(|slot| slot.ledger.has_pending(direction)) {
+            slot.pass_pending(direction, loan);
+        }
+        leaving.retain(|slot| Direction::BOTH.iter().any(|&d| slot.ledger.has_pending(d)));
     }
 
     /// The stages.
@@ -206,10 +231,11 @@ impl Chain {
         std::mem::take(&mut *self.links.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn look_who_wants(&self) {
+    /// Works out anew which directions have to be lent; after a slot's options changed.
+    pub fn look_who_wants(&self) {
         let slots = self.slots();
         for direction in Direction::BOTH {
-            let stands = |slot: &&Arc<Slot>| slot.options.directions[direction as usize];
+            let stands = |slot: &&Arc<Slot>| slot.options().directions[direction as usize];
             let wants = slots.iter().filter(stands).any(|slot| !slot.out.load(SeqCst));
             self.wants[direction as usize].store(wants, SeqCst);
         }
@@ -234,10 +260,16 @@ impl Stages for Chain {
     }
 
     fn has_pending(&self, direction: Direction) -> bool {
-        self.slots().iter().any(|slot| slot.ledger.has_pending(direction))
+        let pending = |slot: &Arc<Slot>| slot.ledger.has_pending(direction);
+        self.slots().iter().any(pending) || self.leaving().iter().any(pending)
+    }
+
+    fn holds(&self) -> bool {
+        self.slots().iter().any(|slot| slot.ledger.holds())
     }
 
     fn process(&self, direction: Direction, loan: &mut Loan, mtu: usize) {
+        self.settle_leaving(direction, loan);
         let slots = self.slots();
         let peers = self.links.peers();
         let first = slots.iter().position(|slot| slot.has_work(direction, loan, &peers));
@@ -291,12 +323,12 @@ impl Stages for Chain {
         let slot = slots.iter().find(|slot| slot.id == stage);
         // Who waits for the interpreter is held up by somebody else's code: the strictest rule holds.
         let limits = || slots.iter().filter(|s| slot.is_none_or(|slot| slot.id == s.id));
-        let closes = limits().any(|slot| slot.options.outcome == Outcome::Close);
+        let closes = limits().any(|slot| slot.options().outcome == Outcome::Close);
         Some(Running {
             stage,
-            name: slot.map_or("(waiting for the interpreter)".into(), |s| s.options.name.clone()),
+            name: slot.map_or("(waiting for the interpreter)".into(), |s| s.name.clone()),
             for_ns: now_ns.saturating_sub(since_ns),
-            limit_ns: limits().filter_map(|slot| slot.options.stall_ns).min(),
+            limit_ns: limits().filter_map(|slot| slot.options().stall_ns).min(),
             outcome: if closes { Outcome::Close } else { Outcome::Remove },
         })
     }
@@ -304,6 +336,10 @@ impl Stages for Chain {
     fn abandon(&self, stage: u64) {
         for slot in self.slots().iter().filter(|slot| stage == 0 || slot.id == stage) {
             slot.take_out("it did not return");
+        }
+        // Who comes back from it is not waited for.
+        for watch in self.links.watches.iter().filter(|w| w.stage.load(Relaxed) == stage) {
+            watch.since_ns.store(0, Relaxed);
         }
         self.look_who_wants();
     }
@@ -317,7 +353,8 @@ impl Slot {
         Self {
             id,
             ledger: Ledger::new(options.hold, options.reorders),
-            options,
+            name: options.name.clone(),
+            options: RwLock::new(Arc::new(options)),
             inner: Mutex::new(Inner { guest, edits, selected, emitted, call: 0 }),
             links,
             out: AtomicBool::new(false),
@@ -334,9 +371,36 @@ impl Slot {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn vacant(&self) -> Option<MutexGuard<'_, Inner>> {
+        match self.inner.try_lock() {
+            Ok(inner) => Some(inner),
+            Err(TryLockError::Poisoned(inner)) => Some(inner.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The guest, once no other thread is inside; who is may need what we hold to come out.
+    fn entered(&self, entrance: &dyn Entrance) -> MutexGuard<'_, Inner> {
+        loop {
+            if let Some(inner) = self.vacant() {
+                return inner;
+            }
+            entrance.leave(&mut || drop(self.inner()));
+        }
+    }
+
+    /// Whether somebody is inside.
+    pub fn is_busy(&self) -> bool {
+        self.vacant().is_none()
+    }
+
     /// What it is called.
     pub fn name(&self) -> &str {
-        &self.options.name
+        &self.name
+    }
+
+    fn options(&self) -> Arc<SlotOptions> {
+        Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether it was taken out.
@@ -354,30 +418,38 @@ impl Slot {
         &self.ledger
     }
 
-    /// Puts another guest into the place of the one that is there, between two of its calls. `change`
-    /// is given the old one, and makes the new one of it; where that fails, the old one stays.
-    ///
-    /// # Errors
-    /// Those of `change`.
+    /// Puts another guest into the place of the one that is there, between two of its calls: `change`
+    /// makes it, and where it fails, the old one stays. `None` where somebody is inside. What is held
+    /// stays held; the name stays the slot's.
     pub fn replace<E>(
         &self,
-        change: impl FnOnce(&mut dyn Guest) -> Result<Box<dyn Guest>, E>,
-    ) -> Result<(), E> {
-        let mut inner = self.inner();
-        inner.guest = change(&mut *inner.guest)?;
+        options: &SlotOptions,
+        change: impl FnOnce() -> Result<Box<dyn Guest>, E>,
+    ) -> Option<Result<(), E>> {
+        let mut inner = self.vacant()?;
+        let guest = match change() {
+            Ok(guest) => guest,
+            Err(error) => return Some(Err(error)),
+        };
+        inner.guest = guest;
+        self.ledger.set_rules(options.hold, options.reorders);
+        let tick_ns = if options.tick_ns == 0 { u64::MAX } else { 1 };
+        self.due_ns.fetch_min(tick_ns, SeqCst);
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
         self.failures_in_a_row.store(0, Relaxed);
-        Ok(())
+        self.links.wake_for_tick();
+        Some(Ok(()))
     }
 
     /// Sends a held frame on; see [`Ledger::emit`].
     ///
     /// # Errors
     /// See [`EmitError`].
-    pub fn emit(&self, held: Held, direction: Direction) -> Result<(), (Held, EmitError)> {
-        let from = held.direction;
+    pub fn emit(&self, held: &mut Option<Held>, direction: Direction) -> Result<(), EmitError> {
+        let from = held.as_ref().map(|held| held.direction);
         self.ledger.emit(held, direction)?;
         self.wake(direction);
-        if from != direction {
+        if let Some(from) = from.filter(|&from| from != direction) {
             self.wake(from);
         }
         Ok(())
@@ -414,21 +486,24 @@ impl Slot {
     }
 
     fn has_work(&self, direction: Direction, loan: &Loan, peers: &PeerNames) -> bool {
-        self.ledger.has_pending(direction)
-            || self.stands_in(direction)
-                && loan.batch.frames.iter().any(|frame| match &self.options.selection {
-                    None => true,
-                    Some(words) => words.holds(frame, &loan.buffer, &loan.batch.slices, peers),
-                })
+        if self.ledger.has_pending(direction) {
+            return true;
+        }
+        let options = self.options();
+        self.stands_in(direction, &options)
+            && loan.batch.frames.iter().any(|frame| match &options.selection {
+                None => true,
+                Some(words) => words.holds(frame, &loan.buffer, &loan.batch.slices, peers),
+            })
     }
 
-    fn stands_in(&self, direction: Direction) -> bool {
-        self.options.directions[direction as usize] && !self.out.load(SeqCst)
+    fn stands_in(&self, direction: Direction, options: &SlotOptions) -> bool {
+        options.directions[direction as usize] && !self.out.load(SeqCst)
     }
 
     /// Takes a batch through this stage.
     fn run(
-        &self,
+        self: &Arc<Self>,
         direction: Direction,
         loan: &mut Loan,
         mtu: usize,
@@ -444,8 +519,10 @@ impl Slot {
         }
         let watch = &self.links.watches[direction as usize];
         watch.stage.store(self.id, Relaxed);
-        let mut inner = self.inner();
-        inner.select(&self.options.selection, loan, peers, self.stands_in(direction));
+        let mut inner = self.entered(clock);
+        // Behind the lock: they change with the guest.
+        let options = self.options();
+        inner.select(&options.selection, loan, peers, self.stands_in(direction, &options));
         inner.call += 1;
         let Inner { guest, edits, selected, emitted, call } = &mut *inner;
         edits.begin(direction, mtu, &loan.batch.frames, selected);
@@ -458,6 +535,7 @@ impl Slot {
                 edits: std::mem::take(edits),
                 call: *call,
                 peers: Arc::clone(peers),
+                slot: Arc::clone(self),
             };
             let back;
             (back, result) = guest.process(work);
@@ -466,7 +544,7 @@ impl Slot {
         }
         let now_ns = clock.now_ns();
         if result.is_err() {
-            edits.fail(self.options.pass_on_error);
+            edits.fail(options.pass_on_error);
         }
         self.ledger.take(direction, emitted, &mut loan.bookings);
         edits.finish(loan, selected, emitted, *call);
@@ -499,7 +577,7 @@ impl Slot {
             self.due_ns.store(u64::MAX, SeqCst);
             return;
         }
-        let next_ns = match self.options.tick_ns {
+        let next_ns = match self.options().tick_ns {
             0 => u64::MAX,
             tick_ns => now_ns.saturating_add(tick_ns),
         };
@@ -507,7 +585,7 @@ impl Slot {
         self.due_ns.store(next_ns, SeqCst);
         self.links.watches[TICKS].stage.store(self.id, Relaxed);
         let start_ns = clock.now_ns();
-        let result = self.inner().guest.tick(now_ns);
+        let result = self.entered(clock).guest.tick(now_ns);
         let spent_ns = clock.now_ns().saturating_sub(start_ns);
         self.ledger.called((0, 0), &[], 0, spent_ns, result.is_err());
         self.judge(result, start_ns + spent_ns);
@@ -521,7 +599,8 @@ impl Slot {
         let in_a_row = self.failures_in_a_row.fetch_add(1, Relaxed) + 1;
         let last_ns = self.said_ns.load(Relaxed);
         let unsaid = self.unsaid.fetch_add(1, Relaxed) + 1;
-        let given_up = in_a_row == self.options.failures;
+        let options = self.options();
+        let given_up = in_a_row == options.failures;
         if last_ns == 0 || now_ns >= last_ns + SECOND_NS || given_up {
             self.said_ns.store(now_ns.max(1), Relaxed);
             self.unsaid.store(0, Relaxed);
@@ -529,10 +608,10 @@ impl Slot {
         }
         if given_up {
             let text = format!("{in_a_row} calls in a row failed");
-            match self.options.outcome {
+            match options.outcome {
                 Outcome::Remove => self.take_out(&text),
                 Outcome::Close => {
-                    let reason = format!("stage {}: {text}", self.options.name);
+                    let reason = format!("stage {}: {text}", self.name);
                     self.links.with(|surroundings| surroundings.close(reason));
                 }
             }
@@ -547,7 +626,7 @@ impl Slot {
     }
 
     fn say(&self, message: &'static str, text: String, times: u64) {
-        self.links.say(Notice { message, stage: self.options.name.clone(), text, times });
+        self.links.say(Notice { message, stage: self.name.clone(), text, times });
     }
 }
 

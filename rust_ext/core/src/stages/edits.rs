@@ -11,6 +11,7 @@ use super::{
     Booking, Direction, Loan,
     ledger::{Emission, Reason},
     repair::{Cut, Unfit, repair},
+    selection::{PeerNames, Selection},
 };
 use crate::{
     frame::{Frame, NO_PEER, Slice},
@@ -161,6 +162,28 @@ impl Edits {
         let frame = row.replaced.unwrap_or(row.frame);
         let whole = &self.data[flat as usize..][..frame.length as usize];
         Some((Segments::new(&frame, whole), whole))
+    }
+
+    /// Whether a frame is still to be judged, and all words of a selection hold for it.
+    pub fn selects(
+        &self,
+        row: usize,
+        words: &Selection,
+        buffer: &[u8],
+        slices: &[Slice],
+        peers: &PeerNames,
+    ) -> bool {
+        let Some(Row { frame, origin, replaced, fate: Fate::Keep, .. }) = self.rows.get(row) else {
+            return false;
+        };
+        match (replaced, origin) {
+            (Some(replaced), _) => words.holds(replaced, &self.data, &[], peers),
+            (None, Origin::Batch) => words.holds(frame, buffer, slices, peers),
+            (None, Origin::Segment { .. }) => {
+                let bytes = self.bytes(row, buffer, slices).unwrap_or_default();
+                words.holds(&Frame { offset: 0, ..*frame }, &bytes, &[], peers)
+            }
+        }
     }
 
     // Verdicts

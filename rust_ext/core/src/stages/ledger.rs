@@ -61,7 +61,7 @@ impl Reason {
 }
 
 /// How much a stage may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HoldLimit {
     /// Frames.
     pub frames: usize,
@@ -155,8 +155,6 @@ pub struct StageCounts {
 /// See the module.
 #[derive(Debug)]
 pub struct Ledger {
-    limit: HoldLimit,
-    reorders: bool,
     state: Mutex<State>,
     /// Emissions and bookings that wait, by direction.
     pending: [AtomicUsize; 2],
@@ -164,6 +162,8 @@ pub struct Ledger {
 
 #[derive(Debug, Default)]
 struct State {
+    limit: HoldLimit,
+    reorders: bool,
     next_id: u64,
     held: HashMap<u64, Note>,
     held_bytes: usize,
@@ -195,8 +195,15 @@ struct Flow {
 impl Ledger {
     /// An empty one.
     pub fn new(limit: HoldLimit, reorders: bool) -> Self {
-        let pending = Default::default();
-        Self { limit, reorders, state: Mutex::default(), pending }
+        let ledger = Self { state: Mutex::default(), pending: Default::default() };
+        ledger.set_rules(limit, reorders);
+        ledger
+    }
+
+    /// What may be held from now on, and whether the order in which it is emitted is free.
+    pub fn set_rules(&self, limit: HoldLimit, reorders: bool) {
+        let mut state = self.state();
+        (state.limit, state.reorders) = (limit, reorders);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -241,7 +248,12 @@ impl Ledger {
     /// Whether a frame of so many bytes may be held as well.
     pub fn may_hold(&self, bytes: usize) -> bool {
         let state = self.state();
-        state.held.len() < self.limit.frames && state.held_bytes + bytes <= self.limit.bytes
+        state.held.len() < state.limit.frames && state.held_bytes + bytes <= state.limit.bytes
+    }
+
+    /// Whether any frame is held.
+    pub fn holds(&self) -> bool {
+        !self.state().held.is_empty()
     }
 
     /// Takes a frame into keeping. `place` orders it among the frames of its call.
@@ -287,29 +299,28 @@ impl Ledger {
         }
     }
 
-    /// Sends a held frame on. `direction` is the path it takes from here.
+    /// Sends a held frame on, which is taken where that can be. `direction` is the path it takes from
+    /// here.
     ///
     /// # Errors
-    /// See [`EmitError`]; the frame is given back.
-    pub fn emit(&self, held: Held, direction: Direction) -> Result<(), (Held, EmitError)> {
+    /// See [`EmitError`].
+    pub fn emit(&self, kept: &mut Option<Held>, direction: Direction) -> Result<(), EmitError> {
         let mut state = self.state();
-        if !state.held.contains_key(&held.id) {
-            return Err((held, EmitError::Gone));
-        }
+        let known = kept.as_ref().filter(|held| state.held.contains_key(&held.id));
+        let Some(held) = known else { return Err(EmitError::Gone) };
         let stays = direction == held.direction;
-        if stays && !self.reorders {
+        if stays && !state.reorders {
             let key = (direction, held.frame.flow());
             if state.flows.get(&key).is_some_and(|flow| flow.passed > held.ticket) {
-                return Err((held, EmitError::Overtaken));
+                return Err(EmitError::Overtaken);
             }
         }
         let passed = if stays { held.ticket } else { 0 };
-        let Some(note) = state.release(held.id, passed) else {
-            return Err((held, EmitError::Gone));
-        };
-        if !stays {
+        let note = state.release(held.id, passed).filter(|_| !stays);
+        if let Some(note) = note {
             self.book(&mut state, &note, Reason::TURNED);
         }
+        let Some(held) = kept.take() else { return Err(EmitError::Gone) };
         let Held { direction: from, frame, bytes, call, row, .. } = held;
         let frame = if stays { frame } else { Frame { peer: crate::frame::NO_PEER, ..frame } };
         let held = Some(WasHeld { direction: from, call, row });
@@ -487,24 +498,26 @@ mod tests {
     #[test]
     fn a_frame_that_was_overtaken_is_not_emitted_and_stays_held() {
         let ledger = Ledger::new(LIMIT, false);
-        let held = hold(&ledger, 1, 0);
+        let mut held = Some(hold(&ledger, 1, 0));
         pass(&ledger, 1, 1);
-        let (held, error) = ledger.emit(held, Direction::Inbound).unwrap_err();
+        let error = ledger.emit(&mut held, Direction::Inbound).unwrap_err();
         assert_eq!((error, ledger.counts().held_frames), (EmitError::Overtaken, 1));
-        ledger.emit(held, Direction::Outbound).unwrap();
+        ledger.emit(&mut held, Direction::Outbound).unwrap();
+        assert!(held.is_none());
         assert_eq!(ledger.counts().drops, [("turned".to_owned(), 1)].into());
     }
 
     #[test]
     fn frames_of_a_flow_are_emitted_in_the_order_in_which_they_came() {
         let ledger = Ledger::new(LIMIT, false);
-        let (first, second) = (hold(&ledger, 1, 0), hold(&ledger, 1, 1));
-        ledger.emit(second, Direction::Inbound).unwrap();
-        assert_eq!(ledger.emit(first, Direction::Inbound).unwrap_err().1, EmitError::Overtaken);
+        let both = |ledger: &Ledger| [hold(ledger, 1, 0), hold(ledger, 1, 1)].map(Some);
+        let [mut first, mut second] = both(&ledger);
+        ledger.emit(&mut second, Direction::Inbound).unwrap();
+        assert_eq!(ledger.emit(&mut first, Direction::Inbound), Err(EmitError::Overtaken));
         let reordering = Ledger::new(LIMIT, true);
-        let (first, second) = (hold(&reordering, 1, 0), hold(&reordering, 1, 1));
-        reordering.emit(second, Direction::Inbound).unwrap();
-        reordering.emit(first, Direction::Inbound).unwrap();
+        let [mut first, mut second] = both(&reordering);
+        reordering.emit(&mut second, Direction::Inbound).unwrap();
+        reordering.emit(&mut first, Direction::Inbound).unwrap();
     }
 
     #[test]
@@ -514,7 +527,7 @@ mod tests {
         ledger.forget(&forgotten);
         ledger.forget(&forgotten);
         ledger.stop();
-        assert_eq!(ledger.emit(kept, Direction::Inbound).unwrap_err().1, EmitError::Gone);
+        assert_eq!(ledger.emit(&mut Some(kept), Direction::Inbound), Err(EmitError::Gone));
         let (mut emitted, mut bookings) = (Vec::new(), Vec::new());
         ledger.take(Direction::Inbound, &mut emitted, &mut bookings);
         assert_eq!((emitted.len(), bookings.len(), ledger.counts().held_segments), (0, 2, 0));

@@ -83,6 +83,9 @@ pub trait Stages: Send + Sync {
     /// Whether frames of this direction wait to go on: lend a batch, also an empty one.
     fn has_pending(&self, direction: Direction) -> bool;
 
+    /// Whether any stage holds frames.
+    fn holds(&self) -> bool;
+
     /// Takes a batch through. `mtu` is the TUN's.
     fn process(&self, direction: Direction, loan: &mut Loan, mtu: usize);
 

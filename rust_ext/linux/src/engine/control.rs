@@ -4,7 +4,8 @@
 //! to the data threads, handshake and cookie messages to the sockets, events. Drops: messages that
 //! the device refuses (counted there), sends that the kernel refuses (the handshake is retried).
 //! Order: commands reach a data thread in the order in which the device gave them.
-//! Time: sleeps until the next deadline, suspend included; it never ticks.
+//! Time: sleeps until the next deadline, suspend included; it ticks only while stages are called, to
+//! take the place of a data thread that does not come back from one.
 
 use std::{
     io,
@@ -19,8 +20,9 @@ use pyfw_core::{
 
 use super::{
     events::{Severity, Value},
-    mailbox::Mailbox,
+    paths::Seat,
     shared::{ControlMail, DataCommand, Shared, Sockets},
+    standby::Standby,
     translate::engine_event,
 };
 use crate::{
@@ -30,15 +32,15 @@ use crate::{
 
 const MAIL: u64 = 0;
 const DEADLINE: u64 = 1;
+const STANDBY: u64 = 2;
 
 /// The device, and the ways out of it. The data threads never lock any of this.
 pub(crate) struct ControlPlane {
     pub(crate) shared: Arc<Shared>,
     device: Mutex<Device>,
     sockets: Mutex<Arc<Sockets>>,
-    /// The mailbox of each data thread that carries a direction; one thread may carry both.
-    outbound: Arc<Mailbox<DataCommand>>,
-    inbound: Arc<Mailbox<DataCommand>>,
+    /// The seats of the data threads: outbound's first, inbound's last; one may carry both.
+    pub(crate) seats: Vec<Arc<Seat>>,
 }
 
 impl ControlPlane {
@@ -46,22 +48,25 @@ impl ControlPlane {
         shared: Arc<Shared>,
         device: Device,
         sockets: Arc<Sockets>,
-        outbound: Arc<Mailbox<DataCommand>>,
-        inbound: Arc<Mailbox<DataCommand>>,
+        seats: Vec<Arc<Seat>>,
     ) -> Self {
-        Self { shared, device: Mutex::new(device), sockets: Mutex::new(sockets), outbound, inbound }
+        Self { shared, device: Mutex::new(device), sockets: Mutex::new(sockets), seats }
     }
 
-    /// The body of the control thread.
-    pub(crate) fn run(&self) -> io::Result<()> {
+    /// The body of the control thread; `sit` puts a new data thread into a seat.
+    pub(crate) fn run(&self, sit: &dyn Fn(&Arc<Seat>, u64) -> io::Result<()>) -> io::Result<()> {
         let timer = DeadlineTimer::new()?;
         let epoll = Epoll::new()?;
         epoll.add(self.shared.control.as_fd(), MAIL, Interest::READ)?;
         epoll.add(timer.as_fd(), DEADLINE, Interest::READ)?;
-        let mut ready = Vec::with_capacity(2);
+        let mut standby = Standby::new()?;
+        epoll.add(standby.as_fd(), STANDBY, Interest::READ)?;
+        let mut ready = Vec::with_capacity(3);
         let mut mail = Vec::new();
         while !self.shared.stopping.load(Relaxed) {
-            timer.set(self.lock().poll_timeout())?;
+            let look_ns = standby.look(&self.shared, &self.seats, sit)?;
+            let timeout_ns = self.lock().poll_timeout();
+            timer.set([look_ns, timeout_ns].into_iter().flatten().min())?;
             ready.clear();
             epoll.wait(None, &mut ready)?;
             timer.clear();
@@ -118,8 +123,9 @@ impl ControlPlane {
             }
         }
         // First who receives: an answer may come before the other mailbox is read.
-        self.inbound.post(inbound);
-        self.outbound.post(outbound);
+        let (first, last) = (&self.seats[0], &self.seats[self.seats.len() - 1]);
+        last.commands.post(inbound);
+        first.commands.post(outbound);
         while let Some(transmit) = device.poll_transmit() {
             self.transmit(&transmit);
         }
@@ -152,9 +158,8 @@ impl ControlPlane {
 
     /// Tells every data thread.
     pub(crate) fn tell_data(&self, command: impl Fn() -> DataCommand) {
-        self.outbound.post([command()]);
-        if !Arc::ptr_eq(&self.outbound, &self.inbound) {
-            self.inbound.post([command()]);
+        for seat in &self.seats {
+            seat.commands.post([command()]);
         }
     }
 

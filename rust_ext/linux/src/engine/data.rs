@@ -3,53 +3,50 @@
 //! One thread serves both directions, or each has one of its own. In: readiness of the TUN, the
 //! sockets and the command mailbox. Out: see the workers. Order: commands run between drains; those
 //! posted before a datagram arrived run before it is looked at, as it may need the keys they bring.
+//! A batch that the user's stages want is lent to them; nothing else moves here until it is back.
 //! Time: one clock read a drain. After work it polls a few times before it sleeps: a sleep and a
 //! wake-up cost more than the short gaps of a busy flow.
 
-use std::{io, os::fd::AsFd, sync::Arc, sync::atomic::Ordering::Relaxed};
+use std::{
+    io,
+    sync::{Arc, MutexGuard, atomic::Ordering::Relaxed},
+};
+
+use pyfw_core::stages::Direction;
 
 use super::{
-    inbound_worker::InboundWorker,
-    mailbox::Mailbox,
-    outbound_worker::OutboundWorker,
-    shared::{ControlMail, DataCommand, Shared, Sockets},
+    paths::{Paths, Seat},
+    shared::{DataCommand, Shared},
+    watched::{COMMANDS, TICK, TUN, UDP_V4, UDP_V6, Watched},
 };
-use crate::epoll::{self, Epoll, Interest, Ready};
+use crate::epoll::{self, Ready};
 
 /// Empty polls before the thread sleeps (research: 8 to 30 bring one thread to the speed of two).
 const SPINS: u32 = 16;
 
-const COMMANDS: u64 = 0;
-const TUN: u64 = 1;
-const UDP_V4: u64 = 2;
-const UDP_V6: u64 = 3;
-
-/// What one data thread owns.
+/// A thread, and its seat.
 pub(crate) struct DataThread {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) commands: Arc<Mailbox<DataCommand>>,
-    pub(crate) sockets: Arc<Sockets>,
-    pub(crate) outbound: Option<OutboundWorker>,
-    pub(crate) inbound: Option<InboundWorker>,
+    pub(crate) seat: Arc<Seat>,
+    /// The number of its sitting.
+    pub(crate) sitting: u64,
 }
 
+/// The paths after a step; `None` where another thread has taken the seat.
+type Step<'s> = io::Result<Option<MutexGuard<'s, Paths>>>;
+
 impl DataThread {
-    /// Runs until told to stop, or until the TUN is gone.
-    pub(crate) fn run(mut self) -> io::Result<()> {
-        let epoll = Epoll::new()?;
-        epoll.add(self.commands.as_fd(), COMMANDS, Interest::READ)?;
-        if self.outbound.is_some() {
-            epoll.add(self.shared.tun.as_fd(), TUN, Interest::READ)?;
-        }
-        self.watch_sockets(&epoll)?;
+    /// Runs until told to stop, until the TUN is gone, or until its seat was taken.
+    pub(crate) fn run(self) -> io::Result<()> {
+        let mut paths = self.seat.lock();
+        let mut watched = Watched::new(&self.seat, &self.shared, &paths)?;
         let mut ready = Vec::with_capacity(8);
         let mut commands = Vec::new();
         let mut idle_polls = SPINS;
-        let mut stop = false;
         loop {
+            watched.follow(&paths, &self.shared, self.tick_ns(&paths))?;
             let timeout_ms = if idle_polls < SPINS { Some(0) } else { None };
-            ready.clear();
-            epoll.wait(timeout_ms, &mut ready)?;
+            watched.wait(timeout_ms, &mut ready)?;
             if ready.is_empty() {
                 idle_polls += 1;
                 std::thread::yield_now();
@@ -58,167 +55,156 @@ impl DataThread {
             idle_polls = 0;
             let now_ns = epoll::boottime_ns();
             for &Ready { token, .. } in &ready {
-                match token {
-                    COMMANDS => stop |= self.carry_out(&mut commands, &epoll, now_ns)?,
-                    TUN => self.drain_tun(&epoll, now_ns)?,
-                    UDP_V4 | UDP_V6 => {
-                        stop |= self.serve_socket(token, &mut commands, &epoll, now_ns)?;
+                let step = match token {
+                    COMMANDS => {
+                        self.seat.commands.take(&mut commands);
+                        paths.carry_out(&mut commands, &self.shared, now_ns);
+                        Some(paths)
                     }
-                    _ => {}
-                }
+                    TUN => self.drain_tun(paths, now_ns)?,
+                    UDP_V4 | UDP_V6 => self.serve_socket(paths, token, &mut commands, now_ns)?,
+                    TICK => {
+                        watched.clear_tick();
+                        self.tick(paths, now_ns)
+                    }
+                    _ => Some(paths),
+                };
+                let Some(after) = step else { return Ok(()) };
+                paths = after;
             }
-            self.report();
-            if stop {
+            let Some(after) = self.serve_pending(paths, now_ns)? else { return Ok(()) };
+            paths = after;
+            paths.report(&self.shared);
+            if paths.stop {
                 return Ok(());
             }
         }
     }
 
-    fn drain_tun(&mut self, epoll: &Epoll, now_ns: u64) -> io::Result<()> {
-        let Some(outbound) = &mut self.outbound else { return Ok(()) };
-        if outbound.is_blocked() {
+    fn drain_tun<'s>(&'s self, mut paths: MutexGuard<'s, Paths>, now_ns: u64) -> Step<'s> {
+        if paths.is_blocked() {
             // A suspended TUN is watched for nothing but its end.
-            return self.shared.tun.is_persistent().map(drop);
+            self.shared.tun.is_persistent()?;
+            return Ok(Some(paths));
         }
-        outbound.drain(&self.shared, now_ns)?;
-        if outbound.is_blocked() {
-            self.suspend(epoll)?;
+        let Some(outbound) = &mut paths.outbound else { return Ok(Some(paths)) };
+        if !outbound.read(&self.shared, now_ns)? {
+            return Ok(Some(paths));
         }
-        Ok(())
+        self.through_stages(paths, Direction::Outbound, now_ns)
     }
 
-    /// Receives and writes one drain. Says whether a command came with it to stop.
-    fn serve_socket(
-        &mut self,
+    /// Receives and writes one drain.
+    fn serve_socket<'s>(
+        &'s self,
+        mut paths: MutexGuard<'s, Paths>,
         token: u64,
         commands: &mut Vec<DataCommand>,
-        epoll: &Epoll,
         now_ns: u64,
-    ) -> io::Result<bool> {
-        let socket = match token {
-            UDP_V4 => Some(&self.sockets.v4),
-            _ => self.sockets.v6.as_ref(),
+    ) -> Step<'s> {
+        let sockets = Arc::clone(&paths.sockets);
+        let socket = if token == UDP_V4 { Some(&sockets.v4) } else { sockets.v6.as_ref() };
+        let received = match (&mut paths.inbound, socket) {
+            (Some(inbound), Some(socket)) => inbound.receive(socket, &self.shared)?,
+            _ => false,
         };
-        let mut stop = false;
-        if let (Some(inbound), Some(socket)) = (&mut self.inbound, socket) {
-            let received = inbound.receive(socket, &self.shared)?;
-            // Control posts a session before it sends the response that the peer answers.
-            if received && self.commands.waiting() != 0 {
-                stop = self.carry_out(commands, epoll, now_ns)?;
-            }
-            if let Some(inbound) = self.inbound.as_mut().filter(|_| received) {
-                inbound.process(&self.shared, now_ns)?;
+        // Control posts a session before it sends the response that the peer answers.
+        if received && self.seat.commands.waiting() != 0 {
+            self.seat.commands.take(commands);
+            paths.carry_out(commands, &self.shared, now_ns);
+        }
+        if let Some(inbound) = paths.inbound.as_mut().filter(|_| received) {
+            inbound.open(&self.shared, now_ns);
+            match self.through_stages(paths, Direction::Inbound, now_ns)? {
+                Some(after) => paths = after,
+                None => return Ok(None),
             }
         }
-        if self.outbound.as_ref().is_some_and(OutboundWorker::is_blocked) {
-            self.settle(epoll, now_ns)?;
+        if paths.is_blocked() {
+            paths.settle(&self.shared, now_ns);
         }
-        Ok(stop)
+        Ok(Some(paths))
     }
 
-    /// Stops reading the TUN until the socket that is full is writable.
-    fn suspend(&self, epoll: &Epoll) -> io::Result<()> {
-        epoll.modify(self.shared.tun.as_fd(), TUN, Interest::NONE)?;
-        self.set_socket_interest(epoll)
-    }
-
-    /// Sends what can be sent, and takes up reading where that is all.
-    fn settle(&mut self, epoll: &Epoll, now_ns: u64) -> io::Result<()> {
-        let Some(outbound) = &mut self.outbound else { return Ok(()) };
-        let was_blocked = outbound.is_blocked();
-        outbound.settle(&self.shared, now_ns);
-        match (was_blocked, outbound.is_blocked()) {
-            (_, true) => self.suspend(epoll),
-            (true, false) => {
-                epoll.modify(self.shared.tun.as_fd(), TUN, Interest::READ)?;
-                self.set_socket_interest(epoll)
-            }
-            (false, false) => Ok(()),
-        }
-    }
-
-    /// Carries out the waiting commands in order. Says whether to stop.
-    fn carry_out(
-        &mut self,
-        commands: &mut Vec<DataCommand>,
-        epoll: &Epoll,
+    /// A batch through the user's stages where they want it, and on its way.
+    fn through_stages<'s>(
+        &'s self,
+        paths: MutexGuard<'s, Paths>,
+        direction: Direction,
         now_ns: u64,
-    ) -> io::Result<bool> {
-        self.commands.take(commands);
-        for command in commands.drain(..) {
-            match command {
-                DataCommand::Outbound(command) => {
-                    if let Some(outbound) = &mut self.outbound {
-                        outbound.handle_command(command, now_ns);
-                    }
-                }
-                DataCommand::Inbound(command) => {
-                    if let Some(inbound) = &mut self.inbound {
-                        inbound.handle_command(command);
-                    }
-                }
-                DataCommand::Rebind(sockets) => self.rebind(sockets, epoll)?,
-                DataCommand::Mtu(mtu) => {
-                    if let Some(outbound) = &mut self.outbound {
-                        outbound.set_mtu(mtu);
-                    }
-                }
-                DataCommand::Stop => {
-                    self.settle(epoll, now_ns)?;
-                    return Ok(true);
+    ) -> Step<'s> {
+        let wanted = |stages: &dyn pyfw_core::stages::Stages| {
+            stages.wants(direction) || stages.has_pending(direction)
+        };
+        let lent = match self.shared.stages.as_deref().is_some_and(wanted) {
+            true => self.lend(paths, direction),
+            false => Some(paths),
+        };
+        let Some(mut paths) = lent else { return Ok(None) };
+        paths.release(direction, &self.shared, now_ns)?;
+        Ok(Some(paths))
+    }
+
+    /// Lends a batch, and gives up the paths for as long.
+    fn lend<'s>(
+        &'s self,
+        mut paths: MutexGuard<'s, Paths>,
+        direction: Direction,
+    ) -> Option<MutexGuard<'s, Paths>> {
+        let Some(stages) = &self.shared.stages else { return Some(paths) };
+        let (mut loan, mtu) = (paths.lend(direction), paths.mtu);
+        drop(paths);
+        self.shared.note_stage_call();
+        stages.process(direction, &mut loan, mtu);
+        match self.sit_down() {
+            Some(mut paths) => {
+                paths.take_back(direction, loan);
+                Some(paths)
+            }
+            None => {
+                self.seat.commands.post([DataCommand::Abandoned(direction, loan)]);
+                None
+            }
+        }
+    }
+
+    /// The paths after a call, unless another thread has taken the seat: that one gives them up only
+    /// for calls of its own, so it is not waited for.
+    fn sit_down(&self) -> Option<MutexGuard<'_, Paths>> {
+        let is_mine = || self.seat.sitting() == self.sitting;
+        is_mine().then(|| self.seat.lock()).filter(|_| is_mine())
+    }
+
+    /// What stages emitted between batches goes on.
+    fn serve_pending<'s>(&'s self, mut paths: MutexGuard<'s, Paths>, now_ns: u64) -> Step<'s> {
+        let Some(stages) = &self.shared.stages else { return Ok(Some(paths)) };
+        for direction in Direction::BOTH {
+            if paths.serves(direction) && stages.has_pending(direction) {
+                paths.begin(direction, now_ns);
+                match self.through_stages(paths, direction, now_ns)? {
+                    Some(after) => paths = after,
+                    None => return Ok(None),
                 }
             }
         }
-        self.settle(epoll, now_ns)?;
-        Ok(false)
+        Ok(Some(paths))
     }
 
-    fn rebind(&mut self, sockets: Arc<Sockets>, epoll: &Epoll) -> io::Result<()> {
-        for socket in [Some(&self.sockets.v4), self.sockets.v6.as_ref()].into_iter().flatten() {
-            epoll.remove(socket.as_fd())?;
-        }
-        self.sockets = Arc::clone(&sockets);
-        if let Some(inbound) = &mut self.inbound {
-            inbound.rebind();
-        }
-        if let Some(outbound) = &mut self.outbound {
-            outbound.rebind(sockets);
-        }
-        self.watch_sockets(epoll)
+    /// When stages want the time; they get it from the thread that reads the TUN.
+    fn tick_ns(&self, paths: &Paths) -> Option<u64> {
+        paths.outbound.as_ref().and(self.shared.stages.as_ref()).and_then(|stages| stages.due_ns())
     }
 
-    fn watch_sockets(&self, epoll: &Epoll) -> io::Result<()> {
-        epoll.add(self.sockets.v4.as_fd(), UDP_V4, self.socket_interest(true))?;
-        match &self.sockets.v6 {
-            Some(v6) => epoll.add(v6.as_fd(), UDP_V6, self.socket_interest(false)),
-            None => Ok(()),
-        }
-    }
-
-    fn set_socket_interest(&self, epoll: &Epoll) -> io::Result<()> {
-        epoll.modify(self.sockets.v4.as_fd(), UDP_V4, self.socket_interest(true))?;
-        match &self.sockets.v6 {
-            Some(v6) => epoll.modify(v6.as_fd(), UDP_V6, self.socket_interest(false)),
-            None => Ok(()),
-        }
-    }
-
-    fn socket_interest(&self, is_ipv4: bool) -> Interest {
-        let read = if self.inbound.is_some() { Interest::READ } else { Interest::NONE };
-        let blocked_on_ipv4 = self.outbound.as_ref().and_then(OutboundWorker::blocked_on_ipv4);
-        let write = if blocked_on_ipv4 == Some(is_ipv4) { Interest::WRITE } else { Interest::NONE };
-        read | write
-    }
-
-    /// Tells control what the paths noticed.
-    fn report(&mut self) {
-        let outbound = self.outbound.as_mut().map(OutboundWorker::reports);
-        let inbound = self.inbound.as_mut().map(InboundWorker::reports);
-        for reports in [outbound, inbound].into_iter().flatten() {
-            if !reports.is_empty() {
-                self.shared.control.post(reports.drain(..).map(ControlMail::Report));
-            }
-        }
+    fn tick<'s>(
+        &'s self,
+        paths: MutexGuard<'s, Paths>,
+        now_ns: u64,
+    ) -> Option<MutexGuard<'s, Paths>> {
+        let Some(stages) = &self.shared.stages else { return Some(paths) };
+        drop(paths);
+        self.shared.note_stage_call();
+        stages.tick(now_ns);
+        self.sit_down()
     }
 }
 

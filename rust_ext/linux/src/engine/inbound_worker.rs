@@ -4,16 +4,20 @@
 //! virtio-net header; handshake messages, to control. Drops: see the stages; handshakes where
 //! 1,024 wait; frames that the kernel refuses. A merged frame that it refuses is written again in
 //! segments, and its kind is no longer merged. Order: frames are written in the batch's order.
+//!
+//! A drain is `receive`, `open`, a loan to the user's stages and back where there are any, and `write`.
 
 use std::{io, sync::atomic::Ordering::Relaxed};
 
 use pyfw_core::{
+    buffer::{Buffer, STAGE_ROOM},
     coalesce::CoalesceOptions,
     exchange::{InboundCommand, Report},
     frame::{Frame, FrameBatch, Slice},
     inbound::Inbound,
     packet,
     split::Segments,
+    stages::Loan,
     tun_egress::{pieces, virtio_header},
     udp_ingress::{Handshake, Received},
     verdict::{DatagramDrop, InboundDrop},
@@ -30,11 +34,14 @@ use crate::udp::{RECEIVE_BUFFER_LENGTH, Receiver, UdpSocket};
 /// messages.h, QueueHandshakeSize 1024 in wireguard-go; the smaller bounds memory better.
 pub(crate) const HANDSHAKE_QUEUE: usize = 1024;
 
+/// A drain, and what stages add to it.
+const BUFFER_LENGTH: usize = RECEIVE_BUFFER_LENGTH + STAGE_ROOM;
+
 /// The path and its buffers.
 pub(crate) struct InboundWorker {
     inbound: Inbound,
     receiver: Receiver,
-    buffer: Box<[u8]>,
+    buffer: Buffer,
     received: Vec<Received>,
     handshakes: Vec<Handshake>,
     batch: FrameBatch,
@@ -48,7 +55,7 @@ impl InboundWorker {
         Self {
             inbound,
             receiver: Receiver::new(),
-            buffer: vec![0; RECEIVE_BUFFER_LENGTH].into_boxed_slice(),
+            buffer: Buffer::new(BUFFER_LENGTH),
             received: Vec::new(),
             handshakes: Vec::new(),
             batch: FrameBatch::default(),
@@ -60,7 +67,13 @@ impl InboundWorker {
     /// Receives one drain. Says whether there was anything.
     pub(crate) fn receive(&mut self, socket: &UdpSocket, shared: &Shared) -> io::Result<bool> {
         self.received.clear();
-        let count = self.receiver.receive(socket, &mut self.buffer, &mut self.received)?;
+        // It is away while a stage does not return.
+        if self.buffer.is_empty() {
+            self.buffer = Buffer::new(BUFFER_LENGTH);
+        }
+        let buffer = self.buffer.begin();
+        let count = self.receiver.receive(socket, buffer, &mut self.received)?;
+        self.buffer.fill(RECEIVE_BUFFER_LENGTH);
         self.note_socket_drops(socket, shared);
         let local_port = socket.port();
         shared.capture.datagrams(
@@ -74,22 +87,49 @@ impl InboundWorker {
         Ok(count != 0)
     }
 
-    /// Opens what was received last and writes it.
-    pub(crate) fn process(&mut self, shared: &Shared, now_ns: u64) -> io::Result<()> {
-        self.batch.clear();
+    /// Opens what was received last.
+    pub(crate) fn open(&mut self, shared: &Shared, now_ns: u64) {
+        self.begin(now_ns);
         self.handshakes.clear();
-        self.batch.received_ns = now_ns;
-        self.inbound.process(
-            &self.received,
-            &mut self.buffer,
-            &mut self.batch,
-            &mut self.handshakes,
-        );
+        let buffer = self.buffer.change(0, RECEIVE_BUFFER_LENGTH as u32);
+        self.inbound.process(&self.received, buffer, &mut self.batch, &mut self.handshakes);
         if !self.handshakes.is_empty() {
             self.hand_over(shared);
         }
+    }
+
+    /// Starts an empty drain, for what stages emitted.
+    pub(crate) fn begin(&mut self, now_ns: u64) {
+        self.batch.clear();
+        self.batch.received_ns = now_ns;
+        if self.buffer.is_empty() {
+            self.buffer = Buffer::new(BUFFER_LENGTH);
+        }
+    }
+
+    /// Lends the drain to the user's stages.
+    pub(crate) fn lend(&mut self) -> Loan {
+        let (batch, buffer) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.buffer));
+        Loan { batch, buffer, ..Loan::default() }
+    }
+
+    /// Takes it back.
+    pub(crate) fn take_back(&mut self, mut loan: Loan) {
+        self.inbound.take_back(&mut loan);
+        (self.batch, self.buffer) = (loan.batch, loan.buffer);
+    }
+
+    /// Drops a drain that was lent: its stage did not return in time.
+    pub(crate) fn abandon(&mut self, mut loan: Loan) {
+        self.inbound.take_back(&mut loan);
+        self.inbound.stall(&mut loan.batch);
+        self.inbound.publish();
+    }
+
+    /// Writes the drain.
+    pub(crate) fn write(&mut self, shared: &Shared) -> io::Result<()> {
         shared.capture.frames(Point::Tun, false, &self.batch, &self.buffer);
-        let written = self.write(shared);
+        let written = self.write_frames(shared);
         self.inbound.publish();
         written
     }
@@ -115,7 +155,7 @@ impl InboundWorker {
         }));
     }
 
-    fn write(&mut self, shared: &Shared) -> io::Result<()> {
+    fn write_frames(&mut self, shared: &Shared) -> io::Result<()> {
         let frames = std::mem::take(&mut self.batch.frames);
         let mut ended = Ok(());
         for frame in &frames {

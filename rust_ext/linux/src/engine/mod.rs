@@ -10,19 +10,23 @@
 
 pub mod capture;
 mod control;
+mod crew;
 mod data;
 pub mod events;
 mod inbound_worker;
 mod mailbox;
 mod outbound_worker;
+mod paths;
 mod shared;
+mod standby;
+mod surroundings;
 mod translate;
 mod udp_egress;
+mod watched;
 
 use std::{
     io,
     sync::{Arc, atomic::Ordering::Relaxed},
-    thread::JoinHandle,
 };
 
 use pyfw_core::{
@@ -33,26 +37,31 @@ use pyfw_core::{
     gso_egress::{GsoCounts, GsoEgress},
     inbound::Inbound,
     outbound::Outbound,
+    stages::Stages,
 };
 
 pub use self::shared::Sockets;
 use self::{
     capture::CapturePoints,
     control::ControlPlane,
-    data::{DataThread, guarded},
-    events::Events,
+    crew::Crew,
+    data::DataThread,
+    events::{Events, Severity, Value},
     inbound_worker::InboundWorker,
-    mailbox::Mailbox,
     outbound_worker::OutboundWorker,
+    paths::{Paths, Seat},
     shared::{ControlMail, DataCommand, Shared},
+    surroundings::EngineSide,
     udp_egress::UdpEgress,
 };
 use crate::{
-    epoll::{self, SystemEntropy},
+    epoll::SystemEntropy,
     tun::Tun,
     udp::max_gso_segments,
 };
 
+/// The name of every data thread, as `top -H` shows it.
+pub const DATA_THREAD: &str = "pyfw-data";
 /// Batches in flight: 64 × 64 KiB of address space, touched as far as a drain needs it.
 const GSO_BUFFERS: usize = 64;
 
@@ -72,12 +81,14 @@ pub struct Options {
     pub coalesce: CoalesceOptions,
     /// The TUN's MTU.
     pub mtu: usize,
+    /// The user's stages.
+    pub stages: Option<Arc<dyn Stages>>,
 }
 
 /// A running tunnel. Dropping it closes it.
 pub struct Engine {
     control: Arc<ControlPlane>,
-    threads: Vec<JoinHandle<()>>,
+    crew: Arc<Crew>,
 }
 
 /// What was counted until the last batch.
@@ -101,8 +112,8 @@ impl Engine {
     /// # Errors
     /// The kernel's, where it refuses a descriptor or a thread.
     pub fn start(options: Options) -> io::Result<Self> {
-        let Options { tun, sockets, threads, ciphers, udp_gso, coalesce, mtu } = options;
-        let shared = Arc::new(Shared::new(tun)?);
+        let Options { tun, sockets, threads, ciphers, udp_gso, coalesce, mtu, stages } = options;
+        let shared = Arc::new(Shared::new(tun, stages)?);
         let sockets = Arc::new(sockets);
         let [seal, open] = ciphers;
         let gso = GsoEgress::new(max_gso_segments(), GSO_BUFFERS);
@@ -117,50 +128,46 @@ impl Engine {
             Arc::clone(&shared.inbound),
             Arc::clone(&shared.datagrams),
         );
-        let mut data = vec![DataThread {
-            shared: Arc::clone(&shared),
-            commands: Arc::new(Mailbox::new()?),
+        let paths = |outbound, inbound| Paths {
+            outbound,
+            inbound,
             sockets: Arc::clone(&sockets),
-            outbound: Some(OutboundWorker::new(outbound, egress)),
-            inbound: Some(InboundWorker::new(inbound, coalesce)),
-        }];
-        if threads > 1 {
-            let inbound = data[0].inbound.take();
-            data.push(DataThread {
-                shared: Arc::clone(&shared),
-                commands: Arc::new(Mailbox::new()?),
-                sockets: Arc::clone(&sockets),
-                outbound: None,
-                inbound,
-            });
+            mtu,
+            stop: false,
+        };
+        let outbound = Some(OutboundWorker::new(outbound, egress));
+        let inbound = Some(InboundWorker::new(inbound, coalesce));
+        let seats = match threads {
+            0 | 1 => vec![Seat::new(paths(outbound, inbound))?],
+            _ => vec![Seat::new(paths(outbound, None))?, Seat::new(paths(None, inbound))?],
+        };
+        let seats: Vec<_> = seats.into_iter().map(Arc::new).collect();
+        if let Some(stages) = &shared.stages {
+            stages.connect(Arc::new(EngineSide::new(&shared, &seats)));
         }
         let control = Arc::new(ControlPlane::new(
             Arc::clone(&shared),
             Device::new(Box::new(SystemEntropy)),
             sockets,
-            Arc::clone(&data[0].commands),
-            Arc::clone(&data[data.len() - 1].commands),
+            seats,
         ));
-        let mut engine = Self { control, threads: Vec::new() };
-        for (number, thread) in data.into_iter().enumerate() {
-            engine.spawn(&format!("pyfw-data-{number}"), move |_| thread.run())?;
-        }
-        engine.spawn("pyfw-control", |control| control.run())?;
+        let engine = Self { control, crew: Arc::default() };
+        engine.start_threads()?;
         Ok(engine)
     }
 
-    fn spawn(
-        &mut self,
-        name: &str,
-        body: impl FnOnce(&ControlPlane) -> io::Result<()> + Send + 'static,
-    ) -> io::Result<()> {
+    fn start_threads(&self) -> io::Result<()> {
+        let (crew, shared) = (Arc::clone(&self.crew), Arc::clone(&self.control.shared));
+        let sit = move |seat: &Arc<Seat>, sitting: u64| {
+            let thread =
+                DataThread { shared: Arc::clone(&shared), seat: Arc::clone(seat), sitting };
+            crew.start(DATA_THREAD, Arc::clone(&shared), move || thread.run())
+        };
+        for seat in &self.control.seats {
+            sit(seat, seat.sitting())?;
+        }
         let control = Arc::clone(&self.control);
-        let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
-            epoll::block_signals_in_thread();
-            guarded(&control.shared, || body(&control));
-        })?;
-        self.threads.push(thread);
-        Ok(())
+        self.crew.start("pyfw-control", Arc::clone(&control.shared), move || control.run(&sit))
     }
 
     /// Changes the device's configuration; all that follows has been posted when this returns.
@@ -221,14 +228,22 @@ impl Engine {
         shared.ended().map(|reason| (reason, shared.panicked.load(Relaxed)))
     }
 
-    /// Sends what is queued and joins the threads.
+    /// Sends what is queued and joins the threads. A thread that a stage does not give back within five
+    /// seconds is left to itself, and said.
     pub fn close(&mut self) {
+        let shared = &self.control.shared;
         self.control.tell_data(|| DataCommand::Stop);
-        self.control.shared.stopping.store(true, Relaxed);
-        self.control.shared.control.post([ControlMail::Look]);
-        for thread in self.threads.drain(..) {
-            // A panic was turned into `ended` inside the thread.
-            let _ = thread.join();
+        shared.stopping.store(true, Relaxed);
+        shared.control.post([ControlMail::Look]);
+        let left = self.crew.join(shared.stages.is_some());
+        if left != 0 {
+            for seat in &self.control.seats {
+                if let Some(mut paths) = seat.vacant() {
+                    seat.take_over(&mut paths);
+                }
+            }
+            let fields = [("threads", Value::Number(left as i64))];
+            shared.say(Severity::Error, "stage.left_behind", fields);
         }
     }
 }

@@ -3,14 +3,18 @@
 //! In: one drain of the TUN at a time (until EAGAIN, 256 KiB or 128 frames). Out: what the GSO list
 //! holds, sent before the next drain. Drops: see the stages. Order: while the socket is full, no
 //! frame is read; the drain goes on where it stopped.
+//!
+//! A drain is `read`, a loan to the user's stages and back where there are any, and `send`.
 
 use std::{io, sync::Arc};
 
 use pyfw_core::{
+    buffer::{Buffer, STAGE_ROOM},
     exchange::{OutboundCommand, Report},
     frame::FrameBatch,
     outbound::Outbound,
     packet::virtio::VIRTIO_HEADER_LENGTH,
+    stages::Loan,
 };
 
 use super::{
@@ -28,11 +32,14 @@ const LONGEST: usize = VIRTIO_HEADER_LENGTH + 65_535;
 /// IP headers start on a cache line.
 const LINE: usize = 64;
 
+/// A drain, and what stages add to it.
+const BUFFER_LENGTH: usize = DRAIN_BYTES + LONGEST + 2 * LINE + STAGE_ROOM;
+
 /// The path, its buffer, and how far the current drain has come.
 pub(crate) struct OutboundWorker {
     outbound: Outbound,
     egress: UdpEgress,
-    buffer: Box<[u8]>,
+    buffer: Buffer,
     batch: FrameBatch,
     /// The first row of the batch that is not encrypted yet.
     next: usize,
@@ -45,37 +52,73 @@ impl OutboundWorker {
         Self {
             outbound,
             egress,
-            buffer: vec![0; DRAIN_BYTES + LONGEST + 2 * LINE].into_boxed_slice(),
+            buffer: Buffer::new(BUFFER_LENGTH),
             batch: FrameBatch::default(),
             next: 0,
             blocked_on_ipv4: None,
         }
     }
 
-    /// Reads one drain and sends it. Says whether there was anything to read.
-    pub(crate) fn drain(&mut self, shared: &Shared, now_ns: u64) -> io::Result<bool> {
+    /// Reads one drain and routes it. Says whether there was anything to read.
+    pub(crate) fn read(&mut self, shared: &Shared, now_ns: u64) -> io::Result<bool> {
         debug_assert!(!self.is_blocked());
-        self.batch.clear();
-        self.batch.received_ns = now_ns;
-        self.next = 0;
-        let mut filled = 0;
-        let mut frames = 0;
+        self.begin(now_ns);
+        let Self { outbound, batch, buffer, .. } = self;
+        let room = buffer.begin();
+        let (mut frames, mut filled) = (0, 0);
         while filled < DRAIN_BYTES && frames < DRAIN_FRAMES {
             let offset = filled.next_multiple_of(LINE) + LINE - VIRTIO_HEADER_LENGTH;
-            let room = &mut self.buffer[offset..offset + LONGEST];
-            let Some(length) = shared.tun.read(room)? else { break };
-            self.outbound.ingress(&mut self.batch, &self.buffer, offset, length);
+            let place = &mut room[offset..offset + LONGEST];
+            let Some(length) = shared.tun.read(place)? else { break };
+            outbound.ingress(batch, room, offset, length);
             filled = offset + length;
             frames += 1;
         }
         if frames == 0 {
             return Ok(false);
         }
+        self.buffer.fill(filled);
         shared.capture.frames(Point::Tun, true, &self.batch, &self.buffer);
         self.outbound.route(&mut self.batch);
+        Ok(true)
+    }
+
+    /// Starts an empty drain, for what stages emitted.
+    pub(crate) fn begin(&mut self, now_ns: u64) {
+        self.batch.clear();
+        self.batch.received_ns = now_ns;
+        self.next = 0;
+        // It is away while a stage does not return.
+        if self.buffer.is_empty() {
+            self.buffer = Buffer::new(BUFFER_LENGTH);
+        }
+        self.buffer.begin();
+    }
+
+    /// Lends the drain to the user's stages.
+    pub(crate) fn lend(&mut self) -> Loan {
+        let (batch, buffer) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.buffer));
+        Loan { batch, buffer, ..Loan::default() }
+    }
+
+    /// Takes it back.
+    pub(crate) fn take_back(&mut self, mut loan: Loan) {
+        self.outbound.take_back(&mut loan);
+        (self.batch, self.buffer) = (loan.batch, loan.buffer);
+        self.next = 0;
+    }
+
+    /// Drops a drain that was lent: its stage did not return in time.
+    pub(crate) fn abandon(&mut self, mut loan: Loan) {
+        self.outbound.take_back(&mut loan);
+        self.outbound.stall(&mut loan.batch);
+        self.outbound.publish();
+    }
+
+    /// Encrypts and sends the drain, as far as the socket takes it.
+    pub(crate) fn send(&mut self, shared: &Shared, now_ns: u64) {
         shared.capture.frames(Point::Stages, true, &self.batch, &self.buffer);
         self.go_on(shared, now_ns);
-        Ok(true)
     }
 
     /// Encrypts and sends what is left of the drain, as far as the socket takes it.

@@ -2,7 +2,10 @@
 
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+    },
 };
 
 use pyfw_core::{
@@ -10,6 +13,7 @@ use pyfw_core::{
     exchange::{InboundCommand, OutboundCommand, Report},
     gso_egress::GsoCounts,
     path::Path,
+    stages::{Direction, Loan, Stages},
 };
 
 use super::{
@@ -40,6 +44,10 @@ pub(crate) enum DataCommand {
     Inbound(InboundCommand),
     Rebind(Arc<Sockets>),
     Mtu(usize),
+    /// Stages have something that waits, or want a tick earlier.
+    Look,
+    /// A batch came back from its stages when another thread had taken the seat.
+    Abandoned(Direction, Loan),
     Stop,
 }
 
@@ -61,6 +69,10 @@ pub(crate) struct Shared {
     pub(crate) control: Mailbox<ControlMail>,
     pub(crate) events: Events,
     pub(crate) capture: Arc<CapturePoints>,
+    pub(crate) stages: Option<Arc<dyn Stages>>,
+    /// Control looks at how long calls of stages last; it does as long as there are any.
+    pub(crate) watching: AtomicBool,
+    pub(crate) stage_calls: AtomicU64,
     pub(crate) outbound: Arc<OutboundCounts>,
     pub(crate) inbound: Arc<InboundCounts>,
     pub(crate) datagrams: Arc<DatagramCounts>,
@@ -73,12 +85,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(tun: Tun) -> std::io::Result<Self> {
+    pub(crate) fn new(tun: Tun, stages: Option<Arc<dyn Stages>>) -> std::io::Result<Self> {
         Ok(Self {
             tun,
             control: Mailbox::new()?,
             events: Events::new()?,
             capture: Arc::new(CapturePoints::new()?),
+            stages,
+            watching: AtomicBool::new(false),
+            stage_calls: AtomicU64::new(0),
             outbound: Arc::default(),
             inbound: Arc::default(),
             datagrams: Arc::default(),
@@ -99,6 +114,14 @@ impl Shared {
         let fields = fields.into_iter().collect();
         let time_ns = crate::epoll::now().unix_ns;
         self.events.post(EngineEvent { time_ns, severity, message, fields });
+    }
+
+    /// A stage is about to be called: control has an eye on it.
+    pub(crate) fn note_stage_call(&self) {
+        self.stage_calls.fetch_add(1, SeqCst);
+        if !self.watching.load(SeqCst) && !self.watching.swap(true, SeqCst) {
+            self.control.post([ControlMail::Look]);
+        }
     }
 
     /// Notes why the tunnel ends by itself; the first reason stands.

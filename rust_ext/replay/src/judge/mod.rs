@@ -87,8 +87,11 @@ impl Judge {
         time_ns: u64,
     ) {
         let flow = self.flow(FlowKey::of(from, frame));
-        if frame.slices == 0 {
+        if frame.slices == 0 && frame.segments <= 1 {
             return self.segment(flow, single(frame, frame.bytes(buffer)), time_ns);
+        }
+        if frame.slices == 0 {
+            return self.super_packet(flow, frame, frame.bytes(buffer), time_ns);
         }
         let slices = &batch.slices[frame.first_slice as usize..][..frame.slices as usize];
         let mut skip = frame.header_length as usize;
@@ -102,6 +105,18 @@ impl Judge {
             let at = sequence.map(|s| s.wrapping_add(before));
             self.segment(flow, payload_segment(payload, at), time_ns);
             before += payload.len() as u32;
+        }
+    }
+
+    /// A frame of several segments in one piece: a stage had it in its hands.
+    fn super_packet(&mut self, flow: usize, frame: &Frame, bytes: &[u8], time_ns: u64) {
+        let (header, payload) = bytes.split_at(frame.header_length as usize);
+        let sequence = (frame.protocol == tcp::PROTOCOL)
+            .then(|| sequence_of(header, frame.transport_offset));
+        let size = usize::from(frame.segment_size).max(1);
+        for (number, part) in payload.chunks(size).enumerate() {
+            let at = sequence.map(|s| s.wrapping_add((number * size) as u32));
+            self.segment(flow, payload_segment(part, at), time_ns);
         }
     }
 

@@ -25,6 +25,10 @@ impl Entrance for Open {
         0
     }
 
+    fn leave(&self, body: &mut dyn FnMut()) {
+        body();
+    }
+
     fn now_ns(&self) -> u64 {
         1
     }
@@ -60,15 +64,17 @@ fn options(name: &str) -> SlotOptions {
     }
 }
 
-/// A chain of these stages; each gets its slot to emit by.
-fn chain(
-    stages: Vec<(SlotOptions, Box<dyn FnOnce(Arc<Mutex<Option<Arc<Slot>>>>) -> Body>)>,
-) -> Chain {
+/// Where a stage finds its slot, to emit by.
+type Place = Arc<Mutex<Option<Arc<Slot>>>>;
+
+type Stage = (SlotOptions, Box<dyn FnOnce(Place) -> Body>);
+
+fn chain(stages: Vec<Stage>) -> Chain {
     let chain = Chain::new(Box::new(Open));
     let slots = stages
         .into_iter()
         .map(|(options, body)| {
-            let place = Arc::default();
+            let place = Place::default();
             let slot = chain.slot(options, Box::new(Closure(body(Arc::clone(&place)))));
             *place.lock().unwrap() = Some(Arc::clone(&slot));
             slot
@@ -186,15 +192,15 @@ fn a_split_frame_leaves_as_its_segments_in_its_place() {
 #[test]
 fn what_is_emitted_goes_before_the_batch_and_what_was_just_held_to_its_place() {
     let mut kept: Vec<Held> = Vec::new();
-    let stage = move |slot: Arc<Mutex<Option<Arc<Slot>>>>| -> Body {
+    let stage = move |slot: Place| -> Body {
         Box::new(move |work| {
             let slot = slot.lock().unwrap().clone().unwrap();
             for held in kept.drain(..) {
-                slot.emit(held, Direction::Inbound).unwrap();
+                slot.emit(&mut Some(held), Direction::Inbound).unwrap();
             }
             kept.push(hold(&slot, work, work.edits.len() - 1));
             let here = hold(&slot, work, 1);
-            slot.emit(here, Direction::Inbound).unwrap();
+            slot.emit(&mut Some(here), Direction::Inbound).unwrap();
             Ok(())
         })
     };
@@ -371,7 +377,7 @@ proptest! {
         let (keeps, reads) = (Arc::clone(&held), Arc::clone(&script));
         let mut reorders = options("random");
         reorders.reorders = true;
-        let stage = move |slot: Arc<Mutex<Option<Arc<Slot>>>>| -> Body {
+        let stage = move |slot: Place| -> Body {
             Box::new(move |work| {
                 let slot = slot.lock().unwrap().clone().unwrap();
                 let mut held = keeps.lock().unwrap();
@@ -381,7 +387,7 @@ proptest! {
                     act(&slot, work, &mut held, row, what);
                 }
                 for _ in 0..emits.min(held.len()) {
-                    slot.emit(held.remove(0), Direction::Outbound).unwrap();
+                    slot.emit(&mut Some(held.remove(0)), Direction::Outbound).unwrap();
                 }
                 if failing { fails() } else { Ok(()) }
             })

@@ -10,6 +10,7 @@ use pyfw_core::{
 
 use super::*;
 use crate::{
+    engine::{inbound_worker::InboundWorker, shared::Sockets},
     namespace::in_own_namespace,
     tun::{Tun, TunOffloads},
     udp::bind_pair,
@@ -18,7 +19,7 @@ use crate::{
 #[test]
 fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
     in_own_namespace(|| {
-        let (mut thread, to) = inbound_thread();
+        let (thread, to) = inbound_thread();
         let peer = PeerId(0);
         let session = ReceiveSession {
             key: [1; 32].into(),
@@ -27,7 +28,7 @@ fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
             created_ns: 1,
             initiator: false,
         };
-        thread.commands.post(
+        thread.seat.commands.post(
             [
                 InboundCommand::AddPeer { peer, activity: Arc::new(Activity::default()) },
                 InboundCommand::Install { session, confirmed: false },
@@ -38,8 +39,8 @@ fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
         (keepalive[0], keepalive[4]) = (4, 7);
         Plain::bind("127.0.0.1:0").unwrap().send_to(&keepalive, to).unwrap();
 
-        let epoll = Epoll::new().unwrap();
-        assert!(!thread.serve_socket(UDP_V4, &mut Vec::new(), &epoll, 2).unwrap());
+        let paths = thread.seat.lock();
+        assert!(thread.serve_socket(paths, UDP_V4, &mut Vec::new(), 2).unwrap().is_some());
         let counts = thread.shared.datagrams.read();
         assert_eq!((counts.received, counts.keepalives), (1, 1), "{counts:?}");
     });
@@ -47,18 +48,19 @@ fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
 
 /// The second of two threads, and the address of its socket.
 fn inbound_thread() -> (DataThread, SocketAddr) {
-    let shared = Arc::new(Shared::new(Tun::open("t0", TunOffloads::default()).unwrap()).unwrap());
+    let shared = Arc::new(Shared::new(Tun::open("t0", TunOffloads::default()).unwrap(), None).unwrap());
     let options = CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false };
     let (counts, datagrams) = (Arc::clone(&shared.inbound), Arc::clone(&shared.datagrams));
     let inbound = Inbound::new(Box::new(Plaintext), options, 1, counts, datagrams);
     let (v4, v6, port) = bind_pair(0, 0).unwrap();
-    let thread = DataThread {
-        shared,
-        commands: Arc::new(Mailbox::new().unwrap()),
-        sockets: Arc::new(Sockets { v4, v6 }),
+    let paths = Paths {
         outbound: None,
         inbound: Some(InboundWorker::new(inbound, options)),
+        sockets: Arc::new(Sockets { v4, v6 }),
+        mtu: 1420,
+        stop: false,
     };
+    let thread = DataThread { shared, seat: Arc::new(Seat::new(paths).unwrap()), sitting: 0 };
     (thread, SocketAddr::from(([127, 0, 0, 1], port)))
 }
 

@@ -27,7 +27,7 @@ fn a_source_that_was_gone_is_used_again_once_it_is_back() {
         let tun = Tun::open("t0", TunOffloads::default()).unwrap();
         set_address("t0", OURS);
         set_up("t0", true);
-        let shared = Shared::new(tun).unwrap();
+        let shared = Shared::new(tun, None).unwrap();
         let far = Plain::bind("127.0.0.1:0").unwrap();
         far.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let source = Some(Source { address: OURS.into(), interface: 0 });

@@ -3,7 +3,7 @@
     LOCAL REMOTE PORT PER_SECOND LENGTH
 
 Both ends send and take at once, in one loop without a thread. It prints "ready" once it listens, begins at
-SIGUSR1, ends at SIGTERM, takes what is still under way, and prints one JSON object (see pyfw.lab.stream).
+SIGUSR1, ends at SIGTERM, takes what is still under way, and prints one JSON object (see pyfw.lab.duplex).
 A datagram is its number and zeros. What the kernel refuses to send keeps its number and is counted.
 """
 
@@ -19,6 +19,8 @@ import time
 _NUMBER = struct.Struct("!Q")
 # What is still under way when both have stopped: in queues, in a relay that delays.
 _LINGER_NS = 500_000_000
+_BUFFER_BYTES = 4 << 20
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 
 class Received:
@@ -88,6 +90,13 @@ def run(local: str, remote: str, port: int, per_second: int, length: int) -> dic
 
     family = socket.AF_INET6 if ":" in local else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as datagrams:
+        # Deep enough for a second in which this script does not run; as root beyond the system's limit.
+        for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):
+            try:
+                datagrams.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+                break
+            except PermissionError:
+                continue
         datagrams.bind((local, port))
         datagrams.setblocking(False)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})

@@ -1,0 +1,94 @@
+"""The words of `FrameBatch.where` as TOML has them: what each may be, and what would be right.
+
+Numbers, names and addresses come out as `where` takes them; text such as "8000-8099" comes out as a range.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pyfw.config import values
+from pyfw.config.toml import Check, text, whole
+
+
+def public_key(value: Any) -> str:
+    """A peer, as wg names it."""
+    written = "".join(text(value).split())
+    values.key(written)
+    return written
+
+
+def _any_of(one: Check) -> Check:
+    """A value, or a list of which any may be."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, list):
+            return one(value)
+        if not value:
+            raise ValueError("is an empty list, which no frame matches")
+        return [one(item) for item in value]
+
+    return check
+
+
+def _numbers(high: int) -> Check:
+    """Whole numbers up to one; text such as "8000-8099" is a range, both ends included."""
+    single = whole(0, high)
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and (parts := re.fullmatch(r"(\d{1,10})-(\d{1,10})", value)):
+            low, last = single(int(parts[1])), single(int(parts[2]))
+            if low <= last:
+                return range(low, last + 1)
+        try:
+            return _any_of(single)(value)
+        except ValueError as error:
+            raise ValueError(f'{error}, a list of them, or a range such as "0-9"') from None
+
+    return check
+
+
+def _protocol(value: Any) -> str | int:
+    if value in _PROTOCOLS or (type(value) is int and 0 <= value <= 255):
+        return value  # type: ignore[no-any-return]
+    raise ValueError("is not valid; write tcp, udp, icmp, icmp6 in quotes, or a number to 255")
+
+
+def _version(value: Any) -> int:
+    if type(value) is int and value in (4, 6):
+        return value
+    raise ValueError("is not valid; write 4 or 6")
+
+
+def _network(value: Any) -> str:
+    return values.network(text(value))
+
+
+def _tcp_flags(value: Any) -> str:
+    written = text(value)
+    if not re.fullmatch(r"[FSRPAUEC]+(/[FSRPAUEC]+)?", written):
+        raise ValueError(f'"{written}" is not valid; write letters of FSRPAUEC, or as "S/SA"')
+    return written
+
+
+_PROTOCOLS = ("tcp", "udp", "icmp", "icmp6")
+
+FILTER_CHECKS: Mapping[str, Check] = {
+    "protocol": _any_of(_protocol),
+    "version": _any_of(_version),
+    "source": _any_of(_network),
+    "destination": _any_of(_network),
+    "address": _any_of(_network),
+    "src_port": _numbers(65_535),
+    "dst_port": _numbers(65_535),
+    "port": _numbers(65_535),
+    "length": _numbers(65_535),
+    "segments": _numbers(65_535),
+    "tcp_flags": _any_of(_tcp_flags),
+    "ecn": _numbers(3),
+    "dscp": _numbers(63),
+    "mark": _numbers(0xFFFF_FFFF),
+    "peer": _any_of(public_key),
+    "bpf": text,
+}
+"""The words of `FrameBatch.where`, as TOML has them."""

@@ -1,0 +1,106 @@
+"""A pcapng file that grows a batch at a time and holds whole records at any moment.
+
+In: the parts of some packets' blocks. Out: one write. A write that fails half-way is taken back, and raises
+the system's error. A file that has reached its size makes room for the next: a.pcapng becomes a.1.pcapng,
+a.1.pcapng becomes a.2.pcapng, and what goes beyond `keep` is removed.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from pyfw.observe import pcapng
+
+
+class PcapngFile:
+    """Opened at once, so that a path that cannot be is told early; emptied by the first write.
+
+    size_bytes: full with the write that reaches it; 0: never. keep: full files that stay.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        interface: str,
+        snap_length: int = pcapng.SNAP_LENGTH_MAX,
+        size_bytes: int = 0,
+        keep: int = 0,
+    ) -> None:
+        self.path = path
+        self.size_bytes = size_bytes
+        self.keep = keep
+        self._header = pcapng.header(interface, snap_length)
+        self._descriptor = self._open()
+        self._length: int | None = None
+
+    def write(self, parts: Iterable[bytes | memoryview]) -> bool:
+        """Appends records; the first write puts the header before them. Returns whether there may be more.
+
+        Raises OSError; then the file holds all that was written before, and is closed.
+        """
+        try:
+            if self._length is None:
+                self._begin()
+            self._append(b"".join(parts))
+            if not self.size_bytes or self._written() < self.size_bytes:
+                return True
+            if self.keep:
+                self._rotate()
+                return True
+        except OSError:
+            self.close()
+            raise
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """May be called twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.fchmod(descriptor, 0o600)  # also one that was there
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _begin(self) -> None:
+        self._length = 0
+        if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            os.ftruncate(self._descriptor, 0)
+        self._append(self._header)
+
+    def _append(self, data: bytes) -> None:
+        before = self._written()
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            # Half a record would end every reader; a pipe cannot take it back.
+            if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                os.ftruncate(self._descriptor, before)
+            raise
+        self._length = before + len(data)
+
+    def _written(self) -> int:
+        assert self._length is not None
+        return self._length
+
+    def _rotate(self) -> None:
+        for number in range(self.keep - 1, 0, -1):
+            if self._numbered(number).exists():
+                self._numbered(number).replace(self._numbered(number + 1))
+        self.path.replace(self._numbered(1))
+        self.close()
+        self._descriptor = self._open()
+        self._begin()
+
+    def _numbered(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.stem}.{number}{self.path.suffix}")

@@ -1,0 +1,62 @@
+//! The native threads of one tunnel, and how they end.
+//!
+//! In: bodies of threads. Out: all of them joined; one that a stage does not give back is left to
+//! itself after a while, and ends when the stage lets go of it.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use super::{data::guarded, shared::Shared};
+use crate::epoll;
+
+/// How long the end of a stage's call is waited for when the tunnel closes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Crew(Mutex<Vec<JoinHandle<()>>>);
+
+impl Crew {
+    /// Starts a thread.
+    pub(crate) fn start(
+        &self,
+        name: &str,
+        shared: Arc<Shared>,
+        body: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+            epoll::block_signals_in_thread();
+            guarded(&shared, body);
+        })?;
+        self.threads().push(thread);
+        Ok(())
+    }
+
+    /// Waits for all to end. Where there are stages the wait has an end, as one may be inside of one;
+    /// how many are left is returned.
+    pub(crate) fn join(&self, has_stages: bool) -> usize {
+        let begun = Instant::now();
+        let mut left = std::mem::take(&mut *self.threads());
+        loop {
+            let (ending, lasting): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|thread| thread.is_finished() || !has_stages);
+            for thread in ending {
+                // A panic was turned into `ended` inside the thread.
+                let _ = thread.join();
+            }
+            left = lasting;
+            if left.is_empty() || begun.elapsed() > PATIENCE {
+                return left.len();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,165 @@
+//! standby: control in the place of a data thread that does not come back from a stage.
+//!
+//! In: how long the calls of stages last; the descriptors of the paths, while one lasts too long.
+//! Out: what must go on (see `paths`), a line that says so. Drops: the tunnel's data, as
+//! `stage_stalled`. Order: data is dropped, so none overtakes the batch that the stage still has.
+//! Time: looks eight times a second while stages are called, and not at all otherwise.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
+
+use pyfw_core::stages::{Outcome, Running};
+
+use super::{
+    events::{Severity, Value},
+    paths::Seat,
+    shared::{DataCommand, Shared, Sockets},
+};
+use crate::epoll::{self, Epoll, Interest};
+
+/// A call that lasts longer is stalled (design §6).
+const STALLED_NS: u64 = 250_000_000;
+/// Between two looks.
+const LOOK_NS: u64 = STALLED_NS / 2;
+
+/// See the module.
+pub(crate) struct Standby {
+    /// What the stalled paths wait for; nothing otherwise.
+    epoll: Epoll,
+    watched: Vec<Arc<Sockets>>,
+    stalled: Option<Running>,
+    calls: u64,
+    commands: Vec<DataCommand>,
+}
+
+impl Standby {
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        Ok(Self { epoll, watched: Vec::new(), stalled: None, calls: 0, commands: Vec::new() })
+    }
+
+    /// Looks, serves what is stalled, and says when to look again.
+    pub(crate) fn look(
+        &mut self,
+        shared: &Arc<Shared>,
+        seats: &[Arc<Seat>],
+        sit: &dyn Fn(&Arc<Seat>, u64) -> io::Result<()>,
+    ) -> io::Result<Option<u64>> {
+        let Some(stages) = shared.stages.as_deref().filter(|_| shared.watching.load(SeqCst)) else {
+            return Ok(None);
+        };
+        let now_ns = epoll::boottime_ns();
+        match stages.running(now_ns).filter(|running| running.for_ns >= STALLED_NS) {
+            Some(running) => {
+                self.serve(running, shared, seats, now_ns)?;
+                self.end_what_lasts(shared, seats, sit)?;
+            }
+            None => self.leave(shared, seats)?,
+        }
+        let calls = shared.stage_calls.load(SeqCst);
+        if calls == self.calls && self.stalled.is_none() && stages.running(now_ns).is_none() {
+            shared.watching.store(false, SeqCst);
+            // Whoever called in between found it set.
+            if shared.stage_calls.load(SeqCst) == calls {
+                return Ok(None);
+            }
+            shared.watching.store(true, SeqCst);
+        }
+        self.calls = calls;
+        Ok(Some(now_ns + LOOK_NS))
+    }
+
+    fn serve(
+        &mut self,
+        running: Running,
+        shared: &Shared,
+        seats: &[Arc<Seat>],
+        now_ns: u64,
+    ) -> io::Result<()> {
+        if self.stalled.is_none() {
+            say(shared, "stage.stalled", &running);
+            self.epoll.add(shared.tun.as_fd(), 0, Interest::READ)?;
+            for seat in seats {
+                self.epoll.add(seat.commands.as_fd(), 0, Interest::READ)?;
+            }
+        }
+        self.stalled = Some(running);
+        for seat in seats {
+            // A seat that is taken is at work.
+            let Some(mut paths) = seat.vacant().filter(|paths| !paths.stop) else { continue };
+            seat.commands.take(&mut self.commands);
+            paths.serve_stalled(&mut self.commands, shared, now_ns)?;
+            if !self.watched.iter().any(|known| Arc::ptr_eq(known, &paths.sockets)) {
+                self.watched.push(Arc::clone(&paths.sockets));
+                for socket in paths.sockets.both() {
+                    self.epoll.add(socket.as_fd(), 0, Interest::READ)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What was chosen for a call that lasts too long.
+    fn end_what_lasts(
+        &mut self,
+        shared: &Shared,
+        seats: &[Arc<Seat>],
+        sit: &dyn Fn(&Arc<Seat>, u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let lasts = |running: &Running| running.limit_ns.is_some_and(|limit| running.for_ns >= limit);
+        let Some(running) = self.stalled.clone().filter(lasts) else { return Ok(()) };
+        let Running { name, for_ns, .. } = &running;
+        match running.outcome {
+            Outcome::Close => {
+                let seconds = *for_ns as f64 / 1e9;
+                shared.end(format!("stage {name} did not return for {seconds:.1} s"));
+            }
+            Outcome::Remove => {
+                if let Some(stages) = &shared.stages {
+                    stages.abandon(running.stage);
+                }
+                for seat in seats {
+                    let Some(mut paths) = seat.vacant().filter(|paths| !paths.stop) else {
+                        continue;
+                    };
+                    sit(seat, seat.take_over(&mut paths))?;
+                }
+                self.leave(shared, seats)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, shared: &Shared, seats: &[Arc<Seat>]) -> io::Result<()> {
+        let Some(running) = self.stalled.take() else { return Ok(()) };
+        self.epoll.remove(shared.tun.as_fd())?;
+        for seat in seats {
+            self.epoll.remove(seat.commands.as_fd())?;
+        }
+        for sockets in self.watched.drain(..) {
+            for socket in sockets.both() {
+                self.epoll.remove(socket.as_fd())?;
+            }
+        }
+        say(shared, "stage.stall_over", &running);
+        Ok(())
+    }
+}
+
+impl AsFd for Standby {
+    /// Readable while a stalled path has something to do.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+fn say(shared: &Shared, message: &'static str, running: &Running) {
+    let fields = [
+        ("stage", Value::Text(running.name.clone())),
+        ("for_ms", Value::Number((running.for_ns / 1_000_000) as i64)),
+    ];
+    shared.say(Severity::Warning, message, fields);
+}

@@ -1,0 +1,124 @@
+//! What a data thread waits for: an epoll whose interests follow the state of its paths.
+//!
+//! In: the paths' state, before each wait. Out: what is ready. Order: while a full socket holds the
+//! outbound path up, the TUN is watched for nothing but its end, and that socket for room.
+
+use std::{io, os::fd::AsFd, sync::Arc};
+
+use super::{
+    outbound_worker::OutboundWorker,
+    paths::{Paths, Seat},
+    shared::{Shared, Sockets},
+};
+use crate::{
+    deadline::DeadlineTimer,
+    epoll::{Epoll, Interest, Ready},
+};
+
+pub(crate) const COMMANDS: u64 = 0;
+pub(crate) const TUN: u64 = 1;
+pub(crate) const UDP_V4: u64 = 2;
+pub(crate) const UDP_V6: u64 = 3;
+pub(crate) const TICK: u64 = 4;
+
+/// The epoll, and what it was told last.
+pub(crate) struct Watched {
+    epoll: Epoll,
+    timer: DeadlineTimer,
+    tick_ns: Option<u64>,
+    sockets: Option<Arc<Sockets>>,
+    interests: Option<Interests>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Interests {
+    tun: Interest,
+    v4: Interest,
+    v6: Interest,
+}
+
+impl Watched {
+    pub(crate) fn new(seat: &Seat, shared: &Shared, paths: &Paths) -> io::Result<Self> {
+        let (epoll, timer) = (Epoll::new()?, DeadlineTimer::new()?);
+        epoll.add(seat.commands.as_fd(), COMMANDS, Interest::READ)?;
+        epoll.add(timer.as_fd(), TICK, Interest::READ)?;
+        if paths.outbound.is_some() {
+            epoll.add(shared.tun.as_fd(), TUN, Interest::READ)?;
+        }
+        Ok(Self { epoll, timer, tick_ns: None, sockets: None, interests: None })
+    }
+
+    /// Follows the paths' state; `tick_ns` is when stages want the time.
+    pub(crate) fn follow(
+        &mut self,
+        paths: &Paths,
+        shared: &Shared,
+        tick_ns: Option<u64>,
+    ) -> io::Result<()> {
+        if self.tick_ns != tick_ns {
+            self.tick_ns = tick_ns;
+            self.timer.set(tick_ns)?;
+        }
+        let wanted = Interests::of(paths);
+        if self.sockets.as_ref().is_some_and(|known| Arc::ptr_eq(known, &paths.sockets))
+            && self.interests == Some(wanted)
+        {
+            return Ok(());
+        }
+        if self.interests.map(|known| known.tun) != Some(wanted.tun) && paths.outbound.is_some() {
+            self.epoll.modify(shared.tun.as_fd(), TUN, wanted.tun)?;
+        }
+        self.follow_sockets(paths, wanted)?;
+        self.interests = Some(wanted);
+        Ok(())
+    }
+
+    fn follow_sockets(&mut self, paths: &Paths, wanted: Interests) -> io::Result<()> {
+        let same = self.sockets.as_ref().is_some_and(|known| Arc::ptr_eq(known, &paths.sockets));
+        if !same {
+            if let Some(known) = self.sockets.take() {
+                for socket in known.both() {
+                    self.epoll.remove(socket.as_fd())?;
+                }
+            }
+        }
+        let set = |fd, token, interest| match same {
+            true => self.epoll.modify(fd, token, interest),
+            false => self.epoll.add(fd, token, interest),
+        };
+        set(paths.sockets.v4.as_fd(), UDP_V4, wanted.v4)?;
+        if let Some(v6) = &paths.sockets.v6 {
+            set(v6.as_fd(), UDP_V6, wanted.v6)?;
+        }
+        self.sockets = Some(Arc::clone(&paths.sockets));
+        Ok(())
+    }
+
+    pub(crate) fn wait(
+        &mut self,
+        timeout_ms: Option<i32>,
+        ready: &mut Vec<Ready>,
+    ) -> io::Result<()> {
+        ready.clear();
+        self.epoll.wait(timeout_ms, ready)
+    }
+
+    /// The tick is being served.
+    pub(crate) fn clear_tick(&mut self) {
+        self.timer.clear();
+        self.tick_ns = None;
+    }
+}
+
+impl Interests {
+    fn of(paths: &Paths) -> Self {
+        let read = if paths.inbound.is_some() { Interest::READ } else { Interest::NONE };
+        let blocked_on_ipv4 = paths.outbound.as_ref().and_then(OutboundWorker::blocked_on_ipv4);
+        let of = |is_ipv4| match blocked_on_ipv4 {
+            Some(blocked) if blocked == is_ipv4 => read | Interest::WRITE,
+            _ => read,
+        };
+        let tun = if paths.is_blocked() { Interest::NONE } else { Interest::READ };
+        Self { tun, v4: of(true), v6: of(false) }
+    }
+}

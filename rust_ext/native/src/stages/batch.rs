@@ -1,0 +1,365 @@
+//! FrameBatch: what a stage is called with. It has the batch for as long as the call lasts.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use pyfw_core::{
+    frame::{Frame as Row, NO_PEER},
+    peer::PeerId,
+    stages::{
+        chain::{Slot, Work},
+        edits::Refused,
+        ledger::Reason,
+        selection::PeerNames,
+    },
+};
+use pyo3::{
+    exceptions::{PyIndexError, PyRuntimeError, PyValueError},
+    prelude::*,
+    types::{PyDict, PyList, PyMemoryView, PyRange},
+};
+
+use super::{
+    column::{self, Numbers},
+    export::Views,
+    frame::Frame,
+    held::HeldFrame,
+    packet::with_bytes,
+    words,
+};
+
+type Column<'py> = PyResult<Bound<'py, PyMemoryView>>;
+
+/// See `_native.pyi`.
+#[pyclass(frozen, sequence, module = "pyfw._native")]
+pub(crate) struct FrameBatch {
+    work: Mutex<Option<Work>>,
+    slot: Arc<Slot>,
+    views: Arc<Views>,
+    #[pyo3(get)]
+    direction: &'static str,
+    #[pyo3(get)]
+    now_ns: u64,
+}
+
+impl FrameBatch {
+    /// The face of `work`, which is still to be given to it.
+    pub(super) fn of(work: &Work, views: Arc<Views>) -> Self {
+        Self {
+            direction: work.edits.direction().name(),
+            now_ns: work.loan.batch.received_ns,
+            work: Mutex::new(None),
+            slot: Arc::clone(&work.slot),
+            views,
+        }
+    }
+
+    pub(super) fn begin(&self, work: Work) {
+        *self.held() = Some(work);
+    }
+
+    /// Ends it: takes the batch back.
+    pub(super) fn end(&self) -> Option<Work> {
+        let work = self.held().take();
+        if let Some(work) = &work {
+            self.views.end_of_batch(&work.loan.buffer);
+        }
+        work
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Work>> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, body: impl FnOnce(&mut Work) -> PyResult<T>) -> PyResult<T> {
+        match &mut *self.held() {
+            Some(work) => body(work),
+            None => Err(PyRuntimeError::new_err(
+                "the batch is over: process() has returned; copy what is to be kept",
+            )),
+        }
+    }
+
+    /// Runs with a row that exists.
+    pub(super) fn row<T>(
+        &self,
+        index: isize,
+        body: impl FnOnce(&mut Work, usize) -> PyResult<T>,
+    ) -> PyResult<T> {
+        self.with(|work| match usize::try_from(index) {
+            Ok(row) if row < work.edits.len() => body(work, row),
+            _ => Err(no_row(index, work.edits.len())),
+        })
+    }
+
+    fn verdict(
+        &self,
+        index: isize,
+        body: impl FnOnce(&mut Work, usize) -> Result<(), Refused>,
+    ) -> PyResult<()> {
+        self.row(index, |work, row| body(work, row).map_err(|error| refused(error, index)))
+    }
+
+    fn u8<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u8) -> Column<'py> {
+        let numbers = self.with(|work| Ok(work.edits.frames().map(of).collect()))?;
+        column::view(py, Numbers::U8(numbers), 1)
+    }
+
+    fn u16<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u16) -> Column<'py> {
+        let numbers = self.with(|work| Ok(work.edits.frames().map(of).collect()))?;
+        column::view(py, Numbers::U16(numbers), 1)
+    }
+
+    fn u32<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u32) -> Column<'py> {
+        let numbers = self.with(|work| Ok(work.edits.frames().map(of).collect()))?;
+        column::view(py, Numbers::U32(numbers), 1)
+    }
+
+    fn u64<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u64) -> Column<'py> {
+        let numbers = self.with(|work| Ok(work.edits.frames().map(of).collect()))?;
+        column::view(py, Numbers::U64(numbers), 1)
+    }
+
+    fn addresses<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> [u8; 16]) -> Column<'py> {
+        let bytes = self.with(|work| Ok(work.edits.frames().flat_map(of).collect()))?;
+        column::view(py, Numbers::U8(bytes), 16)
+    }
+}
+
+#[pymethods]
+impl FrameBatch {
+    fn __len__(&self) -> PyResult<usize> {
+        self.with(|work| Ok(work.edits.len()))
+    }
+
+    fn __getitem__(slf: Bound<'_, Self>, index: isize) -> PyResult<Frame> {
+        let row = slf.get().row(index, |_, row| Ok(row))?;
+        Ok(Frame::of(slf.unbind(), row))
+    }
+
+    fn __iter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let count = slf.get().__len__()?;
+        let frames = (0..count).map(|row| Frame::of(slf.clone().unbind(), row));
+        PyList::new(slf.py(), frames.map(|f| Bound::new(slf.py(), f)).collect::<PyResult<Vec<_>>>()?)?
+            .call_method0("__iter__")
+    }
+
+    #[getter]
+    fn version<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u8(py, |row| row.version)
+    }
+
+    #[getter]
+    fn protocol<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u8(py, |row| row.protocol)
+    }
+
+    #[getter]
+    fn src_port<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u16(py, |row| row.source_port)
+    }
+
+    #[getter]
+    fn dst_port<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u16(py, |row| row.destination_port)
+    }
+
+    #[getter]
+    fn length<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u32(py, |row| row.length)
+    }
+
+    #[getter]
+    fn segments<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u16(py, |row| row.segments)
+    }
+
+    #[getter]
+    fn segment_size<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u16(py, |row| row.segment_size)
+    }
+
+    #[getter]
+    fn tcp_flags<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u8(py, |row| row.tcp_flags)
+    }
+
+    #[getter]
+    fn ecn<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u8(py, |row| row.ds & 0b11)
+    }
+
+    #[getter]
+    fn dscp<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u8(py, |row| row.ds >> 2)
+    }
+
+    #[getter]
+    fn flow<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u64(py, |row| row.flow())
+    }
+
+    #[getter]
+    fn peer<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u32(py, |row| row.peer)
+    }
+
+    #[getter]
+    fn marks<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u32(py, |row| row.mark)
+    }
+
+    #[getter]
+    fn source<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.addresses(py, |row| row.source)
+    }
+
+    #[getter]
+    fn destination<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.addresses(py, |row| row.destination)
+    }
+
+    #[getter]
+    fn received_ns<'py>(&self, py: Python<'py>) -> Column<'py> {
+        self.u64(py, |_| self.now_ns)
+    }
+
+    pub(super) fn peer_key(&self, number: u32) -> PyResult<Option<String>> {
+        self.with(|work| Ok(key_of(&work.peers, number)))
+    }
+
+    #[pyo3(signature = (**words))]
+    fn r#where(&self, words: Option<Bound<'_, PyDict>>) -> PyResult<Vec<usize>> {
+        // Before the lock: compiling a filter runs Python.
+        let chosen = words.as_ref().map(words::selection).transpose()?.unwrap_or_default();
+        self.with(|work| {
+            let Work { loan, edits, peers, .. } = work;
+            let holds = |row: &usize| {
+                edits.selects(*row, &chosen, &loan.buffer, &loan.batch.slices, peers)
+            };
+            Ok((0..edits.len()).filter(holds).collect())
+        })
+    }
+
+    pub(super) fn data<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyMemoryView>> {
+        self.row(index, |work, row| {
+            let Work { loan, edits, .. } = work;
+            match edits.bytes(row, &loan.buffer, &loan.batch.slices) {
+                Some(std::borrow::Cow::Borrowed(bytes)) => {
+                    let start = loan.buffer.as_ptr_range();
+                    if start.contains(&bytes.as_ptr()) {
+                        let at = bytes.as_ptr() as usize - start.start as usize;
+                        return self.views.of_drain(py, &loan.buffer, at, bytes.len());
+                    }
+                    self.views.of_gathered(py, bytes.to_vec())
+                }
+                Some(std::borrow::Cow::Owned(bytes)) => self.views.of_gathered(py, bytes),
+                None => Err(no_row(index, edits.len())),
+            }
+        })
+    }
+
+    #[pyo3(signature = (index, reason = "dropped"))]
+    fn drop(&self, index: isize, reason: &str) -> PyResult<()> {
+        let number = reason_of(&self.slot, reason)?;
+        self.verdict(index, |work, row| work.edits.drop(row, number))
+    }
+
+    fn answer(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
+        with_bytes(packet, |bytes| {
+            self.verdict(index, |work, row| work.edits.answer(row, bytes))
+        })
+    }
+
+    fn replace(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
+        with_bytes(packet, |bytes| {
+            self.verdict(index, |work, row| work.edits.replace(row, bytes))
+        })
+    }
+
+    fn insert(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
+        with_bytes(packet, |bytes| {
+            self.with(|work| {
+                let count = work.edits.len();
+                match usize::try_from(index) {
+                    Ok(row) if row <= count => {
+                        work.edits.insert(row, bytes).map_err(|error| refused(error, index))
+                    }
+                    _ => Err(no_row(index, count + 1)),
+                }
+            })
+        })
+    }
+
+    fn hold(&self, index: isize) -> PyResult<Option<HeldFrame>> {
+        self.row(index, |work, row| {
+            let Work { loan, edits, call, peers, .. } = work;
+            let ledger = self.slot.ledger();
+            let length = edits.frame(row).map_or(0, |frame| frame.length as usize);
+            if !ledger.may_hold(length) {
+                edits.drop(row, Reason::HOLD_OVERFLOW).map_err(|error| refused(error, index))?;
+                return Ok(None);
+            }
+            let (frame, bytes) = edits
+                .hold(row, &loan.buffer, &loan.batch.slices)
+                .map_err(|error| refused(error, index))?;
+            let (direction, place) = (edits.direction(), edits.place_of(row));
+            let peer = key_of(peers, frame.peer);
+            let held =
+                ledger.hold(direction, frame, bytes, self.now_ns, *call, row as u32, place);
+            Ok(Some(HeldFrame::new(held, Arc::clone(&self.slot), peer)))
+        })
+    }
+
+    fn split<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyRange>> {
+        let rows = self.row(index, |work, row| {
+            let Work { loan, edits, .. } = work;
+            edits
+                .split(row, &loan.buffer, &loan.batch.slices)
+                .map_err(|error| refused(error, index))
+        })?;
+        PyRange::new(py, rows.start as isize, rows.end as isize)
+    }
+
+    fn mark(&self, index: isize, value: u32) -> PyResult<()> {
+        self.verdict(index, |work, row| work.edits.mark(row, value))
+    }
+
+    fn set_ecn(&self, index: isize, ecn: u8) -> PyResult<()> {
+        if ecn > 3 {
+            return Err(PyValueError::new_err(format!("ecn is {ecn}, must be 0 to 3")));
+        }
+        self.verdict(index, |work, row| work.edits.set_ecn(row, ecn))
+    }
+}
+
+fn key_of(peers: &PeerNames, number: u32) -> Option<String> {
+    let key = peers.get(&PeerId(number)).filter(|_| number != NO_PEER);
+    key.map(|key| STANDARD.encode(key))
+}
+
+/// The number of a reason that a stage gives.
+pub(super) fn reason_of(slot: &Slot, reason: &str) -> PyResult<Reason> {
+    slot.ledger().reason(reason).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "reason {reason:?}: letters, digits and \"_\", 1 to 64 of them, and 64 reasons a stage"
+        ))
+    })
+}
+
+pub(super) fn no_row(index: isize, count: usize) -> PyErr {
+    PyIndexError::new_err(match count {
+        0 => format!("index {index}: the batch is empty"),
+        _ => format!("index {index} is not 0 to {}", count - 1),
+    })
+}
+
+fn refused(error: Refused, index: isize) -> PyErr {
+    match error {
+        Refused::NoRow => PyIndexError::new_err(format!("there is no frame {index}")),
+        Refused::Gone => {
+            PyValueError::new_err(format!("frame {index} was dropped, held or split before"))
+        }
+        Refused::Unfit(unfit) => PyValueError::new_err(unfit.text()),
+    }
+}

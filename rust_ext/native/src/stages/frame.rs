@@ -1,0 +1,132 @@
+//! Frame: one row of a batch, field by field. For code that looks at few frames.
+
+use pyfw_core::{frame::Frame as Row, packet, stages::chain::Work};
+use pyo3::{prelude::*, types::PyMemoryView};
+
+use super::{
+    batch::{FrameBatch, no_row},
+    packet::to_scapy,
+};
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "pyfw._native")]
+pub(crate) struct Frame {
+    batch: Py<FrameBatch>,
+    row: usize,
+}
+
+impl Frame {
+    pub(super) fn of(batch: Py<FrameBatch>, row: usize) -> Self {
+        Self { batch, row }
+    }
+
+    fn look<T>(&self, body: impl FnOnce(&Row) -> T) -> PyResult<T> {
+        self.batch.get().row(self.row as isize, |work, row| {
+            work.edits.frame(row).map(body).ok_or_else(|| no_row(row as isize, work.edits.len()))
+        })
+    }
+}
+
+#[pymethods]
+impl Frame {
+    #[getter]
+    fn version(&self) -> PyResult<u8> {
+        self.look(|row| row.version)
+    }
+
+    #[getter]
+    fn source(&self) -> PyResult<String> {
+        self.look(|row| row.source_ip().to_string())
+    }
+
+    #[getter]
+    fn destination(&self) -> PyResult<String> {
+        self.look(|row| row.destination_ip().to_string())
+    }
+
+    #[getter]
+    fn protocol(&self) -> PyResult<u8> {
+        self.look(|row| row.protocol)
+    }
+
+    #[getter]
+    fn src_port(&self) -> PyResult<u16> {
+        self.look(|row| row.source_port)
+    }
+
+    #[getter]
+    fn dst_port(&self) -> PyResult<u16> {
+        self.look(|row| row.destination_port)
+    }
+
+    #[getter]
+    fn length(&self) -> PyResult<u32> {
+        self.look(|row| row.length)
+    }
+
+    #[getter]
+    fn segments(&self) -> PyResult<u16> {
+        self.look(|row| row.segments)
+    }
+
+    #[getter]
+    fn segment_size(&self) -> PyResult<u16> {
+        self.look(|row| row.segment_size)
+    }
+
+    #[getter]
+    fn tcp_flags(&self) -> PyResult<u8> {
+        self.look(|row| row.tcp_flags)
+    }
+
+    #[getter]
+    fn ecn(&self) -> PyResult<u8> {
+        self.look(|row| row.ds & 0b11)
+    }
+
+    #[getter]
+    fn dscp(&self) -> PyResult<u8> {
+        self.look(|row| row.ds >> 2)
+    }
+
+    #[getter]
+    fn flow(&self) -> PyResult<u64> {
+        self.look(|row| row.flow())
+    }
+
+    #[getter]
+    fn mark(&self) -> PyResult<u32> {
+        self.look(|row| row.mark)
+    }
+
+    #[getter]
+    fn peer(&self) -> PyResult<Option<String>> {
+        let number = self.look(|row| row.peer)?;
+        self.batch.get().peer_key(number)
+    }
+
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
+        self.batch.get().data(py, self.row as isize)
+    }
+
+    fn to_scapy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let bytes = self.batch.get().row(self.row as isize, |work, row| {
+            let Work { loan, edits, .. } = work;
+            let bytes = edits.bytes(row, &loan.buffer, &loan.batch.slices);
+            Ok(bytes.map(std::borrow::Cow::into_owned).unwrap_or_default())
+        })?;
+        to_scapy(py, &bytes)
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        self.look(|row| {
+            let protocol = match row.protocol {
+                packet::tcp::PROTOCOL => "tcp".to_owned(),
+                packet::udp::PROTOCOL => "udp".to_owned(),
+                other => format!("protocol {other}"),
+            };
+            format!("<Frame {protocol}, {} segments, {} B>", row.segments, row.length)
+        })
+    }
+}

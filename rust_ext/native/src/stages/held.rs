@@ -1,0 +1,93 @@
+//! HeldFrame: a frame in a stage's keeping.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyfw_core::stages::{
+    Direction,
+    chain::Slot,
+    ledger::{EmitError, Held},
+};
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    types::{PyBytes, PyMemoryView},
+};
+
+use super::packet::to_scapy;
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "pyfw._native")]
+pub(crate) struct HeldFrame {
+    held: Mutex<Option<Held>>,
+    slot: Arc<Slot>,
+    #[pyo3(get)]
+    direction: &'static str,
+    #[pyo3(get)]
+    length: u32,
+    #[pyo3(get)]
+    segments: u16,
+    #[pyo3(get)]
+    flow: u64,
+    #[pyo3(get)]
+    received_ns: u64,
+    #[pyo3(get)]
+    peer: Option<String>,
+}
+
+impl HeldFrame {
+    pub(super) fn new(held: Held, slot: Arc<Slot>, peer: Option<String>) -> Self {
+        Self {
+            direction: held.direction.name(),
+            length: held.frame.length,
+            segments: held.frame.segments,
+            flow: held.frame.flow(),
+            received_ns: held.received_ns,
+            peer,
+            held: Mutex::new(Some(held)),
+            slot,
+        }
+    }
+
+    pub(super) fn emit(&self, direction: Option<Direction>) -> PyResult<()> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = held.as_ref().map_or(Direction::Outbound, |held| held.direction);
+        self.slot.emit(&mut held, direction.unwrap_or(own)).map_err(|error| {
+            PyValueError::new_err(match error {
+                EmitError::Gone => "the frame was emitted before, or its stage was stopped",
+                EmitError::Overtaken => {
+                    "a later frame of the same flow has passed this one; emit in order, or declare \
+                     reorders = True"
+                }
+                EmitError::Unfit(unfit) => unfit.text(),
+            })
+        })
+    }
+
+    fn with<T>(&self, body: impl FnOnce(&Held) -> PyResult<T>) -> PyResult<T> {
+        match &*self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(held) => body(held),
+            None => Err(PyValueError::new_err("the frame was emitted")),
+        }
+    }
+}
+
+#[pymethods]
+impl HeldFrame {
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
+        self.with(|held| PyMemoryView::from(PyBytes::new(py, &held.bytes).as_any()))
+    }
+
+    fn to_scapy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.with(|held| to_scapy(py, &held.bytes))
+    }
+}
+
+impl Drop for HeldFrame {
+    fn drop(&mut self) {
+        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held {
+            self.slot.forget(held);
+        }
+    }
+}

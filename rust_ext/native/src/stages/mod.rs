@@ -1,0 +1,36 @@
+//! Stages written in Python: what the core's chain calls, and what a stage is given to look at.
+//!
+//! ```text
+//! chain     StageChain, StageSlot: made by pyfw.pipeline, run by an engine, a replay or a trial
+//! guest     one stage object: enters it with a batch, and comes back with what it said
+//! entrance  the interpreter: attached to once a batch, left while somebody waits
+//! batch     FrameBatch and Frame; column, export: what of them numpy and memoryview read
+//! held      HeldFrame
+//! words     the words of `where` and `filter`
+//! trial     packets through a chain by hand
+//! ```
+
+pub(crate) mod batch;
+pub(crate) mod chain;
+mod column;
+mod entrance;
+mod export;
+pub(crate) mod frame;
+mod guest;
+pub(crate) mod held;
+mod packet;
+mod trial;
+mod words;
+
+use pyfw_core::stages::Direction;
+use pyo3::prelude::*;
+
+use crate::convert::value_error;
+
+/// "inbound" or "outbound".
+fn direction(name: &str) -> PyResult<Direction> {
+    Direction::BOTH
+        .into_iter()
+        .find(|direction| direction.name() == name)
+        .ok_or_else(|| value_error(format!("direction {name:?}: inbound or outbound")))
+}

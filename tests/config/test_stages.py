@@ -1,0 +1,177 @@
+"""`[[stages]]`: every key arrives, and what is wrong is named with its line and what would be right."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyfw.config.settings import Settings, read
+from pyfw.config.stages import Place, StageConfig
+
+KEY = "cYQ5tnY0IFkpbjNPXrL5UQJgy1jw6C7rP0cgMwoKGmc="
+
+WHOLE = f"""\
+threads = 2
+
+[[stages]]
+use = "filters/no_telnet.py:NoTelnet"
+name = "telnet"
+direction = "inbound"
+peers = ["{KEY}"]
+on_error = "pass"
+failures = 3
+stall_s = 0.5
+outcome = "remove"
+[stages.filter]
+protocol = ["tcp", 17]
+dst_port = "20-23"
+source = "10.0.0.1/8"
+
+[stages.options]
+quiet = true
+nested.deep = 1
+
+[[stages]]
+use = "tap"
+filter = "tcp port 80"
+options = {{ file = "a.pcapng" }}
+
+[offloads]
+tso = false
+"""
+
+
+def stages(text: str) -> tuple[StageConfig, ...]:
+    settings, problems = read(text, "f")
+    assert problems == []
+    return settings.stages
+
+
+def problems(text: str) -> list[str]:
+    settings, found = read(text, "f")
+    assert not found or settings == Settings()
+    return [str(problem) for problem in found]
+
+
+def test_every_key_arrives_in_the_order_written() -> None:
+    first, second = stages(WHOLE)
+    assert first == StageConfig(
+        use="filters/no_telnet.py:NoTelnet",
+        name="telnet",
+        direction="inbound",
+        peers=(KEY,),
+        filter={"protocol": ["tcp", 17], "dst_port": range(20, 24), "source": "10.0.0.0/8"},
+        on_error="pass",
+        failures=3,
+        stall_s=0.5,
+        outcome="remove",
+        options={"quiet": True, "nested": {"deep": 1}},
+    )
+    assert second == StageConfig(use="tap", filter="tcp port 80", options={"file": "a.pcapng"})
+    assert read(WHOLE, "f")[0].offloads == ("udp_gso", "udp_gro", "uso")
+
+
+def test_what_is_left_out_is_left_to_the_class() -> None:
+    (stage,) = stages('[[stages]]\nuse = "tap"')
+    assert stage == StageConfig(use="tap")
+    unset = (stage.name, stage.direction, stage.peers, stage.filter, stage.on_error)
+    assert unset == (None,) * 5
+    assert (stage.failures, stage.outcome, stage.stall_s) == (100, "close", 10.0)
+
+
+def test_every_option_knows_its_line() -> None:
+    first, second = stages(WHOLE)
+    at = [first.place.problem(key, "wrong") for key in ("options.quiet", "options.nested.deep")]
+    at += [second.place.problem(key, "wrong") for key in ("options.file", "use", "absent", "")]
+    assert [str(problem) for problem in at] == [
+        "f:18: stages[0].options.quiet: wrong",
+        "f:19: stages[0].options.nested.deep: wrong",
+        "f:24: stages[1].options.file: wrong",
+        "f:22: stages[1].use: wrong",
+        "f:21: stages[1].absent: wrong",
+        "f:21: stages[1]: wrong",
+    ]
+
+
+def test_moving_a_stage_in_its_file_does_not_make_it_another() -> None:
+    assert stages('[[stages]]\nuse = "tap"') == stages('# moved\n\n[[stages]]\nuse = "tap"')
+    assert StageConfig(use="a", place=Place("f", "x", {"": 3})) == StageConfig(use="a")
+
+
+@pytest.mark.parametrize(
+    "use", ["m:C", "a.b.c:C", "x.py:C", "../some where/x.py:C", "/etc/pyfw/x.py:_C", "tap", "a-b.c"]
+)
+def test_a_stage_is_named_in_three_ways(use: str) -> None:
+    assert stages(f'[[stages]]\nuse = "{use}"')[0].use == use
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", "f:1: stages[0].use: is missing"),
+        ("use = 3", "f:2: stages[0].use: is not text"),
+        ('use = "a:b:C"', 'f:2: stages[0].use: "a:b:C" names no stage; write "module:Class"'),
+        ('use = "x.py:3"', 'f:2: stages[0].use: "x.py:3" names no stage'),
+        ('use = "x.py:"', "f:2: stages[0].use:"),
+        ('use = "x/y.py"', "f:2: stages[0].use:"),
+        ('use = "tap"\nname = "a b"', 'f:3: stages[0].name: "a b" is not a name for a stage'),
+        ('use = "tap"\ndirections = "both"', "no such key in [stages]; did you mean direction?"),
+        ('use = "tap"\ndirection = "in"', '"both" or "inbound" or "outbound"'),
+        ('use = "tap"\npeers = "all"', "f:3: stages[0].peers: is a list of public keys"),
+        ('use = "tap"\npeers = ["a"]', "f:3: stages[0].peers: not a key"),
+        ('use = "tap"\nfilter = 3', "f:3: stages[0].filter: is an expression"),
+        ('use = "tap"\nfilter = ""', "f:3: stages[0].filter: is an expression"),
+        ('use = "tap"\nfilter = {}', "f:3: stages[0].filter: is an expression"),
+        (
+            'use = "tap"\nfilter = { dest_port = 1 }',
+            "f:3: stages[0].filter.dest_port: no such key in [stages.filter]; did you mean dst_port?",
+        ),
+        ('use = "tap"\nfilter.protocol = "tpc"', "f:3: stages[0].filter.protocol: is not valid"),
+        ('use = "tap"\nfilter.dst_port = 65536', "is not a whole number from 0 to 65535, a list"),
+        ('use = "tap"\nfilter.dst_port = "9-0"', 'a range such as "0-9"'),
+        ('use = "tap"\nfilter.dst_port = []', "is an empty list, which no frame matches"),
+        ('use = "tap"\nfilter.version = 5', "write 4 or 6"),
+        ('use = "tap"\nfilter.version = true', "write 4 or 6"),
+        ('use = "tap"\nfilter.source = "10.0.0"', '"10.0.0" is not an IP network'),
+        ('use = "tap"\nfilter.tcp_flags = "XY"', '"XY" is not valid; write letters of FSRPAUEC'),
+        ('use = "tap"\non_error = "raise"', '"drop" or "pass"'),
+        ('use = "tap"\nfailures = 0', "is not a whole number from 1 to 1000000000"),
+        ('use = "tap"\nstall_s = -1', "is not a number from 0 to 86400"),
+        ('use = "tap"\noutcome = "stop"', '"close" or "remove"'),
+        ('use = "tap"\noptions = 1', "f:3: stages[0].options: is a table; write [stages.options]"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_line(line: str, problem: str) -> None:
+    (found,) = problems(f"[[stages]]\n{line}")
+    assert problem in found
+    assert found.startswith("f:")
+
+
+def test_a_single_table_is_told_to_be_a_list() -> None:
+    assert problems('[stages]\nuse = "tap"') == [
+        "f:1: stages: is a list of tables; write [[stages]]"
+    ]
+    assert problems("stages = [1]") == ["f:1: stages[0]: is a table; write [[stages]]"]
+
+
+def test_two_stages_of_one_name_are_refused() -> None:
+    text = '[[stages]]\nuse = "tap"\nname = "x"\n[[stages]]\nuse = "tap"\nname = "x"'
+    assert problems(text) == ["f:6: stages[1].name: is the name of the stage at line 3, too"]
+
+
+def test_all_that_is_wrong_comes_at_once() -> None:
+    text = 'threads = 9\n[[stages]]\nuse = 1\non_error = "x"\n[[stages]]\nfilter.port = -1'
+    at = sorted(problem.split(": ")[0] for problem in problems(text))
+    assert at == ["f:1", "f:3", "f:4", "f:5", "f:6"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 9), st.text(max_size=9)), max_size=5
+    )
+)
+def test_random_edits_give_stages_or_problems(edits: list[tuple[int, int, str]]) -> None:
+    text = WHOLE
+    for at, length, new in edits:
+        text = text[:at] + new + text[at + length :]
+    settings, found = read(text, "f")
+    assert found or all(stage.use for stage in settings.stages)
