@@ -67,7 +67,7 @@ def without_cipher() -> Implementation:
 def bare() -> Implementation:
     """TUN to UDP and back with nothing between (pyfw.floor)."""
     command = (*_FLOOR, "bare", CONF)
-    return Implementation("TUN to UDP alone", command, by_setconf=False, says_ready="up")
+    return Implementation("TUN to UDP alone", command, by_setconf=False, says_ready="up\n")
 
 
 def wireguard_go(path: str | None = None) -> Implementation:
@@ -105,8 +105,8 @@ class Daemon:
         """Returns once it answers `wg` and its interface is up with its addresses and routes."""
         if self.implementation.says_ready:
             self.process.wait_for(self.implementation.says_ready)
-        else:
-            self._wait_for_socket()
+            return self
+        self._wait_for_socket()
         if self.implementation.by_setconf:
             self.set_conf(self._conf)
         else:
