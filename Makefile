@@ -5,7 +5,9 @@
 #   make test    cargo test and pytest
 #   make lint    rustfmt, clippy, ruff, mypy, stubtest, import rules
 #   make fmt     rustfmt and ruff
-#   make bench   pyfw and wireguard-go, side by side; replay against its cipher; pyfw from a release wheel
+#   make bench   pyfw, its peers and the machine's floor, judged; replay against its cipher; from a release
+#                wheel; five minutes, and once some for installing peers
+#   make bench-all  every measure, every network: three quarters of an hour
 #   make wheel   a release wheel in dist/
 #
 # PYFW_NO_APT=1 keeps setup from installing Debian packages. PYTHON names the interpreter of .venv.
@@ -14,6 +16,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := build/bench-venv
+RESULTS := build/bench
 CARGO ?= cargo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -25,7 +28,7 @@ RUST_SOURCES := $(shell find rust_ext -name '*.rs' -o -name Cargo.toml) Cargo.to
 	rust-toolchain.toml
 PYTHON_SOURCES := $(shell find pyfw -name '*.py' -o -name '*.pyi')
 
-.PHONY: setup demo test test-rust test-python lint fmt bench wheel
+.PHONY: setup demo test test-rust test-python lint fmt bench bench-all wheel
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.native $(VENV)/.debian
@@ -99,8 +102,14 @@ fmt: $(VENV)/.packages
 
 # Measured is what users install: the wheel, with fat LTO, in an environment of its own.
 bench: $(BENCH)/.wheel $(VENV)/.debian
-	$(BENCH)/bin/python -m bench.tunnel
-	$(BENCH)/bin/python -m bench.replay
+	@mkdir -p $(RESULTS)
+	@$(BENCH)/bin/python -m bench.tunnel --quick --json $(RESULTS)/quick.json --html $(RESULTS)/quick.html; \
+		tunnel=$$?; $(BENCH)/bin/python -m bench.replay && exit $$tunnel
+
+bench-all: $(BENCH)/.wheel $(VENV)/.debian
+	@mkdir -p $(RESULTS)
+	@$(BENCH)/bin/python -m bench.tunnel --json $(RESULTS)/all.json --html $(RESULTS)/all.html; \
+		tunnel=$$?; $(BENCH)/bin/python -m bench.stages --json $(RESULTS)/stages.json && exit $$tunnel
 
 $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml
 	@echo "bench: a release wheel into $(BENCH)"
@@ -108,7 +117,7 @@ $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.t
 	@rm -rf $(BENCH)/dist
 	@$(BIN)/maturin build --quiet --locked --release --out $(BENCH)/dist >$(BENCH)/build.log 2>&1 \
 		|| { cat $(BENCH)/build.log >&2; exit 1; }
-	@$(BENCH)/bin/pip install --quiet -c constraints.txt scapy $(BENCH)/dist/*.whl
+	@$(BENCH)/bin/pip install --quiet -c constraints.txt numpy scapy $(BENCH)/dist/*.whl
 	@$(BENCH)/bin/pip install --quiet --no-deps --force-reinstall $(BENCH)/dist/*.whl
 	@touch $@
 

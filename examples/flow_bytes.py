@@ -20,7 +20,6 @@ import pyfw
 class Flow(NamedTuple):
     """What a flow is called, taken from its first frame."""
 
-    direction: str
     protocol: int
     source: str
     destination: str
@@ -81,4 +80,4 @@ def _name(batch: pyfw.FrameBatch, i: int) -> Flow:
     source, destination = frame.source, frame.destination
     if frame.src_port or frame.dst_port:
         source, destination = f"{source} {frame.src_port}", f"{destination} {frame.dst_port}"
-    return Flow(batch.direction, frame.protocol, source, destination)
+    return Flow(frame.protocol, source, destination)

@@ -14,9 +14,9 @@ import msgspec
 
 from pyfw import _native
 from pyfw.config import Settings
-from pyfw.stages.running import StageSet, chain_of
+from pyfw.stages.running import StageSet
 
-__all__ = ["MTU_DEFAULT", "Engine", "Pipeline", "StageSet", "chain_of"]
+__all__ = ["MTU_DEFAULT", "Engine", "Pipeline", "StageSet"]
 
 MTU_DEFAULT = 1420
 """1500 less 80: the outer IPv6, UDP and WireGuard headers (wireguard-go, wg-quick)."""

@@ -62,6 +62,7 @@ def test_rust_crates_name_only_those_below_them() -> None:
         ("pyfw.cli.genkey", {"asyncio", "msgspec", "structlog", "pyroute2"}),
         ("pyfw.control.client", {"asyncio", "pyfw._native", "structlog", "pyroute2"}),
         ("pyfw.control.daemon", {"scapy"}),
+        ("pyfw.stages.find", {"scapy", "numpy", "pyroute2"}),
     ],
 )
 def test_a_module_loads_only_what_it_needs(module: str, unwanted: set[str]) -> None:

@@ -1,18 +1,15 @@
 """`pyfw demo`: the tunnel, shown. Three namespaces, a page, 1 GiB each way, and what was counted."""
 
 import json
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
 
 import click
 
 from pyfw.cli.demo_account import Account, Direction
 from pyfw.cli.demo_terminal import Terminal
-from pyfw.lab import BEHIND, Network, Pair, Unavailable, pyfw_wg
+from pyfw.cli.in_lab import in_lab
+from pyfw.lab import BEHIND, Network, Pair, pyfw_wg
 from pyfw.lab.account import gso, late
 from pyfw.lab.limits import limits
 from pyfw.lab.transfer import TransferServer, finished
@@ -37,19 +34,8 @@ def demo(as_json: bool, mib: int) -> None:
     Nothing is left behind. Ends with 0 if all that was sent came unchanged and in order.
     """
     terminal = Terminal(sys.stderr if as_json else sys.stdout, quiet=as_json)
-    try:
-        with _signals_raised():
-            account = show(terminal, mib << 20)
-    except Unavailable as reason:
-        raise click.ClickException(f"the demo cannot run here: {reason}") from reason
-    except (RuntimeError, OSError) as error:
-        raise click.ClickException(str(error)) from error
-    except _Interrupted as interrupted:
-        # Where nobody reads any more, the status is what tells.
-        with suppress(OSError):
-            terminal.clear()
-            click.echo("interrupted; nothing is left behind", err=True)
-        sys.exit(128 + interrupted.number)
+    with in_lab("the demo", terminal):
+        account = show(terminal, mib << 20)
     if as_json:
         click.echo(json.dumps(account.as_json()))
     else:
@@ -128,27 +114,3 @@ def _transfer(
         segments=received["inbound"]["left"],
         gso=gso(sent),
     )
-
-
-class _Interrupted(BaseException):
-    """A signal asked us to end. Not an Exception: nothing on the way may swallow it."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-@contextmanager
-def _signals_raised() -> Iterator[None]:
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        # Once is enough: a second Ctrl-C must not cut the clearing up short.
-        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(one, signal.SIG_IGN)
-        raise _Interrupted(number)
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    earlier = [signal.signal(number, interrupt) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, earlier, strict=True):
-            signal.signal(number, handler)

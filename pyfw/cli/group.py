@@ -21,6 +21,7 @@ SUBCOMMANDS = (
     "pubkey",
     "genpsk",
     "demo",
+    "bench",
 )
 
 EXIT_USAGE = 2

@@ -101,6 +101,10 @@ def replay(paths: tuple[str, ...], **given: Any) -> None:
         case = plan.with_overrides(one.case, overrides) if one.case else None
         groups.append(_tasks(one.name, case, one.problem, given, overrides))
     _write_check(given, groups)
+    if any(task.case is not None and task.case.stages for group in groups for task in group):
+        from pyfw.observe import log
+
+        log.configure()  # a stage's own log goes to standard error
     to_stdout = given["json_"] == "-"
     out = sys.stderr if to_stdout else sys.stdout
     colour = terminal.colours(out)

@@ -32,26 +32,26 @@ def _any_of(one: Check) -> Check:
 
 
 def _numbers(high: int) -> Check:
-    """Whole numbers up to one; text such as "8000-8099" is a range, both ends included."""
+    """Whole numbers up to one, and text such as "8000-8099", a range with both its ends."""
     single = whole(0, high)
 
-    def check(value: Any) -> Any:
+    def one(value: Any) -> int | range:
         if isinstance(value, str) and (parts := re.fullmatch(r"(\d{1,10})-(\d{1,10})", value)):
             low, last = single(int(parts[1])), single(int(parts[2]))
             if low <= last:
                 return range(low, last + 1)
         try:
-            return _any_of(single)(value)
+            return int(single(value))
         except ValueError as error:
-            raise ValueError(f'{error}, a list of them, or a range such as "0-9"') from None
+            raise ValueError(f'{error}, a range such as "0-9", or a list of these') from None
 
-    return check
+    return _any_of(one)
 
 
 def _protocol(value: Any) -> str | int:
     if value in _PROTOCOLS or (type(value) is int and 0 <= value <= 255):
         return value  # type: ignore[no-any-return]
-    raise ValueError("is not valid; write tcp, udp, icmp, icmp6 in quotes, or a number to 255")
+    raise ValueError(f"is not valid; write one of {', '.join(_PROTOCOLS)} in quotes, or 0 to 255")
 
 
 def _version(value: Any) -> int:
@@ -71,7 +71,7 @@ def _tcp_flags(value: Any) -> str:
     return written
 
 
-_PROTOCOLS = ("tcp", "udp", "icmp", "icmp6")
+_PROTOCOLS = ("tcp", "udp", "icmp", "icmp6", "gre", "sctp")
 
 FILTER_CHECKS: Mapping[str, Check] = {
     "protocol": _any_of(_protocol),
@@ -84,7 +84,7 @@ FILTER_CHECKS: Mapping[str, Check] = {
     "port": _numbers(65_535),
     "length": _numbers(65_535),
     "segments": _numbers(65_535),
-    "tcp_flags": _any_of(_tcp_flags),
+    "tcp_flags": _tcp_flags,
     "ecn": _numbers(3),
     "dscp": _numbers(63),
     "mark": _numbers(0xFFFF_FFFF),

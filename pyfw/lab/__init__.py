@@ -4,7 +4,15 @@ The demo, the benchmark and the wire tests stand on it. It starts daemons as pro
 imports the data plane, so that pyfw is met here exactly as any other WireGuard is.
 """
 
-from pyfw.lab.daemon import Daemon, Implementation, pyfw_run, pyfw_wg, wireguard_go
+from pyfw.lab.daemon import (
+    Daemon,
+    Implementation,
+    bare,
+    pyfw_run,
+    pyfw_wg,
+    wireguard_go,
+    without_cipher,
+)
 from pyfw.lab.namespace import Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, TUNNEL, Dual, Network
 from pyfw.lab.pair import Pair
@@ -24,8 +32,10 @@ __all__ = [
     "Process",
     "Stream",
     "Unavailable",
+    "bare",
     "pyfw_run",
     "pyfw_wg",
     "unavailable",
     "wireguard_go",
+    "without_cipher",
 ]

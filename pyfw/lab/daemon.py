@@ -1,11 +1,13 @@
 """WireGuard daemons as processes: pyfw or a foreign one, started the same way.
 
-Whatever speaks the command line of wireguard.com/xplatform and answers `wg` fits; `pyfw run` is the
-one exception, since it takes a wg-quick file.
+Whatever speaks the command line of wireguard.com/xplatform and answers `wg` fits; `pyfw run` is one
+exception, since it takes a wg-quick file, and what says that it is ready, instead of answering `wg`,
+is the other.
 """
 
 import json
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +19,8 @@ from pyfw.lab.namespace import Namespace, Unavailable
 
 INTERFACE = "wg0"
 CONF = f"/run/{INTERFACE}.conf"
+# -P: the pyfw that is installed beside this Python, not one in the current directory.
+_FLOOR = (sys.executable, "-P", "-m", "pyfw.floor")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Implementation:
     environment: Mapping[str, str] = field(default_factory=dict)
     # What goes into wg0.pyfw.toml beside the wg-quick file.
     settings: str = ""
+    # What it writes once it is up, if it does not answer `wg`.
+    says_ready: str = ""
 
     @property
     def is_pyfw(self) -> bool:
@@ -49,6 +55,19 @@ def pyfw_run(settings: str = "", **environment: str) -> Implementation:
     return Implementation(
         "pyfw run", command, by_setconf=False, environment=environment, settings=settings
     )
+
+
+def without_cipher() -> Implementation:
+    """Pyfw with its cipher off (pyfw.floor), to be measured and nothing else."""
+    return Implementation(
+        "pyfw without cipher", (*_FLOOR, "without-cipher", CONF), by_setconf=False
+    )
+
+
+def bare() -> Implementation:
+    """TUN to UDP and back with nothing between (pyfw.floor)."""
+    command = (*_FLOOR, "bare", CONF)
+    return Implementation("TUN to UDP alone", command, by_setconf=False, says_ready="up")
 
 
 def wireguard_go(path: str | None = None) -> Implementation:
@@ -83,7 +102,11 @@ class Daemon:
         self.process = at.start(*implementation.command, environment=implementation.environment)
 
     def wait_until_up(self) -> Self:
-        """Returns once it answers `wg` and its interface is up with its addresses and routes."""
+        """Returns once it is up: it answers `wg`, and its interface has its addresses and routes."""
+        if self.implementation.says_ready:
+            self.process.wait_for(self.implementation.says_ready)
+            self._set_link(self._conf)
+            return self
         self._wait_for_socket()
         if self.implementation.by_setconf:
             self.set_conf(self._conf)
@@ -96,6 +119,9 @@ class Daemon:
         """Gives it a configuration by `wg setconf`, and the interface its addresses and routes."""
         self.at.write(CONF, plain(conf))
         self.wg("setconf", INTERFACE, CONF)
+        self._set_link(conf)
+
+    def _set_link(self, conf: str) -> None:
         self.at.ip("link", "set", INTERFACE, "mtu", _values(conf, "MTU")[0], "up")
         for address in _values(conf, "Address"):
             self.at.ip("address", "replace", address, "dev", INTERFACE)
@@ -109,13 +135,31 @@ class Daemon:
 
     def counters(self) -> dict[str, Any]:
         """What pyfw counted: outbound, inbound, datagrams, gso (see pyfw.Tunnel.counters)."""
-        shown = self.at.run(_pyfw("pyfw"), "show", INTERFACE, "--json").stdout
-        counters: dict[str, Any] = json.loads(shown)["counters"]
+        counters: dict[str, Any] = self._details()["counters"]
         return counters
+
+    def facts(self) -> dict[str, Any]:
+        """What is in force in pyfw: cipher, threads, offloads."""
+        facts: dict[str, Any] = self._details()["facts"]
+        return facts
 
     def stop(self) -> int:
         """Ends it and returns its exit status."""
         return self.process.stop()
+
+    def _details(self) -> dict[str, Any]:
+        # As `pyfw show --json` asks, but without the tenth of a second that a command takes to start.
+        path = f"/proc/{self.at.pid}/root/run/wireguard/{INTERFACE}.sock"
+        with socket.socket(socket.AF_UNIX) as asking, asking.makefile("rw") as stream:
+            asking.settimeout(10)
+            asking.connect(path)
+            stream.write("pyfw=1\n\n")
+            stream.flush()
+            for line in stream:
+                if line.startswith("json="):
+                    details: dict[str, Any] = json.loads(line.removeprefix("json="))
+                    return details
+        raise RuntimeError(f"{self.implementation.name} does not tell its counters")
 
     def _wait_for_socket(self) -> None:
         deadline = time.monotonic() + 10

@@ -64,6 +64,19 @@ def read(pid: int) -> Counters:
     return Counters(protocols, interfaces((net / "dev").read_text()))
 
 
+def socket_drops(pid: int, port: int) -> int:
+    """Datagrams for which the sockets bound to this port had no room, in a process's namespace."""
+    net = Path(f"/proc/{pid}/net")
+    files = [net / name for name in ("udp", "udp6")]
+    return sum(dropped(file.read_text(), port) for file in files if file.exists())
+
+
+def dropped(text: str, port: int) -> int:
+    """The last column of /proc/net/udp (net/ipv4/udp.c, udp4_format_sock), for a port."""
+    rows = [line.split() for line in text.splitlines()[1:]]
+    return sum(int(row[-1]) for row in rows if int(row[1].rpartition(":")[2], 16) == port)
+
+
 def paired(text: str) -> dict[str, int]:
     """Lines in pairs, names above values, both behind the same prefix (fs/proc, net/ipv4/proc.c)."""
     lines = text.splitlines()

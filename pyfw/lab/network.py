@@ -44,7 +44,8 @@ TUNNEL_NETWORKS = Dual("10.77.0.0/24", "fd77::/64")
 class Network:
     """The three machines, connected; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, mtu: int = 1500) -> None:
+        """`mtu`: of both links, between client and gateway and behind the gateway."""
         with ExitStack() as stack:
             self.user = UserNamespace()
             stack.callback(self.user.close)
@@ -62,7 +63,7 @@ class Network:
                 (self.server, "eth0", BEHIND["server"]),
             )
             for cpu, link in enumerate((outer, behind)):
-                _connect(*link, cpu % (os.cpu_count() or 1))
+                _connect(*link, mtu, cpu % (os.cpu_count() or 1))
             self.gateway.sysctl("net.ipv4.ip_forward", "1")
             self.gateway.sysctl("net.ipv6.conf.all.forwarding", "1")
             self.server.ip("route", "add", "default", "via", BEHIND["gateway"].v4)
@@ -108,6 +109,8 @@ def _set_up_stack(machine: Namespace) -> None:
     machine.sysctl("net.ipv4.tcp_rmem", "4096 131072 16777216")
     machine.sysctl("net.ipv4.tcp_wmem", "4096 131072 16777216")
     machine.sysctl("net.ipv4.ping_group_range", "0 0")
+    # An address is used at once: for a second, nobody would be asked whether it is taken (RFC 4862).
+    machine.sysctl("net.ipv6.conf.default.accept_dad", "0")
     # A cached slow start threshold would make the second flow's speed depend on the first's luck.
     machine.sysctl("net.ipv4.tcp_no_metrics_save", "1")
 
@@ -115,7 +118,7 @@ def _set_up_stack(machine: Namespace) -> None:
 _End = tuple[Namespace, str, Dual]
 
 
-def _connect(one: _End, two: _End, cpu: int) -> None:
+def _connect(one: _End, two: _End, mtu: int, cpu: int) -> None:
     """Joins two machines by a cable that keeps its packets' order."""
     peer = ["peer", "name", two[1], "netns", str(two[0].pid)]
     one[0].ip("link", "add", one[1], "type", "veth", *peer)
@@ -123,7 +126,7 @@ def _connect(one: _End, two: _End, cpu: int) -> None:
         machine.ip("address", "add", f"{address.v4}/24", "dev", name)
         machine.ip("address", "add", f"{address.v6}/64", "dev", name, "nodad")
         _receive_on(machine, name, cpu)
-        machine.ip("link", "set", name, "up")
+        machine.ip("link", "set", name, "mtu", str(mtu), "up")
 
 
 def _receive_on(machine: Namespace, name: str, cpu: int) -> None:

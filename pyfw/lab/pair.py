@@ -11,7 +11,7 @@ from pyfw.lab.network import BEHIND_NETWORKS, OUTER, TUNNEL, Network
 
 # 1500 less 40 (IPv6), 8 (UDP) and 32 (WireGuard): fits both IP versions outside (wg-quick(8)).
 MTU = 1420
-_PORT = 51820
+PORT = 51820
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Pair:
         outer_version: int = 4,
         preshared: bool = False,
         endpoints: tuple[bool, bool] = (True, True),
+        mtu: int = MTU,
     ) -> None:
-        """`endpoints` says whether client and gateway know where the other one is."""
+        """`endpoints` says whether client and gateway know where the other one is; `mtu` is the tunnel's."""
         self.network = network
         self.keys = (Keys.generate(), Keys.generate())
         self.preshared_key = _wg("genpsk") if preshared else None
@@ -60,8 +61,9 @@ class Pair:
                     [f"{TUNNEL[side].v4}/32", f"{TUNNEL[side].v6}/128"],
                     self.keys[1 - index].public,
                     allowed,
-                    f"{host}:{_PORT}" if endpoints[index] else None,
+                    f"{host}:{PORT}" if endpoints[index] else None,
                     self.preshared_key,
+                    mtu,
                 )
             )
         self.client = Daemon(network.client, client, self.confs[0])
@@ -114,13 +116,14 @@ def _conf(
     allowed: list[str],
     endpoint: str | None,
     preshared: str | None,
+    mtu: int,
 ) -> str:
     lines = [
         "[Interface]",
         f"PrivateKey = {private}",
-        f"ListenPort = {_PORT}",
+        f"ListenPort = {PORT}",
         f"Address = {', '.join(addresses)}",
-        f"MTU = {MTU}",
+        f"MTU = {mtu}",
         "[Peer]",
         f"PublicKey = {peer}",
         f"AllowedIPs = {', '.join(allowed)}",
@@ -138,4 +141,4 @@ def _wg(command: str, stdin: str = "") -> str:
     ).stdout.strip()
 
 
-__all__ = ["INTERFACE", "MTU", "Keys", "Pair", "ping_ms"]
+__all__ = ["INTERFACE", "MTU", "PORT", "Keys", "Pair", "ping_ms"]

@@ -7,20 +7,21 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-
 
 class Process:
     """A started command. Its output goes to an unnamed file, so that no pipe can fill up."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], *, listens: bool = False
+    ) -> None:
+        """`listens`: to what `tell` says, on its standard input."""
         self._command = command
         self._output = tempfile.TemporaryFile()
         self._last_words = ""
         # A session of its own: Ctrl-C at the terminal reaches us alone, and we end it in order.
         self._popen = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
             env=dict(environment),
@@ -52,6 +53,12 @@ class Process:
                 raise RuntimeError(f"{' '.join(self._command)}: {self.output().strip()}")
             time.sleep(0.01)
 
+    def tell(self, line: str) -> None:
+        """Says a line to it, and no more than that."""
+        assert self._popen.stdin is not None
+        with self._popen.stdin as stream:
+            stream.write(line.encode() + b"\n")
+
     def output(self) -> str:
         """What it has written so far."""
         if self._output.closed:
@@ -72,20 +79,16 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._popen.kill()
                 self._popen.wait()
+        if self._popen.stdin is not None:
+            self._popen.stdin.close()
         self._last_words = self.output()
         self._output.close()
         return self._popen.returncode
 
-    def cpu_s(self) -> float:
-        """User and system time of all its threads."""
-        # proc_pid_stat(5): fields 14 and 15, counted behind the name, which may contain anything.
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * _TICK_S
-
     def cpu_ns(self) -> int:
-        """The same to the nanosecond, without the threads that have ended."""
-        # sched-stats.rst: the first field of a task's schedstat is its time on a processor.
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in self._tasks())
+        """User and system time of all its threads, the ended ones too, exact where times(2) ticks."""
+        # clock_getcpuclockid(3); include/linux/posix-timers.h: the id is ~PID << 3 | CPUCLOCK_SCHED.
+        return time.clock_gettime_ns(~self.pid << 3 | 2)
 
     def peak_rss_mib(self) -> float:
         """The most memory it ever held."""

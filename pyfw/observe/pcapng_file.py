@@ -42,8 +42,9 @@ class PcapngFile:
         try:
             if self._length is None:
                 self._begin()
-            self._append(b"".join(parts))
-            if not self.size_bytes or self._written() < self.size_bytes:
+            records = b"".join(parts)
+            self._append(records)
+            if not records or not self.size_bytes or self._written() < self.size_bytes:
                 return True
             if self.keep:
                 self._rotate()

@@ -70,7 +70,8 @@ def _whole_keys(sizes: Mapping[Any, int]) -> dict[int, int]:
 
 
 def _end(end: Mapping[str, Any]) -> dict[str, Any]:
-    return {"handshakes": end["handshakes"], "counters": flat(end["counters"])}
+    stages = {"stages": end.get("stages", {})}
+    return {"handshakes": end["handshakes"], "counters": flat(end["counters"]) | flat(stages)}
 
 
 def flat(counters: Mapping[str, Any], prefix: str = "") -> dict[str, int]:

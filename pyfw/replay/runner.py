@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from pyfw.observe import log
 from pyfw.replay.case import Case
 from pyfw.replay.compare import differences
 from pyfw.replay.outcome import decode, encode, outcome_of
 from pyfw.replay.plan import opened, plan_of
-from pyfw.replay.stages import chains_of
+from pyfw.replay.stages import running
 
 Progress = Callable[[int, int | None, int], bool]
 Status = Literal["passed", "failed", "shown", "updated", "broken"]
@@ -60,7 +61,8 @@ def run_all(tasks: Iterable[Task], jobs: int, progress: Progress | None) -> Iter
             yield run(task, progress)
         return
     # spawn: a forked child would inherit the state of native threads.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=log.configure) as pool:
         yield from pool.map(run, tasks)
 
 
@@ -73,18 +75,19 @@ def run(task: Task, progress: Progress | None = None) -> Judged:
         return Judged(name=task.name, rule=task.rule, status="broken", problem=task.problem)
     named: dict[str, Any] = {"name": task.name, "rule": task.rule, "why": case.why}
     try:
-        with opened(case) as ready:
+        with opened(case) as ready, running(ready) as stages:
             plan = plan_of(ready, task.rule, write=task.write, secrets=task.secrets)
-            if chains := chains_of(ready):
-                plan["stages"] = chains
-            result = _native.replay(plan, progress)
+            result = _native.replay(plan | {"stages": stages.chains}, progress)
+            stages.add_counters(result)
+            faults = tuple(stages.faults())
     except (OSError, ValueError) as error:
         return Judged(**named, status="broken", problem=_words(error, case))
     if not task.judge or case.expected is None:
         if result["error"] is not None:
             return Judged(**named, status="broken", result=result, problem=_corrupt(result))
-        return Judged(**named, status="shown", result=result)
-    return _judge(task, case.expected, named, result)
+        status: Status = "failed" if faults else "shown"
+        return Judged(**named, status=status, result=result, differences=faults)
+    return _judge(task, case.expected, named, result, faults)
 
 
 def in_ci(environment: dict[str, str] | None = None) -> bool:
@@ -93,7 +96,9 @@ def in_ci(environment: dict[str, str] | None = None) -> bool:
     return value.casefold() not in ("", "0", "false", "no")
 
 
-def _judge(task: Task, file: Path, named: dict[str, Any], result: dict[str, Any]) -> Judged:
+def _judge(
+    task: Task, file: Path, named: dict[str, Any], result: dict[str, Any], faults: tuple[str, ...]
+) -> Judged:
     outcome = outcome_of(result)
     try:
         expected = decode(file.read_text()) if file.exists() else None
@@ -120,7 +125,7 @@ def _judge(task: Task, file: Path, named: dict[str, Any], result: dict[str, Any]
         **named,
         status="broken" if corrupt else "failed",
         result=result,
-        differences=tuple(found),
+        differences=(*found, *faults),
         problem=_corrupt(result) if corrupt else "",
     )
 

@@ -102,6 +102,7 @@ def _details(group: Sequence[Judged], *, verbose: int) -> Iterator[str]:
         yield from _flows(result, verbose=verbose)
         yield from _connections(result, verbose=verbose)
         yield from _drops(result)
+        yield from _stages(result)
         if result["truncated"]:
             yield "    (reports hold the first part only: the case's keep was reached)"
 
@@ -164,6 +165,17 @@ def _drops(result: dict[str, Any]) -> Iterator[str]:
         yield "    drops: none in the tunnel"
     for i, text in enumerate(found):
         yield f"    {'drops: ' if not i else '       '}{text}"
+
+
+def _stages(result: dict[str, Any]) -> Iterator[str]:
+    for end, counts in result["ends"].items():
+        for name, stage in counts.get("stages", {}).items():
+            amount = f"{stage['frames']} frames, {stage['segments']} segments"
+            yield f"    stage {name} at {end}: {amount}"
+            for counter, count in flat(stage).items():
+                if counter not in ("frames", "segments"):
+                    words = counter.replace("drops.", "dropped ").removeprefix("own.")
+                    yield f"           {words} {count}"
 
 
 def _row(text: str, numbers: str) -> Iterator[str]:

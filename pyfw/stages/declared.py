@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from pyfw._native import StageChain
 from pyfw.config import values
 from pyfw.config.filter_words import FILTER_CHECKS
 from pyfw.config.problem import Problem, unknown_key
@@ -73,12 +74,12 @@ def faults(stage: Stage, config: StageConfig) -> list[Problem]:
     for key, check in _ATTRIBUTES.items():
         try:
             check(getattr(stage, key))
-        except (ValueError, OSError) as error:
+        except (ValueError, TypeError, OSError) as error:
             if key in CHECKS and getattr(config, key) is not None:
                 problems.append(config.place.problem(key, str(error)))
             else:
                 cls = type(stage)
-                problems.append(Problem(*source_of(cls), "", f"{cls.__name__}.{key} {error}"))
+                problems.append(Problem(*source_of(cls), "", f"{cls.__name__}.{key}: {error}"))
     for call in ("start", "stop", "process", "tick", "handover", "takeover"):
         function = getattr(type(stage), call)
         if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
@@ -121,12 +122,11 @@ def _filter(value: Any) -> None:
     if isinstance(value, str):
         bpf.program(value)
     elif isinstance(value, Mapping):
-        for word, item in value.items():
+        for word in value:
             if word not in FILTER_CHECKS:
                 raise ValueError(f"has the word {word!r}: {_unknown_word(str(word))}")
-            if word == "bpf":
-                for expression in [item] if isinstance(item, str) else item:
-                    bpf.program(expression)
+        # What the values may be, the chain says; nobody uses this one.
+        StageChain().slot(Stage(), name="filter", filter=dict(value))
     elif value is not None:
         raise ValueError("is an expression as tcpdump takes it, or words of FrameBatch.where")
 

@@ -125,13 +125,6 @@ class StageSet:
             seat.slot.replace(new, hand_over, **_slot_options(new, seat.config))
 
 
-def chain_of(stages: Sequence[Stage], configs: Sequence[StageConfig] = ()) -> _native.StageChain:
-    """A chain of stages that are started, for a replay."""
-    running = StageSet(stages, configs)
-    running.start()
-    return running.chain
-
-
 def _configs(stages: Sequence[Stage], configs: Sequence[StageConfig]) -> tuple[StageConfig, ...]:
     return tuple(configs) or tuple(StageConfig(use=type(stage).__name__) for stage in stages)
 

@@ -24,6 +24,7 @@ outcome = "remove"
 [stages.filter]
 protocol = ["tcp", 17]
 dst_port = "20-23"
+length = [40, "1000-65535"]
 source = "10.0.0.1/8"
 
 [stages.options]
@@ -59,7 +60,12 @@ def test_every_key_arrives_in_the_order_written() -> None:
         name="telnet",
         direction="inbound",
         peers=(KEY,),
-        filter={"protocol": ["tcp", 17], "dst_port": range(20, 24), "source": "10.0.0.0/8"},
+        filter={
+            "protocol": ["tcp", 17],
+            "dst_port": range(20, 24),
+            "length": [40, range(1000, 65_536)],
+            "source": "10.0.0.0/8",
+        },
         on_error="pass",
         failures=3,
         stall_s=0.5,
@@ -83,12 +89,12 @@ def test_every_option_knows_its_line() -> None:
     at = [first.place.problem(key, "wrong") for key in ("options.quiet", "options.nested.deep")]
     at += [second.place.problem(key, "wrong") for key in ("options.file", "use", "absent", "")]
     assert [str(problem) for problem in at] == [
-        "f:18: stages[0].options.quiet: wrong",
-        "f:19: stages[0].options.nested.deep: wrong",
-        "f:24: stages[1].options.file: wrong",
-        "f:22: stages[1].use: wrong",
-        "f:21: stages[1].absent: wrong",
-        "f:21: stages[1]: wrong",
+        "f:19: stages[0].options.quiet: wrong",
+        "f:20: stages[0].options.nested.deep: wrong",
+        "f:25: stages[1].options.file: wrong",
+        "f:23: stages[1].use: wrong",
+        "f:22: stages[1].absent: wrong",
+        "f:22: stages[1]: wrong",
     ]
 
 
@@ -126,7 +132,7 @@ def test_a_stage_is_named_in_three_ways(use: str) -> None:
             "f:3: stages[0].filter.dest_port: no such key in [stages.filter]; did you mean dst_port?",
         ),
         ('use = "tap"\nfilter.protocol = "tpc"', "f:3: stages[0].filter.protocol: is not valid"),
-        ('use = "tap"\nfilter.dst_port = 65536', "is not a whole number from 0 to 65535, a list"),
+        ('use = "tap"\nfilter.dst_port = 65536', "is not a whole number from 0 to 65535, a range"),
         ('use = "tap"\nfilter.dst_port = "9-0"', 'a range such as "0-9"'),
         ('use = "tap"\nfilter.dst_port = []', "is an empty list, which no frame matches"),
         ('use = "tap"\nfilter.version = 5', "write 4 or 6"),

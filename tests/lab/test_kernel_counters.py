@@ -1,6 +1,6 @@
 """The kernel's counters, read."""
 
-from pyfw.lab.kernel_counters import Counters, interfaces, paired
+from pyfw.lab.kernel_counters import Counters, dropped, interfaces, paired
 
 NETSTAT = """\
 TcpExt: SyncookiesSent TCPOFOQueue TCPLostRetransmit
@@ -54,3 +54,18 @@ def test_a_difference_is_taken_counter_by_counter() -> None:
     )
     assert (later - earlier).retransmitted == 7
     assert (later - earlier).interfaces["wg0"]["out_drops"] == 2
+
+
+# As /proc/net/udp has it, with fewer columns: two sockets on port 51820 (0xCA6C), one on port 53.
+UDP = """\
+   sl  local_address rem_address   st tx_queue rx_queue inode ref pointer drops
+  101: 00000000:CA6C 00000000:0000 07 00000000:00000000 1234 2 0000000000000000 17
+  101: 010200C0:CA6C 020200C0:CA6C 01 00000000:00000000 1235 2 0000000000000000 4
+  204: 00000000:0035 00000000:0000 07 00000000:00000000 1236 2 0000000000000000 99
+"""
+
+
+def test_drops_of_all_sockets_of_a_port_are_added_up() -> None:
+    assert dropped(UDP, 51820) == 21
+    assert dropped(UDP, 53) == 99
+    assert dropped(UDP, 80) == 0

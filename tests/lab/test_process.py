@@ -37,6 +37,25 @@ def test_a_process_that_ignores_sigterm_is_killed() -> None:
     assert process.stop(timeout_s=0.1) == -9
 
 
+def test_a_process_that_listens_is_told_a_line() -> None:
+    process = Process([sys.executable, "-c", "print(input())"], os.environ, listens=True)
+    process.tell("said")
+    assert process.wait(10) == "said\n"
+
+
+def test_processor_time_is_exact_and_stays_while_a_process_sleeps() -> None:
+    worker = python(
+        "import time\nend = time.process_time() + 0.05\nwhile time.process_time() < end: pass\n"
+        "print('done', flush=True); time.sleep(60)"
+    )
+    worker.wait_for("done")
+    spent = worker.cpu_ns()
+    # What the interpreter took to start is in it as well.
+    assert 0.05e9 <= spent < 5e9
+    assert worker.cpu_ns() - spent < 0.01e9
+    worker.stop()
+
+
 def test_a_process_tells_what_it_used() -> None:
     sleeper = python(
         "import time; x = bytearray(64 << 20); print('up', flush=True); time.sleep(60)"

@@ -8,13 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 
+from pyfw.stage import FrameBatch, Stage
 from pyfw.stages import bpf
+from tests.stages.libpcap import needs_libpcap
+from tests.stages.trial import Trial
 
-try:
-    bpf.program("ip")
-except OSError as missing:
-    pytest.skip(str(missing), allow_module_level=True)
+pytestmark = needs_libpcap
 
 
 def test_an_expression_becomes_the_program_that_tcpdump_shows() -> None:
@@ -62,6 +66,83 @@ def test_many_threads_may_compile_at_once() -> None:
         programs = list(pool.map(lambda port: bpf.program(f"tcp port {port}"), ports))
     for port, program in zip(ports, programs, strict=True):
         assert port in {k for _, _, _, k in program}
+
+
+class _Header(ctypes.Structure):
+    """struct pcap_pkthdr: a timeval, the bytes there are, the bytes there were."""
+
+    _fields_ = (
+        ("seconds", ctypes.c_long),
+        ("microseconds", ctypes.c_long),
+        ("kept", ctypes.c_uint32),
+        ("length", ctypes.c_uint32),
+    )
+
+
+def libpcap_matches(expression: str, packet: bytes) -> bool:
+    """What libpcap's own interpreter says."""
+    instructions = bpf.program(expression)
+    array = (bpf._Instruction * len(instructions))(
+        *(bpf._Instruction(*one) for one in instructions)
+    )
+    program = bpf._Program(len(instructions), array)
+    header = _Header(0, 0, len(packet), len(packet))
+    taken = bpf._library().pcap_offline_filter(ctypes.byref(program), ctypes.byref(header), packet)
+    return bool(taken)
+
+
+class Asks(Stage):
+    """Asks each batch an expression."""
+
+    expression = ""
+    indices: list[int]
+
+    def process(self, batch: FrameBatch) -> None:
+        self.indices = batch.where(bpf=self.expression)
+
+
+PACKETS = [
+    IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1, dport=80, flags="S"),
+    IP(src="10.0.0.9", dst="10.0.1.2", options=b"\x94\x04\0\0")
+    / UDP(sport=53, dport=9)
+    / bytes(90),
+    IP(src="10.0.0.9", dst="10.0.1.2", frag=3, flags="MF") / bytes(64),
+    IP(src="10.0.0.1", dst="10.0.0.2") / ICMP(),
+    IPv6(src="fd00::1", dst="fd00::2") / UDP(sport=53, dport=80) / bytes(20),
+    IPv6(src="fd00::1", dst="fd00::2") / ICMPv6EchoRequest(),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    expression=st.sampled_from(
+        [
+            "tcp port 80",
+            "udp src port 53 and not net 10.0.1.0/24",
+            "icmp[icmptype] == icmp-echo or icmp6",
+            "host 10.0.0.1 or net fd00::/8",
+            "greater 60 and less 120",
+            "ip[6:2] & 0x1fff != 0",
+            "tcp[tcpflags] & (tcp-syn|tcp-fin) != 0",
+            "ip[8] * 2 > len / 3 + ip[0] % 7",
+            "portrange 50-60 or ip proto 1 or ip6[40] = 128",
+        ]
+    ),
+    packet=st.sampled_from(PACKETS),
+    noise=st.lists(st.tuples(st.integers(2, 47), st.integers(0, 255)), max_size=2),
+)
+def test_a_frame_matches_just_where_libpcap_says_so(
+    expression: str, packet: Any, noise: list[tuple[int, int]]
+) -> None:
+    raw = bytearray(bytes(packet))
+    for at, value in noise:
+        if at < len(raw) and at not in (2, 3, 4, 5):  # lengths that lie are no frames
+            raw[at] = value
+    stage = Asks()
+    stage.expression = expression
+    with Trial(stage) as trial:
+        trial.feed([bytes(raw)])
+    assert bool(stage.indices) == libpcap_matches(expression, bytes(raw))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pyfw.config import ConfigError
 from pyfw.config.settings import read
 from pyfw.stage import Stage
 from pyfw.stages.find import find
+from tests.stages.libpcap import needs_libpcap
 
 HEAD = "import msgspec, pyfw\nfrom pathlib import Path\nfrom pyfw.stage import Stage\n"
 MINE = HEAD + "class Mine(Stage):\n    pass\n"
@@ -235,13 +236,18 @@ def test_a_fifo_is_no_file(finds: Finds, tmp_path: Path) -> None:
             4,
             "Mine cannot be made: TypeError: ",
         ),
-        (HEAD + "class Mine(Stage):\n    direction = 'in'\n", 4, "Mine.direction is 'in'; write"),
-        (HEAD + "class Mine(Stage):\n    on_error = None\n", 4, "Mine.on_error is None; write"),
-        (HEAD + "class Mine(Stage):\n    tick_ms = -1\n", 4, "Mine.tick_ms is -1"),
-        (HEAD + "class Mine(Stage):\n    hold_frames = 1.5\n", 4, "Mine.hold_frames is 1.5"),
-        (HEAD + "class Mine(Stage):\n    peers = 'all'\n", 4, "Mine.peers is a collection"),
-        (HEAD + "class Mine(Stage):\n    peers = ['a']\n", 4, "Mine.peers not a key"),
-        (HEAD + "class Mine(Stage):\n    filter = 3\n", 4, "Mine.filter is an expression"),
+        (HEAD + "class Mine(Stage):\n    direction = 'in'\n", 4, "Mine.direction: is 'in'; write"),
+        (HEAD + "class Mine(Stage):\n    on_error = None\n", 4, "Mine.on_error: is None; write"),
+        (HEAD + "class Mine(Stage):\n    tick_ms = -1\n", 4, "Mine.tick_ms: is -1"),
+        (HEAD + "class Mine(Stage):\n    hold_frames = 1.5\n", 4, "Mine.hold_frames: is 1.5"),
+        (HEAD + "class Mine(Stage):\n    peers = 'all'\n", 4, "Mine.peers: is a collection"),
+        (HEAD + "class Mine(Stage):\n    peers = ['a']\n", 4, "Mine.peers: not a key"),
+        (HEAD + "class Mine(Stage):\n    filter = 3\n", 4, "Mine.filter: is an expression"),
+        (
+            HEAD + "class Mine(Stage):\n    filter = {'dst_port': range(70_000)}\n",
+            4,
+            "Mine.filter: dst_port: range(0, 70000) is not 0 to 65535",
+        ),
         (
             HEAD + "class Mine(Stage):\n    filter = {'dest_port': 3}\n",
             4,
@@ -288,14 +294,14 @@ def test_a_fault_in_a_module_is_told_at_its_own_line(
     del sys.modules["package_of_a_test"]
 
 
+@needs_libpcap
 def test_a_bpf_filter_is_compiled_and_told_at_the_line_that_has_it(
     finds: Finds, tmp_path: Path
 ) -> None:
-    pytest.importorskip("ctypes")
     path = tmp_path / "mine.py"
     path.write_text(HEAD + "class Mine(Stage):\n    filter = 'tcp prt 1'\n")
     (problem,) = wrong(finds, table("mine.py:Mine"))
-    assert problem.startswith(f"{path}:4: Mine.filter ")
+    assert problem.startswith(f"{path}:4: Mine.filter: ")
     (problem,) = wrong(finds, table("mine.py:Mine", 'filter = "udp prt 1"'))
     assert problem.startswith('wg0.pyfw.toml:3: stages[0].filter: the filter "udp prt 1" is wrong')
     (problem,) = wrong(finds, table("mine.py:Mine", 'filter.bpf = "udp prt 1"'))

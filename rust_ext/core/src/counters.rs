@@ -134,7 +134,8 @@ tally! {
         queued,
         /// Messages whose counter was below the highest already seen in their session.
         late,
-        /// Packets whose ECN field was set to CE because the datagram's was (RFC 6040).
+        /// Packets whose ECN field was set to CE: the datagram's was (RFC 6040), or they waited too long
+        /// at our socket (RFC 8289).
         marked,
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! In: data messages of one session, in order of arrival. Out: packets opened in place, with their
 //! headers parsed and their ECN merged. Drops: expired session, replayed or stale counter, wrong
-//! tag; then not an IP packet, source not the peer's, CE outside on a packet that cannot carry it.
+//! tag; then not an IP packet, source not the peer's, CE outside on a packet that cannot carry it,
+//! and what CoDel picks of a queue that stands at our socket and cannot be marked.
 //! Order: rows are in order of arrival; a counter below the highest seen is counted as late.
 //! Time: keys serve 180 s; an initiator's older than 165 s ask for the next (once).
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use crate::{
     aead::{Aead, Slot},
+    codel::Codel,
     counters::{DatagramTally, InboundTally},
     exchange::{ReceiveSession, Report},
     frame::{Frame, FrameBatch},
@@ -22,7 +24,7 @@ use crate::{
     },
     packet::{
         self,
-        ip::{EcnMerge, merge_ecn, set_ecn},
+        ip::{CE, EcnMerge, merge_ecn, set_ecn},
     },
     path::Path,
     peer::{Activity, ByPeer, PeerId},
@@ -40,6 +42,7 @@ pub struct Decrypt {
     touched: Vec<PeerId>,
     reports: Vec<Report>,
     tally: InboundTally,
+    codel: Codel,
     /// Room for one run: what is worth opening, and what came of it.
     slots: Vec<Slot>,
     origins: Vec<Arrival>,
@@ -90,6 +93,7 @@ impl Decrypt {
             touched: Vec::new(),
             reports: Vec::new(),
             tally: InboundTally::default(),
+            codel: Codel::default(),
             slots: Vec::new(),
             origins: Vec::new(),
             opened: Vec::new(),
@@ -166,7 +170,12 @@ impl Decrypt {
             datagrams.data += 1;
             self.tally.entered += 1;
             peer.tally.entered += 1;
-            match judge(arrival, outer.ds, id, buffer, route) {
+            // Who waited too long is told as a congested router would have told it.
+            let ecn = match self.codel.signals(outer.waited_ns, now_ns) {
+                true => CE,
+                false => outer.ds & 0b11,
+            };
+            match judge(arrival, ecn, id, buffer, route) {
                 Ok((frame, marked)) => {
                     batch.frames.push(frame);
                     for tally in [&mut self.tally, &mut peer.tally] {
@@ -175,6 +184,8 @@ impl Decrypt {
                     }
                 }
                 Err(reason) => {
+                    let waited = ecn != outer.ds & 0b11 && reason == InboundDrop::EcnNotCapable;
+                    let reason = if waited { InboundDrop::Congested } else { reason };
                     self.tally.drop(reason, 1);
                     peer.tally.drop(reason, 1);
                 }
@@ -311,7 +322,7 @@ impl Decrypt {
 /// whether it was marked.
 fn judge(
     arrival: &Arrival,
-    outer_ds: u8,
+    outer_ecn: u8,
     id: PeerId,
     buffer: &mut [u8],
     route: &mut Route,
@@ -323,7 +334,7 @@ fn judge(
         return Err(InboundDrop::SourceNotAllowed);
     }
     frame.peer = id.0;
-    match merge_ecn(outer_ds & 0b11, frame.ds & 0b11) {
+    match merge_ecn(outer_ecn, frame.ds & 0b11) {
         EcnMerge::Keep => Ok((frame, false)),
         EcnMerge::Set(ecn) => {
             set_ecn(text, ecn);

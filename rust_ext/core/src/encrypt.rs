@@ -140,13 +140,7 @@ impl Encrypt {
     }
 
     /// Splits a frame into the GSO list under the peer's session, which the caller found usable.
-    fn seal_frame(
-        &mut self,
-        id: PeerId,
-        frame: &Frame,
-        bytes: &[u8],
-        now_ns: u64,
-    ) -> Outcome {
+    fn seal_frame(&mut self, id: PeerId, frame: &Frame, bytes: &[u8], now_ns: u64) -> Outcome {
         let parts = Segments::new(frame, bytes);
         let Some(peer) = self.peers.get_mut(id) else { return Outcome::Done };
         let (Some(path), Some(sending)) = (peer.path, peer.session.as_mut()) else {

@@ -15,6 +15,7 @@ pub mod allowed_ips;
 pub mod bpf;
 pub mod buffer;
 pub mod coalesce;
+pub mod codel;
 pub mod counters;
 pub mod decrypt;
 pub mod device;

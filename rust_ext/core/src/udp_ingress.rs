@@ -34,6 +34,8 @@ pub struct Received {
     pub ds: u8,
     /// The kernel cut it: it was longer than the buffer.
     pub truncated: bool,
+    /// How long it waited in the socket, nanoseconds; 0 where the kernel does not say.
+    pub waited_ns: u64,
 }
 
 /// A handshake message for control.

@@ -102,6 +102,8 @@ reasons! {
         SourceNotAllowed => "source_not_allowed",
         /// CE on the outside, Not-ECT inside (RFC 6040 §4.2).
         EcnNotCapable => "ecn_not_capable",
+        /// It waited too long at our socket, with others, and cannot be marked (CoDel, RFC 8289).
+        Congested => "congested",
         /// The kernel refused the frame (EIO: the link is down, EINVAL: bad header).
         WriteError => "write_error",
         /// A stage dropped it.

@@ -104,6 +104,7 @@ impl Drain {
                 from: Path::to(end.address),
                 ds: batch.target().ds,
                 truncated: false,
+                waited_ns: 0,
             });
             wire.buffer.extend_from_slice(payload);
             end.outbound.depart(usize::MAX, None);

@@ -5,8 +5,8 @@
 use std::mem::size_of;
 
 /// Room for the control messages of one datagram: packet info (IPv6: 20 B), DS byte, segment
-/// size and drop count, each with its header of 16 bytes and padding.
-pub(crate) const ROOM: usize = 128;
+/// size, drop count and time of arrival, each with its header of 16 bytes and padding.
+pub(crate) const ROOM: usize = 160;
 
 /// Aligned as cmsghdr wants it.
 #[repr(C, align(8))]
@@ -100,10 +100,10 @@ mod tests {
     #[test]
     fn all_that_comes_beside_one_ipv6_datagram_has_room() {
         let mut control = Control::EMPTY;
-        for length in [size_of::<libc::in6_pktinfo>(), 4, 4, 4] {
+        for length in [size_of::<libc::in6_pktinfo>(), 4, 4, 4, size_of::<libc::timespec>()] {
             control.push(1, 2, &[0xFF; 20][..length]);
         }
-        assert_eq!(control.iter().count(), 4);
+        assert_eq!(control.iter().count(), 5);
     }
 
     proptest::proptest! {

@@ -2,6 +2,7 @@
 //!
 //! Nearly all unsafe code of pyfw is in here, each piece beside the reason why it is sound.
 
+pub mod bare;
 mod cmsg;
 pub mod deadline;
 pub mod engine;

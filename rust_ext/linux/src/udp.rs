@@ -98,6 +98,7 @@ impl UdpSocket {
             self.set(ip6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_WANT)?;
         }
         self.set(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
+        self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
         // Best effort: a user namespace may not force them, and gets what rmem_max allows.
         for (force, plain) in
             [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]

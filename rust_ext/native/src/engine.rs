@@ -24,7 +24,7 @@ use pyfw_linux::{
     tun::Tun,
 };
 use pyo3::{
-    exceptions::{PyRuntimeError, PyValueError},
+    exceptions::{PyRuntimeError, PyRuntimeWarning, PyValueError},
     prelude::*,
     types::{PyBytes, PyDict, PyList},
 };
@@ -78,6 +78,7 @@ impl Engine {
         coalesce_psh = "merge",
         mtu = 1420,
         stages = None,
+        without_cipher = false,
     ))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of a constructor
     fn new(
@@ -91,6 +92,7 @@ impl Engine {
         coalesce_psh: &str,
         mtu: usize,
         stages: Option<&Bound<'_, StageChain>>,
+        without_cipher: bool,
     ) -> PyResult<Self> {
         // First of all they are ours, so that an error below closes them.
         let (tun_fd, udp_fds) = (owned(tun_fd)?, owned_pair(udp_fds)?);
@@ -111,7 +113,13 @@ impl Engine {
         }
         let wanted = tun_offloads(&on_tun)?;
         let open = || pyfw_aead::open(cipher).map_err(|e| PyValueError::new_err(e.to_string()));
-        let ciphers = [open()?, open()?];
+        let ciphers = if without_cipher {
+            let words = c"without_cipher: nothing that this engine carries is secret or authentic";
+            PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), words, 1)?;
+            [pyfw_aead::without_cipher(), pyfw_aead::without_cipher()]
+        } else {
+            [open()?, open()?]
+        };
         let name = ciphers[0].name();
         let tun = Tun::attach(tun_fd, wanted)?;
         let sockets = sockets(udp_fds)?;

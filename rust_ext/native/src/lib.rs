@@ -9,6 +9,8 @@ mod counters;
 mod descriptors;
 #[cfg(target_os = "linux")]
 mod engine;
+#[cfg(target_os = "linux")]
+mod floor;
 mod gso_egress;
 mod keys;
 mod replay;
@@ -26,6 +28,9 @@ mod _native {
     #[cfg(target_os = "linux")]
     #[pymodule_export]
     use super::engine::Engine;
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::floor::{cipher_cost, forward_bare};
     #[pymodule_export]
     use super::gso_egress::{GsoBatch, GsoEgress};
     #[pymodule_export]

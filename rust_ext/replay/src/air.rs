@@ -363,6 +363,7 @@ impl Air {
             from: Path::to(source),
             ds,
             truncated: false,
+            waited_ns: 0,
         });
     }
 }

@@ -263,8 +263,11 @@ impl Run {
             let ticks = self.ends.iter().filter_map(End::next_tick_ns);
             let drains = self.drains.iter().flatten().map(|drain| drain.ends_at_ns);
             let happening = self.happenings.peek().map(|h| START_NS.saturating_add(h.at_ns));
-            let next =
-                timeouts.chain(ticks).chain(drains).chain(happening).chain(self.air.wire.next_due_ns());
+            let next = timeouts
+                .chain(ticks)
+                .chain(drains)
+                .chain(happening)
+                .chain(self.air.wire.next_due_ns());
             self.next_ns = next.min().unwrap_or(u64::MAX);
             if self.next_ns > until_ns {
                 break;
@@ -411,7 +414,9 @@ impl Run {
         }
         // What is on the wire arrives; what stages hold, they get some time to let go of.
         let patience_ns = self.now.boot_ns.saturating_add(HOLDING_NS);
-        while let Some(due_ns) = self.air.wire.next_due_ns().or_else(|| self.next_release_ns(patience_ns)) {
+        while let Some(due_ns) =
+            self.air.wire.next_due_ns().or_else(|| self.next_release_ns(patience_ns))
+        {
             self.advance(due_ns);
         }
         if let Some(recorder) = self.air.recorder.take() {

@@ -19,7 +19,7 @@ use std::{
 use super::{
     Direction, Loan, Notice, Outcome, Running, Stages, Surroundings,
     edits::Edits,
-    ledger::{EmitError, Emission, Held, HoldLimit, Ledger, StageCounts},
+    ledger::{Emission, EmitError, Held, HoldLimit, Ledger, StageCounts},
     repair::Unfit,
     selection::{PeerNames, Selection},
 };
@@ -303,8 +303,7 @@ impl Stages for Chain {
     }
 
     fn connect(&self, surroundings: Arc<dyn Surroundings>) {
-        let mut held =
-            self.links.surroundings.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.links.surroundings.write().unwrap_or_else(PoisonError::into_inner);
         *held = Some(surroundings);
     }
 

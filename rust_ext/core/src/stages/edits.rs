@@ -63,7 +63,11 @@ enum Fate {
     Drop(Reason),
     Hold,
     /// Its segments are rows of their own; its bytes lie in `data`.
-    Split { first: u32, count: u32, flat: u32 },
+    Split {
+        first: u32,
+        count: u32,
+        flat: u32,
+    },
 }
 
 /// Why a verdict cannot be.
@@ -135,15 +139,15 @@ impl Edits {
         self.rows.iter().map(|row| &row.frame)
     }
 
-    /// A row's bytes: borrowed where they lie in one piece.
+    /// A row's bytes as they are now: borrowed where they lie in one piece.
     pub fn bytes<'b>(
         &'b self,
         row: usize,
         buffer: &'b [u8],
         slices: &[Slice],
     ) -> Option<Cow<'b, [u8]>> {
-        let Row { frame, origin, replaced, .. } = self.rows.get(row)?;
-        Some(match (replaced, origin) {
+        let Row { frame, origin, replaced, ecn, .. } = self.rows.get(row)?;
+        let mut bytes = match (replaced, origin) {
             (Some(replaced), _) => Cow::Borrowed(replaced.bytes(&self.data)),
             (None, Origin::Batch) if frame.slices == 0 => Cow::Borrowed(frame.bytes(buffer)),
             (None, Origin::Batch) => Cow::Owned(gather(frame, buffer, slices)),
@@ -153,7 +157,11 @@ impl Edits {
                 segments.write(number as usize, whole, &mut bytes);
                 Cow::Owned(bytes)
             }
-        })
+        };
+        if let Some(ecn) = *ecn {
+            ip::set_ecn(bytes.to_mut(), ecn);
+        }
+        Some(bytes)
     }
 
     fn parent(&self, parent: u32) -> Option<(Segments, &[u8])> {
@@ -265,6 +273,9 @@ impl Edits {
         let mut frame = Frame { offset: 0, slices: 0, ..held.replaced.unwrap_or(held.frame) };
         if let Origin::Segment { .. } = held.origin {
             frame.length = bytes.len() as u32;
+        }
+        if let Some(ecn) = held.ecn {
+            frame.ds = frame.ds & !0b11 | ecn;
         }
         held.fate = Fate::Hold;
         self.changed = true;

@@ -372,8 +372,7 @@ impl Ledger {
 
     fn book(&self, state: &mut State, note: &Note, reason: Reason) {
         state.count_drop(reason, note.segments);
-        let booking =
-            Booking { peer: PeerId(note.peer), segments: note.segments, created: false };
+        let booking = Booking { peer: PeerId(note.peer), segments: note.segments, created: false };
         state.bookings[note.direction as usize].push(booking);
         self.pending[note.direction as usize].fetch_add(1, SeqCst);
     }

@@ -69,13 +69,7 @@ pub type PeerNames = HashMap<PeerId, [u8; 32]>;
 
 impl Selection {
     /// Whether all hold for a frame that lies in `buffer`.
-    pub fn holds(
-        &self,
-        frame: &Frame,
-        buffer: &[u8],
-        slices: &[Slice],
-        peers: &PeerNames,
-    ) -> bool {
+    pub fn holds(&self, frame: &Frame, buffer: &[u8], slices: &[Slice], peers: &PeerNames) -> bool {
         self.words.iter().all(|word| word.holds(frame, buffer, slices, peers))
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Batch {
 pub(crate) type Written = ([u8; 10], Vec<u8>, u16);
 
 pub(crate) struct End {
+    /// How long each datagram waited in the socket.
+    pub(crate) waits_ns: u64,
     pub(crate) device: Device,
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Inbound,
@@ -53,6 +55,7 @@ impl End {
         let gso = GsoEgress::new(64, 64);
         let options = CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false };
         let mut end = Self {
+            waits_ns: 0,
             device: Device::new(Box::new(Counting(seed))),
             outbound: Outbound::new(gso, Box::new(TestCipher), 1420, Arc::clone(&o)),
             inbound: Inbound::new(Box::new(TestCipher), options, 7, Arc::clone(&i), Arc::clone(&d)),
@@ -110,6 +113,7 @@ impl End {
                 from: Path::to(*from),
                 ds: batch.ds,
                 truncated: false,
+                waited_ns: self.waits_ns,
             });
             buffer.extend_from_slice(&batch.payload);
         }

@@ -9,7 +9,7 @@ mod pair;
 use end::{Batch, Written};
 use packets::{HEADERS, address, is_sound, plain, tcp, tso, udp};
 use pair::{CLIENT, Pair, SERVER};
-use pyfw_core::{coalesce::CoalesceOptions, time::SECOND_NS};
+use pyfw_core::{coalesce::CoalesceOptions, time::SECOND_NS, verdict::InboundDrop};
 
 #[test]
 fn the_seeds_packets_leave_in_five_batches_and_arrive_in_order() {
@@ -60,6 +60,34 @@ fn without_offloads_at_the_receiver_every_segment_is_sound() {
     pair.settle();
     assert_eq!(pair.server.written.len(), 21);
     assert!(pair.server.written.iter().all(|(_, bytes, n)| *n == 1 && is_sound(bytes)));
+    pair.assert_lawful();
+}
+
+#[test]
+fn of_a_queue_that_stands_at_the_socket_packets_are_marked_or_dropped_in_order() {
+    let mut pair = Pair::connected();
+    pair.server.waits_ns = 5_000_000;
+    let (mut seq, mut sent) = (1, [0, 0]);
+    for round in 0..300 {
+        for ecn in if round % 2 == 0 { [0, 0b10] } else { [0b10, 0] } {
+            let packet = tcp(CLIENT, SERVER, (1 + u16::from(ecn), 2), seq, ecn, &[7; 100]);
+            pair.client.tun_drain(&[plain(&packet)]);
+            sent[usize::from(ecn / 2)] += 1;
+        }
+        seq += 100;
+        pair.advance(2_000_000);
+    }
+    let counts = pair.server.inbound_counts.read();
+    let dropped = counts.drops[InboundDrop::Congested as usize];
+    assert!(dropped > 0 && counts.marked > 0, "{counts:?}");
+    let arrived = |ecn: u8| {
+        pair.server
+            .written
+            .iter()
+            .filter(|(_, bytes, _)| (bytes[1] & 0b11 != 0) == (ecn != 0))
+            .count()
+    };
+    assert_eq!((arrived(0) as u64 + dropped, arrived(2)), (sent[0], sent[1] as usize));
     pair.assert_lawful();
 }
 

@@ -54,11 +54,7 @@ use self::{
     surroundings::EngineSide,
     udp_egress::UdpEgress,
 };
-use crate::{
-    epoll::SystemEntropy,
-    tun::Tun,
-    udp::max_gso_segments,
-};
+use crate::{epoll::SystemEntropy, tun::Tun, udp::max_gso_segments};
 
 /// The name of every data thread, as `top -H` shows it.
 pub const DATA_THREAD: &str = "pyfw-data";

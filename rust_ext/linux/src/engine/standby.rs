@@ -109,7 +109,8 @@ impl Standby {
         seats: &[Arc<Seat>],
         sit: &dyn Fn(&Arc<Seat>, u64) -> io::Result<()>,
     ) -> io::Result<()> {
-        let lasts = |running: &Running| running.limit_ns.is_some_and(|limit| running.for_ns >= limit);
+        let lasts =
+            |running: &Running| running.limit_ns.is_some_and(|limit| running.for_ns >= limit);
         let Some(running) = self.stalled.clone().filter(lasts) else { return Ok(()) };
         let Running { name, for_ns, .. } = &running;
         match running.outcome {

@@ -84,6 +84,7 @@ impl Receiver {
             let error = io::Error::last_os_error();
             return if passes(&error) { Ok(0) } else { Err(error) };
         }
+        let now_ns = crate::epoll::now().unix_ns;
         for (i, message) in headers[..count as usize].iter().enumerate() {
             self.controls[i].set_length(message.msg_hdr.msg_controllen);
             let Some(destination) = self.addresses[i].read() else { continue };
@@ -94,9 +95,10 @@ impl Receiver {
                 from: Path { destination, source: None },
                 ds: 0,
                 truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+                waited_ns: 0,
             };
             for (level, kind, data) in self.controls[i].iter() {
-                beside(&mut received, &mut self.kernel_drops, level, kind, data);
+                beside(&mut received, &mut self.kernel_drops, now_ns, level, kind, data);
             }
             out.push(received);
         }
@@ -146,6 +148,7 @@ fn passes(error: &io::Error) -> bool {
 fn beside(
     received: &mut Received,
     drops: &mut u32,
+    now_ns: u64,
     level: libc::c_int,
     kind: libc::c_int,
     data: &[u8],
@@ -161,6 +164,14 @@ fn beside(
         }
         (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
             *drops = int(data).map_or(*drops, |count| count as u32);
+        }
+        // timespec, wall clock, which may have been set since: then it says nothing.
+        (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) if data.len() >= 16 => {
+            let word = |at: usize| i64::from_ne_bytes(std::array::from_fn(|i| data[at + i]));
+            let arrived_ns =
+                (word(0) as u64).wrapping_mul(1_000_000_000).wrapping_add(word(8) as u64);
+            let waited_ns = now_ns.saturating_sub(arrived_ns);
+            received.waited_ns = if waited_ns < LONGEST_WAIT_NS { waited_ns } else { 0 };
         }
         // in_pktinfo: ifindex, spec_dst (the address to answer from), addr.
         (libc::IPPROTO_IP, libc::IP_PKTINFO) if data.len() >= 12 => {
@@ -182,6 +193,9 @@ fn beside(
         _ => {}
     }
 }
+
+/// No datagram waits longer: 7 MiB at 100 kB/s are a minute.
+const LONGEST_WAIT_NS: u64 = 60_000_000_000;
 
 fn int(data: &[u8]) -> Option<i32> {
     data.get(..4)?.try_into().ok().map(i32::from_ne_bytes)
@@ -207,7 +221,7 @@ mod tests {
         ];
         for (level, kind, data) in cases {
             let (mut read, mut drops) = (received(), 0);
-            beside(&mut read, &mut drops, level, kind, data);
+            beside(&mut read, &mut drops, 1, level, kind, data);
             assert_eq!((read, drops), (untouched, 0), "{level} {kind} {data:?}");
         }
     }
@@ -215,7 +229,7 @@ mod tests {
     #[test]
     fn a_segment_size_splits_the_buffer() {
         let (mut read, mut drops) = (received(), 0);
-        beside(&mut read, &mut drops, libc::SOL_UDP, libc::UDP_GRO, &1200i32.to_ne_bytes());
+        beside(&mut read, &mut drops, 1, libc::SOL_UDP, libc::UDP_GRO, &1200i32.to_ne_bytes());
         assert_eq!(read.segment_size, 1200);
     }
 
@@ -241,6 +255,7 @@ mod tests {
             from: Path::to((Ipv4Addr::LOCALHOST, 9).into()),
             ds: 0,
             truncated: false,
+            waited_ns: 0,
         }
     }
 }

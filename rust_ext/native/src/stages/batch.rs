@@ -140,8 +140,11 @@ impl FrameBatch {
     fn __iter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let count = slf.get().__len__()?;
         let frames = (0..count).map(|row| Frame::of(slf.clone().unbind(), row));
-        PyList::new(slf.py(), frames.map(|f| Bound::new(slf.py(), f)).collect::<PyResult<Vec<_>>>()?)?
-            .call_method0("__iter__")
+        PyList::new(
+            slf.py(),
+            frames.map(|f| Bound::new(slf.py(), f)).collect::<PyResult<Vec<_>>>()?,
+        )?
+        .call_method0("__iter__")
     }
 
     #[getter]
@@ -234,14 +237,17 @@ impl FrameBatch {
         let chosen = words.as_ref().map(words::selection).transpose()?.unwrap_or_default();
         self.with(|work| {
             let Work { loan, edits, peers, .. } = work;
-            let holds = |row: &usize| {
-                edits.selects(*row, &chosen, &loan.buffer, &loan.batch.slices, peers)
-            };
+            let holds =
+                |row: &usize| edits.selects(*row, &chosen, &loan.buffer, &loan.batch.slices, peers);
             Ok((0..edits.len()).filter(holds).collect())
         })
     }
 
-    pub(super) fn data<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyMemoryView>> {
+    pub(super) fn data<'py>(
+        &self,
+        py: Python<'py>,
+        index: isize,
+    ) -> PyResult<Bound<'py, PyMemoryView>> {
         self.row(index, |work, row| {
             let Work { loan, edits, .. } = work;
             match edits.bytes(row, &loan.buffer, &loan.batch.slices) {
@@ -266,15 +272,11 @@ impl FrameBatch {
     }
 
     fn answer(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
-        with_bytes(packet, |bytes| {
-            self.verdict(index, |work, row| work.edits.answer(row, bytes))
-        })
+        with_bytes(packet, |bytes| self.verdict(index, |work, row| work.edits.answer(row, bytes)))
     }
 
     fn replace(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
-        with_bytes(packet, |bytes| {
-            self.verdict(index, |work, row| work.edits.replace(row, bytes))
-        })
+        with_bytes(packet, |bytes| self.verdict(index, |work, row| work.edits.replace(row, bytes)))
     }
 
     fn insert(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -305,8 +307,7 @@ impl FrameBatch {
                 .map_err(|error| refused(error, index))?;
             let (direction, place) = (edits.direction(), edits.place_of(row));
             let peer = key_of(peers, frame.peer);
-            let held =
-                ledger.hold(direction, frame, bytes, self.now_ns, *call, row as u32, place);
+            let held = ledger.hold(direction, frame, bytes, self.now_ns, *call, row as u32, place);
             Ok(Some(HeldFrame::new(held, Arc::clone(&self.slot), peer)))
         })
     }

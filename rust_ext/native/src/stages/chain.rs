@@ -108,7 +108,11 @@ impl StageChain {
             .collect::<PyResult<Vec<_>>>()?;
         let peer = peer.map(words::peer).transpose()?.unwrap_or_default();
         py.detach(|| {
-            trial::feed(&self.chain, &packets, trial::Feed { towards, now_ns, segment_size, mtu, peer })
+            trial::feed(
+                &self.chain,
+                &packets,
+                trial::Feed { towards, now_ns, segment_size, mtu, peer },
+            )
         })
         .map_err(value_error)
     }
@@ -318,4 +322,3 @@ fn nanoseconds(key: &str, value: f64, unit_ns: f64) -> PyResult<u64> {
         value => Err(value_error(format!("{key} is {value}, must be 0 or more"))),
     }
 }
-

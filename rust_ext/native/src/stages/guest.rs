@@ -82,9 +82,11 @@ fn end_forked_child(py: Python<'_>, parent: u32) {
 fn failure(error: PyErr) -> Failure {
     Failure(Box::new(move || {
         Python::attach(|py| {
+            // All three: before Python 3.12 the value alone does not know its traceback yet.
+            let parts = (error.get_type(py), error.value(py), error.traceback(py));
             let lines = py
                 .import("traceback")
-                .and_then(|module| module.call_method1("format_exception", (error.value(py),)))
+                .and_then(|module| module.call_method1("format_exception", parts))
                 .and_then(|lines| lines.extract::<Vec<String>>());
             lines.map(|lines| lines.concat()).unwrap_or_else(|_| error.to_string())
         })

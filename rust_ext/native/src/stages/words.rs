@@ -84,38 +84,50 @@ fn each<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
 }
 
 fn ranges(name: &str, value: &Bound<'_, PyAny>, most: u32) -> PyResult<Vec<RangeInclusive<u32>>> {
-    let wrong = |shown: String| value_error(format!("{name}: {shown} is not 0 to {most}"));
-    if value.get_type().name()? == "range" && value.getattr("step")?.extract::<i64>()? == 1 {
-        let start: i64 = value.getattr("start")?.extract()?;
-        let stop: i64 = value.getattr("stop")?.extract()?;
-        if start < 0 || stop > i64::from(most) + 1 {
-            return Err(wrong(value.to_string()));
+    // A range is one item, also among others.
+    let items = if is_range(value)? { vec![value.clone()] } else { each(value)? };
+    let spans: Vec<_> = items.iter().map(|item| span(name, item, most)).collect::<PyResult<_>>()?;
+    Ok(spans.into_iter().filter(|span| !span.is_empty()).collect())
+}
+
+fn is_range(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(value.get_type().name()? == "range" && value.getattr("step")?.extract::<i64>()? == 1)
+}
+
+/// The numbers of one item; it may be empty.
+fn span(name: &str, item: &Bound<'_, PyAny>, most: u32) -> PyResult<RangeInclusive<u32>> {
+    let wrong = || value_error(format!("{name}: {item} is not 0 to {most}"));
+    if is_range(item)? {
+        let start: i64 = item.getattr("start")?.extract()?;
+        let stop: i64 = item.getattr("stop")?.extract()?;
+        if start >= stop {
+            return Ok(RangeInclusive::new(1, 0));
         }
-        return Ok(if start < stop { vec![start as u32..=(stop - 1) as u32] } else { vec![] });
-    }
-    let number = |item: &Bound<'_, PyAny>| -> PyResult<RangeInclusive<u32>> {
-        let number = match item.extract::<i64>() {
-            Ok(number) => number,
-            Err(_) if name == "protocol" && item.is_instance_of::<PyString>() => {
-                let text: String = item.extract()?;
-                let known = PROTOCOLS.iter().find(|(known, _)| *known == text);
-                let Some((_, number)) = known else {
-                    let names: Vec<_> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
-                    return Err(value_error(format!(
-                        "protocol: {text:?} is not a number, nor one of {}",
-                        names.join(", ")
-                    )));
-                };
-                i64::from(*number)
-            }
-            Err(error) => return Err(error),
+        return match (u32::try_from(start), u32::try_from(stop - 1)) {
+            (Ok(first), Ok(last)) if last <= most => Ok(first..=last),
+            _ => Err(wrong()),
         };
-        match u32::try_from(number) {
-            Ok(number) if number <= most => Ok(number..=number),
-            _ => Err(wrong(number.to_string())),
+    }
+    let number = match item.extract::<i64>() {
+        Ok(number) => number,
+        Err(_) if name == "protocol" && item.is_instance_of::<PyString>() => {
+            let text: String = item.extract()?;
+            let known = PROTOCOLS.iter().find(|(known, _)| *known == text);
+            let Some((_, number)) = known else {
+                let names: Vec<_> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
+                return Err(value_error(format!(
+                    "protocol: {text:?} is not a number, nor one of {}",
+                    names.join(", ")
+                )));
+            };
+            i64::from(*number)
         }
+        Err(error) => return Err(error),
     };
-    each(value)?.iter().map(number).collect()
+    match u32::try_from(number) {
+        Ok(number) if number <= most => Ok(number..=number),
+        _ => Err(wrong()),
+    }
 }
 
 fn networks(value: &Bound<'_, PyAny>) -> PyResult<Vec<Prefix>> {
@@ -137,7 +149,9 @@ fn tcp_flags(text: &str) -> PyResult<Word> {
     let (set, mask) = (bits(set)?, bits(mask)?);
     match set & !mask {
         0 => Ok(Word::TcpFlags(mask, set)),
-        _ => Err(value_error(format!("tcp_flags: {text:?} asks for flags that it does not look at"))),
+        _ => {
+            Err(value_error(format!("tcp_flags: {text:?} asks for flags that it does not look at")))
+        }
     }
 }
 

@@ -111,8 +111,8 @@ impl Judge {
     /// A frame of several segments in one piece: a stage had it in its hands.
     fn super_packet(&mut self, flow: usize, frame: &Frame, bytes: &[u8], time_ns: u64) {
         let (header, payload) = bytes.split_at(frame.header_length as usize);
-        let sequence = (frame.protocol == tcp::PROTOCOL)
-            .then(|| sequence_of(header, frame.transport_offset));
+        let sequence =
+            (frame.protocol == tcp::PROTOCOL).then(|| sequence_of(header, frame.transport_offset));
         let size = usize::from(frame.segment_size).max(1);
         for (number, part) in payload.chunks(size).enumerate() {
             let at = sequence.map(|s| s.wrapping_add((number * size) as u32));

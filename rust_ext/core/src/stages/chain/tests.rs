@@ -216,6 +216,33 @@ fn what_is_emitted_goes_before_the_batch_and_what_was_just_held_to_its_place() {
 }
 
 #[test]
+fn a_mark_is_seen_at_once_and_stays_on_a_frame_that_is_held() {
+    let mut kept: Vec<Held> = Vec::new();
+    let stage = move |slot: Place| -> Body {
+        Box::new(move |work| {
+            let slot = slot.lock().unwrap().clone().unwrap();
+            for held in kept.drain(..) {
+                slot.emit(&mut Some(held), Direction::Inbound).unwrap();
+            }
+            for row in 0..work.edits.len() {
+                work.edits.set_ecn(row, 0b11).unwrap();
+                let Work { loan, edits, .. } = &work;
+                let bytes = edits.bytes(row, &loan.buffer, &loan.batch.slices).unwrap();
+                assert_eq!(parse(&bytes, 0).unwrap().ds & 0b11, 0b11);
+                kept.push(hold(&slot, work, row));
+            }
+            Ok(())
+        })
+    };
+    let chain = chain(vec![(options("marks"), Box::new(stage))]);
+    chain.process(Direction::Inbound, &mut loan(&numbered(2)), 1420);
+    let mut second = loan(&numbered(1));
+    chain.process(Direction::Inbound, &mut second, 1420);
+    let marks = second.batch.frames.iter().map(|frame| (frame.ds, frame.bytes(&second.buffer)[1]));
+    assert_eq!(marks.collect::<Vec<_>>(), [(0b11, 0b11), (0b11, 0b11)]);
+}
+
+#[test]
 fn an_answer_goes_the_other_way_behind_the_stage() {
     let refuses = |_| -> Body {
         Box::new(|work| {
@@ -232,10 +259,8 @@ fn an_answer_goes_the_other_way_behind_the_stage() {
             Ok(())
         })
     };
-    let chain = chain(vec![
-        (options("refuses"), Box::new(refuses)),
-        (options("sees"), Box::new(sees)),
-    ]);
+    let chain =
+        chain(vec![(options("refuses"), Box::new(refuses)), (options("sees"), Box::new(sees))]);
     let mut out = loan(&numbered(1));
     chain.process(Direction::Outbound, &mut out, 1420);
     assert_eq!(numbers(&out), [] as [u32; 0]);

@@ -48,7 +48,8 @@ fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
 
 /// The second of two threads, and the address of its socket.
 fn inbound_thread() -> (DataThread, SocketAddr) {
-    let shared = Arc::new(Shared::new(Tun::open("t0", TunOffloads::default()).unwrap(), None).unwrap());
+    let shared =
+        Arc::new(Shared::new(Tun::open("t0", TunOffloads::default()).unwrap(), None).unwrap());
     let options = CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false };
     let (counts, datagrams) = (Arc::clone(&shared.inbound), Arc::clone(&shared.datagrams));
     let inbound = Inbound::new(Box::new(Plaintext), options, 1, counts, datagrams);

@@ -1,0 +1,196 @@
+"""The page. In: results and judged bars. Out: one HTML file: what was found in a sentence, the bars, a
+section a network with a chart a quantity and its numbers, what was lost, who took part, and how.
+"""
+
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+from bench.bars import MET, MISSED, Bar
+from bench.plan import MAIN
+from bench.quantities import COUNTS, QUANTITIES, title
+from bench.report.chart import better, chart
+from bench.results import Results
+from bench.tables import among, failures, found_text, losses, net_title, spread_text
+from pyfw.replay.report.markup import Html, element, joined, row, table
+from pyfw.replay.report.quantity import of
+
+# The browser is told to fetch nothing.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+_REFERENCE = "tailscale"
+
+
+def page(results: Results, judged: Sequence[Bar]) -> str:
+    """The whole file."""
+    headline = sentence(results)
+    body = element(
+        "body",
+        element(
+            "header",
+            element(
+                "div",
+                element("span", "pyfw bench"),
+                element("button", "Theme: system", id="theme", type="button", hidden=True),
+                class_="top",
+            ),
+            element("h1", headline),
+            element("p", _facts(results, judged), class_="quiet"),
+        ),
+        element(
+            "main",
+            element("h3", "Bars"),
+            _bars(judged),
+            *(_net(results, net) for net in results.nets()),
+            *_losses(results),
+            element("h3", "Who and where"),
+            _about(results),
+        ),
+        element(
+            "footer",
+            "Bars are medians; the line on each goes from the least round to the most, or to the edge, and "
+            "each dot is a round. Rounds are interleaved: within one, all candidates are measured in turn. "
+            "Ratios compare; absolute figures hold for one machine on one day. docs/performance.md has the "
+            "method.",
+        ),
+        element("script", Html(_own("page.js"))),
+    )
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", f"pyfw bench: {headline}"),
+        element("style", Html(_shared("page.css") + _own("chart.css") + _own("page.css"))),
+    )
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def sentence(results: Results) -> str:
+    """What was found, in one: the first flow against the reference, where both were measured."""
+    parts = []
+    for quantity, words in (
+        ("gbit_s", "{:.2f} times as fast as {}"),
+        ("cpu_s_gb", "at {:.2f} times its CPU a gigabyte"),
+    ):
+        if found := results.ratio(MAIN.name, "tcp-1-up", quantity, "pyfw", _REFERENCE):
+            parts.append(words.format(found.value, results.title(_REFERENCE)))
+    if not parts:
+        return "What was measured"
+    return f"One TCP flow through pyfw: {', '.join(parts)}"
+
+
+def _facts(results: Results, judged: Sequence[Bar]) -> str:
+    states = [bar.state for bar in judged]
+    met, missed = states.count(MET), states.count(MISSED)
+    rest = len(states) - met - missed
+    parts = [f"{met} of {len(states)} bars met", f"{missed} missed" if missed else ""]
+    parts += [f"{rest} not measured" if rest else "", of(results.document.rounds, "round")]
+    return ", ".join(part for part in parts if part) + "."
+
+
+def _bars(judged: Sequence[Bar]) -> Html:
+    rows = [
+        row(
+            bar.what,
+            bar.cipher,
+            bar.over,
+            f"{bar.relation} {bar.bound:g}",
+            _found(bar),
+            element("span", bar.state, class_=bar.state.replace(" ", "-")),
+        )
+        for bar in judged
+    ]
+    return table(None, ("promise", "pyfw with", "over", "bar", "found", ""), rows, "bars")
+
+
+def _found(bar: Bar) -> Html:
+    value, _, rounds = (found_text(bar) if bar.found else "").partition(" (")
+    return element("span", value, element("small", f" ({rounds}") if rounds else None)
+
+
+def _net(results: Results, net: str) -> Html:
+    parts: list[Html] = []
+    for measure in results.measures(net):
+        panels = [
+            _panel(results, net, measure, quantity) for quantity in results.quantities(net, measure)
+        ]
+        parts += [
+            element("h3", title(measure)),
+            element("div", *panels, class_="panels"),
+            element(
+                "details",
+                element("summary", "Numbers"),
+                _numbers(results, net, measure),
+                class_="behind",
+            ),
+        ]
+    return element("section", element("h2", net_title(net)), *parts, class_="net")
+
+
+def _panel(results: Results, net: str, measure: str, quantity: str) -> Html:
+    shown = QUANTITIES[quantity]
+    return element(
+        "figure",
+        element(
+            "figcaption",
+            element("span", f"{shown.title}, {shown.unit}"),
+            element("small", better(shown)),
+        ),
+        chart(results, net, measure, quantity),
+    )
+
+
+def _numbers(results: Results, net: str, measure: str) -> Html:
+    quantities = results.quantities(net, measure)
+    heads = ["", *(f"{QUANTITIES[key].title}, {QUANTITIES[key].unit}" for key in quantities)]
+    rows = [
+        row(
+            results.title(name),
+            *(spread_text(results.spread(net, measure, name, key), key) for key in quantities),
+        )
+        for name in results.candidates(net, measure)
+    ]
+    return table(None, heads, rows, "numbers")
+
+
+def _losses(results: Results) -> Iterator[Html]:
+    rows = []
+    for net, measure, name, counts, drops in losses(results):
+        where = "" if net == MAIN.name else f"{net_title(net)}: "
+        cells = ["–" if n is None else f"{n:,}" for n in counts.values()]
+        rows.append(row(where + title(measure), results.title(name), *cells, drops))
+    if rows:
+        yield element("h3", "Order and loss, all rounds together")
+        heads = ("measure", "candidate", *COUNTS.values(), "drops by layer")
+        yield table(None, heads, rows, "losses")
+    if failed := failures(results):
+        yield element("h3", "What could not be measured")
+        yield element("ul", *(element("li", line) for line in failed))
+
+
+def _about(results: Results) -> Html:
+    document = results.document
+    facts = {
+        "machine": str(document.machine),
+        "began": document.conditions.started,
+        "among": among(results),
+    }
+    facts |= {
+        entry.title: entry.version + (f", cipher {entry.cipher}" if entry.cipher else "")
+        for entry in document.candidates
+    }
+    pairs = [joined([element("dt", key), element("dd", value)]) for key, value in facts.items()]
+    pairs += [
+        joined([element("dt", name), element("dd", element("i", "left out: "), reason)])
+        for name, reason in document.left_out.items()
+    ]
+    return element("dl", *pairs, class_="about")
+
+
+def _own(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _shared(name: str) -> str:
+    return resources.files("pyfw.replay.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,113 @@
+"""A tunnel that is measured: two daemons, the version of IP in and outside of them, what is read of them."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyfw.lab.measure.tally import Tally
+from pyfw.lab.namespace import Namespace
+from pyfw.lab.network import BEHIND, TUNNEL
+from pyfw.lab.pair import Pair
+from pyfw.lab.process import Process
+
+# What the loads listen on.
+LOAD_PORT = 5302
+# Connections and slow start.
+_WARM_UP_S = 0.4
+# For Python to start, on a machine that has little time for it.
+_READY_S = 20.0
+_LOADS = Path(__file__).parent.parent / "load"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A load's window, seen from outside."""
+
+    # What the load's ends printed: who listened, then who began.
+    told: tuple[dict[str, Any], dict[str, Any]]
+    # User and system time of both daemons in the window.
+    cpu_ns: int
+    # What was counted in all of the load's time.
+    counted: Tally
+
+
+@dataclass
+class Subject:
+    """A pair whose tunnel is up."""
+
+    pair: Pair
+    version: int = 4
+
+    @property
+    def server_address(self) -> str:
+        """Behind the gateway."""
+        return BEHIND["server"].of(self.version)
+
+    @property
+    def client_address(self) -> str:
+        """The client's end of the tunnel."""
+        return TUNNEL["client"].of(self.version)
+
+    @property
+    def gateway_address(self) -> str:
+        """The gateway's end of the tunnel."""
+        return TUNNEL["gateway"].of(self.version)
+
+    def peak_rss_mib(self) -> float:
+        """The most that one of the two daemons ever held."""
+        return max(daemon.process.peak_rss_mib() for daemon in self.pair.daemons)
+
+    def observe(
+        self,
+        script: str,
+        seconds: float,
+        listening: tuple[Namespace, Sequence[object]],
+        beginning: tuple[Namespace, Sequence[object]],
+        beside: Callable[[], None] | None = None,
+    ) -> Observation:
+        """Runs a load: its end that listens and its end that begins, each a machine and its arguments.
+
+        `beside` is called when the window begins, and may take as long as it is.
+        """
+        before = Tally.take(self.pair)
+        ends: list[Process] = []
+        try:
+            for at, words in (listening, beginning):
+                # By its path: -P keeps the modules beside it off Python's.
+                command = [sys.executable, "-P", str(_LOADS / f"{script}.py"), *map(str, words)]
+                ends.append(at.start(*command, listens=True))
+            for process in ends:
+                process.wait_for("ready", _READY_S)
+            start = time.monotonic() + _WARM_UP_S
+            end = start + seconds
+            for process in ends:
+                process.tell(f"{start!r} {end!r}")
+            _sleep_until(start)
+            cpu_ns = -self._cpu_ns()
+            if beside is not None:
+                beside()
+            _sleep_until(end)
+            cpu_ns += self._cpu_ns()
+            listened, began = map(_told, ends)
+        finally:
+            # One end that failed leaves the other waiting, at a port that the next load wants.
+            for process in ends:
+                process.stop()
+        return Observation((listened, began), cpu_ns, Tally.take(self.pair) - before)
+
+    def _cpu_ns(self) -> int:
+        return sum(daemon.process.cpu_ns() for daemon in self.pair.daemons)
+
+
+def _told(process: Process) -> dict[str, Any]:
+    words = process.wait(10).removeprefix("ready\n")
+    found: dict[str, Any] = json.loads(words) if words else {}
+    return found
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(moment - time.monotonic(), 0))

@@ -1,0 +1,75 @@
+//! TUN to UDP and back with nothing between: what the kernel's part of any tunnel costs here.
+//!
+//! In: frames of the TUN; datagrams of one other such end. Out: a frame leaves as one GSO batch,
+//! its virtio-net header in front, and arrives as one, because a veth keeps a batch together. So
+//! nothing is split, summed, sealed or merged. Drops: frames above 65,507 B, what the socket has no
+//! room for, what is no frame. Order: as read. It is for benchmarks: nothing is checked or secret.
+
+use std::{convert::Infallible, io, net::SocketAddr, os::fd::AsFd};
+
+use pyfw_core::{
+    frame::Slice, packet::virtio::VIRTIO_HEADER_LENGTH, path::Path, udp_ingress::Received,
+};
+
+use crate::{
+    epoll::{Epoll, Interest},
+    tun::Tun,
+    udp::{Outgoing, RECEIVE_BUFFER_LENGTH, Receiver, Sender, UdpSocket},
+};
+
+/// The longest UDP payload on IPv4 (RFC 768, RFC 791).
+const PAYLOAD_LENGTH: usize = 65_507;
+/// Frames of one direction before the other has its turn, as in a tunnel's drain.
+const FRAMES: usize = 4;
+
+/// Forwards both ways until a descriptor fails.
+///
+/// `segment_size`: bytes of each datagram but a frame's last.
+///
+/// # Errors
+/// The kernel's; EBADFD where the TUN's link was deleted.
+pub fn forward(
+    tun: &Tun,
+    socket: &UdpSocket,
+    peer: SocketAddr,
+    segment_size: usize,
+) -> io::Result<Infallible> {
+    let epoll = Epoll::new()?;
+    epoll.add(tun.as_fd(), 0, Interest::READ)?;
+    epoll.add(socket.as_fd(), 1, Interest::READ)?;
+    let (mut sender, mut receiver) = (Sender::new(), Receiver::new());
+    let mut frame = vec![0; PAYLOAD_LENGTH + 1];
+    let mut buffer = vec![0; RECEIVE_BUFFER_LENGTH];
+    let (mut ready, mut received) = (Vec::new(), Vec::new());
+    loop {
+        ready.clear();
+        epoll.wait(None, &mut ready)?;
+        for _ in 0..FRAMES {
+            let Some(length) = tun.read(&mut frame)? else { break };
+            if length <= PAYLOAD_LENGTH {
+                let bytes = &frame[..length];
+                let message = Outgoing { path: Path::to(peer), ds: 0, segment_size, bytes };
+                // What the socket refuses is lost, as on any wire.
+                let _ = sender.send(socket, &[message]);
+            }
+        }
+        received.clear();
+        receiver.receive(socket, &mut buffer, &mut received)?;
+        for datagrams in &received {
+            write(tun, &buffer, datagrams)?;
+        }
+    }
+}
+
+fn write(tun: &Tun, buffer: &[u8], datagrams: &Received) -> io::Result<()> {
+    let (start, length) = (datagrams.offset as usize, datagrams.length as usize);
+    let Some(header) = buffer[start..start + length].first_chunk() else { return Ok(()) };
+    let rest = VIRTIO_HEADER_LENGTH as u32;
+    let slice =
+        Slice { offset: datagrams.offset + rest, length: datagrams.length.saturating_sub(rest) };
+    match tun.write(header, buffer, &[slice]) {
+        Err(error) if error.raw_os_error() == Some(libc::EBADFD) => Err(error),
+        // The TUN refuses what is no frame.
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,16 @@
+"""Whether libpcap is here; tests that need it are skipped where not, with its own words."""
+
+import pytest
+
+from pyfw.stages import bpf
+
+
+def _missing() -> str:
+    try:
+        bpf.program("ip")
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+needs_libpcap = pytest.mark.skipif(bool(_missing()), reason=_missing() or "libpcap is here")
