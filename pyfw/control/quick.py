@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from pyfw.config import Config
-from pyfw.control import client, hook, socket_path, surroundings
+from pyfw.control import client, hook, resolv_conf, socket_path, surroundings
 from pyfw.control.echo import Echo
 from pyfw.control.firewall import Table
 from pyfw.control.record import Record, RecordFile, network_namespace
@@ -165,8 +165,11 @@ async def clean_up(
         if left.up:
             await _hooks_of_the_end("PostDown", left.post_down, name, echo)
         socket_path.path_of(name).unlink(missing_ok=True)
-    elif await Table(name).exists():
+        return
+    if await Table(name).exists():
         await surroundings.remove_table(name, echo)
+    if resolv_conf.recover():
+        echo.warning(f"{resolv_conf.PATH} is again what it was before the machine stopped")
 
 
 def _only_closed(record: Record) -> Record:
