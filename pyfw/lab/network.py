@@ -82,7 +82,7 @@ class Network:
         ours, gateways = (
             Dual(f"198.18.{number}.{host}", f"2001:db8:f{number:x}::{host}") for host in (1, 2)
         )
-        _connect((machine, "outer", ours), (self.gateway, f"outer{number}", gateways), 0)
+        _connect((machine, "outer", ours), (self.gateway, f"outer{number}", gateways), 1500, 0)
         return machine
 
     def close(self) -> None:
