@@ -75,7 +75,7 @@ def without_cipher() -> Implementation:
 def bare() -> Implementation:
     """TUN to UDP and back with nothing between (pyfw.floor)."""
     command = (*_FLOOR, "bare", CONF)
-    return Implementation("TUN to UDP alone", command, by_setconf=False, says_ready="up")
+    return Implementation("TUN to UDP alone", command, by_setconf=False, says_ready="up\n")
 
 
 def _pyfw(script: str) -> str:
