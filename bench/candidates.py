@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from bench import peers
 from bench.peers import LeftOut
-from pyfw.lab import Implementation, Unavailable, bare, pyfw_run, without_cipher
+from pyfw.lab import Implementation, bare, pyfw_run, without_cipher
 
 OURS, FLOOR, PEER = "ours", "floor", "peer"
+_TITLES = {"tailscale": "Tailscale's fork"}
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,3 @@ def foreign(names: Sequence[str]) -> tuple[list[Candidate], dict[str, str]]:
             title = _TITLES.get(name, name)
             found.append(Candidate(name, PEER, title, peer.version, peer.implementation))
     return found, left_out
-
-
-_TITLES = {"tailscale": "Tailscale's fork"}
-
-__all__ = ["FLOOR", "OURS", "PEER", "Candidate", "Unavailable", "floors", "foreign", "ours"]

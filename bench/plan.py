@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from bench.candidates import FLOOR, OURS, Candidate
+from bench.candidates import FLOOR, OURS, PEER, Candidate
 from pyfw.lab.measure import Datagrams, Flows, Measure, Pings, Requests
 
 
@@ -62,7 +62,7 @@ def _everyone(candidate: Candidate) -> bool:
 
 
 def _default_and_peers(candidate: Candidate) -> bool:
-    return candidate.name == "pyfw" or candidate.kind not in (OURS, FLOOR)
+    return candidate.name == "pyfw" or candidate.kind == PEER
 
 
 def _flow_bars(candidate: Candidate) -> bool:
@@ -74,7 +74,7 @@ def _eight_bars(candidate: Candidate) -> bool:
 
 
 def quick() -> list[Plan]:
-    """The bars: some 45 s a round."""
+    """What the bars need: some 45 s a round."""
     return [
         Plan(
             MAIN,

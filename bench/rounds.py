@@ -5,6 +5,7 @@ words, and the run goes on. Each round begins with another candidate, so that no
 same one; within a round all are measured within a minute of each other, in the short set.
 """
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,20 +18,21 @@ from pyfw.lab.measure import Cipher, Sample, Subject
 from pyfw.lab.pair import ping_ms
 
 # What a tunnel that does not carry, a load that breaks or a daemon that ends looks like.
-_FAILURES = (RuntimeError, OSError, ValueError, TimeoutError)
+_FAILURES = (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired)
 _WORDS_LENGTH = 300
-Facts = Callable[[str, str], None]
+Learn = Callable[[str, str], None]
 
 
 def measure(
     candidates: Sequence[Candidate],
     plans: Sequence[Plan],
     rounds: int,
-    learn_cipher: Facts,
+    learn_cipher: Learn,
     seconds: float | None = None,
 ) -> Iterator[Record]:
-    """All records. `learn_cipher` is told the cipher of each candidate that is pyfw, and measures it.
+    """All records. `learn_cipher` is told the cipher of each candidate that is pyfw.
 
+    Each of those ciphers is measured alone, too, where floors take part.
     seconds: of each window, instead of the plans'.
     """
     ciphers: dict[str, None] = {}
@@ -56,7 +58,7 @@ def _session(
     plan: Plan,
     candidate: Candidate,
     steps: Sequence[Step],
-    learn: Facts,
+    learn: Learn,
     seconds: float | None,
 ) -> Iterator[Record]:
     """One candidate, from its start to its end."""
@@ -104,12 +106,19 @@ def _session(
 
 
 def _cipher(number: int, plan: Plan, name: str) -> Record:
-    made = {"round": number, "net": plan.net.name, "candidate": name, "measure": "cipher"}
+    sample, failed = Sample({}), ""
     try:
         sample = Cipher(name, plan.net.mtu, plan.net.version).run()
     except _FAILURES as error:
-        return Record(**made, failed=_words(error))  # type: ignore[arg-type]
-    return Record(**made, values=sample.values)  # type: ignore[arg-type]
+        failed = _words(error)
+    return Record(
+        round=number,
+        net=plan.net.name,
+        candidate=name,
+        measure="cipher",
+        values=sample.values,
+        failed=failed,
+    )
 
 
 def _words(error: BaseException) -> str:

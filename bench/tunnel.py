@@ -104,11 +104,14 @@ def _measured(arguments: argparse.Namespace) -> Document:
     watch, began = Watch(), time.monotonic()
     found: dict[str, str] = {}
     records = []
-    for record in rounds.measure(
-        who, plans, arguments.rounds, found.__setitem__, arguments.seconds
-    ):
-        rounds.show(record, arguments.rounds)
-        records.append(record)
+    try:
+        for record in rounds.measure(
+            who, plans, arguments.rounds, found.__setitem__, arguments.seconds
+        ):
+            rounds.show(record, arguments.rounds)
+            records.append(record)
+    except KeyboardInterrupt:
+        print("bench: interrupted; this is what was measured", file=sys.stderr)
     print(f"bench: measured for {time.monotonic() - began:.0f} s", file=sys.stderr)
     return Document(
         machine=this_machine(),

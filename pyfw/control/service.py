@@ -11,8 +11,9 @@ last. A reload reads all files first, and one that is wrong changes nothing anyw
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -21,6 +22,8 @@ from pyfw.control.daemon import EXIT_OK, Daemon
 from pyfw.control.notify import Notifier
 
 _WATCH_S = 0.5
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class StartFailed(Exception):
@@ -31,6 +34,19 @@ class StartFailed(Exception):
         self.name = name
         self.error = error
         """What the machine, or the engine, refused."""
+
+
+def run_to_end(serving: Coroutine[Any, Any, int]) -> int:
+    """`serve`, as the last thing this process does: a second signal does not cut the end short."""
+
+    async def to_the_end() -> int:
+        try:
+            return await serving
+        finally:
+            # The loop is about to give the signals back to the system, which would kill us.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    return asyncio.run(to_the_end())
 
 
 async def serve(

@@ -29,6 +29,7 @@ class WithoutCipher(Pipeline, frozen=True):
             offloads=self.settings.offloads,
             coalesce_psh=self.settings.coalesce_psh,
             mtu=mtu,
+            stages=self.stages.chain,
             without_cipher=True,
         )
 

@@ -13,11 +13,11 @@ from pyfw.lab.daemon import (
     wireguard_go,
     without_cipher,
 )
-from pyfw.lab.duplex import Duplex
 from pyfw.lab.namespace import Namespace, Unavailable, unavailable
 from pyfw.lab.network import BEHIND, OUTER, TUNNEL, Dual, Network
 from pyfw.lab.pair import Pair
 from pyfw.lab.process import Process
+from pyfw.lab.stream import Stream
 
 __all__ = [
     "BEHIND",
@@ -25,12 +25,12 @@ __all__ = [
     "TUNNEL",
     "Daemon",
     "Dual",
-    "Duplex",
     "Implementation",
     "Namespace",
     "Network",
     "Pair",
     "Process",
+    "Stream",
     "Unavailable",
     "bare",
     "pyfw_run",

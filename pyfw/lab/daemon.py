@@ -102,9 +102,10 @@ class Daemon:
         self.process = at.start(*implementation.command, environment=implementation.environment)
 
     def wait_until_up(self) -> Self:
-        """Returns once it answers `wg` and its interface is up with its addresses and routes."""
+        """Returns once it is up: it answers `wg`, and its interface has its addresses and routes."""
         if self.implementation.says_ready:
             self.process.wait_for(self.implementation.says_ready)
+            self._set_link(self._conf)
             return self
         self._wait_for_socket()
         if self.implementation.by_setconf:
@@ -118,6 +119,9 @@ class Daemon:
         """Gives it a configuration by `wg setconf`, and the interface its addresses and routes."""
         self.at.write(CONF, plain(conf))
         self.wg("setconf", INTERFACE, CONF)
+        self._set_link(conf)
+
+    def _set_link(self, conf: str) -> None:
         self.at.ip("link", "set", INTERFACE, "mtu", _values(conf, "MTU")[0], "up")
         for address in _values(conf, "Address"):
             self.at.ip("address", "replace", address, "dev", INTERFACE)

@@ -123,10 +123,15 @@ class Namespace:
             raise RuntimeError(f"{self.name}: {' '.join(command)}: {words}")
         return done
 
-    def start(self, *command: str, environment: Mapping[str, str] | None = None) -> Process:
+    def start(
+        self,
+        *command: str,
+        environment: Mapping[str, str] | None = None,
+        listens: bool = False,
+    ) -> Process:
         """Starts a process that is stopped, at the latest, with this machine."""
         argv = [*self._enter, *_dying_with_us(command)]
-        process = Process(argv, {**os.environ, **(environment or {})})
+        process = Process(argv, {**os.environ, **(environment or {})}, listens=listens)
         self._processes.append(process)
         return process
 

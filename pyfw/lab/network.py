@@ -75,6 +75,16 @@ class Network:
         """Client, gateway, server."""
         return self.client, self.gateway, self.server
 
+    def another_client(self, name: str, number: int) -> Namespace:
+        """One more machine, with a cable of its own to the gateway: it is .1 there, and the gateway .2."""
+        machine = self._stack.enter_context(Namespace(name, self.user))
+        _set_up_stack(machine)
+        ours, gateways = (
+            Dual(f"198.18.{number}.{host}", f"2001:db8:f{number:x}::{host}") for host in (1, 2)
+        )
+        _connect((machine, "outer", ours), (self.gateway, f"outer{number}", gateways), 1500, 0)
+        return machine
+
     def close(self) -> None:
         """Stops all that runs in it and lets it go."""
         self._stack.close()

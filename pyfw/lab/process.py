@@ -11,14 +11,17 @@ from pathlib import Path
 class Process:
     """A started command. Its output goes to an unnamed file, so that no pipe can fill up."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], *, listens: bool = False
+    ) -> None:
+        """`listens`: to what `tell` says, on its standard input."""
         self._command = command
         self._output = tempfile.TemporaryFile()
         self._last_words = ""
         # A session of its own: Ctrl-C at the terminal reaches us alone, and we end it in order.
         self._popen = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
             env=dict(environment),
@@ -50,6 +53,12 @@ class Process:
                 raise RuntimeError(f"{' '.join(self._command)}: {self.output().strip()}")
             time.sleep(0.01)
 
+    def tell(self, line: str) -> None:
+        """Says a line to it, and no more than that."""
+        assert self._popen.stdin is not None
+        with self._popen.stdin as stream:
+            stream.write(line.encode() + b"\n")
+
     def output(self) -> str:
         """What it has written so far."""
         if self._output.closed:
@@ -70,6 +79,8 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._popen.kill()
                 self._popen.wait()
+        if self._popen.stdin is not None:
+            self._popen.stdin.close()
         self._last_words = self.output()
         self._output.close()
         return self._popen.returncode

@@ -46,7 +46,7 @@ def dropped(pair: Pair) -> int:
     """What was dropped of a queue: by the kernels at a UDP socket or at the TUN, in both machines of the
     tunnel, and by the daemons where one stood at their socket."""
     told = [daemon.counters() for daemon in pair.daemons if daemon.implementation.is_pyfw]
-    found: int = sum(counters["inbound"]["drops"]["congested"] for counters in told)
+    found: int = sum(counters["inbound"]["drops"].get("congested", 0) for counters in told)
     for machine in (pair.network.client, pair.network.gateway):
         counters = machine.counters()
         found += counters.udp_buffer_drops + counters.interfaces["wg0"]["out_drops"]

@@ -32,7 +32,7 @@ def surroundings(at: Namespace) -> dict[str, list[str]]:
             at, "sysctl",
             "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding",
         ).splitlines(),
-        "files": _said(at, "sh", "-c", "ls -A /run/wireguard /run/pyfw 2>&1 | grep -v '^ls:'").split(),
+        "files": sorted(_said(at, "find", "/run/wireguard", "/run/pyfw", "!", "-type", "d").split()),
     }  # fmt: skip
 
 

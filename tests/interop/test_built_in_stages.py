@@ -9,7 +9,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP
 from scapy.utils import PcapNgReader
 
-from pyfw.lab import TUNNEL, Duplex, Implementation, Pair, pyfw_run
+from pyfw.lab import TUNNEL, Implementation, Pair, Stream, pyfw_run
 from pyfw.lab.pair import ping_ms
 
 MakePair = Callable[..., Pair]
@@ -43,7 +43,7 @@ def test_a_reload_to_another_delay_loses_nothing_and_keeps_the_order(make_pair: 
     pair = make_pair(pyfw_run, with_stages(IMPAIR % 30))
     pair.first_ping_ms()
     addresses = (TUNNEL[side].v4 for side in ("client", "gateway"))
-    with Duplex(pair.network.client, pair.network.gateway, *addresses) as stream:
+    with Stream(pair.network.client, pair.network.gateway, *addresses) as stream:
         for reloads, delay_ms in enumerate((5, 60, 1), start=1):
             pair.gateway.at.write("/run/wg0.pyfw.toml", IMPAIR % delay_ms)
             pair.gateway.process.signal(signal.SIGHUP)
@@ -62,7 +62,7 @@ def test_losses_of_a_seed_are_counted_by_their_name(make_pair: MakePair) -> None
     text = '[[stages]]\nuse = "impair"\ndirection = "inbound"\noptions = { loss = 0.2 }\n'
     pair = make_pair(pyfw_run, with_stages(text))
     addresses = (TUNNEL[side].v4 for side in ("client", "gateway"))
-    with Duplex(pair.network.client, pair.network.gateway, *addresses) as stream:
+    with Stream(pair.network.client, pair.network.gateway, *addresses) as stream:
         time.sleep(1)
     counters = pair.gateway.counters()
     lost = counters["stages"]["stages"]["Impair"]["drops"]["lost"]

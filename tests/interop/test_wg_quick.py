@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from pyfw.cli.show_columns import FIELDS
-from pyfw.lab import TUNNEL, Daemon, Duplex, Network, pyfw_wg
+from pyfw.lab import TUNNEL, Daemon, Network, Stream, pyfw_wg
 from pyfw.lab.pair import Keys, ping_ms
 from tests.interop.quick_machine import CONF, QuickMachine, conf, ends
 
@@ -195,7 +195,7 @@ def test_traffic_flows_and_syncconf_in_a_loop_loses_and_reorders_nothing(
         assert "latest handshake" in machine.at.run("wg", "show", "wg0").stdout
         addresses = (TUNNEL["client"].v4, TUNNEL["gateway"].v4)
         synced = f"wg syncconf wg0 <({tool} strip {CONF}) || exit 1"
-        with Duplex(network.client, network.gateway, *addresses) as stream:
+        with Stream(network.client, network.gateway, *addresses) as stream:
             machine.shell(f"for i in $(seq {rounds}); do {synced}; done")
         for way in (stream.up, stream.down):
             wrong = (way.lost, way.refused, way.duplicated, way.out_of_order)

@@ -37,6 +37,12 @@ def test_a_process_that_ignores_sigterm_is_killed() -> None:
     assert process.stop(timeout_s=0.1) == -9
 
 
+def test_a_process_that_listens_is_told_a_line() -> None:
+    process = Process([sys.executable, "-c", "print(input())"], os.environ, listens=True)
+    process.tell("said")
+    assert process.wait(10) == "said\n"
+
+
 def test_processor_time_is_exact_and_stays_while_a_process_sleeps() -> None:
     worker = python(
         "import time\nend = time.process_time() + 0.05\nwhile time.process_time() < end: pass\n"

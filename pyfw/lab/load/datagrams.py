@@ -1,12 +1,12 @@
 """UDP at a rate, or as fast as it goes.
 
-    sink ADDRESS PORT START END
-    source ADDRESS PORT LENGTH RATE START END     RATE: datagrams a second; 0: a flood
+    sink ADDRESS PORT
+    source ADDRESS PORT LENGTH RATE     RATE: datagrams a second; 0: a flood
 
-In: a length (at least 16: each datagram bears its window's start and its number), a window. Out: the
-sink's {"received", "late"}, the source's {"sent"}, all of the window but late, which counts from the first
-datagram on: those that came behind one that was sent after them. Drops: what an earlier source left in a
-tunnel's queues. What is due is sent each millisecond, as iperf3 does.
+In: a length (at least 16: each datagram bears its window's start and its number); a window, on standard
+input. Out: the sink's {"received", "late"}, the source's {"sent"}, all of the window but late, which counts
+from the first datagram on: those that came behind one that was sent after them. Drops: what an earlier
+source left in a tunnel's queues. What is due is sent each millisecond, as iperf3 does.
 """
 
 import json
@@ -24,7 +24,7 @@ _BUFFER_BYTES = 4 << 20
 _SO_RCVBUFFORCE = 33
 
 
-def sink(address: str, port: int, start: float, end: float) -> dict[str, int]:
+def sink(address: str, port: int) -> dict[str, int]:
     """Counts what comes."""
     received = late = 0
     highest = -1
@@ -35,7 +35,7 @@ def sink(address: str, port: int, start: float, end: float) -> dict[str, int]:
         taking.bind((address, port))
         # Of the socket, not of Python, which would ask the kernel twice a datagram.
         taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 50_000))
-        print("listening", flush=True)
+        start, end = _window()
         while (now := clock()) < end:
             try:
                 taking.recv_into(buffer)
@@ -53,10 +53,9 @@ def sink(address: str, port: int, start: float, end: float) -> dict[str, int]:
     return {"received": received, "late": late}
 
 
-def source(
-    address: str, port: int, length: int, rate: int, start: float, end: float
-) -> dict[str, int]:
+def source(address: str, port: int, length: int, rate: int) -> dict[str, int]:
     """Sends until the end."""
+    start, end = _window()
     sent = in_window = 0
     data = bytearray(length)
     clock, write_header = time.monotonic, _HEADER.pack_into
@@ -80,6 +79,12 @@ def source(
     return {"sent": in_window}
 
 
+def _window() -> tuple[float, float]:
+    print("ready", flush=True)
+    start, end = map(float, input().split())
+    return start, end
+
+
 def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
@@ -93,14 +98,12 @@ def _widen(taking: socket.socket) -> None:
         return
 
 
-def main(command: str, address: str, port: str, *rest: str) -> None:
+def main(command: str, address: str, port: str, *numbers: str) -> None:
     """Runs one end."""
-    *numbers, start, end = rest
-    window = (float(start), float(end))
     if command == "sink":
-        found = sink(address, int(port), *window)
+        found = sink(address, int(port))
     else:
-        found = source(address, int(port), int(numbers[0]), int(numbers[1]), *window)
+        found = source(address, int(port), int(numbers[0]), int(numbers[1]))
     print(json.dumps(found), flush=True)
 
 

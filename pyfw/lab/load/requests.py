@@ -1,10 +1,10 @@
 """Many short TCP connections: connect, ask, be answered, end.
 
-    serve ADDRESS PORT START END
-    ask ADDRESS PORT AT_ONCE START END
+    serve ADDRESS PORT
+    ask ADDRESS PORT AT_ONCE
 
-In: how many connections at once, a window. Out: who asks prints {"microseconds": [...]}, how long each
-request took that ended in the window, from connect to the server's end of stream.
+In: how many connections at once; a window, on standard input. Out: who asks prints {"microseconds":
+[...]}, how long each request took that ended in the window, from connect to the server's end of stream.
 """
 
 import json
@@ -17,7 +17,7 @@ _QUESTION = bytes(64)
 _ANSWER = bytes(1024)
 
 
-def serve(address: str, port: int, end: float) -> None:
+def serve(address: str, port: int) -> None:
     """Answers until the end of the window."""
     epoll = select.epoll()
     asking: dict[int, socket.socket] = {}
@@ -25,7 +25,7 @@ def serve(address: str, port: int, end: float) -> None:
     with socket.create_server((address, port), family=family, backlog=1024) as listener:
         listener.setblocking(False)
         epoll.register(listener, select.EPOLLIN)
-        print("listening", flush=True)
+        _, end = _window()
         while (now := time.monotonic()) < end:
             for number, _ in epoll.poll(end - now):
                 if number == listener.fileno():
@@ -43,8 +43,9 @@ def serve(address: str, port: int, end: float) -> None:
                             pass  # who asked has gone at its own end of the window
 
 
-def ask(address: str, port: int, at_once: int, start: float, end: float) -> list[int]:
+def ask(address: str, port: int, at_once: int) -> list[int]:
     """Keeps that many requests going; how long each took."""
+    start, end = _window()
     epoll = select.epoll()
     waiting: dict[int, tuple[socket.socket, float]] = {}
     took: list[int] = []
@@ -84,17 +85,22 @@ def ask(address: str, port: int, at_once: int, start: float, end: float) -> list
     return took
 
 
+def _window() -> tuple[float, float]:
+    print("ready", flush=True)
+    start, end = map(float, input().split())
+    return start, end
+
+
 def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def main(command: str, address: str, port: str, *rest: str) -> None:
+def main(command: str, address: str, port: str, *numbers: str) -> None:
     """Runs one end."""
-    *numbers, start, end = rest
     if command == "serve":
-        serve(address, int(port), float(end))
+        serve(address, int(port))
     else:
-        took = ask(address, int(port), int(numbers[0]), float(start), float(end))
+        took = ask(address, int(port), int(numbers[0]))
         print(json.dumps({"microseconds": took}), flush=True)
 
 

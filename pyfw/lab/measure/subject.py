@@ -16,8 +16,10 @@ from pyfw.lab.process import Process
 
 # What the loads listen on.
 LOAD_PORT = 5302
-# Starting a load's two ends; connections and slow start.
+# Connections and slow start.
 _WARM_UP_S = 0.4
+# For Python to start, on a machine that has little time for it.
+_READY_S = 20.0
 _LOADS = Path(__file__).parent.parent / "load"
 
 
@@ -67,27 +69,34 @@ class Subject:
         beginning: tuple[Namespace, Sequence[object]],
         beside: Callable[[], None] | None = None,
     ) -> Observation:
-        """Runs a load: `listening` at first, then `beginning`, each a machine and what its end is told.
+        """Runs a load: its end that listens and its end that begins, each a machine and its arguments.
 
         `beside` is called when the window begins, and may take as long as it is.
         """
         before = Tally.take(self.pair)
-        start = time.monotonic() + _WARM_UP_S
-        end = start + seconds
-        ends = []
-        for at, words in (listening, beginning):
-            # By its path: -P keeps the modules beside it off Python's.
-            command = [sys.executable, "-P", str(_LOADS / f"{script}.py"), *map(str, words)]
-            ends.append(at.start(*command, repr(start), repr(end)))
-            if len(ends) == 1:
-                ends[0].wait_for("listening")
-        _sleep_until(start)
-        cpu_ns = -self._cpu_ns()
-        if beside is not None:
-            beside()
-        _sleep_until(end)
-        cpu_ns += self._cpu_ns()
-        listened, began = (_told(end) for end in ends)
+        ends: list[Process] = []
+        try:
+            for at, words in (listening, beginning):
+                # By its path: -P keeps the modules beside it off Python's.
+                command = [sys.executable, "-P", str(_LOADS / f"{script}.py"), *map(str, words)]
+                ends.append(at.start(*command, listens=True))
+            for process in ends:
+                process.wait_for("ready", _READY_S)
+            start = time.monotonic() + _WARM_UP_S
+            end = start + seconds
+            for process in ends:
+                process.tell(f"{start!r} {end!r}")
+            _sleep_until(start)
+            cpu_ns = -self._cpu_ns()
+            if beside is not None:
+                beside()
+            _sleep_until(end)
+            cpu_ns += self._cpu_ns()
+            listened, began = map(_told, ends)
+        finally:
+            # One end that failed leaves the other waiting, at a port that the next load wants.
+            for process in ends:
+                process.stop()
         return Observation((listened, began), cpu_ns, Tally.take(self.pair) - before)
 
     def _cpu_ns(self) -> int:
@@ -95,7 +104,7 @@ class Subject:
 
 
 def _told(process: Process) -> dict[str, Any]:
-    words = process.wait(10).removeprefix("listening\n")
+    words = process.wait(10).removeprefix("ready\n")
     found: dict[str, Any] = json.loads(words) if words else {}
     return found
 

@@ -28,7 +28,7 @@ use super::{
     events::{Severity, Value},
     shared::{ControlMail, Shared},
 };
-use crate::udp::{RECEIVE_BUFFER_LENGTH, Receiver, UdpSocket};
+use crate::udp::{RECEIVE_BUFFER_LENGTH, RECEIVE_MESSAGES, Receiver, UdpSocket};
 
 /// Handshake messages that wait for control: MAX_QUEUED_INCOMING_HANDSHAKES is 4096 in Linux's
 /// messages.h, QueueHandshakeSize 1024 in wireguard-go; the smaller bounds memory better.
@@ -93,6 +93,9 @@ impl InboundWorker {
         self.handshakes.clear();
         let buffer = self.buffer.change(0, RECEIVE_BUFFER_LENGTH as u32);
         self.inbound.process(&self.received, buffer, &mut self.batch, &mut self.handshakes);
+        if self.received.len() < RECEIVE_MESSAGES {
+            self.inbound.emptied();
+        }
         if !self.handshakes.is_empty() {
             self.hand_over(shared);
         }

@@ -132,11 +132,10 @@ impl Export {
             Source::Gathered { bytes, .. } => &bytes[..],
         };
         let (start, length) = (bytes.as_ptr().cast_mut().cast(), bytes.len() as ffi::Py_ssize_t);
+        let py = slf.py();
         // SAFETY: `view` is Python's to be filled. The bytes live as long as the export, which the view
         // owns; nobody writes to them meanwhile, as a buffer that is shared is not written.
-        let filled = unsafe {
-            ffi::PyBuffer_FillInfo(view, slf.into_any().as_ptr(), start, length, 1, flags)
-        };
-        if filled == 0 { Ok(()) } else { Err(PyErr::fetch(unsafe { Python::assume_attached() })) }
+        let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, length, 1, flags) };
+        if filled == 0 { Ok(()) } else { Err(PyErr::fetch(py)) }
     }
 }

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from pyfw.lab import OUTER, Network, unavailable
-from pyfw.lab.duplex import Duplex, _one_way
-from pyfw.lab.duplex_end import Received, ranges
+from pyfw.lab.numbered import Received, ranges
+from pyfw.lab.stream import Stream, _one_way
 
 _MS = 1_000_000
 
@@ -73,9 +73,9 @@ def network() -> Iterator[Network]:
         yield network
 
 
-def outer(network: Network, version: int) -> Duplex:
+def outer(network: Network, version: int) -> Stream:
     client, gateway = (OUTER[name].of(version) for name in ("client", "gateway"))
-    return Duplex(network.client, network.gateway, client, gateway)
+    return Stream(network.client, network.gateway, client, gateway)
 
 
 @pytest.mark.netns

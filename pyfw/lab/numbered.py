@@ -3,7 +3,7 @@
     LOCAL REMOTE PORT PER_SECOND LENGTH
 
 Both ends send and take at once, in one loop without a thread. It prints "ready" once it listens, begins at
-SIGUSR1, ends at SIGTERM, takes what is still under way, and prints one JSON object (see pyfw.lab.duplex).
+SIGUSR1, ends at SIGTERM, takes what is still under way, and prints one JSON object (see pyfw.lab.stream).
 A datagram is its number and zeros. What the kernel refuses to send keeps its number and is counted.
 """
 

@@ -1,10 +1,10 @@
 """A numbered UDP stream between two machines, both ways at once: what was lost, doubled, late, and silent.
 
-    with Duplex(network.client, network.gateway, TUNNEL["client"].v4, TUNNEL["gateway"].v4) as stream:
+    with Stream(network.client, network.gateway, TUNNEL["client"].v4, TUNNEL["gateway"].v4) as stream:
         ...  # what traffic should survive
     assert stream.up.lost == 0 and stream.down.longest_silence_s < 0.2, stream
 
-Two scripts, `duplex_end`, send by the clock, whatever happens between them.
+Two scripts, `numbered`, send by the clock, whatever happens between them.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any, Self
 from pyfw.lab.namespace import Namespace
 
 _PORT = 5302
-_SCRIPT = [sys.executable, "-P", str(Path(__file__).with_name("duplex_end.py"))]
+_SCRIPT = [sys.executable, "-P", str(Path(__file__).with_name("numbered.py"))]
 _RANGES_SHOWN = 8
 
 
@@ -57,7 +57,7 @@ class OneWay:
         return text
 
 
-class Duplex:
+class Stream:
     """Runs while it is entered; `up` (one to two) and `down` (two to one) are there afterwards.
 
     per_second: datagrams each way. length: bytes of UDP payload, at least 8.
