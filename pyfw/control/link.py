@@ -124,10 +124,10 @@ class Link:
         base = str(route.network.network_address)
         family = FAMILIES[route.network.version]
         async for found in await ipr.route("dump", family=family, oif=self.index):
-            there = (found.get_attr("RTA_DST") or base, found["dst_len"])
-            if there == (base, route.network.prefixlen) and found["type"] == _RTN_UNICAST:
-                if found.get_attr("RTA_TABLE") == route.table:
-                    return True
+            there = (found.get_attr("RTA_DST") or base, found["dst_len"], found["type"])
+            wanted = (base, route.network.prefixlen, _RTN_UNICAST)
+            if there == wanted and found.get_attr("RTA_TABLE") == route.table:
+                return True
         return False
 
     def _words(self, what: str, route: Route) -> str:
