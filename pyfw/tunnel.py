@@ -105,12 +105,14 @@ class Tunnel:
         self._log = self._log.bind(interface=self.name)
         self.tun_fd = tun_fd
         self._engine = self.pipeline.start(tun_fd, udp_fds, port, self._mtu)
-        if self._config is not None:
-            try:
+        try:
+            if self.pipeline.settings.key_log is not None:
+                self.start_key_log(self.pipeline.settings.key_log)
+            if self._config is not None:
                 self.sync(self._config)
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Ends it; what is queued leaves first. May be called twice."""
@@ -301,6 +303,22 @@ class Tunnel:
     def facts(self) -> dict[str, Any]:
         """What is in force: cipher, threads, offloads and their state."""
         return self.engine.facts()
+
+    def start_key_log(self, path: str | os.PathLike[str]) -> None:
+        """Appends the secrets of every handshake from now on to a file, in the words of wg.keylog_file.
+
+        With it Wireshark opens what was captured, and so does everybody who has it: it is made for its owner
+        alone, and a warning is logged. Raises OSError where it cannot be written.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self.engine.set_key_log(os.open(path, flags, 0o600))
+        self._log.warning(
+            "keys are logged: who has the file can read the tunnel", path=os.fspath(path)
+        )
+
+    def stop_key_log(self) -> None:
+        """Writes no more of them."""
+        self.engine.set_key_log(None)
 
     @contextmanager
     def capture(

@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of a gateway: whether its peers are kept from each other."""
     kill_switch: bool = False
     """Of a client: nothing leaves but through the tunnel."""
+    key_log: str | None = None
+    """Where the secrets of handshakes are appended, for Wireshark: who has the file can read the tunnel."""
     stages: tuple[StageConfig, ...] = ()
     """In the order in which they stand behind `route` and `coalesce`."""
 
@@ -46,7 +48,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "coalesce.psh": ("merge", "close"),
     **{f"offloads.{name}": (True, False) for name in OFFLOADS},
 }
-KEYS = tuple(_CHOICES)
+_KEY_LOG = "key_log"
+KEYS = (*_CHOICES, _KEY_LOG)
 # Keys that mean something in one role only.
 _OF_ROLE = {"isolate_peers": "gateway", "kill_switch": "client"}
 _TABLES = {"offloads", "coalesce"}
@@ -81,22 +84,27 @@ def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
 def _judge(name: str, value: Any) -> str | None:
     if name in _PLANNED:
         return "is not in this version"
+    if name == _KEY_LOG and isinstance(value, str) and value.startswith("/"):
+        return None
     choices = _CHOICES.get(name, ())
     # 1 == True in Python; a switch is not a number here.
     if any(type(value) is type(choice) and value == choice for choice in choices):
         return None
-    return f"{_shown(value)} is not valid; {_expected(name)}" if choices else _expected(name)
+    is_known = bool(choices) or name == _KEY_LOG
+    return f"{_shown(value)} is not valid; {_expected(name)}" if is_known else _expected(name)
 
 
 def _expected(name: str) -> str:
     """What would be right for a key, or that there is none of that name."""
     if name in _TABLES:
         return f"write [{name}]"
+    if name == _KEY_LOG:
+        return "write the path of a file, from / on"
     if name not in _CHOICES:
         belongs = wg_quick.section_of(name.rpartition(".")[2])
         if belongs:
             return f"belongs into {belongs} of NAME.conf"
-        return unknown_key(name, (*_CHOICES, *sorted(_TABLES), "stages"), "NAME.pyfw.toml")
+        return unknown_key(name, (*KEYS, *sorted(_TABLES), "stages"), "NAME.pyfw.toml")
     return f"write {' or '.join(_shown(choice) for choice in _CHOICES[name])}"
 
 

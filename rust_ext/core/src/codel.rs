@@ -54,6 +54,12 @@ impl Codel {
         true
     }
 
+    /// The queue is empty: whatever comes next is no standing queue (RFC 8289 §4.4 asks for more than one
+    /// packet in it).
+    pub fn emptied(&mut self) {
+        self.first_above_ns = 0;
+    }
+
     /// Whether the wait has been above the target for an interval.
     fn stands(&mut self, waited_ns: u64, now_ns: u64) -> bool {
         if waited_ns < TARGET_NS {
@@ -113,6 +119,15 @@ mod tests {
         assert!(!codel.signals(0, 480 * MS));
         let again = signals(&mut codel, 481..700, 5 * MS);
         assert_eq!(again[..2], [581, 581 + 41]);
+    }
+
+    #[test]
+    fn a_packet_that_finds_the_queue_empty_is_left_alone_however_long_it_waited() {
+        let mut codel = Codel::default();
+        for at in [0, 200, 400, 600] {
+            assert!(!codel.signals(50 * MS, at * MS));
+            codel.emptied();
+        }
     }
 
     proptest! {

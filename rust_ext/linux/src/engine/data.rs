@@ -61,7 +61,7 @@ impl DataThread {
                         paths.carry_out(&mut commands, &self.shared, now_ns);
                         Some(paths)
                     }
-                    TUN => self.drain_tun(paths, now_ns)?,
+                    TUN => self.drain_tun(paths, &mut commands, now_ns)?,
                     UDP_V4 | UDP_V6 => self.serve_socket(paths, token, &mut commands, now_ns)?,
                     TICK => {
                         watched.clear_tick();
@@ -81,7 +81,17 @@ impl DataThread {
         }
     }
 
-    fn drain_tun<'s>(&'s self, mut paths: MutexGuard<'s, Paths>, now_ns: u64) -> Step<'s> {
+    fn drain_tun<'s>(
+        &'s self,
+        mut paths: MutexGuard<'s, Paths>,
+        commands: &mut Vec<DataCommand>,
+        now_ns: u64,
+    ) -> Step<'s> {
+        // What the other path has learnt from a batch is known before the answer to it is read.
+        if self.seat.commands.waiting() != 0 {
+            self.seat.commands.take(commands);
+            paths.carry_out(commands, &self.shared, now_ns);
+        }
         if paths.is_blocked() {
             // A suspended TUN is watched for nothing but its end.
             self.shared.tun.is_persistent()?;
@@ -115,6 +125,7 @@ impl DataThread {
         }
         if let Some(inbound) = paths.inbound.as_mut().filter(|_| received) {
             inbound.open(&self.shared, now_ns);
+            paths.tell_outbound(&self.shared, now_ns);
             match self.through_stages(paths, Direction::Inbound, now_ns)? {
                 Some(after) => paths = after,
                 None => return Ok(None),

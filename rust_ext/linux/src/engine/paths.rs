@@ -25,7 +25,7 @@ use crate::udp::UdpSocket;
 
 /// Where a data thread sits: what it is told, and what it works on.
 pub(crate) struct Seat {
-    pub(crate) commands: Mailbox<DataCommand>,
+    pub(crate) commands: Arc<Mailbox<DataCommand>>,
     paths: Mutex<Paths>,
     /// How many threads have sat here; one that was left behind in a stage finds that it changed.
     sitting: AtomicU64,
@@ -34,7 +34,7 @@ pub(crate) struct Seat {
 impl Seat {
     pub(crate) fn new(paths: Paths) -> io::Result<Self> {
         let sitting = AtomicU64::new(0);
-        Ok(Self { commands: Mailbox::new()?, paths: Mutex::new(paths), sitting })
+        Ok(Self { commands: Arc::new(Mailbox::new()?), paths: Mutex::new(paths), sitting })
     }
 
     /// The number of the thread that sits here.
@@ -66,6 +66,8 @@ pub(crate) struct Paths {
     pub(crate) outbound: Option<OutboundWorker>,
     pub(crate) inbound: Option<InboundWorker>,
     pub(crate) sockets: Arc<Sockets>,
+    /// Where the other path is told something, if it has a thread of its own.
+    pub(crate) neighbour: Option<Arc<Mailbox<DataCommand>>>,
     pub(crate) mtu: usize,
     /// A command came to end.
     pub(crate) stop: bool,
@@ -98,12 +100,33 @@ impl Paths {
                         outbound.set_mtu(mtu);
                     }
                 }
+                DataCommand::Refusals(packets) => {
+                    if let Some(inbound) = &mut self.inbound {
+                        inbound.answer(&packets, shared);
+                    }
+                }
                 DataCommand::Look => {}
                 DataCommand::Abandoned(direction, loan) => self.abandon(direction, loan),
                 DataCommand::Stop => self.stop = true,
             }
         }
         self.settle(shared, now_ns);
+    }
+
+    /// Tells outbound what inbound has learnt, before the drain is written and answered.
+    pub(crate) fn tell_outbound(&mut self, shared: &Shared, now_ns: u64) {
+        let Some(news) = self.inbound.as_mut().map(InboundWorker::news) else { return };
+        if news.is_empty() {
+            return;
+        }
+        match (&mut self.outbound, &self.neighbour) {
+            (Some(outbound), _) => {
+                news.drain(..).for_each(|command| outbound.handle_command(command, now_ns));
+                self.settle(shared, now_ns);
+            }
+            (None, Some(neighbour)) => neighbour.post(news.drain(..).map(DataCommand::Outbound)),
+            (None, None) => news.clear(),
+        }
     }
 
     /// Sends what can be sent now.
@@ -128,8 +151,20 @@ impl Paths {
         self.outbound.as_ref().is_some_and(OutboundWorker::is_blocked)
     }
 
-    /// Tells control what the paths noticed.
+    /// Tells senders what outbound dropped, and control what the paths noticed.
     pub(crate) fn report(&mut self, shared: &Shared) {
+        if let Some(refusals) = self.outbound.as_mut().map(OutboundWorker::refusals) {
+            if !refusals.is_empty() {
+                match (&mut self.inbound, &self.neighbour) {
+                    (Some(inbound), _) => inbound.answer(refusals, shared),
+                    (None, Some(neighbour)) => {
+                        neighbour.post([DataCommand::Refusals(refusals.clone())]);
+                    }
+                    (None, None) => {}
+                }
+                refusals.clear();
+            }
+        }
         let outbound = self.outbound.as_mut().map(OutboundWorker::reports);
         let inbound = self.inbound.as_mut().map(InboundWorker::reports);
         for reports in [outbound, inbound].into_iter().flatten() {
@@ -240,6 +275,7 @@ impl Paths {
                 }
             }
         }
+        self.tell_outbound(shared, now_ns);
         self.settle(shared, now_ns);
         self.report(shared);
         Ok(())

@@ -31,7 +31,7 @@ fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
         thread.seat.commands.post(
             [
                 InboundCommand::AddPeer { peer, activity: Arc::new(Activity::default()) },
-                InboundCommand::Install { session, confirmed: false },
+                InboundCommand::Install { session, next: None },
             ]
             .map(DataCommand::Inbound),
         );
@@ -58,6 +58,7 @@ fn inbound_thread() -> (DataThread, SocketAddr) {
         outbound: None,
         inbound: Some(InboundWorker::new(inbound, options)),
         sockets: Arc::new(Sockets { v4, v6 }),
+        neighbour: None,
         mtu: 1420,
         stop: false,
     };
