@@ -156,7 +156,7 @@ def test_a_second_daemon_of_a_name_is_refused_and_the_first_one_does_not_notice(
 
 
 @pytest.fixture
-def two(network: Network) -> Process:
+def process(network: Network) -> Process:
     """wg1 and wg2 of one process in the client; their other ends are of one process, too."""
     client = network.client
     keys = [Keys.generate() for _ in range(4)]
@@ -177,10 +177,9 @@ def two(network: Network) -> Process:
     confs = ("/run/wg1.conf", "/run/wg2.conf")
     started = []
     for at in (network.gateway, client):
-        process = at.start(_pyfw("pyfw"), "run", *confs, environment={"NOTIFY_SOCKET": ""})
-        started.append(process)
-    for process in started:
-        process.wait_for('"message":"started","interface":"wg2"', 10)
+        started.append(at.start(_pyfw("pyfw"), "run", *confs))
+    for one in started:
+        one.wait_for('"message":"started","interface":"wg2"', 10)
     for number in (1, 2):
         ping_ms(client, f"10.{number}.0.2")
     return started[1]
@@ -192,9 +191,8 @@ def between(network: Network, number: int) -> Stream:
 
 
 def test_several_tunnels_live_in_one_process_and_each_ends_alone(
-    network: Network, two: Process
+    network: Network, process: Process
 ) -> None:
-    process = two
     with between(network, 1) as one, between(network, 2) as other:
         time.sleep(0.3)
         network.client.run(_pyfw("pyfw"), "down", "/run/wg1.conf")
