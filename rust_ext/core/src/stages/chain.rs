@@ -543,7 +543,7 @@ impl Slot {
         }
         let now_ns = clock.now_ns();
         if result.is_err() {
-            edits.fail(options.pass_on_error);
+            edits.fail(options.pass_on_error, &loan.batch.frames, selected);
         }
         self.ledger.take(direction, emitted, &mut loan.bookings);
         edits.finish(loan, selected, emitted, *call);
