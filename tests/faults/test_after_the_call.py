@@ -1,6 +1,7 @@
 """A batch is dead once `process` has returned, whoever asks; during the call any thread may."""
 
 import inspect
+import operator
 import threading
 import time
 from collections.abc import Callable
@@ -42,7 +43,7 @@ def accessors(
         if name in found or name in STAY:
             continue
         if inspect.isgetsetdescriptor(value):
-            found[name] = lambda one, name=name: getattr(one, name)
+            found[name] = operator.attrgetter(name)
         else:
             # Nothing of ours is left out of the test.
             assert name in vars(object) or name in ("__module__", "__doc__", "__contains__"), name
