@@ -213,7 +213,9 @@ impl Chain {
         for slot in leaving.iter().filter(|slot| slot.ledger.has_pending(direction)) {
             slot.pass_pending(direction, loan);
         }
-        leaving.retain(|slot| Direction::BOTH.iter().any(|&d| slot.ledger.has_pending(d)));
+        leaving.retain(|slot| {
+            slot.is_busy() || Direction::BOTH.iter().any(|&d| slot.ledger.has_pending(d))
+        });
     }
 
     /// The stages.
