@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyfw.lab import TUNNEL, Daemon, Network, Pair, Process, Stream, pyfw_run, unavailable
+from pyfw.lab.account import drops
 from tests.interop.judge import settled
 
 pytestmark = [
@@ -81,7 +82,8 @@ def test_a_call_that_fails_ends_nothing_and_is_accounted_for(
     assert injected > 0
     assert pair.client.process.returncode is None
     counted = lost(pair.client) - before
-    assert stream.up.lost + stream.down.lost == counted, stream
+    told = f"{stream}; {[drops(daemon.counters()) for daemon in pair.daemons]}"
+    assert stream.up.lost + stream.down.lost == counted, told
     if call in ("recvmmsg", "read", "epoll_wait") or error in ("EAGAIN", "EINTR"):
         assert counted == 0 or call == "writev", stream
     assert stream.up.out_of_order == stream.down.out_of_order == 0, stream

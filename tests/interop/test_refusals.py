@@ -1,12 +1,12 @@
 """Who sends into the tunnel what cannot go there is told so by ICMP, as the kernel's WireGuard does it."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from pyfw.lab import TUNNEL, Host, Implementation, Pair, pyfw_run
-from tests.interop.conftest import MakePair
-from tests.interop.judge import settled
+from pyfw.lab import TUNNEL, Host, Network, Pair, pyfw_run
+from tests.interop.judge import judge, settled
 from tests.interop.meeting import Meeting
 
 # Routed to the tunnel, and nobody's.
@@ -14,17 +14,16 @@ NOWHERE = {4: "10.66.0.1", 6: "fd66::1"}
 _SAID = {4: "Destination Host Unreachable", 6: "Address unreachable"}
 
 
-@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
-def up(make_pair: MakePair, request: pytest.FixtureRequest) -> Pair:
-    """pyfw at both ends, and ways into the tunnel that lead nowhere."""
-
-    def make() -> Implementation:
-        return pyfw_run(f"threads = {request.param}")
-
-    pair = make_pair(make, make)
-    pair.first_ping_ms()
-    lead_nowhere(pair.client.at)
-    return pair
+@pytest.fixture(scope="module", params=[1, 2], ids=["one thread", "two threads"])
+def up(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """pyfw at both ends, and ways into the tunnel that lead nowhere; shared, and judged in the end."""
+    ours = pyfw_run(f"threads = {request.param}")
+    with Network() as network:
+        pair = Pair(network, ours, ours)
+        pair.first_ping_ms()
+        lead_nowhere(pair.client.at)
+        yield pair
+        judge(pair)
 
 
 def lead_nowhere(machine: Host) -> None:
@@ -58,6 +57,7 @@ def test_no_endpoint_is_host_unreachable(up: Pair, version: int) -> None:
     stranger = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
     up.client.wg("set", "wg0", "peer", stranger, "allowed-ips", ",".join(NOWHERE.values()))
     assert _SAID[version] in ping(up.client.at, NOWHERE[version])
+    up.client.wg("set", "wg0", "peer", stranger, "remove")
     assert settled(up.client)["outbound"]["drops"]["no_endpoint"] >= 1
 
 
@@ -74,9 +74,10 @@ def test_a_connection_to_nowhere_fails_at_once(up: Pair) -> None:
 
 
 def test_who_is_behind_the_gateway_is_told_as_well(up: Pair) -> None:
+    before = settled(up.gateway)["inbound"]["created"]
     up.network.gateway.ip("route", "add", NOWHERE[4], "dev", "wg0")
     assert _SAID[4] in ping(up.network.server, NOWHERE[4])
-    assert settled(up.gateway)["inbound"]["created"] == 1
+    assert settled(up.gateway)["inbound"]["created"] == before + 1
 
 
 def test_a_flood_to_nowhere_is_told_twenty_times_a_second(up: Pair) -> None:

@@ -3,11 +3,12 @@
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pyfw.lab import TUNNEL, Pair, Process
+from pyfw.lab import TUNNEL, Implementation, Network, Process
 from pyfw.lab.transfer import datagrams
 from tests.interop.meeting import Meeting
 
@@ -56,13 +57,16 @@ class Recording:
         return [line.split("|") for line in done.stdout.splitlines()]
 
 
-@pytest.fixture
-def recorded(meeting: Meeting, tmp_path: Path) -> tuple[Pair, Recording]:
-    """A pair that has shaken hands from both ends and exchanged packets of all lengths."""
+@pytest.fixture(scope="module")
+def recording(
+    place: tuple[Network, Implementation], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Recording]:
+    """Of a pair that has shaken hands from both ends and exchanged packets of all lengths."""
+    meeting = Meeting(*place)
     for machine in (meeting.network.client, meeting.network.gateway):
         # Each datagram by itself on the cable, which else takes a batch as one.
         machine.ip("link", "set", "outer", "gso_max_segs", "1")
-    recording = Recording(meeting, tmp_path)
+    recording = Recording(meeting, tmp_path_factory.mktemp("wire"))
     pair = meeting.pair_with_key_log(recording.key_log, preshared=True)
     pair.first_ping_ms()
     pair.restart("gateway")
@@ -75,11 +79,11 @@ def recorded(meeting: Meeting, tmp_path: Path) -> tuple[Pair, Recording]:
         )
         assert result.difference is None
     recording.end()
-    return pair, recording
+    yield recording
+    meeting.end()
 
 
-def test_it_opens_every_message_of_both_ends(recorded: tuple[Pair, Recording]) -> None:
-    _, recording = recorded
+def test_it_opens_every_message_of_both_ends(recording: Recording) -> None:
     rows = recording.fields("wg.type", "ip.src", "wg.handshake_ok", "_ws.expert.message")
     for kind in (_INITIATION, _RESPONSE):
         assert {row[1] for row in rows if row[0] == kind} == {"192.0.2.1", "192.0.2.2"}
@@ -90,8 +94,7 @@ def test_it_opens_every_message_of_both_ends(recorded: tuple[Pair, Recording]) -
     assert len(rows) > 10
 
 
-def test_no_counter_is_used_twice_and_data_is_padded(recorded: tuple[Pair, Recording]) -> None:
-    _, recording = recorded
+def test_no_counter_is_used_twice_and_data_is_padded(recording: Recording) -> None:
     rows = [
         row
         for row in recording.fields("wg.type", "wg.receiver", "wg.counter", "ip.src", "udp.length")
@@ -105,8 +108,7 @@ def test_no_counter_is_used_twice_and_data_is_padded(recorded: tuple[Pair, Recor
             assert inner % 16 == 0 or inner == _MTU
 
 
-def test_nothing_of_a_packet_is_seen_outside(recorded: tuple[Pair, Recording]) -> None:
-    _, recording = recorded
+def test_nothing_of_a_packet_is_seen_outside(recording: Recording) -> None:
     assert CANARY[:16] not in recording.file.read_bytes()
     inner = recording.fields("data.data")
     assert any(CANARY[:16].hex() in row[0] for row in inner)

@@ -213,7 +213,9 @@ impl Chain {
         for slot in leaving.iter().filter(|slot| slot.ledger.has_pending(direction)) {
             slot.pass_pending(direction, loan);
         }
-        leaving.retain(|slot| Direction::BOTH.iter().any(|&d| slot.ledger.has_pending(d)));
+        leaving.retain(|slot| {
+            slot.is_busy() || Direction::BOTH.iter().any(|&d| slot.ledger.has_pending(d))
+        });
     }
 
     /// The stages.
@@ -543,7 +545,7 @@ impl Slot {
         }
         let now_ns = clock.now_ns();
         if result.is_err() {
-            edits.fail(options.pass_on_error);
+            edits.fail(options.pass_on_error, &loan.batch.frames, selected);
         }
         self.ledger.take(direction, emitted, &mut loan.bookings);
         edits.finish(loan, selected, emitted, *call);

@@ -373,13 +373,23 @@ impl Edits {
         }
     }
 
-    /// The call failed: what is not held is dropped, or goes on as it came.
-    pub fn fail(&mut self, pass: bool) {
-        for row in &mut self.rows {
-            row.ecn = None;
-            if !matches!(row.fate, Fate::Hold | Fate::Split { .. }) {
-                row.replaced = None;
-                row.fate = if pass { Fate::Keep } else { Fate::Drop(Reason::RAISED) };
+    /// The call failed: what is not held is dropped, or goes on as it came in `batch`. A frame of which
+    /// segments are held stays split.
+    pub fn fail(&mut self, pass: bool, batch: &[Frame], selected: &[u32]) {
+        let fate = if pass { Fate::Keep } else { Fate::Drop(Reason::RAISED) };
+        for number in 0..self.rows.len() {
+            let is_held = |row: &Row| row.fate == Fate::Hold;
+            match (self.rows[number].fate, selected.get(number)) {
+                (Fate::Hold, _) => {}
+                (Fate::Split { first, count, .. }, _)
+                    if self.rows[first as usize..][..count as usize].iter().any(is_held) => {}
+                (_, Some(&index)) => {
+                    self.rows[number] = Row { fate, ..Row::new(batch[index as usize]) };
+                }
+                (_, None) => {
+                    let row = &mut self.rows[number];
+                    (row.replaced, row.ecn, row.fate) = (None, None, fate);
+                }
             }
         }
         self.inserted.clear();

@@ -164,6 +164,7 @@ pub struct Ledger {
 struct State {
     limit: HoldLimit,
     reorders: bool,
+    stopped: bool,
     next_id: u64,
     held: HashMap<u64, Note>,
     held_bytes: usize,
@@ -272,11 +273,16 @@ impl Ledger {
         let id = state.next_id;
         state.next_id += 1;
         let (flow, segments) = (frame.flow(), u64::from(frame.segments));
-        state.held_bytes += bytes.len();
-        state.counts.held_segments += segments;
-        state.flows.entry((direction, flow)).or_default().held += 1;
         let note = Note { direction, flow, peer: frame.peer, segments, bytes: bytes.len() };
-        state.held.insert(id, note);
+        if state.stopped {
+            // In the middle of its last call.
+            self.book(&mut state, &note, Reason::STOPPED);
+        } else {
+            state.held_bytes += bytes.len();
+            state.counts.held_segments += segments;
+            state.flows.entry((direction, flow)).or_default().held += 1;
+            state.held.insert(id, note);
+        }
         let ticket = ticket(call, place);
         Held { id, direction, frame, bytes, received_ns, call, row, ticket }
     }
@@ -359,9 +365,10 @@ impl Ledger {
         }
     }
 
-    /// Drops all that is held: the stage is gone.
+    /// Drops all that is held, and what is taken into keeping from now on: the stage is gone.
     pub fn stop(&self) {
         let mut state = self.state();
+        state.stopped = true;
         let ids: Vec<u64> = state.held.keys().copied().collect();
         for id in ids {
             if let Some(note) = state.release(id, 0) {

@@ -164,13 +164,15 @@ impl Engine {
         let sit = move |seat: &Arc<Seat>, sitting: u64| {
             let thread =
                 DataThread { shared: Arc::clone(&shared), seat: Arc::clone(seat), sitting };
-            crew.start(DATA_THREAD, Arc::clone(&shared), move || thread.run())
+            let seat = Some((Arc::clone(seat), sitting));
+            crew.start(DATA_THREAD, Arc::clone(&shared), seat, move || thread.run())
         };
         for seat in &self.control.seats {
             sit(seat, seat.sitting())?;
         }
         let control = Arc::clone(&self.control);
-        self.crew.start("pyfw-control", Arc::clone(&control.shared), move || control.run(&sit))
+        self.crew
+            .start("pyfw-control", Arc::clone(&control.shared), None, move || control.run(&sit))
     }
 
     /// Changes the device's configuration; all that follows has been posted when this returns.
@@ -237,7 +239,7 @@ impl Engine {
         shared.ended().map(|reason| (reason, shared.panicked.load(Relaxed)))
     }
 
-    /// Sends what is queued and joins the threads. A thread that a stage does not give back within five
+    /// Sends what is queued and joins the threads. A thread that a stage does not give back within two
     /// seconds is left to itself, and said.
     pub fn close(&mut self) {
         let shared = &self.control.shared;

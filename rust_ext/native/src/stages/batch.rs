@@ -21,7 +21,7 @@ use pyo3::{
 
 use super::{
     column::{self, Numbers},
-    export::Views,
+    export::{Views, view},
     frame::Frame,
     held::HeldFrame,
     packet::with_bytes,
@@ -248,21 +248,22 @@ impl FrameBatch {
         py: Python<'py>,
         index: isize,
     ) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.row(index, |work, row| {
+        let source = self.row(index, |work, row| {
             let Work { loan, edits, .. } = work;
             match edits.bytes(row, &loan.buffer, &loan.batch.slices) {
                 Some(std::borrow::Cow::Borrowed(bytes)) => {
                     let start = loan.buffer.as_ptr_range();
                     if start.contains(&bytes.as_ptr()) {
                         let at = bytes.as_ptr() as usize - start.start as usize;
-                        return self.views.of_drain(py, &loan.buffer, at, bytes.len());
+                        return self.views.of_drain(&loan.buffer, at, bytes.len());
                     }
-                    self.views.of_gathered(py, bytes.to_vec())
+                    self.views.of_gathered(bytes.to_vec())
                 }
-                Some(std::borrow::Cow::Owned(bytes)) => self.views.of_gathered(py, bytes),
+                Some(std::borrow::Cow::Owned(bytes)) => self.views.of_gathered(bytes),
                 None => Err(no_row(index, edits.len())),
             }
-        })
+        })?;
+        view(py, source)
     }
 
     #[pyo3(signature = (index, reason = "dropped"))]
