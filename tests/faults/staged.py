@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from pyfw.lab import TUNNEL, Daemon, Stream, Network, Pair, pyfw_run
+from pyfw.lab import TUNNEL, Daemon, Network, Pair, Stream, pyfw_run
 from pyfw.lab.account import imbalances, late
 
 STAGE_FILE = "/run/stage.py"
@@ -69,11 +69,11 @@ class Staged:
         wait_until(lambda: self.handshake_s() > 0, 10)
         self.client.wg(*keepalive, "0")
 
-    def stream(self, per_second: int = 1000, **options: int) -> Stream:
+    def stream(self, per_second: int = 1000) -> Stream:
         """Numbered datagrams each way, between the ends of the tunnel."""
-        addresses = (TUNNEL[side].v4 for side in ("client", "gateway"))
-        ends = (self.network.client, self.network.gateway)
-        return Stream(*ends, *addresses, per_second=per_second, **options)
+        one, two = self.network.client, self.network.gateway
+        addresses = TUNNEL["client"].v4, TUNNEL["gateway"].v4
+        return Stream(one, two, *addresses, per_second=per_second)
 
     def handshake_s(self, daemon: Daemon | None = None) -> int:
         """When the last one was, Unix seconds; 0: never. As the client, or another, has it."""
@@ -131,7 +131,7 @@ def settings_of(table: str, *, threads: int = 1, settings: str = "", stages: str
 
 
 def judge(daemon: Daemon) -> dict[str, Any]:
-    """Asserts that a daemon runs and accounts for every packet, once nothing of it is queued; its counters."""
+    """Asserts that a daemon runs and accounts for every packet once nothing is queued; its counters."""
     assert daemon.process.returncode is None, daemon.process.output()
     deadline = time.monotonic() + _SETTLE_S
     while True:
