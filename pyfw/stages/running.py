@@ -111,18 +111,25 @@ class StageSet:
         return self.chain.counters()
 
     def _exchange(self, seats: Sequence[_Seat], before: dict[str, _Seat], *, told: bool) -> None:
-        for seat in seats:
-            old = before.get(seat.stage.name)
-            if old is None or old.slot is not seat.slot or old.stage is seat.stage:
-                continue
-            new, previous = seat.stage, old.stage
+        """Puts new versions into the slots of old ones, all or none: each waits while the next goes over."""
+        pairs = [(before[seat.stage.name], seat) for seat in seats if seat.stage.name in before]
+        changed = [(o, n) for o, n in pairs if o.slot is n.slot and o.stage is not n.stage]
 
-            def hand_over(new: Stage = new, previous: Stage = previous) -> None:
-                state = _call(previous, "cannot hand over", previous.handover, told=told)
+        def exchange(at: int) -> None:
+            if at == len(changed):
+                return
+            old, new = changed[at]
+
+            def hand_over() -> None:
+                state = _call(old.stage, "cannot hand over", old.stage.handover, told=told)
                 if state is not None:
-                    _call(new, "cannot take over", lambda: new.takeover(state), told=told)
+                    take_over = new.stage.takeover
+                    _call(new.stage, "cannot take over", lambda: take_over(state), told=told)
+                exchange(at + 1)
 
-            seat.slot.replace(new, hand_over, **_slot_options(new, seat.config))
+            new.slot.replace(new.stage, hand_over, **_slot_options(new.stage, new.config))
+
+        exchange(0)
 
 
 def _configs(stages: Sequence[Stage], configs: Sequence[StageConfig]) -> tuple[StageConfig, ...]:

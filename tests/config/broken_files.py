@@ -37,6 +37,7 @@ cipher = "auto"
 log_level = "info"
 role = "client"
 kill_switch = false
+key_log = "/run/keys"
 [offloads]
 udp_gso = true
 udp_gro = true
@@ -75,6 +76,7 @@ _TOML_VALUES: dict[str, tuple[list[str], list[str]]] = {
     "log_level": (["1", "true", "info"], ['"loud"']),
     "role": (["1", "true", "gateway", '["client"]'], ['"server"']),
     "kill_switch": (['"true"', "1", "on"], []),
+    "key_log": (["1", "true", '["/run/keys"]'], ['""', '"keys"']),
     "udp_gso": (['"true"', "1", "True"], []),
     "udp_gro": (['"true"', "1", "yes"], []),
     "tso": (['"true"', "1", "on"], []),

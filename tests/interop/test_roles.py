@@ -119,7 +119,7 @@ def test_a_gateway_and_two_clients_load_a_page_and_leave_nothing(site: Site, ver
         assert page.sha256_equal
         assert page.resources > 1
         assert "<title>pyfw</title>" in loads(client, web.address)
-        assert surroundings(client)["names"][-1] == f"nameserver {_GATEWAY[0]}"
+        assert f"nameserver {_GATEWAY[0]}" in surroundings(client)["names"]
     for process in processes:
         process.signal(signal.SIGTERM)
     assert [process.stop() for process in processes] == [0, 0, 0]
@@ -275,6 +275,20 @@ def test_a_start_that_fails_leaves_a_closed_kill_switch_closed_and_down_opens_it
     laptop.run(_pyfw("pyfw"), "down", "/run/wg0.conf")
     assert pings(laptop, server)
     assert surroundings(laptop) == before
+
+
+def test_a_kill_switch_closes_and_opens_with_a_reload(guarded: Site) -> None:
+    laptop, near = guarded.laptop, OUTER["gateway"].v4
+    laptop.write("/run/wg0.pyfw.toml", 'role = "client"\n')
+    client = started(laptop)
+    # The network it is in is better known than "everything", and past the tunnel.
+    assert pings(laptop, near)
+    for number, switch in enumerate(("true", "false"), 1):
+        laptop.write("/run/wg0.pyfw.toml", f'role = "client"\nkill_switch = {switch}\n')
+        client.signal(signal.SIGHUP)
+        wait_until(lambda n=number: client.output().count('"message":"reloaded"') == n)
+        assert pings(laptop, near) == (switch == "false")
+    assert client.stop() == 0
 
 
 def wait_until(condition: object, within_s: float = 5) -> None:

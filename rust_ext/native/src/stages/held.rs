@@ -75,11 +75,13 @@ impl HeldFrame {
 impl HeldFrame {
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.with(|held| PyMemoryView::from(PyBytes::new(py, &held.bytes).as_any()))
+        let bytes = self.with(|held| Ok(PyBytes::new(py, &held.bytes)))?;
+        PyMemoryView::from(bytes.as_any())
     }
 
     fn to_scapy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.with(|held| to_scapy(py, &held.bytes))
+        let bytes = self.with(|held| Ok(held.bytes.clone()))?;
+        to_scapy(py, &bytes)
     }
 }
 

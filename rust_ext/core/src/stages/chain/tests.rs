@@ -11,8 +11,8 @@ use crate::{
     stages::{
         Booking,
         edits::Refused,
-        ledger::Reason,
-        selection::{Field, Word},
+        ledger::{EmitError, Held, HoldLimit, Reason},
+        selection::{Field, Selection, Word},
     },
 };
 
@@ -270,6 +270,41 @@ fn an_answer_goes_the_other_way_behind_the_stage() {
     assert_eq!(numbers(&back), [99]);
     assert_eq!(back.bookings, [Booking { peer: PeerId(NO_PEER), segments: 1, created: true }]);
     assert_eq!(chain.slots()[1].counts().frames, 1);
+}
+
+#[test]
+fn a_stage_that_is_left_out_during_its_call_leaves_nothing_unbooked() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let out: Arc<Mutex<Option<Arc<Chain>>>> = Arc::default();
+    let (keeps, goes) = (Arc::clone(&kept), Arc::clone(&out));
+    let stage = move |slot: Place| -> Body {
+        Box::new(move |work| {
+            let slot = slot.lock().unwrap().clone().unwrap();
+            let chain = goes.lock().unwrap().take().unwrap();
+            keeps.lock().unwrap().push(hold(&slot, work, 0));
+            chain.set(Vec::new());
+            // The other path looks meanwhile whether anything is left to settle.
+            chain.process(Direction::Outbound, &mut loan(&[]), 1420);
+            keeps.lock().unwrap().push(hold(&slot, work, 1));
+            work.edits.answer(2, &Build::udp4().bytes()).unwrap();
+            Ok(())
+        })
+    };
+    let chain = Arc::new(chain(vec![(options("leaves"), Box::new(stage))]));
+    let slot = Arc::clone(&chain.slots()[0]);
+    *out.lock().unwrap() = Some(Arc::clone(&chain));
+    let mut inbound = loan(&numbered(4));
+    chain.process(Direction::Inbound, &mut inbound, 1420);
+    assert_eq!(numbers(&inbound), [3]);
+    let dropped: u64 = inbound.bookings.iter().map(|booking| booking.segments).sum();
+    assert_eq!((dropped, slot.counts().held_segments), (3, 0));
+    assert_eq!(slot.counts().drops, [("answered".into(), 1), ("stopped".into(), 2)].into());
+    for held in kept.lock().unwrap().drain(..) {
+        assert_eq!(slot.emit(&mut Some(held), Direction::Inbound), Err(EmitError::Gone));
+    }
+    let mut outbound = loan(&[]);
+    chain.process(Direction::Outbound, &mut outbound, 1420);
+    assert_eq!(outbound.batch.frames.len(), 1);
 }
 
 #[test]
