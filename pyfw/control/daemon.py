@@ -32,6 +32,9 @@ from pyfw.tunnel import Tunnel
 EXIT_OK, EXIT_FAILED, EXIT_PANIC = 0, 1, 70
 """70: EX_SOFTWARE of sysexits.h, a thread of the engine panicked."""
 
+_STATUS = {"panic": EXIT_PANIC, "stage": EXIT_FAILED, "system error": EXIT_FAILED}
+"""By how the engine's reason begins, where it ended by itself and its link was not deleted."""
+
 
 class Daemon:
     """Runs one tunnel: `start`, `ended`, `close`.
@@ -89,9 +92,9 @@ class Daemon:
         """Until something ends it; `close` has to follow. Returns the exit status."""
         waiting = asyncio.ensure_future(self._tunnel.wait())
         reason = waiting.result() if await _first(waiting, self._told_to_stop) else self._reason
-        panicked = reason.startswith("panic")
-        (self._log.error if panicked else self._log.info)("stopping", reason=reason)
-        return EXIT_PANIC if panicked else EXIT_OK
+        status = next((_STATUS[kind] for kind in _STATUS if reason.startswith(kind)), EXIT_OK)
+        (self._log.error if status else self._log.info)("stopping", reason=reason)
+        return status
 
     async def close(self) -> None:
         """Drains what is queued and undoes what was done. May be called twice."""

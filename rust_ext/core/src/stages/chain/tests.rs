@@ -11,8 +11,8 @@ use crate::{
     stages::{
         Booking,
         edits::Refused,
-        ledger::Reason,
-        selection::{Field, Word},
+        ledger::{EmitError, Held, HoldLimit, Reason},
+        selection::{Field, Selection, Word},
     },
 };
 
