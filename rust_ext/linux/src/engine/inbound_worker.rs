@@ -69,7 +69,14 @@ impl InboundWorker {
     }
 
     /// Receives one drain. Says whether there was anything.
-    pub(crate) fn receive(&mut self, socket: &UdpSocket, shared: &Shared) -> io::Result<bool> {
+    ///
+    /// `in_use`: it is not one that was given up, whose drops nobody counts any more.
+    pub(crate) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        in_use: bool,
+        shared: &Shared,
+    ) -> io::Result<bool> {
         self.received.clear();
         // It is away while a stage does not return.
         if self.buffer.is_empty() {
@@ -78,7 +85,9 @@ impl InboundWorker {
         let buffer = self.buffer.begin();
         let count = self.receiver.receive(socket, buffer, &mut self.received)?;
         self.buffer.fill(RECEIVE_BUFFER_LENGTH);
-        self.note_socket_drops(socket, shared);
+        if in_use {
+            self.note_socket_drops(socket, shared);
+        }
         let local_port = socket.port();
         shared.capture.datagrams(
             false,
