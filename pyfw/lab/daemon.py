@@ -168,8 +168,12 @@ class Daemon:
             time.sleep(0.01)
 
     def _answers(self) -> bool:
-        if not self.at.has(f"/run/wireguard/{INTERFACE}.sock"):
-            return False
+        # `wg` takes a socket away that nobody listens on, also where somebody is about to.
+        with socket.socket(socket.AF_UNIX) as asking:
+            try:
+                asking.connect(f"/proc/{self.at.pid}/root/run/wireguard/{INTERFACE}.sock")
+            except OSError:
+                return False
         return self.at.run("wg", "show", INTERFACE, "public-key", check=False).returncode == 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pyfw.lab import OUTER, ROUTED, TUNNEL, Network, Pair, RoutedNetwork, pyfw_run
+from pyfw.lab import OUTER, ROUTED, TUNNEL, Implementation, Network, Pair, RoutedNetwork, pyfw_run
 from pyfw.lab.stream import Stream
 from tests.interop.conftest import MakePair
 from tests.interop.judge import settled
@@ -104,6 +104,21 @@ def test_another_listen_port_of_either_end_loses_next_to_nothing(up: Pair) -> No
     assert_silent_for_at_most(both_ways(up, 0.5, change), _A_MOMENT_S)
     assert endpoint(up.gateway).endswith(":40001")
     assert endpoint(up.client).endswith(":40002")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_who_restarts_gets_the_answer_to_its_first_packet(
+    make_pair: MakePair, threads: int
+) -> None:
+    # With two threads the path that learns of the new keys is not the one that has to send with them.
+    def with_threads() -> Implementation:
+        return pyfw_run(f"threads = {threads}")
+
+    pair = make_pair(with_threads, with_threads)
+    pair.first_ping_ms()
+    for side in ("gateway", "client", "gateway"):
+        pair.restart(side)
+        assert pair.first_ping_ms(by=side) < 1_000
 
 
 # NAT

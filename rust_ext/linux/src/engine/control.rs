@@ -158,7 +158,9 @@ impl ControlPlane {
         }
         let mut lost = Vec::new();
         while let Some(transmit) = device.poll_transmit() {
-            lost.extend(transmit.peer.filter(|_| self.transmit(&transmit) == Sent::WithoutSource));
+            // A cookie reply is for nobody that is known.
+            let sent = self.transmit(&transmit);
+            lost.extend(transmit.peer.filter(|_| sent == Sent::WithoutSource));
         }
         if !lost.is_empty() {
             for peer in lost {
