@@ -280,6 +280,11 @@ class Tunnel:
         return self._engine
 
     @property
+    def has_left_behind(self) -> bool:
+        """Whether a thread has not come back from a stage that was stopped: end the process by os._exit."""
+        return self._stage_set.has_left_behind
+
+    @property
     def is_open(self) -> bool:
         """Whether it has an engine."""
         return self._engine is not None

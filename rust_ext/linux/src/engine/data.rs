@@ -36,14 +36,14 @@ pub(crate) struct DataThread {
 type Step<'s> = io::Result<Option<MutexGuard<'s, Paths>>>;
 
 impl DataThread {
-    /// Runs until told to stop, until the TUN is gone, or until its seat was taken.
+    /// Runs until told to stop, until the tunnel has ended, or until its seat was taken.
     pub(crate) fn run(self) -> io::Result<()> {
         let mut paths = self.seat.lock();
         let mut watched = Watched::new(&self.seat, &self.shared, &paths)?;
         let mut ready = Vec::with_capacity(8);
         let mut commands = Vec::new();
         let mut idle_polls = SPINS;
-        loop {
+        while !self.shared.has_ended() {
             watched.follow(&paths, &self.shared, self.tick_ns(&paths))?;
             let timeout_ms = if idle_polls < SPINS { Some(0) } else { None };
             watched.wait(timeout_ms, &mut ready)?;
@@ -83,9 +83,10 @@ impl DataThread {
             paths = after;
             paths.report(&self.shared);
             if paths.stop {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     fn drain_tun<'s>(

@@ -29,7 +29,7 @@ use super::{
     outage::Outage,
     shared::{ControlMail, Shared},
 };
-use crate::udp::{RECEIVE_BUFFER_LENGTH, RECEIVE_MESSAGES, Receiver, UdpSocket};
+use crate::udp::{RECEIVE_BUFFER_LENGTH, Receiver, UdpSocket};
 
 /// Handshake messages that wait for control: MAX_QUEUED_INCOMING_HANDSHAKES is 4096 in Linux's
 /// messages.h, QueueHandshakeSize 1024 in wireguard-go; the smaller bounds memory better.
@@ -106,9 +106,6 @@ impl InboundWorker {
         self.handshakes.clear();
         let buffer = self.buffer.change(0, RECEIVE_BUFFER_LENGTH as u32);
         self.inbound.process(&self.received, buffer, &mut self.batch, &mut self.handshakes);
-        if self.received.len() < RECEIVE_MESSAGES {
-            self.inbound.emptied();
-        }
         if !self.handshakes.is_empty() {
             self.hand_over(shared);
         }

@@ -146,6 +146,11 @@ impl StageSlot {
         self.slot.is_out()
     }
 
+    #[getter]
+    fn is_busy(&self) -> bool {
+        self.slot.is_busy()
+    }
+
     #[pyo3(signature = (frame, direction = None))]
     fn emit(&self, frame: &Bound<'_, PyAny>, direction: Option<&str>) -> PyResult<()> {
         let towards = direction.map(self::direction).transpose()?;
