@@ -419,6 +419,10 @@ class StageSlot:
     def is_out(self) -> bool:
         """Whether it was taken out because it failed."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call of the stage is under way."""
+
     def emit(self, frame: HeldFrame | bytes, direction: str | None = None) -> None: ...
     def wake_at(self, when_ns: int) -> None: ...
     def count(self, counter: str, amount: int = 1) -> None: ...

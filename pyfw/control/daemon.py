@@ -112,6 +112,11 @@ class Daemon:
         """Between `start` and its end."""
         return self._stack is not None and not self._told_to_stop.is_set()
 
+    @property
+    def has_left_behind(self) -> bool:
+        """Whether a thread has not come back from a stage, though the tunnel is closed."""
+        return self._pipeline.stages.has_left_behind
+
     async def _start(self) -> None:
         async with AsyncExitStack() as stack:
             config = self._config

@@ -39,6 +39,7 @@ class StageSet:
     def __init__(self, stages: Sequence[Stage] = (), configs: Sequence[StageConfig] = ()) -> None:
         self.chain = _native.StageChain()
         self._seats: list[_Seat] = []
+        self._left_behind: list[_Seat] = []
         self._first = (tuple(stages), _configs(stages, configs))
 
     def __bool__(self) -> bool:
@@ -96,11 +97,18 @@ class StageSet:
             is_replaced = any(seat.slot is other.slot for other in seats)
             if is_replaced or _is_idle(seat):
                 _stop(seat.stage)
+            else:
+                self._left_behind.append(seat)
 
     def stop(self) -> None:
         """Takes all of them out and stops them."""
         self._first = ((), ())
         self.change(())
+
+    @property
+    def has_left_behind(self) -> bool:
+        """Whether a thread is still inside of a stage that was stopped."""
+        return any(seat.slot.is_busy for seat in self._left_behind)
 
     def files(self) -> list[Path]:
         """The stages' own source files."""

@@ -232,11 +232,6 @@ impl Decrypt {
         }
     }
 
-    /// A drain left nothing in the socket.
-    pub fn emptied(&mut self) {
-        self.codel.emptied();
-    }
-
     /// Books a frame that came through the stages: written, or refused for a reason.
     pub fn depart(&mut self, frame: &Frame, refused: Option<InboundDrop>) {
         let id = PeerId(frame.peer);

@@ -92,11 +92,6 @@ impl Inbound {
         coalesce.process(batch, buffer);
     }
 
-    /// The drain left nothing in the socket: no queue stands there.
-    pub fn emptied(&mut self) {
-        self.decrypt.emptied();
-    }
-
     /// Takes back what was lent to the stages: counts what they dropped and made.
     pub fn take_back(&mut self, loan: &mut Loan) {
         self.decrypt.book(&loan.bookings);

@@ -16,7 +16,7 @@ use std::{
 
 pub use self::{
     offload::{gso_is_sound, max_gso_segments},
-    receive::{RECEIVE_BUFFER_LENGTH, RECEIVE_MESSAGES, Receiver},
+    receive::{RECEIVE_BUFFER_LENGTH, Receiver},
     send::{Outgoing, SendFailure, Sender, classify_send_failure},
 };
 use crate::{epoll::check, socket_address::Raw};

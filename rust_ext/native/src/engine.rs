@@ -34,7 +34,7 @@ use pyo3::{
 
 use crate::{
     capture::Capture,
-    convert::{key, prefix, value_error},
+    convert::{key, os_error, prefix, value_error},
     counters::named,
     descriptors::{granted_names, owned, owned_pair, sockets, tun_offloads},
     stages::chain::StageChain,
@@ -235,7 +235,7 @@ impl Engine {
             sockets.v4.set_fwmark(mark)?;
             sockets.v6.as_ref().map_or(Ok(()), |v6| v6.set_fwmark(mark))
         })?;
-        set?;
+        set.map_err(os_error)?;
         self.outside().fwmark = mark;
         Ok(())
     }

@@ -4,8 +4,10 @@
 //! stage. Drops: see `slot`. Order: each stage is entered by one thread at a time and gets batches in
 //! order. Time: `tick` where a stage asked for it.
 
+mod desk;
 mod guest;
 mod links;
+mod options;
 mod slot;
 
 use std::{
@@ -21,7 +23,9 @@ use std::{
 
 use self::links::{Links, TICKS};
 pub use self::{
-    guest::{Entrance, Failure, Guest, SlotOptions, Work},
+    desk::Desk,
+    guest::{Entrance, Failure, Guest, Work},
+    options::SlotOptions,
     slot::Slot,
 };
 use super::{
@@ -81,7 +85,7 @@ impl Chain {
         let now = self.slots();
         for slot in before.iter().filter(|slot| !now.iter().any(|other| Arc::ptr_eq(slot, other))) {
             slot.out.store(true, SeqCst);
-            slot.ledger.stop();
+            slot.desk.ledger.stop();
             self.leaving().push(Arc::clone(slot));
             for direction in Direction::BOTH {
                 self.links.with(|surroundings| surroundings.wake(direction));
@@ -97,11 +101,11 @@ impl Chain {
     /// What stages that left have still to book or to send goes before the batch.
     fn settle_leaving(&self, direction: Direction, loan: &mut Loan) {
         let mut leaving = self.leaving();
-        for slot in leaving.iter().filter(|slot| slot.ledger.has_pending(direction)) {
+        for slot in leaving.iter().filter(|slot| slot.desk.ledger.has_pending(direction)) {
             slot.pass_pending(direction, loan);
         }
         leaving.retain(|slot| {
-            slot.is_busy() || Direction::BOTH.iter().any(|&d| slot.ledger.has_pending(d))
+            slot.is_busy() || Direction::BOTH.iter().any(|&d| slot.desk.ledger.has_pending(d))
         });
     }
 
@@ -149,12 +153,12 @@ impl Stages for Chain {
     }
 
     fn has_pending(&self, direction: Direction) -> bool {
-        let pending = |slot: &Arc<Slot>| slot.ledger.has_pending(direction);
+        let pending = |slot: &Arc<Slot>| slot.desk.ledger.has_pending(direction);
         self.slots().iter().any(pending) || self.leaving().iter().any(pending)
     }
 
     fn holds(&self) -> bool {
-        self.slots().iter().any(|slot| slot.ledger.holds())
+        self.slots().iter().any(|slot| slot.desk.ledger.holds())
     }
 
     fn process(&self, direction: Direction, loan: &mut Loan, mtu: usize) {
@@ -176,12 +180,12 @@ impl Stages for Chain {
     fn due_ns(&self) -> Option<u64> {
         let live = self.slots();
         let live = live.iter().filter(|slot| !slot.out.load(Relaxed));
-        live.map(|slot| slot.due_ns.load(SeqCst)).min().filter(|&due_ns| due_ns != u64::MAX)
+        live.map(|slot| slot.desk.due_ns.load(SeqCst)).min().filter(|&due_ns| due_ns != u64::MAX)
     }
 
     fn tick(&self, now_ns: u64) {
         let slots = self.slots();
-        let is_due = |slot: &&Arc<Slot>| slot.due_ns.load(SeqCst) <= now_ns;
+        let is_due = |slot: &&Arc<Slot>| slot.desk.due_ns.load(SeqCst) <= now_ns;
         if slots.iter().any(|slot| is_due(&slot)) {
             self.enter(TICKS, &mut || {
                 for slot in slots.iter().filter(is_due) {

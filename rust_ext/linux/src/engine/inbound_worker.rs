@@ -29,7 +29,7 @@ use super::{
     outage::Outage,
     shared::{ControlMail, Shared},
 };
-use crate::udp::{RECEIVE_BUFFER_LENGTH, RECEIVE_MESSAGES, Receiver, UdpSocket};
+use crate::udp::{RECEIVE_BUFFER_LENGTH, Receiver, UdpSocket};
 
 /// Handshake messages that wait for control: MAX_QUEUED_INCOMING_HANDSHAKES is 4096 in Linux's
 /// messages.h, QueueHandshakeSize 1024 in wireguard-go; the smaller bounds memory better.
@@ -69,7 +69,14 @@ impl InboundWorker {
     }
 
     /// Receives one drain. Says whether there was anything.
-    pub(crate) fn receive(&mut self, socket: &UdpSocket, shared: &Shared) -> io::Result<bool> {
+    ///
+    /// `in_use`: it is not one that was given up, whose drops nobody counts any more.
+    pub(crate) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        in_use: bool,
+        shared: &Shared,
+    ) -> io::Result<bool> {
         self.received.clear();
         // It is away while a stage does not return.
         if self.buffer.is_empty() {
@@ -78,7 +85,9 @@ impl InboundWorker {
         let buffer = self.buffer.begin();
         let count = self.receiver.receive(socket, buffer, &mut self.received)?;
         self.buffer.fill(RECEIVE_BUFFER_LENGTH);
-        self.note_socket_drops(socket, shared);
+        if in_use {
+            self.note_socket_drops(socket, shared);
+        }
         let local_port = socket.port();
         shared.capture.datagrams(
             false,
@@ -97,9 +106,6 @@ impl InboundWorker {
         self.handshakes.clear();
         let buffer = self.buffer.change(0, RECEIVE_BUFFER_LENGTH as u32);
         self.inbound.process(&self.received, buffer, &mut self.batch, &mut self.handshakes);
-        if self.received.len() < RECEIVE_MESSAGES {
-            self.inbound.emptied();
-        }
         if !self.handshakes.is_empty() {
             self.hand_over(shared);
         }

@@ -130,6 +130,7 @@ impl Engine {
             outbound,
             inbound,
             sockets: Arc::clone(&sockets),
+            retired: None,
             neighbour: None,
             mtu,
             stop: false,

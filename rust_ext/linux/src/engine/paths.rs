@@ -61,11 +61,23 @@ impl Seat {
     }
 }
 
+/// How long sockets that were given up are still read: for what was under way to their port when the
+/// other ends learnt of the new one. A way there and back on most networks.
+const GRACE_NS: u64 = 300_000_000;
+
+/// Sockets that were given up.
+pub(crate) struct Retired {
+    pub(crate) sockets: Arc<Sockets>,
+    pub(crate) until_ns: u64,
+}
+
 /// See the module.
 pub(crate) struct Paths {
     pub(crate) outbound: Option<OutboundWorker>,
     pub(crate) inbound: Option<InboundWorker>,
     pub(crate) sockets: Arc<Sockets>,
+    /// Those before, for a moment; nothing is sent by them.
+    pub(crate) retired: Option<Retired>,
     /// Where the other path is told something, if it has a thread of its own.
     pub(crate) neighbour: Option<Arc<Mailbox<DataCommand>>>,
     pub(crate) mtu: usize,
@@ -93,7 +105,7 @@ impl Paths {
                         inbound.handle_command(command);
                     }
                 }
-                DataCommand::Rebind(sockets) => self.rebind(sockets),
+                DataCommand::Rebind(sockets) => self.rebind(sockets, now_ns),
                 DataCommand::Mtu(mtu) => {
                     self.mtu = mtu;
                     if let Some(outbound) = &mut self.outbound {
@@ -136,14 +148,20 @@ impl Paths {
         }
     }
 
-    fn rebind(&mut self, sockets: Arc<Sockets>) {
-        self.sockets = Arc::clone(&sockets);
+    fn rebind(&mut self, sockets: Arc<Sockets>, now_ns: u64) {
+        let before = std::mem::replace(&mut self.sockets, Arc::clone(&sockets));
         if let Some(inbound) = &mut self.inbound {
             inbound.rebind();
+            self.retired = Some(Retired { sockets: before, until_ns: now_ns + GRACE_NS });
         }
         if let Some(outbound) = &mut self.outbound {
             outbound.rebind(sockets);
         }
+    }
+
+    /// Closes sockets that were given up long enough ago.
+    pub(crate) fn let_go(&mut self, now_ns: u64) {
+        self.retired.take_if(|retired| retired.until_ns <= now_ns);
     }
 
     /// Whether a full socket holds the outbound path up.
@@ -268,7 +286,7 @@ impl Paths {
         let sockets = Arc::clone(&self.sockets);
         if let Some(inbound) = &mut self.inbound {
             for socket in sockets.both() {
-                if inbound.receive(socket, shared)? {
+                if inbound.receive(socket, true, shared)? {
                     inbound.open(shared, now_ns);
                     let loan = inbound.lend();
                     inbound.abandon(loan);

@@ -134,6 +134,11 @@ impl Shared {
         self.control.post([ControlMail::Look]);
     }
 
+    /// Whether the tunnel ended by itself: nothing moves any more, however long it takes until it is closed.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
     /// Why the tunnel ended by itself.
     pub(crate) fn ended(&self) -> Option<String> {
         self.ended.get().cloned()

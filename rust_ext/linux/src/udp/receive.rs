@@ -15,16 +15,16 @@ use super::UdpSocket;
 use crate::{cmsg::Control, socket_address::Raw};
 
 /// Buffers of one call: the coalescing window is all of them together.
-pub const RECEIVE_MESSAGES: usize = 4;
+const MESSAGES: usize = 4;
 /// The longest super-packet.
 const MESSAGE_LENGTH: usize = 65_536;
 /// Bytes of buffer that one call wants.
-pub const RECEIVE_BUFFER_LENGTH: usize = RECEIVE_MESSAGES * MESSAGE_LENGTH;
+pub const RECEIVE_BUFFER_LENGTH: usize = MESSAGES * MESSAGE_LENGTH;
 
 /// Headers and control memory for one call.
 pub struct Receiver {
-    addresses: [Raw; RECEIVE_MESSAGES],
-    controls: [Control; RECEIVE_MESSAGES],
+    addresses: [Raw; MESSAGES],
+    controls: [Control; MESSAGES],
     kernel_drops: u32,
 }
 
@@ -32,8 +32,8 @@ impl Receiver {
     /// A receiver; use one a thread.
     pub fn new() -> Self {
         Self {
-            addresses: [Raw::empty(); RECEIVE_MESSAGES],
-            controls: [Control::EMPTY; RECEIVE_MESSAGES],
+            addresses: [Raw::empty(); MESSAGES],
+            controls: [Control::EMPTY; MESSAGES],
             kernel_drops: 0,
         }
     }
@@ -55,11 +55,9 @@ impl Receiver {
     ) -> io::Result<usize> {
         assert!(buffer.len() >= RECEIVE_BUFFER_LENGTH, "buffer too short");
         // SAFETY: headers of zeros are valid.
-        let mut headers: [libc::mmsghdr; RECEIVE_MESSAGES] = unsafe { zeroed() };
-        let mut pieces =
-            [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; RECEIVE_MESSAGES];
-        for (i, chunk) in buffer.chunks_exact_mut(MESSAGE_LENGTH).take(RECEIVE_MESSAGES).enumerate()
-        {
+        let mut headers: [libc::mmsghdr; MESSAGES] = unsafe { zeroed() };
+        let mut pieces = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MESSAGES];
+        for (i, chunk) in buffer.chunks_exact_mut(MESSAGE_LENGTH).take(MESSAGES).enumerate() {
             pieces[i] = libc::iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: chunk.len() };
             self.addresses[i] = Raw::empty();
             let header = &mut headers[i].msg_hdr;
@@ -76,7 +74,7 @@ impl Receiver {
             libc::recvmmsg(
                 socket.raw(),
                 headers.as_mut_ptr(),
-                RECEIVE_MESSAGES as libc::c_uint,
+                MESSAGES as libc::c_uint,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyfw_core::{
     frame::Frame as Row,
     stages::{
-        chain::{Slot, Work},
+        chain::{Desk, Work},
         edits::Refused,
         ledger::Reason,
     },
@@ -222,7 +222,7 @@ impl FrameBatch {
 
     #[pyo3(signature = (index, reason = "dropped"))]
     fn drop(&self, index: isize, reason: &str) -> PyResult<()> {
-        let number = reason_of(&self.lent.slot, reason)?;
+        let number = reason_of(&self.lent.desk, reason)?;
         self.verdict(index, |work, row| work.edits.drop(row, number))
     }
 
@@ -251,7 +251,7 @@ impl FrameBatch {
     fn hold(&self, index: isize) -> PyResult<Option<HeldFrame>> {
         self.row(index, |work, row| {
             let Work { loan, edits, call, peers, .. } = work;
-            let ledger = self.lent.slot.ledger();
+            let ledger = self.lent.desk.ledger();
             let length = edits.frame(row).map_or(0, |frame| frame.length as usize);
             if !ledger.may_hold(length) {
                 edits.drop(row, Reason::HOLD_OVERFLOW).map_err(|error| refused(error, index))?;
@@ -263,7 +263,7 @@ impl FrameBatch {
             let (direction, place) = (edits.direction(), edits.place_of(row));
             let peer = key_of(peers, frame.peer);
             let held = ledger.hold(direction, frame, bytes, self.now_ns, *call, row as u32, place);
-            Ok(Some(HeldFrame::new(held, Arc::clone(&self.lent.slot), peer)))
+            Ok(Some(HeldFrame::new(held, Arc::clone(&self.lent.desk), peer)))
         })
     }
 
@@ -290,8 +290,8 @@ impl FrameBatch {
 }
 
 /// The number of a reason that a stage gives.
-pub(super) fn reason_of(slot: &Slot, reason: &str) -> PyResult<Reason> {
-    slot.ledger().reason(reason).ok_or_else(|| {
+pub(super) fn reason_of(desk: &Desk, reason: &str) -> PyResult<Reason> {
+    desk.ledger().reason(reason).ok_or_else(|| {
         PyValueError::new_err(format!(
             "reason {reason:?}: letters, digits and \"_\", 1 to 64 of them, and 64 reasons a stage"
         ))

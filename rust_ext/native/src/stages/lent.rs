@@ -12,7 +12,7 @@ use pyfw_core::{
     frame::NO_PEER,
     peer::PeerId,
     stages::{
-        chain::{Slot, Work},
+        chain::{Desk, Work},
         selection::PeerNames,
     },
 };
@@ -27,14 +27,14 @@ use super::export::{Views, view};
 /// See the module.
 pub(super) struct Lent {
     work: Mutex<Option<Work>>,
-    pub(super) slot: Arc<Slot>,
+    pub(super) desk: Arc<Desk>,
     views: Arc<Views>,
 }
 
 impl Lent {
     /// Nothing yet of `work`, which is still to be given.
     pub(super) fn of(work: &Work, views: Arc<Views>) -> Self {
-        Self { work: Mutex::new(None), slot: Arc::clone(&work.slot), views }
+        Self { work: Mutex::new(None), desk: Arc::clone(&work.desk), views }
     }
 
     pub(super) fn begin(&self, work: Work) {

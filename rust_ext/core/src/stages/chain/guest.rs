@@ -4,13 +4,8 @@
 
 use std::sync::Arc;
 
-use super::slot::Slot;
-use crate::stages::{
-    Loan, Outcome,
-    edits::Edits,
-    ledger::HoldLimit,
-    selection::{PeerNames, Selection},
-};
+use super::desk::Desk;
+use crate::stages::{Loan, edits::Edits, selection::PeerNames};
 
 /// A stage's code, in whatever language.
 pub trait Guest: Send {
@@ -47,34 +42,9 @@ pub struct Work {
     pub call: u64,
     /// The peers' names.
     pub peers: Arc<PeerNames>,
-    /// The stage's place.
-    pub slot: Arc<Slot>,
+    /// Where the stage holds, emits and counts.
+    pub desk: Arc<Desk>,
 }
 
 /// Why a call failed; the text is made only where somebody reads it.
 pub struct Failure(pub Box<dyn FnOnce() -> String + Send>);
-
-/// How a stage is built in.
-#[derive(Clone, Debug)]
-pub struct SlotOptions {
-    /// What it is called.
-    pub name: String,
-    /// Whether it stands in each path.
-    pub directions: [bool; 2],
-    /// Which frames it sees; `None`: all.
-    pub selection: Option<Selection>,
-    /// Whether it may send on a frame that a later one has passed.
-    pub reorders: bool,
-    /// Whether frames go on where its call failed.
-    pub pass_on_error: bool,
-    /// What it may hold.
-    pub hold: HoldLimit,
-    /// Time between ticks; 0: only those it asks for.
-    pub tick_ns: u64,
-    /// Calls in a row that fail before `outcome` follows.
-    pub failures: u32,
-    /// How long a call may last before `outcome` follows; `None`: for ever.
-    pub stall_ns: Option<u64>,
-    /// See above.
-    pub outcome: Outcome,
-}

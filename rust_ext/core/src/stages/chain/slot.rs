@@ -7,21 +7,22 @@
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError,
     atomic::{
-        AtomicBool, AtomicU8, AtomicU32, AtomicU64,
+        AtomicBool, AtomicU32, AtomicU64,
         Ordering::{Relaxed, SeqCst},
     },
 };
 
 use super::{
-    guest::{Entrance, Failure, Guest, SlotOptions, Work},
+    desk::Desk,
+    guest::{Entrance, Failure, Guest, Work},
     links::{Links, TICKS},
+    options::SlotOptions,
 };
 use crate::{
     stages::{
         Direction, Loan, Notice, Outcome,
         edits::Edits,
-        ledger::{Emission, EmitError, Held, Ledger, StageCounts},
-        repair::Unfit,
+        ledger::{Emission, StageCounts},
         selection::{PeerNames, Selection},
     },
     time::SECOND_NS,
@@ -33,16 +34,10 @@ pub struct Slot {
     pub(super) name: String,
     pub(super) options: RwLock<Arc<SlotOptions>>,
     inner: Mutex<Inner>,
-    pub(super) ledger: Ledger,
-    pub(super) links: Arc<Links>,
+    pub(super) desk: Arc<Desk>,
     /// Taken out: it is not called any more.
     pub(super) out: AtomicBool,
-    /// The path whose batch it is being called with, plus 1; 0: none.
-    pub(super) calling: AtomicU8,
     pub(super) failures_in_a_row: AtomicU32,
-    pub(super) due_ns: AtomicU64,
-    /// The MTU it saw last.
-    pub(super) mtu: AtomicU64,
     pub(super) said_ns: AtomicU64,
     pub(super) unsaid: AtomicU64,
 }
@@ -64,19 +59,14 @@ impl Slot {
     ) -> Self {
         let edits = Edits::new();
         let (selected, emitted) = (Vec::new(), Vec::new());
-        let due_ns = if options.tick_ns == 0 { u64::MAX } else { 0 };
         Self {
             id,
-            ledger: Ledger::new(options.hold, options.reorders),
+            desk: Arc::new(Desk::new(&options, links)),
             name: options.name.clone(),
             options: RwLock::new(Arc::new(options)),
             inner: Mutex::new(Inner { guest, edits, selected, emitted, call: 0 }),
-            links,
             out: AtomicBool::new(false),
-            calling: AtomicU8::new(0),
             failures_in_a_row: AtomicU32::new(0),
-            due_ns: AtomicU64::new(due_ns),
-            mtu: AtomicU64::new(1420),
             said_ns: AtomicU64::new(0),
             unsaid: AtomicU64::new(0),
         }
@@ -114,6 +104,11 @@ impl Slot {
         &self.name
     }
 
+    /// What its guest reaches from outside of its calls, too.
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
     pub(super) fn options(&self) -> Arc<SlotOptions> {
         Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -125,12 +120,7 @@ impl Slot {
 
     /// What it counted.
     pub fn counts(&self) -> StageCounts {
-        self.ledger.counts()
-    }
-
-    /// Where the guest's verdicts, holdings and counters are kept.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+        self.desk.ledger.counts()
     }
 
     /// Puts another guest into the place of the one that is there, between two of its calls: `change`
@@ -147,61 +137,17 @@ impl Slot {
             Err(error) => return Some(Err(error)),
         };
         inner.guest = guest;
-        self.ledger.set_rules(options.hold, options.reorders);
+        self.desk.ledger.set_rules(options.hold, options.reorders);
         let tick_ns = if options.tick_ns == 0 { u64::MAX } else { 1 };
-        self.due_ns.fetch_min(tick_ns, SeqCst);
+        self.desk.due_ns.fetch_min(tick_ns, SeqCst);
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
         self.failures_in_a_row.store(0, Relaxed);
-        self.links.wake_for_tick();
+        self.desk.links.wake_for_tick();
         Some(Ok(()))
     }
 
-    /// Sends a held frame on; see [`Ledger::emit`].
-    ///
-    /// # Errors
-    /// See [`EmitError`].
-    pub fn emit(&self, held: &mut Option<Held>, direction: Direction) -> Result<(), EmitError> {
-        let from = held.as_ref().map(|held| held.direction);
-        self.ledger.emit(held, direction)?;
-        self.wake(direction);
-        if let Some(from) = from.filter(|&from| from != direction) {
-            self.wake(from);
-        }
-        Ok(())
-    }
-
-    /// Sends a packet of the stage's own; see [`Ledger::make`].
-    ///
-    /// # Errors
-    /// Where it is no packet.
-    pub fn make(&self, bytes: Vec<u8>, direction: Direction) -> Result<(), Unfit> {
-        self.ledger.make(bytes, direction, self.mtu.load(Relaxed) as usize)?;
-        self.wake(direction);
-        Ok(())
-    }
-
-    /// A held frame is gone.
-    pub fn forget(&self, held: &Held) {
-        self.ledger.forget(held);
-        self.wake(held.direction);
-    }
-
-    /// Asks for a tick.
-    pub fn wake_at(&self, when_ns: u64) {
-        if self.due_ns.fetch_min(when_ns.max(1), SeqCst) > when_ns {
-            self.links.wake_for_tick();
-        }
-    }
-
-    /// Whoever is called with a batch of that path takes what waits before it returns.
-    pub(super) fn wake(&self, direction: Direction) {
-        if self.calling.load(SeqCst) != direction as u8 + 1 {
-            self.links.with(|surroundings| surroundings.wake(direction));
-        }
-    }
-
     pub(super) fn has_work(&self, direction: Direction, loan: &Loan, peers: &PeerNames) -> bool {
-        if self.ledger.has_pending(direction) {
+        if self.desk.ledger.has_pending(direction) {
             return true;
         }
         let options = self.options();
@@ -228,11 +174,11 @@ impl Slot {
         if !self.has_work(direction, loan, peers) {
             return;
         }
-        self.mtu.store(mtu as u64, Relaxed);
+        self.desk.mtu.store(mtu as u64, Relaxed);
         if self.is_out() {
             return self.pass_pending(direction, loan);
         }
-        let watch = &self.links.watches[direction as usize];
+        let watch = &self.desk.links.watches[direction as usize];
         watch.stage.store(self.id, Relaxed);
         let mut inner = self.entered(clock);
         // Behind the lock: they change with the guest.
@@ -244,33 +190,33 @@ impl Slot {
         let shown = (selected.len() as u64, edits.frames().map(|f| u64::from(f.segments)).sum());
         let (mut result, start_ns) = (Ok(()), clock.now_ns());
         if shown.0 != 0 {
-            self.calling.store(direction as u8 + 1, SeqCst);
+            self.desk.calling.store(direction as u8 + 1, SeqCst);
             let work = Work {
                 loan: std::mem::take(loan),
                 edits: std::mem::take(edits),
                 call: *call,
                 peers: Arc::clone(peers),
-                slot: Arc::clone(self),
+                desk: Arc::clone(&self.desk),
             };
             let back;
             (back, result) = guest.process(work);
             (*loan, *edits) = (back.loan, back.edits);
-            self.calling.store(0, SeqCst);
+            self.desk.calling.store(0, SeqCst);
         }
         let now_ns = clock.now_ns();
         if result.is_err() {
             edits.fail(options.pass_on_error, &loan.batch.frames, selected);
         }
-        self.ledger.take(direction, emitted, &mut loan.bookings);
+        self.desk.ledger.take(direction, emitted, &mut loan.bookings);
         edits.finish(loan, selected, emitted, *call);
-        self.ledger.answer(direction.other(), edits.answers());
-        self.ledger.passed(direction, *call, edits.passing());
+        self.desk.ledger.answer(direction.other(), edits.answers());
+        self.desk.ledger.passed(direction, *call, edits.passing());
         let spent_ns = now_ns.saturating_sub(start_ns);
         let failed = result.is_err();
-        self.ledger.called(shown, &edits.dropped, edits.created, spent_ns, failed);
+        self.desk.ledger.called(shown, &edits.dropped, edits.created, spent_ns, failed);
         drop(inner);
-        if self.ledger.has_pending(direction.other()) {
-            self.wake(direction.other());
+        if self.desk.ledger.has_pending(direction.other()) {
+            self.desk.wake(direction.other());
         }
         if shown.0 != 0 {
             self.judge(result, now_ns);
@@ -280,16 +226,16 @@ impl Slot {
     /// What a stage emitted before it was taken out still goes its way.
     pub(super) fn pass_pending(&self, direction: Direction, loan: &mut Loan) {
         let mut emitted = Vec::new();
-        self.ledger.take(direction, &mut emitted, &mut loan.bookings);
+        self.desk.ledger.take(direction, &mut emitted, &mut loan.bookings);
         let mut edits = Edits::new();
         edits.begin(direction, 0, &loan.batch.frames, &[]);
         edits.finish(loan, &[], &mut emitted, u64::MAX);
-        self.ledger.called((0, 0), &edits.dropped, edits.created, 0, false);
+        self.desk.ledger.called((0, 0), &edits.dropped, edits.created, 0, false);
     }
 
     pub(super) fn tick(&self, now_ns: u64, clock: &dyn Entrance) {
         if self.is_out() {
-            self.due_ns.store(u64::MAX, SeqCst);
+            self.desk.due_ns.store(u64::MAX, SeqCst);
             return;
         }
         let next_ns = match self.options().tick_ns {
@@ -297,12 +243,12 @@ impl Slot {
             tick_ns => now_ns.saturating_add(tick_ns),
         };
         // Before the call, which may ask for an earlier one.
-        self.due_ns.store(next_ns, SeqCst);
-        self.links.watches[TICKS].stage.store(self.id, Relaxed);
+        self.desk.due_ns.store(next_ns, SeqCst);
+        self.desk.links.watches[TICKS].stage.store(self.id, Relaxed);
         let start_ns = clock.now_ns();
         let result = self.entered(clock).guest.tick(now_ns);
         let spent_ns = clock.now_ns().saturating_sub(start_ns);
-        self.ledger.called((0, 0), &[], 0, spent_ns, result.is_err());
+        self.desk.ledger.called((0, 0), &[], 0, spent_ns, result.is_err());
         self.judge(result, start_ns + spent_ns);
     }
 
@@ -327,7 +273,7 @@ impl Slot {
                 Outcome::Remove => self.take_out(&text),
                 Outcome::Close => {
                     let reason = format!("stage {}: {text}", self.name);
-                    self.links.with(|surroundings| surroundings.close(reason));
+                    self.desk.links.with(|surroundings| surroundings.close(reason));
                 }
             }
         }
@@ -335,13 +281,13 @@ impl Slot {
 
     pub(super) fn take_out(&self, text: &str) {
         if !self.out.swap(true, SeqCst) {
-            self.ledger.stop();
+            self.desk.ledger.stop();
             self.say("stage.removed", text.to_owned(), 1);
         }
     }
 
     pub(super) fn say(&self, message: &'static str, text: String, times: u64) {
-        self.links.say(Notice { message, stage: self.name.clone(), text, times });
+        self.desk.links.say(Notice { message, stage: self.name.clone(), text, times });
     }
 }
 
