@@ -34,8 +34,8 @@ CASES = [
     *(("read", error) for error in _READ),
     ("epoll_wait", "EINTR"),
 ]
-# The first call fails and then every seventh: what fails once is tried, what fails often is met again. No more
-# after the sixtieth: strace that lets go of a thread while it injects leaves it with another error (ENOSYS).
+# The first call fails and then every seventh: what fails once is tried, what fails often is met again.
+# None after the sixtieth: strace that lets go of a thread while it injects leaves it with ENOSYS.
 _WHEN = "1..60+7"
 
 
