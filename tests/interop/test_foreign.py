@@ -173,16 +173,20 @@ def test_data_without_an_answer_is_answered_by_a_keepalive(meeting: Meeting, sil
     pair.first_ping_ms()
     other = SIDES[1 - SIDES.index(silent)]
     listener, talker = getattr(pair, silent), getattr(pair, other)
+    if not talker.implementation.counts_keepalives:
+        pytest.skip(f"{talker.implementation.name} does not say what it received")
+    if listener.implementation.name == "boringtun":
+        pytest.skip("boringtun 0.7.1 sends none within 15 s")
     listener.at.sysctl("net.ipv4.icmp_echo_ignore_all", "1")
     try:
-        before = received_bytes(talker)
+        before, sent = received_bytes(talker), time.monotonic()
         assert not answers(pair, other)
-        time.sleep(8)
-        assert received_bytes(talker) == before
+        while received_bytes(talker) == before:
+            assert time.monotonic() < sent + 15
+            time.sleep(0.1)
         # 10 s after the data (whitepaper §6.5).
-        time.sleep(2)
-        if talker.implementation.counts_keepalives:
-            assert received_bytes(talker) == before + 32
+        assert 9.5 < time.monotonic() - sent < 12
+        assert received_bytes(talker) == before + 32
     finally:
         listener.at.sysctl("net.ipv4.icmp_echo_ignore_all", "0")
 
