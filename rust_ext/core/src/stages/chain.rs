@@ -138,6 +138,17 @@ struct Links {
 struct Watch {
     since_ns: AtomicU64,
     stage: AtomicU64,
+    /// Counts the calls.
+    entry: AtomicU64,
+}
+
+/// What all stages are called with for one batch.
+struct Call<'c> {
+    direction: Direction,
+    mtu: usize,
+    peers: &'c Arc<PeerNames>,
+    clock: &'c dyn Entrance,
+    wanted: &'c dyn Fn() -> bool,
 }
 
 const TICKS: usize = 2;
@@ -245,10 +256,14 @@ impl Chain {
 
     fn enter(&self, watch: usize, body: &mut dyn FnMut()) {
         let watch = &self.links.watches[watch];
+        let entry = watch.entry.fetch_add(1, Relaxed) + 1;
         watch.stage.store(0, Relaxed);
         watch.since_ns.store(self.entrance.now_ns(), Relaxed);
         let waited_ns = self.entrance.enter(body);
-        watch.since_ns.store(0, Relaxed);
+        // Another thread may have taken our place, and be inside now.
+        if watch.entry.load(Relaxed) == entry {
+            watch.since_ns.store(0, Relaxed);
+        }
         let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         waits.entries += 1;
         waits.total_ns += waited_ns;
@@ -270,15 +285,22 @@ impl Stages for Chain {
         self.slots().iter().any(|slot| slot.ledger.holds())
     }
 
-    fn process(&self, direction: Direction, loan: &mut Loan, mtu: usize) {
+    fn process_while(
+        &self,
+        direction: Direction,
+        loan: &mut Loan,
+        mtu: usize,
+        wanted: &dyn Fn() -> bool,
+    ) {
         self.settle_leaving(direction, loan);
         let slots = self.slots();
         let peers = self.links.peers();
         let first = slots.iter().position(|slot| slot.has_work(direction, loan, &peers));
         let Some(first) = first else { return };
+        let call = Call { direction, mtu, peers: &peers, clock: &*self.entrance, wanted };
         self.enter(direction as usize, &mut || {
             for slot in &slots[first..] {
-                slot.run(direction, loan, mtu, &peers, &*self.entrance);
+                slot.run(loan, &call);
             }
         });
         if slots.iter().any(|slot| slot.out.load(Relaxed)) {
@@ -321,21 +343,23 @@ impl Stages for Chain {
             .filter(|(since_ns, _)| *since_ns != 0)
             .min()?;
         let slots = self.slots();
-        let slot = slots.iter().find(|slot| slot.id == stage);
-        // Who waits for the interpreter is held up by somebody else's code: the strictest rule holds.
-        let limits = || slots.iter().filter(|s| slot.is_none_or(|slot| slot.id == s.id));
-        let closes = limits().any(|slot| slot.options().outcome == Outcome::Close);
+        let options = slots.iter().find(|slot| slot.id == stage).map(|slot| slot.options());
+        // Who waits for the interpreter is held up by somebody else's code, and no stage of ours is to
+        // blame: that is waited for.
         Some(Running {
             stage,
-            name: slot.map_or("(waiting for the interpreter)".into(), |s| s.name.clone()),
+            name: match &options {
+                Some(options) => options.name.clone(),
+                None => "(waiting for the interpreter)".into(),
+            },
             for_ns: now_ns.saturating_sub(since_ns),
-            limit_ns: limits().filter_map(|slot| slot.options().stall_ns).min(),
-            outcome: if closes { Outcome::Close } else { Outcome::Remove },
+            limit_ns: options.as_ref().and_then(|options| options.stall_ns),
+            outcome: options.map_or(Outcome::Close, |options| options.outcome),
         })
     }
 
     fn abandon(&self, stage: u64) {
-        for slot in self.slots().iter().filter(|slot| stage == 0 || slot.id == stage) {
+        for slot in self.slots().iter().filter(|slot| slot.id == stage) {
             slot.take_out("it did not return");
         }
         // Who comes back from it is not waited for.
@@ -503,15 +527,9 @@ impl Slot {
     }
 
     /// Takes a batch through this stage.
-    fn run(
-        self: &Arc<Self>,
-        direction: Direction,
-        loan: &mut Loan,
-        mtu: usize,
-        peers: &Arc<PeerNames>,
-        clock: &dyn Entrance,
-    ) {
-        if !self.has_work(direction, loan, peers) {
+    fn run(self: &Arc<Self>, loan: &mut Loan, call: &Call<'_>) {
+        let &Call { direction, mtu, peers, clock, wanted } = call;
+        if !wanted() || !self.has_work(direction, loan, peers) {
             return;
         }
         self.mtu.store(mtu as u64, Relaxed);
@@ -521,6 +539,10 @@ impl Slot {
         let watch = &self.links.watches[direction as usize];
         watch.stage.store(self.id, Relaxed);
         let mut inner = self.entered(clock);
+        // Who takes over waits here for us, so that frames come in order.
+        if !wanted() {
+            return;
+        }
         // Behind the lock: they change with the guest.
         let options = self.options();
         inner.select(&options.selection, loan, peers, self.stands_in(direction, &options));
@@ -529,6 +551,8 @@ impl Slot {
         edits.begin(direction, mtu, &loan.batch.frames, selected);
         let shown = (selected.len() as u64, edits.frames().map(|f| u64::from(f.segments)).sum());
         let (mut result, start_ns) = (Ok(()), clock.now_ns());
+        // What was waited for until here is not its doing.
+        watch.since_ns.store(start_ns, Relaxed);
         if shown.0 != 0 {
             self.calling.store(direction as u8 + 1, SeqCst);
             let work = Work {
@@ -584,9 +608,13 @@ impl Slot {
         };
         // Before the call, which may ask for an earlier one.
         self.due_ns.store(next_ns, SeqCst);
-        self.links.watches[TICKS].stage.store(self.id, Relaxed);
+        let watch = &self.links.watches[TICKS];
+        watch.stage.store(self.id, Relaxed);
+        let mut inner = self.entered(clock);
         let start_ns = clock.now_ns();
-        let result = self.entered(clock).guest.tick(now_ns);
+        watch.since_ns.store(start_ns, Relaxed);
+        let result = inner.guest.tick(now_ns);
+        drop(inner);
         let spent_ns = clock.now_ns().saturating_sub(start_ns);
         self.ledger.called((0, 0), &[], 0, spent_ns, result.is_err());
         self.judge(result, start_ns + spent_ns);
