@@ -61,8 +61,10 @@ class StageSet:
 
         One whose table and whose own file are as they were goes on as it is. Raises what a stage's `start`,
         `handover` or `takeover` raises (with configs as ConfigError, at the line that did it), and
-        RuntimeError for one that does not come back from a call; those that ran before go on then.
+        RuntimeError for one that does not come back from a call, and to a stage that asks for it in a call of
+        its own; those that ran before go on then.
         """
+        self.refuse_from_within("change the stages it stands among")
         if stages:
             sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         before = {seat.stage.name: seat for seat in self._seats}
@@ -99,6 +101,13 @@ class StageSet:
                 _stop(seat.stage)
             else:
                 self._left_behind.append(seat)
+
+    def refuse_from_within(self, what: str) -> None:
+        """Raises RuntimeError in a call of one of the stages: it would wait for itself."""
+        if self.chain.is_entered:
+            raise RuntimeError(
+                f"a stage cannot {what} in a call of its own: it would wait for itself"
+            )
 
     def stop(self) -> None:
         """Takes all of them out and stops them."""

@@ -7,7 +7,7 @@ it is counted three times: by the stage, by the path, and by who sent and receiv
 import json
 import signal
 import time
-from pathlib import Path
+from collections.abc import Callable
 from textwrap import dedent
 from typing import Any
 
@@ -133,16 +133,21 @@ def settings_of(table: str, *, threads: int = 1, settings: str = "", stages: str
 def judge(daemon: Daemon) -> dict[str, Any]:
     """Asserts that a daemon runs and accounts for every packet once nothing is queued; its counters."""
     assert daemon.process.returncode is None, daemon.process.output()
+    return judge_details(daemon._details, daemon.at.name)
+
+
+def judge_details(ask: Callable[[], dict[str, Any]], name: str) -> dict[str, Any]:
+    """The same of what a daemon tells of one tunnel, asked again until nothing is under way."""
     deadline = time.monotonic() + _SETTLE_S
     while True:
-        details = daemon._details()
+        details = ask()
         counters: dict[str, Any] = details["counters"]
         wrong = imbalances(counters) + _of_peers(details)
         held = sum(row["held_segments"] for row in _stages(counters))
         if not wrong and queued(counters) == held:
-            assert late(counters) == 0, daemon.at.name
+            assert late(counters) == 0, name
             return counters
-        assert time.monotonic() < deadline, f"{daemon.at.name}: {wrong}, {counters}"
+        assert time.monotonic() < deadline, f"{name}: {wrong}, {counters}"
         time.sleep(0.05)
 
 
@@ -178,8 +183,3 @@ def wait_until(condition: Any, timeout_s: float, every_s: float = 0.02) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be"
         time.sleep(every_s)
-
-
-def in_machine(daemon: Daemon, path: str) -> Path:
-    """A file of its machine's /run, from outside."""
-    return Path(f"/proc/{daemon.at.pid}/root{path}")
