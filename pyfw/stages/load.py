@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import inspect
 import linecache
+import os
 import sys
 import traceback
 import types
@@ -25,6 +26,8 @@ ENTRY_POINTS = "pyfw.stages"
 
 Modules = dict[Path, types.ModuleType]
 """Files that were executed in one go: two stages of one file share its globals."""
+
+_EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
 
 _T = TypeVar("_T")
 
@@ -67,7 +70,7 @@ def guarded(what: str, where: tuple[str, int], call: Callable[..., _T], *given: 
     where: that file, and the line to name where no line of the file did it.
     """
     try:
-        return call(*given)
+        return in_one_process(call, *given)
     except Wrong:
         raise
     except SyntaxError as error:
@@ -76,6 +79,16 @@ def guarded(what: str, where: tuple[str, int], call: Callable[..., _T], *given: 
     except BaseException as error:  # also SystemExit and KeyboardInterrupt: no import ends a daemon
         text = f"{what}: {_words(error)}"
         raise Wrong(Problem(*_raised_at(error, where), "", text)) from None
+
+
+def in_one_process(call: Callable[..., _T], *given: Any) -> _T:
+    """Calls what belongs to a stage; a child that it forked ends where it comes back: it is no daemon."""
+    process = os.getpid()
+    try:
+        return call(*given)
+    finally:
+        if os.getpid() != process:
+            os._exit(_EXIT_SOFTWARE)
 
 
 def source_of(value: Any) -> tuple[str, int]:
