@@ -92,11 +92,15 @@ def in_one_process(call: Callable[..., _T], *given: Any) -> _T:
 
 
 def source_of(value: Any) -> tuple[str, int]:
-    """File and line of a class or function; "" where there is none."""
+    """File and line of a class or function; "" where there is none, line 0 where it is not in there now."""
     try:
-        return inspect.getsourcefile(value) or "", inspect.getsourcelines(value)[1]
-    except (OSError, TypeError):
+        file = inspect.getsourcefile(value) or ""
+    except TypeError:
         return "", 0
+    try:
+        return file, inspect.getsourcelines(value)[1]
+    except (OSError, TypeError, SyntaxError):  # the file may have become anything since
+        return file, 0
 
 
 def _file(config: StageConfig, path: Path, modules: Modules) -> types.ModuleType:

@@ -181,5 +181,5 @@ def wait_until(condition: Any, timeout_s: float, every_s: float = 0.02) -> None:
     """Until it holds; asserts that it does in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to be"
+        assert time.monotonic() < deadline, f"it did not come to be: {condition}"
         time.sleep(every_s)
