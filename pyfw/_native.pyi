@@ -177,6 +177,11 @@ class Engine:
     def events(self) -> list[dict[str, Any]]:
         """Takes the waiting events. Each has "time_ns" (Unix), "severity", "message" and fields."""
 
+    def set_key_log(self, fd: int | None) -> None:
+        """Writes the secrets of handshakes to a descriptor, which it takes over, in the words of Wireshark's
+        wg.keylog_file; None: no longer. Whoever has them can read what was captured. A write that fails ends it,
+        and an event says so.
+        """
     def start_capture(
         self, fd: int, points: Sequence[str] = ..., snap_length: int = 262144
     ) -> None:

@@ -72,10 +72,8 @@ def log_level(default: str) -> str:
 def _run(
     confs: "Sequence[str]", configs: "Sequence[Config]", daemons: "list[Daemon]", watch: bool
 ) -> NoReturn:
-    import asyncio
-
     from pyfw.config import path_of
-    from pyfw.control import Daemon, StartFailed, serve
+    from pyfw.control import Daemon, StartFailed, run_to_end, serve
     from pyfw.control.notify import Notifier
     from pyfw.observe import log
 
@@ -86,7 +84,7 @@ def _run(
         for conf, config in zip(confs, configs, strict=True)
     ]
     try:
-        status = asyncio.run(serve(daemons, notifier=Notifier.from_environment(), watch=watch))
+        status = run_to_end(serve(daemons, notifier=Notifier.from_environment(), watch=watch))
     except StartFailed as failed:
         fail_start(failed, f"cannot run {failed.name}")
     raise SystemExit(status)

@@ -127,7 +127,7 @@ class Daemon:
                 stack.push_async_callback(self._quick.end)
                 await self._quick.begin(config, given=given)
                 # Not earlier: PreUp may bring up what names are looked up by.
-                config = self._applied = await resolve(config)
+                config = self._applied = await self._resolve(config, self._quick)
                 self._echo.step(f"ip tuntap add mode tun dev {self.name}")
                 stripped = f"<(pyfw strip {self._config_path or self.name})"
                 self._echo.step(f"wg setconf {self.name} {stripped}")
@@ -168,7 +168,8 @@ class Daemon:
         """Its files, read again; None where it has none. Raises ConfigError and OSError."""
         if self._config_path is None:
             return None
-        config = await resolve(configuration.load(self._config_path))
+        config = configuration.load(self._config_path)
+        config = await (self._resolve(config, self._quick) if self._quick else resolve(config))
         self._found = find(config.settings.stages) if config.settings.stages else []
         return config
 
@@ -178,6 +179,11 @@ class Daemon:
             return []
         beside = self._config_path.with_suffix(".pyfw.toml")
         return [self._config_path, beside, *self._tunnel.stage_files()]
+
+    async def _resolve(self, config: Config, quick: Quick) -> Config:
+        resolved = await resolve(config, quick.known_endpoints)
+        quick.note_endpoints(config, resolved)
+        return resolved
 
     async def apply(self, config: Config) -> bool:
         """Changes what differs, as `wg syncconf`: peers that stay lose nothing.
@@ -205,7 +211,7 @@ class Daemon:
                 except OSError as again:
                     self._log.error("not put back", reason=str(again))
             return False
-        if replace(config.settings, stages=()) != replace(self._settings, stages=()):
+        if _at_start(config.settings) != _at_start(self._settings):
             self._log.warning("restart to apply the settings of the .pyfw.toml")
         self._config = self._applied = config
         self._log.info("reloaded", peers=len(config.peers))
@@ -258,6 +264,11 @@ class Daemon:
     def _mtu_changed(self, mtu: int) -> None:
         if self._tunnel.is_open:
             self._tunnel.set_mtu(mtu)
+
+
+def _at_start(settings: Settings) -> Settings:
+    """What of them counts at the start only."""
+    return replace(settings, stages=(), role=None, isolate_peers=True, kill_switch=False)
 
 
 async def _first(task: asyncio.Future[Any], event: asyncio.Event) -> bool:

@@ -191,7 +191,8 @@ def _call(stage: Stage, what: str, call: Callable[[], _T], *, told: bool) -> _T:
 
 def _is_idle(seat: _Seat) -> bool:
     try:
-        seat.slot.wait_idle()
+        # One that was taken out because it did not come back was waited for before.
+        seat.slot.wait_idle(0.1 if seat.slot.is_out else 2.0)
     except RuntimeError as error:
         seat.stage.log.error("stage.left_behind", reason=str(error))
         return False

@@ -22,6 +22,8 @@ pub(crate) struct SendingPeers(ByPeer<SendingPeer>);
 pub(crate) struct SendingPeer {
     pub(crate) activity: Arc<Activity>,
     pub(crate) path: Option<Path>,
+    /// The longest datagram that one packet of this path carries, and when that was known last.
+    pub(crate) fits: Option<(usize, u64)>,
     pub(crate) session: Option<Sending>,
     pub(crate) staged: Staged,
     /// When a handshake was last asked for, so that a batch does not ask again.
@@ -57,6 +59,7 @@ impl SendingPeers {
         let peer = SendingPeer {
             activity,
             path: None,
+            fits: None,
             session: None,
             staged: Staged::default(),
             asked_ns: None,

@@ -1,7 +1,7 @@
 //! User stages: what runs between route and encrypt, and between coalesce and tun_egress.
 //!
 //! ```text
-//! chain       the stages of one tunnel, in order: who is called with what
+//! chain       the stages of one tunnel, in order: who is called with what; slot, desk, guest: one of them
 //! selection   which frames a stage sees; the others never reach it
 //! edits       what a stage says of each frame, and the batch that follows from it
 //! repair      bytes that a stage gave become a frame: lengths, checksums, segment size

@@ -17,7 +17,7 @@ use pyfw_core::stages::Direction;
 use super::{
     paths::{Paths, Seat},
     shared::{DataCommand, Shared},
-    watched::{COMMANDS, TICK, TUN, UDP_V4, UDP_V6, Watched},
+    watched::{COMMANDS, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6, Watched},
 };
 use crate::epoll::{self, Ready};
 
@@ -53,6 +53,10 @@ impl DataThread {
                 continue;
             }
             idle_polls = 0;
+            if paths.retired.is_some() {
+                // What came to the old port was sent before what came to the new one.
+                ready.sort_by_key(|ready| !matches!(ready.token, RETIRED_V4 | RETIRED_V6));
+            }
             let now_ns = epoll::boottime_ns();
             for &Ready { token, .. } in &ready {
                 let step = match token {
@@ -61,10 +65,13 @@ impl DataThread {
                         paths.carry_out(&mut commands, &self.shared, now_ns);
                         Some(paths)
                     }
-                    TUN => self.drain_tun(paths, now_ns)?,
-                    UDP_V4 | UDP_V6 => self.serve_socket(paths, token, &mut commands, now_ns)?,
+                    TUN => self.drain_tun(paths, &mut commands, now_ns)?,
+                    UDP_V4 | UDP_V6 | RETIRED_V4 | RETIRED_V6 => {
+                        self.serve_socket(paths, token, &mut commands, now_ns)?
+                    }
                     TICK => {
                         watched.clear_tick();
+                        paths.let_go(now_ns);
                         self.tick(paths, now_ns)
                     }
                     _ => Some(paths),
@@ -82,7 +89,17 @@ impl DataThread {
         Ok(())
     }
 
-    fn drain_tun<'s>(&'s self, mut paths: MutexGuard<'s, Paths>, now_ns: u64) -> Step<'s> {
+    fn drain_tun<'s>(
+        &'s self,
+        mut paths: MutexGuard<'s, Paths>,
+        commands: &mut Vec<DataCommand>,
+        now_ns: u64,
+    ) -> Step<'s> {
+        // What the other path has learnt from a batch is known before the answer to it is read.
+        if self.seat.commands.waiting() != 0 {
+            self.seat.commands.take(commands);
+            paths.carry_out(commands, &self.shared, now_ns);
+        }
         if paths.is_blocked() {
             // A suspended TUN is watched for nothing but its end.
             self.shared.tun.is_persistent()?;
@@ -103,10 +120,16 @@ impl DataThread {
         commands: &mut Vec<DataCommand>,
         now_ns: u64,
     ) -> Step<'s> {
-        let sockets = Arc::clone(&paths.sockets);
-        let socket = if token == UDP_V4 { Some(&sockets.v4) } else { sockets.v6.as_ref() };
+        let in_use = matches!(token, UDP_V4 | UDP_V6);
+        let sockets = match &paths.retired {
+            Some(retired) if !in_use => Arc::clone(&retired.sockets),
+            None if !in_use => return Ok(Some(paths)),
+            _ => Arc::clone(&paths.sockets),
+        };
+        let is_ipv4 = matches!(token, UDP_V4 | RETIRED_V4);
+        let socket = if is_ipv4 { Some(&sockets.v4) } else { sockets.v6.as_ref() };
         let received = match (&mut paths.inbound, socket) {
-            (Some(inbound), Some(socket)) => inbound.receive(socket, &self.shared)?,
+            (Some(inbound), Some(socket)) => inbound.receive(socket, in_use, &self.shared)?,
             _ => false,
         };
         // Control posts a session before it sends the response that the peer answers.
@@ -116,6 +139,7 @@ impl DataThread {
         }
         if let Some(inbound) = paths.inbound.as_mut().filter(|_| received) {
             inbound.open(&self.shared, now_ns);
+            paths.tell_outbound(&self.shared, now_ns);
             match self.through_stages(paths, Direction::Inbound, now_ns)? {
                 Some(after) => paths = after,
                 None => return Ok(None),
@@ -196,8 +220,14 @@ impl DataThread {
     }
 
     /// When stages want the time; they get it from the thread that reads the TUN.
-    fn tick_ns(&self, paths: &Paths) -> Option<u64> {
+    fn stages_due_ns(&self, paths: &Paths) -> Option<u64> {
         paths.outbound.as_ref().and(self.shared.stages.as_ref()).and_then(|stages| stages.due_ns())
+    }
+
+    /// When something has to be done whether or not anything arrives.
+    fn tick_ns(&self, paths: &Paths) -> Option<u64> {
+        let retired_ns = paths.retired.as_ref().map(|retired| retired.until_ns);
+        [self.stages_due_ns(paths), retired_ns].into_iter().flatten().min()
     }
 
     fn tick<'s>(
@@ -206,6 +236,9 @@ impl DataThread {
         now_ns: u64,
     ) -> Option<MutexGuard<'s, Paths>> {
         let Some(stages) = &self.shared.stages else { return Some(paths) };
+        if self.stages_due_ns(&paths).is_none_or(|due_ns| due_ns > now_ns) {
+            return Some(paths);
+        }
         drop(paths);
         self.shared.note_stage_call();
         stages.tick(now_ns);

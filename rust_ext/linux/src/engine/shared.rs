@@ -44,6 +44,8 @@ pub(crate) enum DataCommand {
     Inbound(InboundCommand),
     Rebind(Arc<Sockets>),
     Mtu(usize),
+    /// ICMP errors that outbound made, for inbound to write.
+    Refusals(Vec<Box<[u8]>>),
     /// Stages have something that waits, or want a tick earlier.
     Look,
     /// A batch came back from its stages when another thread had taken the seat.

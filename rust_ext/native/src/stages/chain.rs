@@ -171,16 +171,16 @@ impl StageSlot {
             return Err(PyValueError::new_err("a packet of your own needs a direction"));
         };
         let packet = with_bytes(frame, |bytes| Ok(bytes.to_vec()))?;
-        self.slot.make(packet, towards).map_err(|unfit| PyValueError::new_err(unfit.text()))
+        self.slot.desk().make(packet, towards).map_err(|unfit| PyValueError::new_err(unfit.text()))
     }
 
     fn wake_at(&self, when_ns: u64) {
-        self.slot.wake_at(when_ns);
+        self.slot.desk().wake_at(when_ns);
     }
 
     #[pyo3(signature = (counter, amount = 1))]
     fn count(&self, counter: &str, amount: u64) -> PyResult<()> {
-        match self.slot.ledger().count(counter, amount) {
+        match self.slot.desk().ledger().count(counter, amount) {
             true => Ok(()),
             false => Err(PyValueError::new_err(format!(
                 "counter {counter:?}: letters, digits and \"_\", 1 to 64 of them, and 64 a stage"

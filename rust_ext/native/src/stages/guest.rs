@@ -32,7 +32,7 @@ impl PythonStage {
             Ok(batch) => batch,
             Err(error) => return (work, Err(error)),
         };
-        batch.get().begin(work);
+        batch.get().lent().begin(work);
         let process = std::process::id();
         let result = inside(&self.views, || self.process.call1(py, (&batch,)));
         end_forked_child(py, process);
@@ -44,7 +44,7 @@ impl PythonStage {
             let text = format!("process() returned {kind}, must be None: verdicts are the batch's");
             Err(PyTypeError::new_err(text))
         });
-        match batch.get().end() {
+        match batch.get().lent().end() {
             Some(work) => (work, result),
             None => unreachable!("a batch is ended once, here"),
         }

@@ -11,8 +11,8 @@ use crate::{
     stages::{
         Booking,
         edits::Refused,
-        ledger::Reason,
-        selection::{Field, Word},
+        ledger::{EmitError, Held, HoldLimit, Reason},
+        selection::{Field, Selection, Word},
     },
 };
 
@@ -196,11 +196,11 @@ fn what_is_emitted_goes_before_the_batch_and_what_was_just_held_to_its_place() {
         Box::new(move |work| {
             let slot = slot.lock().unwrap().clone().unwrap();
             for held in kept.drain(..) {
-                slot.emit(&mut Some(held), Direction::Inbound).unwrap();
+                slot.desk().emit(&mut Some(held), Direction::Inbound).unwrap();
             }
             kept.push(hold(&slot, work, work.edits.len() - 1));
             let here = hold(&slot, work, 1);
-            slot.emit(&mut Some(here), Direction::Inbound).unwrap();
+            slot.desk().emit(&mut Some(here), Direction::Inbound).unwrap();
             Ok(())
         })
     };
@@ -222,7 +222,7 @@ fn a_mark_is_seen_at_once_and_stays_on_a_frame_that_is_held() {
         Box::new(move |work| {
             let slot = slot.lock().unwrap().clone().unwrap();
             for held in kept.drain(..) {
-                slot.emit(&mut Some(held), Direction::Inbound).unwrap();
+                slot.desk().emit(&mut Some(held), Direction::Inbound).unwrap();
             }
             for row in 0..work.edits.len() {
                 work.edits.set_ecn(row, 0b11).unwrap();
@@ -300,7 +300,7 @@ fn a_stage_that_is_left_out_during_its_call_leaves_nothing_unbooked() {
     assert_eq!((dropped, slot.counts().held_segments), (3, 0));
     assert_eq!(slot.counts().drops, [("answered".into(), 1), ("stopped".into(), 2)].into());
     for held in kept.lock().unwrap().drain(..) {
-        assert_eq!(slot.emit(&mut Some(held), Direction::Inbound), Err(EmitError::Gone));
+        assert_eq!(slot.desk().emit(&mut Some(held), Direction::Inbound), Err(EmitError::Gone));
     }
     let mut outbound = loan(&[]);
     chain.process(Direction::Outbound, &mut outbound, 1420);
@@ -439,7 +439,7 @@ fn hold(slot: &Slot, work: &mut Work, row: usize) -> Held {
     let Work { loan, edits, call, .. } = work;
     let (frame, bytes) = edits.hold(row, &loan.buffer, &loan.batch.slices).unwrap();
     let place = edits.place_of(row);
-    slot.ledger().hold(edits.direction(), frame, bytes, 1, *call, row as u32, place)
+    slot.desk().ledger().hold(edits.direction(), frame, bytes, 1, *call, row as u32, place)
 }
 
 /// A verdict of the property test, by number.
@@ -462,7 +462,7 @@ fn act(slot: &Slot, work: &mut Work, held: &mut Vec<Held>, row: usize, what: u8)
             if let Ok((frame, bytes)) = alive {
                 let (direction, place) = (edits.direction(), edits.place_of(row));
                 let (call, row) = (work.call, row as u32);
-                held.push(slot.ledger().hold(direction, frame, bytes, 1, call, row, place));
+                held.push(slot.desk().ledger().hold(direction, frame, bytes, 1, call, row, place));
             }
         }
     }
@@ -498,7 +498,7 @@ proptest! {
                     act(&slot, work, &mut held, row, what);
                 }
                 for _ in 0..emits.min(held.len()) {
-                    slot.emit(&mut Some(held.remove(0)), Direction::Outbound).unwrap();
+                    slot.desk().emit(&mut Some(held.remove(0)), Direction::Outbound).unwrap();
                 }
                 if failing { fails() } else { Ok(()) }
             })
