@@ -95,7 +95,7 @@ def source_of(value: Any) -> tuple[str, int]:
     """File and line of a class or function; "" where there is none, line 0 where it is not in there now."""
     try:
         file = inspect.getsourcefile(value) or ""
-    except TypeError:
+    except (OSError, TypeError):
         return "", 0
     try:
         return file, inspect.getsourcelines(value)[1]

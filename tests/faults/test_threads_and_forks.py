@@ -5,8 +5,6 @@ import time
 
 import pytest
 
-from pyfw.lab import Stream
-from pyfw.lab.account import drops
 from tests.faults.conftest import MakeStaged
 from tests.faults.staged import Staged, wait_until
 
@@ -86,13 +84,6 @@ STOPS = """
 """
 
 
-def unharmed(staged: Staged, stream: Stream) -> None:
-    """Nothing was lost, but for what CoDel took of a queue that stood while another had its turn."""
-    for way, to in ((stream.up, staged.gateway), (stream.down, staged.client)):
-        assert way.lost == drops(to.counters()).get("inbound.congested", 0) < way.sent / 20, stream
-        assert (way.out_of_order, way.duplicated) == (0, 0), stream
-
-
 def ends(staged: Staged) -> float:
     """SIGTERM; how long it takes to its end, which is a good one."""
     begun = time.monotonic()
@@ -110,7 +101,7 @@ def test_a_forked_child_that_comes_back_from_a_call_ends_there_and_says_nothing(
     staged.ping()
     with staged.stream() as stream:
         wait_until(lambda: staged.it["calls"] > 60, 20)
-    unharmed(staged, stream)
+    staged.unharmed(stream)
     it = staged.it
     assert it["own"] == {"exit_70": 32, "exit_7": 8}
     assert (it["failures"], it["drops"]) == (0, {})
@@ -125,7 +116,7 @@ def test_a_child_that_was_forked_in_start_ends_there(make_staged: MakeStaged) ->
         time.sleep(0.3)
         assert staged.reload(f"{FORKS_AT_START}\n    # another\n")
         time.sleep(0.3)
-    unharmed(staged, stream)
+    staged.unharmed(stream)
     assert staged.it["own"] == {"exit_70": 2}
     assert ends(staged) < 3
 
@@ -140,7 +131,7 @@ def test_threads_of_a_stage_slow_nothing_down_so_far_that_it_is_lost(
         time.sleep(1)
         assert staged.reload(f"{THREADS}{STOPS}\n    # another\n")
         time.sleep(1)
-    unharmed(staged, stream)
+    staged.unharmed(stream)
     assert staged.it["own"]["turns"] > 100
     assert not staged.said("stage.stalled")
     assert ends(staged) < 3
