@@ -17,7 +17,7 @@ from pyfw import _native
 from pyfw.config.problem import ConfigError
 from pyfw.config.stages import StageConfig
 from pyfw.stage import Stage
-from pyfw.stages.load import Wrong, guarded, source_of
+from pyfw.stages.load import Wrong, guarded, in_one_process, source_of
 
 _T = TypeVar("_T")
 
@@ -182,7 +182,7 @@ def _source(stage: Stage) -> str:
 def _call(stage: Stage, what: str, call: Callable[[], _T], *, told: bool) -> _T:
     """A call of a stage's own; what it raises is told at its line where its table is the operator's."""
     if not told:
-        return call()
+        return in_one_process(call)
     try:
         return guarded(f"{stage.name} {what}", source_of(type(stage)), call)
     except Wrong as wrong:
@@ -201,7 +201,7 @@ def _is_idle(seat: _Seat) -> bool:
 
 def _stop(stage: Stage) -> None:
     try:
-        stage.stop()
+        in_one_process(stage.stop)
     except Exception as error:  # its own affair: it is out already
         stage.log.error("stage.stop_failed", reason=f"{type(error).__name__}: {error}")
     stage._slot = None

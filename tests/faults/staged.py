@@ -12,7 +12,8 @@ from textwrap import dedent
 from typing import Any
 
 from pyfw.lab import TUNNEL, Daemon, Network, Pair, Stream, pyfw_run
-from pyfw.lab.account import imbalances, late
+from pyfw.lab.account import drops, imbalances, late
+from tests.interop.judge import dropped
 
 STAGE_FILE = "/run/stage.py"
 SETTINGS_FILE = "/run/wg0.pyfw.toml"
@@ -110,6 +111,20 @@ class Staged:
 
     # Judgement
 
+    def unharmed(self, stream: Stream) -> None:
+        """Asserts that the tunnel lost nothing of it, doubled and reordered nothing.
+
+        A machine that is busy with other things lets queues stand: what its kernel, or CoDel, then took is
+        told by those who took it, and nobody else may have taken any.
+        """
+        taken = dropped(self.pair)
+        for daemon in self.pair.daemons:
+            named = set(drops(daemon.counters()))
+            assert named <= {"outbound.no_route", "inbound.congested"}, (named, stream)
+        for way in (stream.up, stream.down):
+            assert (way.out_of_order, way.duplicated, way.refused) == (0, 0, 0), stream
+        assert stream.up.lost + stream.down.lost == taken, (taken, stream)
+
     def judge(self) -> None:
         """Asserts that nothing vanished, for no peer, and that nothing was late, once nothing is queued."""
         judge(self.client)
@@ -181,5 +196,5 @@ def wait_until(condition: Any, timeout_s: float, every_s: float = 0.02) -> None:
     """Until it holds; asserts that it does in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to be"
+        assert time.monotonic() < deadline, f"it did not come to be: {condition}"
         time.sleep(every_s)
