@@ -198,10 +198,7 @@ class Engine:
         """Why the engine stopped by itself ("tun closed", "panic: …"), or None while it runs."""
 
     def close(self) -> None:
-        """Drains what is queued, joins the threads, closes the descriptors. May be called twice.
-
-        Raises RuntimeError where a stage calls it: it would wait for itself.
-        """
+        """Drains what is queued, joins the threads, closes the descriptors. May be called twice."""
 
 # Stages: see pyfw/stage.py
 
@@ -445,6 +442,10 @@ class StageChain:
     """The stages of one tunnel, in order. An engine or a replay runs it; `try_packets` does so by hand."""
 
     def __new__(cls) -> "StageChain": ...
+    @property
+    def is_entered(self) -> bool:
+        """Whether this very thread is in the middle of a call of one of its stages."""
+
     def slot(self, stage: object, **options: Any) -> StageSlot:
         """A place for a stage; see StageSlot for the options. It is called once it is among those of `set`.
 

@@ -120,7 +120,8 @@ class Tunnel:
             raise
 
     def close(self) -> None:
-        """Ends it; what is queued leaves first. May be called twice."""
+        """Ends it; what is queued leaves first. May be called twice. Its stages get a RuntimeError."""
+        self._stage_set.refuse_from_within("close its tunnel")
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.stop()

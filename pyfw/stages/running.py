@@ -17,7 +17,7 @@ from pyfw import _native
 from pyfw.config.problem import ConfigError
 from pyfw.config.stages import StageConfig
 from pyfw.stage import Stage
-from pyfw.stages.load import Wrong, guarded, source_of
+from pyfw.stages.load import Wrong, guarded, in_one_process, source_of
 
 _T = TypeVar("_T")
 
@@ -61,8 +61,10 @@ class StageSet:
 
         One whose table and whose own file are as they were goes on as it is. Raises what a stage's `start`,
         `handover` or `takeover` raises (with configs as ConfigError, at the line that did it), and
-        RuntimeError for one that does not come back from a call; those that ran before go on then.
+        RuntimeError for one that does not come back from a call, and to a stage that asks for it in a call of
+        its own; those that ran before go on then.
         """
+        self.refuse_from_within("change the stages it stands among")
         if stages:
             sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         before = {seat.stage.name: seat for seat in self._seats}
@@ -99,6 +101,13 @@ class StageSet:
                 _stop(seat.stage)
             else:
                 self._left_behind.append(seat)
+
+    def refuse_from_within(self, what: str) -> None:
+        """Raises RuntimeError in a call of one of the stages: it would wait for itself."""
+        if self.chain.is_entered:
+            raise RuntimeError(
+                f"a stage cannot {what} in a call of its own: it would wait for itself"
+            )
 
     def stop(self) -> None:
         """Takes all of them out and stops them."""
@@ -173,7 +182,7 @@ def _source(stage: Stage) -> str:
 def _call(stage: Stage, what: str, call: Callable[[], _T], *, told: bool) -> _T:
     """A call of a stage's own; what it raises is told at its line where its table is the operator's."""
     if not told:
-        return call()
+        return in_one_process(call)
     try:
         return guarded(f"{stage.name} {what}", source_of(type(stage)), call)
     except Wrong as wrong:
@@ -192,7 +201,7 @@ def _is_idle(seat: _Seat) -> bool:
 
 def _stop(stage: Stage) -> None:
     try:
-        stage.stop()
+        in_one_process(stage.stop)
     except Exception as error:  # its own affair: it is out already
         stage.log.error("stage.stop_failed", reason=f"{type(error).__name__}: {error}")
     stage._slot = None

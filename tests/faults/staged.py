@@ -7,12 +7,13 @@ it is counted three times: by the stage, by the path, and by who sent and receiv
 import json
 import signal
 import time
-from pathlib import Path
+from collections.abc import Callable
 from textwrap import dedent
 from typing import Any
 
 from pyfw.lab import TUNNEL, Daemon, Network, Pair, Stream, pyfw_run
-from pyfw.lab.account import imbalances, late
+from pyfw.lab.account import drops, imbalances, late
+from tests.interop.judge import dropped
 
 STAGE_FILE = "/run/stage.py"
 SETTINGS_FILE = "/run/wg0.pyfw.toml"
@@ -110,6 +111,20 @@ class Staged:
 
     # Judgement
 
+    def unharmed(self, stream: Stream) -> None:
+        """Asserts that the tunnel lost nothing of it, doubled and reordered nothing.
+
+        A machine that is busy with other things lets queues stand: what its kernel, or CoDel, then took is
+        told by those who took it, and nobody else may have taken any.
+        """
+        taken = dropped(self.pair)
+        for daemon in self.pair.daemons:
+            named = set(drops(daemon.counters()))
+            assert named <= {"outbound.no_route", "inbound.congested"}, (named, stream)
+        for way in (stream.up, stream.down):
+            assert (way.out_of_order, way.duplicated, way.refused) == (0, 0, 0), stream
+        assert stream.up.lost + stream.down.lost == taken, (taken, stream)
+
     def judge(self) -> None:
         """Asserts that nothing vanished, for no peer, and that nothing was late, once nothing is queued."""
         judge(self.client)
@@ -133,16 +148,21 @@ def settings_of(table: str, *, threads: int = 1, settings: str = "", stages: str
 def judge(daemon: Daemon) -> dict[str, Any]:
     """Asserts that a daemon runs and accounts for every packet once nothing is queued; its counters."""
     assert daemon.process.returncode is None, daemon.process.output()
+    return judge_details(daemon._details, daemon.at.name)
+
+
+def judge_details(ask: Callable[[], dict[str, Any]], name: str) -> dict[str, Any]:
+    """The same of what a daemon tells of one tunnel, asked again until nothing is under way."""
     deadline = time.monotonic() + _SETTLE_S
     while True:
-        details = daemon._details()
+        details = ask()
         counters: dict[str, Any] = details["counters"]
         wrong = imbalances(counters) + _of_peers(details)
         held = sum(row["held_segments"] for row in _stages(counters))
         if not wrong and queued(counters) == held:
-            assert late(counters) == 0, daemon.at.name
+            assert late(counters) == 0, name
             return counters
-        assert time.monotonic() < deadline, f"{daemon.at.name}: {wrong}, {counters}"
+        assert time.monotonic() < deadline, f"{name}: {wrong}, {counters}"
         time.sleep(0.05)
 
 
@@ -176,10 +196,5 @@ def wait_until(condition: Any, timeout_s: float, every_s: float = 0.02) -> None:
     """Until it holds; asserts that it does in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to be"
+        assert time.monotonic() < deadline, f"it did not come to be: {condition}"
         time.sleep(every_s)
-
-
-def in_machine(daemon: Daemon, path: str) -> Path:
-    """A file of its machine's /run, from outside."""
-    return Path(f"/proc/{daemon.at.pid}/root{path}")

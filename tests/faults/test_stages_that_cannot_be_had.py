@@ -86,8 +86,7 @@ def test_at_a_reload_it_is_told_with_file_and_line_and_the_old_one_goes_on_witho
             assert re.match(wanted(line, words), told), (name, told)
             wait_until(lambda: staged.it["calls"] > before, 5)  # noqa: B023
         assert staged.reload(GOOD)
-    for way in (stream.up, stream.down):
-        assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), stream
+    staged.unharmed(stream)
     it = staged.it
     assert (it["failures"], it["drops"]) == (0, {})
     # None of them was missed: not one call went by while another version was tried.

@@ -379,17 +379,23 @@ impl Engine {
         self.with(py, |n| n.ended().map(|(reason, _)| reason))
     }
 
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if std::thread::current().name() == Some(pyfw_linux::engine::DATA_THREAD) {
-            let text = "a stage cannot close its tunnel: it would wait for itself; raise instead";
-            return Err(PyRuntimeError::new_err(text));
-        }
+    fn close(&self, py: Python<'_>) {
         py.detach(|| {
             drop(self.held_capture().take());
             let native = self.native().take();
             drop(native);
         });
-        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    /// One that nobody closed is closed where nobody waits for it: its threads may need the interpreter,
+    /// or be the very one that lets go of it.
+    fn drop(&mut self) {
+        let native = self.native.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(native) = native {
+            std::thread::spawn(move || drop(native));
+        }
     }
 }
 

@@ -21,12 +21,15 @@ use std::{
     },
 };
 
-use self::links::{Links, TICKS};
 pub use self::{
     desk::Desk,
     guest::{Entrance, Failure, Guest, Work},
     options::SlotOptions,
     slot::Slot,
+};
+use self::{
+    links::{Links, TICKS},
+    slot::Call,
 };
 use super::{
     Direction, Loan, Notice, Outcome, Running, Stages, Surroundings, selection::PeerNames,
@@ -136,10 +139,14 @@ impl Chain {
 
     fn enter(&self, watch: usize, body: &mut dyn FnMut()) {
         let watch = &self.links.watches[watch];
+        let entry = watch.entry.fetch_add(1, Relaxed) + 1;
         watch.stage.store(0, Relaxed);
         watch.since_ns.store(self.entrance.now_ns(), Relaxed);
         let waited_ns = self.entrance.enter(body);
-        watch.since_ns.store(0, Relaxed);
+        // Another thread may have taken our place, and be inside now.
+        if watch.entry.load(Relaxed) == entry {
+            watch.since_ns.store(0, Relaxed);
+        }
         let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         waits.entries += 1;
         waits.total_ns += waited_ns;
@@ -161,15 +168,22 @@ impl Stages for Chain {
         self.slots().iter().any(|slot| slot.desk.ledger.holds())
     }
 
-    fn process(&self, direction: Direction, loan: &mut Loan, mtu: usize) {
+    fn process_while(
+        &self,
+        direction: Direction,
+        loan: &mut Loan,
+        mtu: usize,
+        wanted: &dyn Fn() -> bool,
+    ) {
         self.settle_leaving(direction, loan);
         let slots = self.slots();
         let peers = self.links.peers();
         let first = slots.iter().position(|slot| slot.has_work(direction, loan, &peers));
         let Some(first) = first else { return };
+        let call = Call { direction, mtu, peers: &peers, clock: &*self.entrance, wanted };
         self.enter(direction as usize, &mut || {
             for slot in &slots[first..] {
-                slot.run(direction, loan, mtu, &peers, &*self.entrance);
+                slot.run(loan, &call);
             }
         });
         if slots.iter().any(|slot| slot.out.load(Relaxed)) {
@@ -212,21 +226,23 @@ impl Stages for Chain {
             .filter(|(since_ns, _)| *since_ns != 0)
             .min()?;
         let slots = self.slots();
-        let slot = slots.iter().find(|slot| slot.id == stage);
-        // Who waits for the interpreter is held up by somebody else's code: the strictest rule holds.
-        let limits = || slots.iter().filter(|s| slot.is_none_or(|slot| slot.id == s.id));
-        let closes = limits().any(|slot| slot.options().outcome == Outcome::Close);
+        let options = slots.iter().find(|slot| slot.id == stage).map(|slot| slot.options());
+        // Who waits for the interpreter is held up by somebody else's code, and no stage of ours is to
+        // blame: that is waited for.
         Some(Running {
             stage,
-            name: slot.map_or("(waiting for the interpreter)".into(), |s| s.name.clone()),
+            name: match &options {
+                Some(options) => options.name.clone(),
+                None => "(waiting for the interpreter)".into(),
+            },
             for_ns: now_ns.saturating_sub(since_ns),
-            limit_ns: limits().filter_map(|slot| slot.options().stall_ns).min(),
-            outcome: if closes { Outcome::Close } else { Outcome::Remove },
+            limit_ns: options.as_ref().and_then(|options| options.stall_ns),
+            outcome: options.map_or(Outcome::Close, |options| options.outcome),
         })
     }
 
     fn abandon(&self, stage: u64) {
-        for slot in self.slots().iter().filter(|slot| stage == 0 || slot.id == stage) {
+        for slot in self.slots().iter().filter(|slot| slot.id == stage) {
             slot.take_out("it did not return");
         }
         // Who comes back from it is not waited for.

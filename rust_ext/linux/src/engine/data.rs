@@ -180,7 +180,7 @@ impl DataThread {
         let (mut loan, mtu) = (paths.lend(direction), paths.mtu);
         drop(paths);
         self.shared.note_stage_call();
-        stages.process(direction, &mut loan, mtu);
+        stages.process_while(direction, &mut loan, mtu, &|| self.is_mine());
         match self.sit_down() {
             Some(mut paths) => {
                 paths.take_back(direction, loan);
@@ -196,8 +196,12 @@ impl DataThread {
     /// The paths after a call, unless another thread has taken the seat: that one gives them up only
     /// for calls of its own, so it is not waited for.
     fn sit_down(&self) -> Option<MutexGuard<'_, Paths>> {
-        let is_mine = || self.seat.sitting() == self.sitting;
-        is_mine().then(|| self.seat.lock()).filter(|_| is_mine())
+        self.is_mine().then(|| self.seat.lock()).filter(|_| self.is_mine())
+    }
+
+    /// Whether this thread still has its seat.
+    fn is_mine(&self) -> bool {
+        self.seat.sitting() == self.sitting
     }
 
     /// What stages emitted between batches goes on.

@@ -59,7 +59,7 @@ pub use self::{control::KeyLogSink, shared::Sockets};
 use crate::{epoll::SystemEntropy, tun::Tun, udp::max_gso_segments};
 
 /// The name of every data thread, as `top -H` shows it.
-pub const DATA_THREAD: &str = "pyfw-data";
+const DATA_THREAD: &str = "pyfw-data";
 /// Batches in flight: 64 × 64 KiB of address space, touched as far as a drain needs it.
 const GSO_BUFFERS: usize = 64;
 

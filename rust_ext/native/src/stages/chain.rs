@@ -18,8 +18,13 @@ use pyo3::{
 };
 
 use super::{
-    direction, entrance::Interpreter, export::Views, guest::PythonStage, held::HeldFrame,
-    packet::with_bytes, trial, words,
+    direction,
+    entrance::Interpreter,
+    export::Views,
+    guest::{PythonStage, is_inside},
+    held::HeldFrame,
+    packet::with_bytes,
+    trial, words,
 };
 use crate::convert::value_error;
 
@@ -42,6 +47,11 @@ impl StageChain {
     #[new]
     fn new() -> Self {
         Self { chain: Arc::new(Chain::new(Box::new(Interpreter))), views: Arc::default() }
+    }
+
+    #[getter]
+    fn is_entered(&self) -> bool {
+        is_inside(&self.views)
     }
 
     #[pyo3(signature = (stage, **options))]

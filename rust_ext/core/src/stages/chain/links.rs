@@ -22,6 +22,8 @@ pub(super) struct Links {
 pub(super) struct Watch {
     pub(super) since_ns: AtomicU64,
     pub(super) stage: AtomicU64,
+    /// Counts the calls.
+    pub(super) entry: AtomicU64,
 }
 
 /// The watch of ticks, behind those of the two directions.

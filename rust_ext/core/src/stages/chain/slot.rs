@@ -42,6 +42,16 @@ pub struct Slot {
     pub(super) unsaid: AtomicU64,
 }
 
+/// What all stages are called with for one batch.
+pub(super) struct Call<'c> {
+    pub(super) direction: Direction,
+    pub(super) mtu: usize,
+    pub(super) peers: &'c Arc<PeerNames>,
+    pub(super) clock: &'c dyn Entrance,
+    /// False once another thread has the caller's place: its batch goes no further.
+    pub(super) wanted: &'c dyn Fn() -> bool,
+}
+
 struct Inner {
     guest: Box<dyn Guest>,
     edits: Edits,
@@ -163,15 +173,9 @@ impl Slot {
     }
 
     /// Takes a batch through this stage.
-    pub(super) fn run(
-        self: &Arc<Self>,
-        direction: Direction,
-        loan: &mut Loan,
-        mtu: usize,
-        peers: &Arc<PeerNames>,
-        clock: &dyn Entrance,
-    ) {
-        if !self.has_work(direction, loan, peers) {
+    pub(super) fn run(self: &Arc<Self>, loan: &mut Loan, call: &Call<'_>) {
+        let &Call { direction, mtu, peers, clock, wanted } = call;
+        if !wanted() || !self.has_work(direction, loan, peers) {
             return;
         }
         self.desk.mtu.store(mtu as u64, Relaxed);
@@ -181,6 +185,10 @@ impl Slot {
         let watch = &self.desk.links.watches[direction as usize];
         watch.stage.store(self.id, Relaxed);
         let mut inner = self.entered(clock);
+        // Who takes over waits here for us, so that frames come in order.
+        if !wanted() {
+            return;
+        }
         // Behind the lock: they change with the guest.
         let options = self.options();
         inner.select(&options.selection, loan, peers, self.stands_in(direction, &options));
@@ -189,6 +197,8 @@ impl Slot {
         edits.begin(direction, mtu, &loan.batch.frames, selected);
         let shown = (selected.len() as u64, edits.frames().map(|f| u64::from(f.segments)).sum());
         let (mut result, start_ns) = (Ok(()), clock.now_ns());
+        // What was waited for until here is not its doing.
+        watch.since_ns.store(start_ns, Relaxed);
         if shown.0 != 0 {
             self.desk.calling.store(direction as u8 + 1, SeqCst);
             let work = Work {
@@ -244,9 +254,13 @@ impl Slot {
         };
         // Before the call, which may ask for an earlier one.
         self.desk.due_ns.store(next_ns, SeqCst);
-        self.desk.links.watches[TICKS].stage.store(self.id, Relaxed);
+        let watch = &self.desk.links.watches[TICKS];
+        watch.stage.store(self.id, Relaxed);
+        let mut inner = self.entered(clock);
         let start_ns = clock.now_ns();
-        let result = self.entered(clock).guest.tick(now_ns);
+        watch.since_ns.store(start_ns, Relaxed);
+        let result = inner.guest.tick(now_ns);
+        drop(inner);
         let spent_ns = clock.now_ns().saturating_sub(start_ns);
         self.desk.ledger.called((0, 0), &[], 0, spent_ns, result.is_err());
         self.judge(result, start_ns + spent_ns);

@@ -365,6 +365,57 @@ fn a_stage_that_always_fails_is_taken_out_and_traffic_goes_on() {
 }
 
 #[test]
+fn a_batch_that_comes_back_too_late_reaches_no_further_stage() {
+    let counts = |_| -> Body { Box::new(|_| Ok(())) };
+    let stage = |name| -> Stage { (options(name), Box::new(counts)) };
+    let chain = chain(vec![stage("hangs"), stage("behind")]);
+    let mut late = loan(&numbered(2));
+    let hung = || chain.slots()[0].counts().calls == 0;
+    chain.process_while(Direction::Inbound, &mut late, 1420, &hung);
+    let calls = |chain: &Chain| chain.slots().iter().map(|s| s.counts().calls).collect::<Vec<_>>();
+    assert_eq!((calls(&chain), numbers(&late)), (vec![1, 0], vec![0, 1]));
+    chain.process(Direction::Inbound, &mut loan(&numbered(2)), 1420);
+    assert_eq!(calls(&chain), [2, 1]);
+}
+
+#[test]
+fn who_waits_for_the_interpreter_is_told_and_has_no_limit() {
+    /// Looks while it is entered.
+    struct Looks(Arc<Mutex<Option<Arc<Chain>>>>, Arc<Mutex<Vec<Running>>>);
+    impl Entrance for Looks {
+        fn enter(&self, body: &mut dyn FnMut()) -> u64 {
+            let chain = self.0.lock().unwrap().clone().unwrap();
+            self.1.lock().unwrap().extend(chain.running(11));
+            body();
+            0
+        }
+
+        fn leave(&self, body: &mut dyn FnMut()) {
+            body();
+        }
+
+        fn now_ns(&self) -> u64 {
+            1
+        }
+    }
+    let (place, seen) = (Arc::default(), Arc::default());
+    let chain = Arc::new(Chain::new(Box::new(Looks(Arc::clone(&place), Arc::clone(&seen)))));
+    *place.lock().unwrap() = Some(Arc::clone(&chain));
+    let (looks, sees) = (Arc::clone(&chain), Arc::clone(&seen));
+    let body = move |_: &mut Work| {
+        sees.lock().unwrap().extend(looks.running(21));
+        Ok(())
+    };
+    let strict = SlotOptions { stall_ns: Some(5), ..options("strict") };
+    chain.set(vec![chain.slot(strict, Box::new(Closure(Box::new(body))))]);
+    chain.process(Direction::Inbound, &mut loan(&numbered(1)), 1420);
+    let seen = seen.lock().unwrap().clone();
+    let told: Vec<_> = seen.iter().map(|r| (&*r.name, r.for_ns, r.limit_ns)).collect();
+    assert_eq!(told, [("(waiting for the interpreter)", 10, None), ("strict", 20, Some(5))]);
+    assert_eq!(chain.running(31), None);
+}
+
+#[test]
 fn one_failure_in_a_thousand_never_trips_the_breaker() {
     let mut call = 0;
     let mut rare = options("rare");
