@@ -202,16 +202,25 @@ def test_a_route_that_is_gone_for_a_second_comes_back(up: Pair, machine: str) ->
     assert_said_once(daemon)
 
 
-def test_a_link_that_is_down_for_a_second_comes_back(up: Pair) -> None:
-    def flap() -> None:
-        up.network.client.ip("link", "set", "outer", "down")
-        time.sleep(1)
-        up.network.client.ip("link", "set", "outer", "up")
+def test_a_link_that_is_down_for_a_second_comes_back(make_pair: MakePair) -> None:
+    # In a network of its own, so that nobody judges the order: who has to find his neighbour again keeps
+    # datagrams for it, and on another processor the next ones pass them (net/core/neighbour.c).
+    with Network() as network:
+        pair = make_pair(ours, ours, network=network)
+        pair.first_ping_ms()
 
-    # veth needs no carrier negotiation, but neighbours are asked for again; and a source that led nowhere is
-    # tried again after a second.
-    assert_silent_for_at_most(both_ways(up, 1, flap), 2 + 2 * _A_MOMENT_S)
-    assert_said_once(up.client)
+        def flap() -> None:
+            network.client.ip("link", "set", "outer", "down")
+            time.sleep(1)
+            network.client.ip("link", "set", "outer", "up")
+
+        stream = both_ways(pair, 1, flap)
+        for way in (stream.up, stream.down):
+            assert way.longest_silence_s - way.own_pause_s < 1 + 2 * _A_MOMENT_S, stream
+            assert way.duplicated == 0, stream
+        assert_said_once(pair.client)
+        for daemon in pair.daemons:
+            settled(daemon)
 
 
 # What says no
