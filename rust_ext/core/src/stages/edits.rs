@@ -377,12 +377,13 @@ impl Edits {
     /// segments are held stays split.
     pub fn fail(&mut self, pass: bool, batch: &[Frame], selected: &[u32]) {
         let fate = if pass { Fate::Keep } else { Fate::Drop(Reason::RAISED) };
-        for number in 0..self.rows.len() {
-            let is_held = |row: &Row| row.fate == Fate::Hold;
+        // Backwards, segments before what they were split from: who is still split then, has held ones.
+        let has_held = |row: &Row| matches!(row.fate, Fate::Hold | Fate::Split { .. });
+        for number in (0..self.rows.len()).rev() {
             match (self.rows[number].fate, selected.get(number)) {
                 (Fate::Hold, _) => {}
                 (Fate::Split { first, count, .. }, _)
-                    if self.rows[first as usize..][..count as usize].iter().any(is_held) => {}
+                    if self.rows[first as usize..][..count as usize].iter().any(has_held) => {}
                 (_, Some(&index)) => {
                     self.rows[number] = Row { fate, ..Row::new(batch[index as usize]) };
                 }
