@@ -1,0 +1,33 @@
+//! Pushing datagrams to the GSO list: to one destination, and to many in turn.
+
+#![allow(clippy::unwrap_used, reason = "a bench that cannot be set up has failed")]
+#![allow(missing_docs, reason = "what the macros of gungraun make")]
+
+use gungraun::{library_benchmark, library_benchmark_group, main};
+use pyfw_core::{gso_batch::Target, gso_egress::GsoEgress, path::Path, peer::PeerId};
+
+const DATAGRAM: usize = 1452;
+
+/// An empty list, and the target of each datagram.
+fn list(datagrams: u32, destinations: u32) -> (GsoEgress, Vec<Target>) {
+    let target = |i| {
+        let address = format!("192.0.2.{i}:51820").parse().unwrap();
+        Target { peer: PeerId(i), path: Path::to(address), ds: 0 }
+    };
+    (GsoEgress::new(64, 64), (0..datagrams).map(|i| target(i % destinations)).collect())
+}
+
+#[library_benchmark]
+#[bench::of_45_to_one_destination(list(45, 1))]
+#[bench::of_180_to_60_destinations_in_turn(list(180, 60))]
+fn push((mut egress, targets): (GsoEgress, Vec<Target>)) -> (GsoEgress, Vec<Target>) {
+    for (counter, target) in targets.iter().enumerate() {
+        let mut room = egress.reserve(target, DATAGRAM).unwrap();
+        room.bytes()[0] = 4;
+        room.commit(16, DATAGRAM - 32, counter as u64);
+    }
+    (egress, targets)
+}
+
+library_benchmark_group!(name = stage, benchmarks = [push]);
+main!(library_benchmark_groups = stage);
