@@ -228,6 +228,8 @@ impl Reservation<'_> {
         });
         batch.length += self.length;
         batch.closed = self.length < batch.segment_size;
+        // There is nothing left to undo.
+        std::mem::forget(self);
     }
 }
 
