@@ -11,6 +11,7 @@
 #   make bench-guard  instructions of the inner loops against what was recorded, whatever the machine does;
 #                UPDATE=1 records them (needs valgrind)
 #   make wheel   a release wheel in dist/
+#   make interop-peers   foreign daemons that Debian has not, for the tests that meet them
 #
 # PYFW_NO_APT=1 keeps setup from installing Debian packages. PYTHON names the interpreter of .venv.
 
@@ -31,7 +32,7 @@ RUST_SOURCES := $(shell find rust_ext -name '*.rs' -o -name Cargo.toml) Cargo.to
 	rust-toolchain.toml
 PYTHON_SOURCES := $(shell find pyfw -name '*.py' -o -name '*.pyi')
 
-.PHONY: setup demo test test-rust test-python lint fmt bench bench-all bench-guard wheel
+.PHONY: setup demo test test-rust test-python lint fmt bench bench-all bench-guard wheel interop-peers
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.native $(VENV)/.debian
@@ -138,3 +139,7 @@ $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.t
 
 wheel: $(VENV)/.packages
 	$(BIN)/maturin build --locked --release --out dist
+
+# Compiled for minutes by one quiet job; without them the tests that meet them are skipped.
+interop-peers: $(VENV)/.packages
+	@CARGO_BUILD_JOBS=1 nice $(BIN)/python -m bench.peers

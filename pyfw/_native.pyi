@@ -177,6 +177,11 @@ class Engine:
     def events(self) -> list[dict[str, Any]]:
         """Takes the waiting events. Each has "time_ns" (Unix), "severity", "message" and fields."""
 
+    def set_key_log(self, fd: int | None) -> None:
+        """Writes the secrets of handshakes to a descriptor, which it takes over, in the words of Wireshark's
+        wg.keylog_file; None: no longer. Whoever has them can read what was captured. A write that fails ends it,
+        and an event says so.
+        """
     def start_capture(
         self, fd: int, points: Sequence[str] = ..., snap_length: int = 262144
     ) -> None:
@@ -193,10 +198,7 @@ class Engine:
         """Why the engine stopped by itself ("tun closed", "panic: …"), or None while it runs."""
 
     def close(self) -> None:
-        """Drains what is queued, joins the threads, closes the descriptors. May be called twice.
-
-        Raises RuntimeError where a stage calls it: it would wait for itself.
-        """
+        """Drains what is queued, joins the threads, closes the descriptors. May be called twice."""
 
 # Stages: see pyfw/stage.py
 
@@ -414,6 +416,10 @@ class StageSlot:
     def is_out(self) -> bool:
         """Whether it was taken out because it failed."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call of the stage is under way."""
+
     def emit(self, frame: HeldFrame | bytes, direction: str | None = None) -> None: ...
     def wake_at(self, when_ns: int) -> None: ...
     def count(self, counter: str, amount: int = 1) -> None: ...
@@ -436,6 +442,10 @@ class StageChain:
     """The stages of one tunnel, in order. An engine or a replay runs it; `try_packets` does so by hand."""
 
     def __new__(cls) -> "StageChain": ...
+    @property
+    def is_entered(self) -> bool:
+        """Whether this very thread is in the middle of a call of one of its stages."""
+
     def slot(self, stage: object, **options: Any) -> StageSlot:
         """A place for a stage; see StageSlot for the options. It is called once it is among those of `set`.
 

@@ -49,6 +49,7 @@ class Engine(Protocol):
     def facts(self) -> dict[str, Any]: ...  # noqa: D102
     def event_fd(self) -> int: ...  # noqa: D102
     def events(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    def set_key_log(self, fd: int | None) -> None: ...  # noqa: D102
     def start_capture(  # noqa: D102
         self, fd: int, points: Sequence[str] = ("tun", "udp"), snap_length: int = 262144
     ) -> None: ...

@@ -85,7 +85,10 @@ class Stage:
         """Called as `tick_ms` and `wake_at` ask, between batches. now_ns: boot time, as `received_ns`."""
 
     def handover(self) -> Any:
-        """What the next version of this stage shall have, at a reload; held frames may be among it."""
+        """What the next version of this stage shall have, at a reload; held frames may be among it.
+
+        Keep it as well: where the next version cannot begin, this one goes on.
+        """
         return None
 
     def takeover(self, state: Any) -> None:

@@ -9,9 +9,11 @@ its business: see pyfw.control. Closing drains what is queued.
 
 import asyncio
 import base64
+import errno
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,8 @@ from pyfw.stage import Stage
 from pyfw.stages.find import find
 
 _NO_KEY = bytes(32)
+# The engine reads sockets that were given up for 0.3 s (GRACE_NS in paths.rs).
+_LEAVE_S = 0.6
 
 
 class Tunnel:
@@ -67,6 +71,7 @@ class Tunnel:
         self._on_event = on_event or self._log_event
         self._engine: Engine | None = None
         self._fwmark = self._own_fwmark = 0
+        self._left_port, self._left_at_s = 0, 0.0
         self._any_port = False
         self.tun_fd = -1
         self._applied: dict[bytes, Peer] = {}
@@ -105,15 +110,18 @@ class Tunnel:
         self._log = self._log.bind(interface=self.name)
         self.tun_fd = tun_fd
         self._engine = self.pipeline.start(tun_fd, udp_fds, port, self._mtu)
-        if self._config is not None:
-            try:
+        try:
+            if self.pipeline.settings.key_log is not None:
+                self.start_key_log(self.pipeline.settings.key_log)
+            if self._config is not None:
                 self.sync(self._config)
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        """Ends it; what is queued leaves first. May be called twice."""
+        """Ends it; what is queued leaves first. May be called twice. Its stages get a RuntimeError."""
+        self._stage_set.refuse_from_within("close its tunnel")
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.stop()
@@ -199,16 +207,28 @@ class Tunnel:
         """Goes over to other sockets (0: the kernel chooses); sessions stay. Returns the port.
 
         One that the kernel chose before is as good as another: `wg syncconf` asks for 0 each time, where
-        the file names none, and what is on its way to the old port would be lost. Raises OSError; then the
-        old ones stay.
+        the file names none. The old sockets are read for a moment more, for what is on its way to their
+        port. Raises OSError; then the old ones stay.
         """
         now = int(self.engine.configuration()["listen_port"])
         if port == now or (port == 0 and self._any_port and now):
             return now
-        v4, v6, opened = _native.open_udp(port, self._fwmark)
+        v4, v6, opened = self._open_udp(port)
         self.engine.rebind((v4, v6), opened)
+        self._left_port, self._left_at_s = now, time.monotonic()
         self._any_port = port == 0
         return int(opened)
+
+    def _open_udp(self, port: int) -> tuple[int, int, int]:
+        while True:
+            try:
+                return _native.open_udp(port, self._fwmark)
+            except OSError as error:
+                # Back to the port that is only just being left: it is ours yet.
+                ours = port == self._left_port and error.errno == errno.EADDRINUSE
+                if not ours or time.monotonic() > self._left_at_s + _LEAVE_S:
+                    raise
+                time.sleep(_LEAVE_S / 20)
 
     def set_fwmark(self, mark: int) -> None:
         """Marks outgoing datagrams (0: not; or as `set_own_fwmark` said). Raises OSError."""
@@ -261,6 +281,11 @@ class Tunnel:
         return self._engine
 
     @property
+    def has_left_behind(self) -> bool:
+        """Whether a thread has not come back from a stage that was stopped: end the process by os._exit."""
+        return self._stage_set.has_left_behind
+
+    @property
     def is_open(self) -> bool:
         """Whether it has an engine."""
         return self._engine is not None
@@ -301,6 +326,22 @@ class Tunnel:
     def facts(self) -> dict[str, Any]:
         """What is in force: cipher, threads, offloads and their state."""
         return self.engine.facts()
+
+    def start_key_log(self, path: str | os.PathLike[str]) -> None:
+        """Appends the secrets of every handshake from now on to a file, in the words of wg.keylog_file.
+
+        With it Wireshark opens what was captured, and so does everybody who has it: it is made for its owner
+        alone, and a warning is logged. Raises OSError where it cannot be written.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self.engine.set_key_log(os.open(path, flags, 0o600))
+        self._log.warning(
+            "keys are logged: who has the file can read the tunnel", path=os.fspath(path)
+        )
+
+    def stop_key_log(self) -> None:
+        """Writes no more of them."""
+        self.engine.set_key_log(None)
 
     @contextmanager
     def capture(

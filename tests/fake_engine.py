@@ -117,6 +117,11 @@ class FakeEngine:
                 pass
         return events
 
+    def set_key_log(self, fd: int | None) -> None:
+        self.calls.append(("set_key_log", fd is not None))
+        if fd is not None:
+            os.close(fd)
+
     def start_capture(
         self, fd: int, points: Sequence[str] = ("tun", "udp"), snap_length: int = 262144
     ) -> None:

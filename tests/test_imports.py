@@ -59,6 +59,9 @@ def test_rust_crates_name_only_those_below_them() -> None:
         ("pyfw", {"asyncio", "pyfw._native", "click", "msgspec", "structlog", "pyroute2"}),
         ("pyfw.cli.wg", {"asyncio", "pyfw._native", "click", "msgspec", "structlog", "pyroute2"}),
         ("pyfw.cli.group", {"asyncio", "pyfw._native", "msgspec", "structlog", "pyroute2"}),
+        # Up to the fork: see pyfw.cli.background.
+        ("pyfw.cli.up", {"asyncio", "pyfw._native", "structlog", "pyroute2"}),
+        ("pyfw.config", {"asyncio", "pyfw._native", "structlog", "pyroute2"}),
         ("pyfw.cli.genkey", {"asyncio", "msgspec", "structlog", "pyroute2"}),
         ("pyfw.control.client", {"asyncio", "pyfw._native", "structlog", "pyroute2"}),
         ("pyfw.control.daemon", {"scapy"}),

@@ -1,9 +1,12 @@
 import asyncio
+import errno
+import socket
 import threading
 from typing import Any
 
 import pytest
 
+from pyfw import _native
 from pyfw.config import Config, Interface, Peer, Secret
 from tests.fake_engine import engine_of, fake_tunnel
 
@@ -76,6 +79,35 @@ def test_a_prefix_moves_between_peers_in_one_sync(
         new = {A: (), B: net}
         tunnel.sync(config(*(peer(key, allowed_ips=new[key]) for key in (first, second))))
         assert {p["public_key"]: tuple(p["allowed_ips"]) for p in tunnel.peers()} == new
+
+
+def test_a_refusal_of_the_kernel_has_its_number_and_its_words() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("", 0))
+        with pytest.raises(OSError, match="Address already in use") as caught:
+            _native.open_udp(taken.getsockname()[1])
+    assert caught.value.errno == errno.EADDRINUSE
+    assert caught.value.strerror == "Address already in use"
+
+
+def test_a_port_that_was_only_just_left_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = [OSError(errno.EADDRINUSE, "Address already in use")] * 3
+
+    def open_udp(port: int, fwmark: int = 0) -> tuple[int, int, int]:
+        if port == 4711 and tunnel.engine.configuration()["listen_port"] == 4712 and refusals:
+            raise refusals.pop()
+        return -1, -1, port
+
+    monkeypatch.setattr("pyfw.tunnel._LEAVE_S", 0.2)
+    with fake_tunnel(monkeypatch) as tunnel:
+        monkeypatch.setattr(_native, "open_udp", open_udp)
+        for port in (4711, 4712, 4711):
+            assert tunnel.set_listen_port(port) == port
+        assert refusals == []
+        refusals += [OSError(errno.EADDRINUSE, "Address already in use")] * 1000
+        tunnel.set_listen_port(4712)
+        with pytest.raises(OSError, match="in use"):
+            tunnel.set_listen_port(4711)
 
 
 def test_a_port_that_is_taken_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,16 @@ def strip(conf: str) -> None:
 
     \b
       wg syncconf wg0 <(pyfw strip wg0)
+
+    What is wrong in the file is told, and the exit status is 2, but it is printed all the same: wg refuses
+    what is wrong, whereas nothing at all would take every peer away.
     """
     from pyfw import config as configuration
 
-    load(conf)
     try:
-        text = configuration.path_of(conf).read_text()
+        text = configuration.path_of(conf).read_text(errors="surrogateescape")
     except OSError as error:
         fail(system_error(error, "cannot read the configuration"))
     # A blank line at the end, as wg-quick has it.
-    click.echo(configuration.strip(text))
+    click.echo(configuration.strip(text).encode(errors="surrogateescape"))
+    load(conf)

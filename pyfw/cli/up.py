@@ -34,11 +34,9 @@ def up(conf: str) -> None:
 
 
 def _serve(conf: str, config: "Config", ready: Callable[[], None]) -> int:
-    import asyncio
-
     from pyfw.cli.run import log_level
     from pyfw.config import path_of
-    from pyfw.control import Daemon, StartFailed, serve
+    from pyfw.control import Daemon, StartFailed, run_to_end, serve
     from pyfw.control.echo import Echo
     from pyfw.observe import log
 
@@ -51,6 +49,6 @@ def _serve(conf: str, config: "Config", ready: Callable[[], None]) -> int:
 
     daemon = Daemon(config.name, config, config_path=path_of(conf), echo=echo)
     try:
-        return asyncio.run(serve([daemon], on_ready=is_up))
+        return run_to_end(serve([daemon], on_ready=is_up))
     except StartFailed as failed:
         fail_start(failed, f"{failed.name} is not up")

@@ -75,9 +75,7 @@ def _detach(name: str, environment: Mapping[str, str]) -> int:
 
 def _serve(name: str, environment: Mapping[str, str], on_ready: Callable[[], None]) -> int:
     try:
-        import asyncio
-
-        from pyfw.control import Daemon, StartFailed, serve
+        from pyfw.control import Daemon, StartFailed, run_to_end, serve
         from pyfw.observe import log
 
         log.configure(_LEVELS.get(environment.get("LOG_LEVEL", ""), "error"))
@@ -87,7 +85,7 @@ def _serve(name: str, environment: Mapping[str, str], on_ready: Callable[[], Non
             uapi_fd=_descriptor(environment, "WG_UAPI_FD"),
         )
         try:
-            return asyncio.run(serve([daemon], on_ready=on_ready))
+            return run_to_end(serve([daemon], on_ready=on_ready))
         except StartFailed as failed:
             raise failed.error from failed
     except OSError as error:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from pyfw.config import role, toml_text, wg_quick
 from pyfw.config import settings as settings_file
-from pyfw.config import wg_quick
 from pyfw.config.problem import ConfigError, Problem
 from pyfw.config.settings import Settings
 from pyfw.config.values import INTERFACE_NAME
@@ -60,6 +60,15 @@ def load(conf: str | os.PathLike[str]) -> Config:
         if toml is not None:
             settings, found = settings_file.read(toml, str(beside))
             problems += found
+            # What is wrong by itself is told by itself.
+            if file is not None and not problems:
+                lines = toml_text.parse(toml, str(beside))[0].lines
+
+                def told(key: str, text: str) -> Problem:
+                    return Problem(str(beside), lines.get(key, 0), key, text)
+
+                problems += role.faults(settings, file, told)
+                warnings += role.warnings(settings, file, told)
     if problems or file is None:
         raise ConfigError(problems)
     return Config(

@@ -25,6 +25,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     coalesce_psh: Literal["merge", "close"] = "merge"
     """Whether a segment with PSH ends its frame."""
     log_level: str = "info"
+    role: Literal["gateway", "client"] | None = None
+    """What is done beside what wg-quick does (pyfw.control.role)."""
+    isolate_peers: bool = True
+    """Of a gateway: whether its peers are kept from each other."""
+    kill_switch: bool = False
+    """Of a client: nothing leaves but through the tunnel."""
+    key_log: str | None = None
+    """Where the secrets of handshakes are appended, for Wireshark: who has the file can read the tunnel."""
     stages: tuple[StageConfig, ...] = ()
     """In the order in which they stand behind `route` and `coalesce`."""
 
@@ -34,13 +42,19 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "threads": (1, 2),
     "cipher": ("auto", "ring", "ipsec-mb"),
     "log_level": LOG_LEVELS,
+    "role": ("gateway", "client"),
+    "isolate_peers": (True, False),
+    "kill_switch": (True, False),
     "coalesce.psh": ("merge", "close"),
     **{f"offloads.{name}": (True, False) for name in OFFLOADS},
 }
-KEYS = tuple(_CHOICES)
+_KEY_LOG = "key_log"
+KEYS = (*_CHOICES, _KEY_LOG)
+# Keys that mean something in one role only.
+_OF_ROLE = {"isolate_peers": "gateway", "kill_switch": "client"}
 _TABLES = {"offloads", "coalesce"}
 # Named in the documentation of later versions: refused, not ignored.
-_PLANNED = {"role", "metrics", "capture"}
+_PLANNED = {"metrics", "capture"}
 _SHOWN_MAX = 40
 
 
@@ -57,31 +71,40 @@ def read(text: str, file: str) -> tuple[Settings, list[Problem]]:
         else:
             flat[name] = value
     for name, value in flat.items():
-        text_ = _judge(name, value)
-        if text_:
+        if text_ := _judge(name, value):
             reader.fault(name, text_)
+    # Where the role itself is wrong, that is told.
+    for name in _OF_ROLE if not reader.problems else ():
+        if name in flat and flat.get("role") != _OF_ROLE[name]:
+            needed = _OF_ROLE[name]
+            reader.fault(name, f'is for a {needed}; write role = "{needed}", or leave it out')
     return (Settings() if reader.problems else _settings(flat, asked)), reader.problems
 
 
 def _judge(name: str, value: Any) -> str | None:
     if name in _PLANNED:
         return "is not in this version"
+    if name == _KEY_LOG and isinstance(value, str) and value.startswith("/"):
+        return None
     choices = _CHOICES.get(name, ())
     # 1 == True in Python; a switch is not a number here.
     if any(type(value) is type(choice) and value == choice for choice in choices):
         return None
-    return f"{_shown(value)} is not valid; {_expected(name)}" if choices else _expected(name)
+    is_known = bool(choices) or name == _KEY_LOG
+    return f"{_shown(value)} is not valid; {_expected(name)}" if is_known else _expected(name)
 
 
 def _expected(name: str) -> str:
     """What would be right for a key, or that there is none of that name."""
     if name in _TABLES:
         return f"write [{name}]"
+    if name == _KEY_LOG:
+        return "write the path of a file, from / on"
     if name not in _CHOICES:
         belongs = wg_quick.section_of(name.rpartition(".")[2])
         if belongs:
             return f"belongs into {belongs} of NAME.conf"
-        return unknown_key(name, (*_CHOICES, *sorted(_TABLES), "stages"), "NAME.pyfw.toml")
+        return unknown_key(name, (*KEYS, *sorted(_TABLES), "stages"), "NAME.pyfw.toml")
     return f"write {' or '.join(_shown(choice) for choice in _CHOICES[name])}"
 
 
@@ -94,7 +117,7 @@ def _shown(value: Any) -> str:
 
 def _settings(flat: dict[str, Any], asked: list[StageConfig]) -> Settings:
     fields: dict[str, Any] = {
-        name: flat[name] for name in ("threads", "cipher", "log_level") if name in flat
+        name: value for name, value in flat.items() if name in Settings.__struct_fields__
     }
     if "coalesce.psh" in flat:
         fields["coalesce_psh"] = flat["coalesce.psh"]

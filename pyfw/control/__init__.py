@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyfw.control.daemon import Daemon
-    from pyfw.control.service import StartFailed, serve
+    from pyfw.control.service import StartFailed, run_to_end, serve
 
-__all__ = ["Daemon", "StartFailed", "serve"]
+__all__ = ["Daemon", "StartFailed", "run_to_end", "serve"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
         from pyfw.control.daemon import Daemon
 
         return Daemon
-    if name in ("StartFailed", "serve"):
+    if name in ("StartFailed", "run_to_end", "serve"):
         from pyfw.control import service
 
         return getattr(service, name)

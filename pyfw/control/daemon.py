@@ -32,6 +32,9 @@ from pyfw.tunnel import Tunnel
 EXIT_OK, EXIT_FAILED, EXIT_PANIC = 0, 1, 70
 """70: EX_SOFTWARE of sysexits.h, a thread of the engine panicked."""
 
+_STATUS = {"panic": EXIT_PANIC, "stage": EXIT_FAILED, "system error": EXIT_FAILED}
+"""By how the engine's reason begins, where it ended by itself and its link was not deleted."""
+
 
 class Daemon:
     """Runs one tunnel: `start`, `ended`, `close`.
@@ -89,9 +92,9 @@ class Daemon:
         """Until something ends it; `close` has to follow. Returns the exit status."""
         waiting = asyncio.ensure_future(self._tunnel.wait())
         reason = waiting.result() if await _first(waiting, self._told_to_stop) else self._reason
-        panicked = reason.startswith("panic")
-        (self._log.error if panicked else self._log.info)("stopping", reason=reason)
-        return EXIT_PANIC if panicked else EXIT_OK
+        status = next((_STATUS[kind] for kind in _STATUS if reason.startswith(kind)), EXIT_OK)
+        (self._log.error if status else self._log.info)("stopping", reason=reason)
+        return status
 
     async def close(self) -> None:
         """Drains what is queued and undoes what was done. May be called twice."""
@@ -109,6 +112,11 @@ class Daemon:
         """Between `start` and its end."""
         return self._stack is not None and not self._told_to_stop.is_set()
 
+    @property
+    def has_left_behind(self) -> bool:
+        """Whether a thread has not come back from a stage, though the tunnel is closed."""
+        return self._pipeline.stages.has_left_behind
+
     async def _start(self) -> None:
         async with AsyncExitStack() as stack:
             config = self._config
@@ -119,7 +127,7 @@ class Daemon:
                 stack.push_async_callback(self._quick.end)
                 await self._quick.begin(config, given=given)
                 # Not earlier: PreUp may bring up what names are looked up by.
-                config = self._applied = await resolve(config)
+                config = self._applied = await self._resolve(config, self._quick)
                 self._echo.step(f"ip tuntap add mode tun dev {self.name}")
                 stripped = f"<(pyfw strip {self._config_path or self.name})"
                 self._echo.step(f"wg setconf {self.name} {stripped}")
@@ -160,7 +168,8 @@ class Daemon:
         """Its files, read again; None where it has none. Raises ConfigError and OSError."""
         if self._config_path is None:
             return None
-        config = await resolve(configuration.load(self._config_path))
+        config = configuration.load(self._config_path)
+        config = await (self._resolve(config, self._quick) if self._quick else resolve(config))
         self._found = find(config.settings.stages) if config.settings.stages else []
         return config
 
@@ -170,6 +179,11 @@ class Daemon:
             return []
         beside = self._config_path.with_suffix(".pyfw.toml")
         return [self._config_path, beside, *self._tunnel.stage_files()]
+
+    async def _resolve(self, config: Config, quick: Quick) -> Config:
+        resolved = await resolve(config, quick.known_endpoints)
+        quick.note_endpoints(config, resolved)
+        return resolved
 
     async def apply(self, config: Config) -> bool:
         """Changes what differs, as `wg syncconf`: peers that stay lose nothing.
@@ -197,7 +211,7 @@ class Daemon:
                 except OSError as again:
                     self._log.error("not put back", reason=str(again))
             return False
-        if replace(config.settings, stages=()) != replace(self._settings, stages=()):
+        if _at_start(config.settings) != _at_start(self._settings):
             self._log.warning("restart to apply the settings of the .pyfw.toml")
         self._config = self._applied = config
         self._log.info("reloaded", peers=len(config.peers))
@@ -250,6 +264,11 @@ class Daemon:
     def _mtu_changed(self, mtu: int) -> None:
         if self._tunnel.is_open:
             self._tunnel.set_mtu(mtu)
+
+
+def _at_start(settings: Settings) -> Settings:
+    """What of them counts at the start only."""
+    return replace(settings, stages=(), role=None, isolate_peers=True, kill_switch=False)
 
 
 async def _first(task: asyncio.Future[Any], event: asyncio.Event) -> bool:

@@ -5,6 +5,7 @@ changed, and never touches a route of another link. All of it goes with the link
 """
 
 import contextlib
+import errno
 import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
@@ -71,18 +72,27 @@ class Link:
             with contextlib.suppress(NetlinkError):
                 await ipr.route("del", **self._route(route))
             self._routes.discard(route)
-        # The kernel takes them away with the last address, or when the link goes down.
-        there = await self._there(ipr)
-        for route in sorted(wanted - there, key=_longest_first):
+        for route in sorted(wanted, key=_longest_first):
+            # Also those that were there: the kernel takes them away with the last address.
+            if await self._add_route(ipr, route):
+                self._routes.add(route)
+
+    async def _add_route(self, ipr: AsyncIPRoute, route: Route) -> bool:
+        """Whether it is ours to take away."""
+        ours = route in self._routes
+        if not ours:
             self._echo.step(self._words("add", route))
-            try:
-                # Not "replace": that would take the route of another link.
-                await ipr.route("add", **self._route(route))
-            except NetlinkError as error:
+        try:
+            # Not "replace": that would take the route of another link.
+            await ipr.route("add", **self._route(route))
+        except NetlinkError as error:
+            if error.code != errno.EEXIST or not (ours or await self._is_there(ipr, route)):
                 text = f"route {route.network}: {error.args[-1]}"
                 raise OSError(error.code, text) from error
-            self._routes.add(route)
-        self._routes |= wanted
+            return ours
+        if ours:
+            self._echo.step(self._words("add", route))
+        return True
 
     def ipv6_is_off(self) -> bool:
         """Whether the kernel has no IPv6, or this link has it switched off."""
@@ -109,16 +119,16 @@ class Link:
             "scope": "link" if family == socket.AF_INET else "universe",
         }
 
-    async def _there(self, ipr: AsyncIPRoute) -> set[Route]:
-        """The routes into this link that there are, whoever made them."""
-        routes = set()
-        for version, family in FAMILIES.items():
-            async for found in await ipr.route("dump", family=family):
-                if found.get_attr("RTA_OIF") == self.index and found["type"] == _RTN_UNICAST:
-                    base = found.get_attr("RTA_DST") or ("0.0.0.0" if version == 4 else "::")
-                    network = ipaddress.ip_network(f"{base}/{found['dst_len']}")
-                    routes.add(Route(network, found.get_attr("RTA_TABLE")))
-        return routes
+    async def _is_there(self, ipr: AsyncIPRoute, route: Route) -> bool:
+        """Whether this link has it already: from the kernel, or from a hook."""
+        base = str(route.network.network_address)
+        family = FAMILIES[route.network.version]
+        async for found in await ipr.route("dump", family=family, oif=self.index):
+            there = (found.get_attr("RTA_DST") or base, found["dst_len"], found["type"])
+            wanted = (base, route.network.prefixlen, _RTN_UNICAST)
+            if there == wanted and found.get_attr("RTA_TABLE") == route.table:
+                return True
+        return False
 
     def _words(self, what: str, route: Route) -> str:
         version, table = route.network.version, route.table

@@ -13,11 +13,11 @@ Before something is done that outlives the link, it is on record. Who undoes goe
 
 import errno
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from pyfw.config import Config
-from pyfw.control import client, hook, socket_path, surroundings
+from pyfw.control import client, hook, resolv_conf, socket_path, surroundings
 from pyfw.control.echo import Echo
 from pyfw.control.firewall import Table
 from pyfw.control.record import Record, RecordFile, network_namespace
@@ -39,6 +39,8 @@ class Quick:
         self._file: RecordFile | None = None
         self._record = Record(network=network_namespace())
         self._surroundings: Surroundings | None = None
+        # A kill switch that a killed daemon left, and that stays closed until we are up.
+        self._found_closed = False
 
     async def begin(self, config: Config, *, given: bool = False) -> None:
         """Before there is a link; `end` has to follow.
@@ -49,11 +51,17 @@ class Quick:
         try:
             if not given:
                 _refuse_a_second(self.name)
-            await clean_up(self.name, file.read(), self._echo)
+            left = file.read()
+            if left is not None and left.kill_switch and config.settings.kill_switch:
+                self._found_closed = left.network == self._record.network
+            await clean_up(self.name, left, self._echo, keep_closed=self._found_closed)
         except BaseException:
             file.release()
             raise
         self._file = file
+        if left is not None and self._found_closed:
+            self._record.firewall = self._record.kill_switch = True
+            self._record.mark, self._record.endpoints = left.mark, left.endpoints
         self._remember(config)
         await hook.run("PreUp", config.interface.pre_up, self.name, self._echo)
 
@@ -62,12 +70,30 @@ class Quick:
         self._surroundings = Surroundings(
             self.name, self._record, self._keep, self._set_mark, self._echo
         )
+        if self._found_closed and self._record.mark:
+            # A link that comes up sends at once, and a handshake that is refused waits for seconds.
+            self._surroundings.take_mark(self._record.mark)
         mtu = await self._surroundings.apply(config)
         await hook.run("PostUp", config.interface.post_up, self.name, self._echo)
         self._record.up = True
+        self._found_closed = False
         self._keep()
         self._let_go()
         return mtu
+
+    @property
+    def known_endpoints(self) -> Mapping[str, str]:
+        """What names stood for, where they cannot be looked up: a kill switch is closed."""
+        return self._record.endpoints if self._found_closed else {}
+
+    def note_endpoints(self, config: Config, resolved: Config) -> None:
+        """Remembers for the next start what names stand for, where a kill switch is asked for."""
+        if config.settings.kill_switch:
+            self._record.endpoints = {
+                named.endpoint: numeric.endpoint
+                for named, numeric in zip(config.peers, resolved.peers, strict=True)
+                if named.endpoint and numeric.endpoint and named.endpoint != numeric.endpoint
+            }
 
     async def sync(self, config: Config) -> int:
         """Brings what is up to what another configuration asks. Returns the MTU."""
@@ -95,7 +121,8 @@ class Quick:
             await _hooks_of_the_end("PreDown", self._record.pre_down, self.name, self._echo)
             if save is not None:
                 await _told(save(), self._echo)
-        await surroundings.undo(self.name, self._record, self._echo)
+        keep_closed = self._found_closed
+        await surroundings.undo(self.name, self._record, self._echo, keep_closed=keep_closed)
 
     async def end(self) -> None:
         """When the link is gone. May be called whatever happened before."""
@@ -103,7 +130,11 @@ class Quick:
             return
         if self._record.up:
             await _hooks_of_the_end("PostDown", self._record.post_down, self.name, self._echo)
-        self._file.forget()
+        if self._found_closed:
+            self._echo.warning(f"the kill switch stays closed; pyfw down {self.name} opens it")
+            self._file.write(_only_closed(self._record))
+        else:
+            self._file.forget()
         self._let_go()
 
     def _remember(self, config: Config) -> None:
@@ -121,19 +152,35 @@ class Quick:
             self._file = None
 
 
-async def clean_up(name: str, left: Record | None, echo: Echo) -> None:
-    """Undoes what a daemon that is no more has left. `left`: what is on record.
+async def clean_up(
+    name: str, left: Record | None, echo: Echo, *, keep_closed: bool = False
+) -> None:
+    """Undoes what a daemon that is no more has left, but not its kill switch where told so.
 
-    Nobody may answer at its socket.
+    left: what is on record. Nobody may answer at its socket.
     """
     if left is not None:
         echo.warning("an earlier run was killed; what it left is undone")
-        await surroundings.undo(name, left, echo)
+        await surroundings.undo(name, left, echo, keep_closed=keep_closed)
         if left.up:
             await _hooks_of_the_end("PostDown", left.post_down, name, echo)
         socket_path.path_of(name).unlink(missing_ok=True)
-    elif await Table(name).exists():
+        return
+    if await Table(name).exists():
         await surroundings.remove_table(name, echo)
+    if resolv_conf.recover():
+        echo.warning(f"{resolv_conf.PATH} is again what it was before the machine stopped")
+
+
+def _only_closed(record: Record) -> Record:
+    """What is left on record of a kill switch alone."""
+    return Record(
+        network=record.network,
+        firewall=True,
+        kill_switch=True,
+        mark=record.mark,
+        endpoints=record.endpoints,
+    )
 
 
 def is_there(name: str) -> bool:

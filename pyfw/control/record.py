@@ -40,6 +40,14 @@ class Record(msgspec.Struct, kw_only=True):
     dns: str | None = None
     """By whom name servers were set."""
     firewall: bool = False
+    forwarding: bool = False
+    """Whether it is a gateway, which packets pass."""
+    kill_switch: bool = False
+    """Whether the firewall is one: then a crash leaves it closed, and the next start does not open it."""
+    mark: int = 0
+    """Of the datagrams that a kill switch lets pass."""
+    endpoints: dict[str, str] = {}
+    """Of a kill switch: what names stood for, as nobody can be asked while it is closed."""
     rules: list[Rule] = msgspec.field(default_factory=list)
     pre_down: tuple[str, ...] = ()
     post_down: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import os
 import socket
+from collections.abc import Mapping
 
 import msgspec
 import structlog
@@ -17,9 +18,14 @@ _PAUSE_S, _PAUSE_GROWTH, _PAUSE_MAX_S = 1.0, 1.2, 20.0
 _FOR_GOOD = {socket.EAI_NONAME, socket.EAI_FAIL, getattr(socket, "EAI_NODATA", socket.EAI_FAIL)}
 
 
-async def resolve(config: Config) -> Config:
-    """The configuration with numeric endpoints. Raises OSError naming the endpoint."""
-    peers = await asyncio.gather(*(_resolved(peer.endpoint) for peer in config.peers))
+async def resolve(config: Config, known: Mapping[str, str] | None = None) -> Config:
+    """The configuration with numeric endpoints. Raises OSError naming the endpoint.
+
+    known: endpoints that are not looked up, because we know what they stand for.
+    """
+    known = known or {}
+    endpoints = [peer.endpoint for peer in config.peers]
+    peers = await asyncio.gather(*(_resolved(known.get(e, e) if e else e) for e in endpoints))
     return msgspec.structs.replace(
         config,
         peers=tuple(

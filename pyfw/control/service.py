@@ -10,9 +10,11 @@ last. A reload reads all files first, and one that is wrong changes nothing anyw
 
 import asyncio
 import contextlib
+import gc
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -21,6 +23,8 @@ from pyfw.control.daemon import EXIT_OK, Daemon
 from pyfw.control.notify import Notifier
 
 _WATCH_S = 0.5
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class StartFailed(Exception):
@@ -31,6 +35,19 @@ class StartFailed(Exception):
         self.name = name
         self.error = error
         """What the machine, or the engine, refused."""
+
+
+def run_to_end(serving: Coroutine[Any, Any, int]) -> int:
+    """`serve`, as the last thing this process does: a second signal does not cut the end short."""
+
+    async def to_the_end() -> int:
+        try:
+            return await serving
+        finally:
+            # The loop is about to give the signals back to the system, which would kill us.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    return asyncio.run(to_the_end())
 
 
 async def serve(
@@ -68,6 +85,10 @@ class _Process:
                         return EXIT_OK
                 except (OSError, ValueError) as error:
                     raise StartFailed(daemon.name, error) from error
+            # What is there now stays: a later collection that walked all of it would hold the interpreter,
+            # and batches on their way to a stage with it, for some 50 ms.
+            gc.collect()
+            gc.freeze()
             if on_ready is not None:
                 on_ready()
             self._say_ready()

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pyroute2 import AsyncIPRoute
 
 from pyfw.config import Config
-from pyfw.control import dns, policy_routing, spoofing
+from pyfw.control import dns, forwarding, policy_routing, role, spoofing
 from pyfw.control.echo import Echo
 from pyfw.control.firewall import Chain, Table
 from pyfw.control.link import Link, Route, connected, covered
@@ -57,8 +57,14 @@ class Surroundings:
             mtu = interface.mtu or await tunnel_mtu(ipr, endpoints, link.index, mark)
             await link.set_mtu_and_up(ipr, mtu)
             await self._set_dns(interface.dns)
+            self._set_forwarding(config, usable)
             await self._set_routes(ipr, config, usable)
         return mtu
+
+    def take_mark(self, mark: int) -> None:
+        """Marks our datagrams as an earlier run did, before anything else."""
+        self._set_mark(mark)
+        self._own_mark = mark
 
     def _usable_versions(self, config: Config) -> set[int]:
         """IP versions there are here; IPv4 has to work where IPv6 is switched off."""
@@ -111,8 +117,11 @@ class Surroundings:
             routes = {Route(network, TABLE_MAIN) for network in others}
             routes |= {Route(network, mark) for network in defaults}
         await self._mark(mark, chosen=bool(versions) and not interface.fwmark)
-        chains = spoofing.chains(self.name, interface.addresses, mark, versions) if versions else ()
-        await self._set_firewall(tuple(chains))
+        chains = role.chains(self.name, config.settings, mark)
+        if versions:
+            chains += spoofing.chains(self.name, interface.addresses, mark, versions)
+        self._record.mark = mark
+        await self._set_firewall(tuple(chains), closed=config.settings.kill_switch)
         await self._link.set_routes(ipr, routes)
         await self._set_rules(ipr, versions, mark)
 
@@ -125,16 +134,30 @@ class Surroundings:
             self._set_mark(0)
         self._own_mark = mark if chosen else 0
 
-    async def _set_firewall(self, chains: tuple[Chain, ...]) -> None:
+    def _set_forwarding(self, config: Config, usable: set[int]) -> None:
+        if config.settings.role == "gateway":
+            has = {ipaddress.ip_interface(a).version for a in config.interface.addresses}
+            self._record.forwarding = True
+            self._keep()
+            forwarding.switch_on(self.name, has & usable, self._echo)
+        elif self._record.forwarding:
+            forwarding.switch_off(self.name, self._echo)
+            self._record.forwarding = False
+            self._keep()
+
+    async def _set_firewall(self, chains: tuple[Chain, ...], *, closed: bool) -> None:
+        """`closed`: it is a kill switch, which is on record for as long as it may be in force."""
         if chains == self._chains:
             return
         self._record.firewall = True
+        self._record.kill_switch |= closed
         self._keep()
         table = Table(self.name)
         self._echo.step(f"nft -j -f - # table {table.family} {table.name}")
         await table.apply(chains)
         self._chains = chains
         self._record.firewall = bool(chains)
+        self._record.kill_switch = closed
         self._keep()
 
     async def _set_rules(self, ipr: AsyncIPRoute, versions: set[int], table: int) -> None:
@@ -152,22 +175,31 @@ class Surroundings:
         self._keep()
 
 
-async def undo(name: str, record: Record, echo: Echo) -> None:
-    """Takes back what is on record and outlives the link. What fails is told, and the rest done."""
+async def undo(name: str, record: Record, echo: Echo, *, keep_closed: bool = False) -> None:
+    """Takes back what is on record and outlives the link. What fails is told, and the rest done.
+
+    keep_closed: a kill switch stays in force.
+    """
     if record.network != network_namespace():
         echo.warning("what was left in another network namespace stays there")
         return
     steps: list[Awaitable[None]] = []
     if record.dns is not None:
         steps.append(dns.unset(name, record.dns, echo))
-    if record.firewall:
+    if record.firewall and not keep_closed:
         steps.append(remove_table(name, echo))
+    if record.forwarding:
+        steps.append(_forwarding_off(name, echo))
     steps.append(policy_routing.remove(record.rules, echo))
     for step in steps:
         try:
             await step
         except OSError as error:
             echo.warning("not undone", reason=str(error))
+
+
+async def _forwarding_off(name: str, echo: Echo) -> None:
+    forwarding.switch_off(name, echo)
 
 
 async def remove_table(name: str, echo: Echo) -> None:

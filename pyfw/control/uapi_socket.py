@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -36,21 +37,19 @@ def listen(name: str) -> socket.socket:
     socket_path.DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
     path = socket_path.path_of(name)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # It gets its name when it answers: `wg` takes a socket away that does not yet.
+    nameless = path.with_name(f".{os.getpid()}.{path.name}")
     before = os.umask(0o077)
     try:
-        try:
-            listener.bind(str(path))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            if _answers(path):
-                text = f"{path} is in use: {name} runs already"
-                raise OSError(errno.EADDRINUSE, text) from None
-            path.unlink()
-            listener.bind(str(path))
+        listener.bind(str(nameless))
         listener.listen()
+        if path.exists() and _answers(path):
+            text = f"{path} is in use: {name} runs already"
+            raise OSError(errno.EADDRINUSE, text)
+        nameless.rename(path)
     except BaseException:
         listener.close()
+        nameless.unlink(missing_ok=True)
         raise
     finally:
         os.umask(before)
@@ -72,7 +71,7 @@ class UapiServer:
         self._closed = False
         self._watch: _DeletionWatch | None = None
         address = listener.getsockname()
-        self._path = Path(address) if isinstance(address, str) and address else None
+        self._path = _named(address) if isinstance(address, str) and address else None
 
     def start(self) -> None:
         """Begins to answer."""
@@ -183,6 +182,12 @@ async def _lines(reader: asyncio.StreamReader) -> list[str]:
         if not line:
             return lines
         lines.append(line)
+
+
+def _named(address: str) -> Path:
+    """What a socket is called by now that was bound to `address`; see `listen`."""
+    bound = Path(address)
+    return bound.with_name(re.sub(r"^\.\d+\.", "", bound.name))
 
 
 def _answers(path: Path) -> bool:

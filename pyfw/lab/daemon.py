@@ -34,8 +34,16 @@ class Implementation:
     environment: Mapping[str, str] = field(default_factory=dict)
     # What goes into wg0.pyfw.toml beside the wg-quick file.
     settings: str = ""
+    # Whether `wg setconf` may change what it was set to before.
+    takes_changes: bool = True
+    # Whether a keepalive counts in what `wg` shows as received.
+    counts_keepalives: bool = True
     # What it writes once it is up, if it does not answer `wg`.
     says_ready: str = ""
+
+    def start(self, at: Namespace, conf: str) -> "Daemon":
+        """Starts it in a machine, for a wg-quick file."""
+        return Daemon(at, self, conf)
 
     @property
     def is_pyfw(self) -> bool:
@@ -67,17 +75,7 @@ def without_cipher() -> Implementation:
 def bare() -> Implementation:
     """TUN to UDP and back with nothing between (pyfw.floor)."""
     command = (*_FLOOR, "bare", CONF)
-    return Implementation("TUN to UDP alone", command, by_setconf=False, says_ready="up")
-
-
-def wireguard_go(path: str | None = None) -> Implementation:
-    """The reference userspace daemon; by default the one on PATH. Raises Unavailable."""
-    command = path or shutil.which("wireguard-go")
-    if command is None:
-        raise Unavailable("wireguard-go is not installed")
-    # Without this the daemon refuses to serve where the kernel has WireGuard of its own.
-    environment = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"}
-    return Implementation("wireguard-go", (command, "-f", INTERFACE), environment=environment)
+    return Implementation("TUN to UDP alone", command, by_setconf=False, says_ready="up\n")
 
 
 def _pyfw(script: str) -> str:
@@ -122,10 +120,10 @@ class Daemon:
         self._set_link(conf)
 
     def _set_link(self, conf: str) -> None:
-        self.at.ip("link", "set", INTERFACE, "mtu", _values(conf, "MTU")[0], "up")
-        for address in _values(conf, "Address"):
+        self.at.ip("link", "set", INTERFACE, "mtu", values(conf, "MTU")[0], "up")
+        for address in values(conf, "Address"):
             self.at.ip("address", "replace", address, "dev", INTERFACE)
-        for network in _values(conf, "AllowedIPs"):
+        for network in values(conf, "AllowedIPs"):
             family = "-6" if ":" in network else "-4"
             self.at.ip(family, "route", "replace", network, "dev", INTERFACE)
 
@@ -170,8 +168,12 @@ class Daemon:
             time.sleep(0.01)
 
     def _answers(self) -> bool:
-        if not self.at.has(f"/run/wireguard/{INTERFACE}.sock"):
-            return False
+        # `wg` takes a socket away that nobody listens on, also where somebody is about to.
+        with socket.socket(socket.AF_UNIX) as asking:
+            try:
+                asking.connect(f"/proc/{self.at.pid}/root/run/wireguard/{INTERFACE}.sock")
+            except OSError:
+                return False
         return self.at.run("wg", "show", INTERFACE, "public-key", check=False).returncode == 0
 
 
@@ -184,10 +186,11 @@ def plain(conf: str) -> str:
     )
 
 
-def _values(conf: str, key: str) -> list[str]:
-    values = []
+def values(conf: str, key: str) -> list[str]:
+    """All values of a key of a wg-quick file, those in a list apart."""
+    found = []
     for line in conf.splitlines():
         name, _, value = line.partition("=")
         if name.strip() == key:
-            values += [one.strip() for one in value.split(",")]
-    return values
+            found += [one.strip() for one in value.split(",")]
+    return found

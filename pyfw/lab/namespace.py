@@ -9,6 +9,7 @@ inside a user namespace.
 import os
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -87,7 +88,37 @@ class UserNamespace:
             _release(self._holder)
 
 
-class Namespace:
+class Host(ABC):
+    """What commands can be run in: a namespace, or the guest of `kernel_peer`."""
+
+    name: str
+
+    @abstractmethod
+    def run(
+        self, *command: str, stdin: str = "", check: bool = True, timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command to its end. A failure is raised with the command's own words."""
+
+    def write(self, path: str, text: str) -> None:
+        """Writes a private file into the machine's /run."""
+        self.run("sh", "-c", 'umask 077; cat > "$0"', path, stdin=text)
+
+    def has(self, path: str) -> bool:
+        """Whether a file is there, in this machine's own /run."""
+        return self.run("test", "-e", path, check=False).returncode == 0
+
+    def ip(self, *arguments: str) -> str:
+        """`ip ARGUMENTS`, in here."""
+        return self.run("ip", *arguments).stdout
+
+    def sysctl(self, key: str, value: str) -> bool:
+        """Sets a kernel parameter of this machine; returns whether the kernel took it."""
+        path = "/proc/sys/" + key.replace(".", "/")
+        write = self.run("sh", "-c", 'echo "$0" > "$1"', value, path, check=False)
+        return write.returncode == 0
+
+
+class Namespace(Host):
     """A machine: commands run in it, processes started in it end with it."""
 
     def __init__(self, name: str, user: UserNamespace) -> None:
@@ -134,20 +165,6 @@ class Namespace:
         process = Process(argv, {**os.environ, **(environment or {})}, listens=listens)
         self._processes.append(process)
         return process
-
-    def write(self, path: str, text: str) -> None:
-        """Writes a private file into the machine's /run."""
-        self.run("sh", "-c", 'umask 077; cat > "$0"', path, stdin=text)
-
-    def ip(self, *arguments: str) -> str:
-        """`ip ARGUMENTS`, in here."""
-        return self.run("ip", *arguments).stdout
-
-    def sysctl(self, key: str, value: str) -> bool:
-        """Sets a kernel parameter of this namespace; returns whether the kernel took it."""
-        path = "/proc/sys/" + key.replace(".", "/")
-        write = self.run("sh", "-c", 'echo "$0" > "$1"', value, path, check=False)
-        return write.returncode == 0
 
     def has(self, path: str) -> bool:
         """Whether a file is there, in this machine's own /run."""

@@ -3,7 +3,10 @@
     client ── outer network ── gateway ── network behind it ── server
 
 The tunnel runs between client and gateway, across the outer network; the server is reached
-through it only.
+through it only. In a `RoutedNetwork` there is a router on the way, which can do what such do: lose,
+translate, carry less.
+
+    client ── outer network ── router ── gateway's network ── gateway ── network behind it ── server
 """
 
 import os
@@ -32,6 +35,13 @@ OUTER = {
     "client": Dual("192.0.2.1", "2001:db8:1::1"),
     "gateway": Dual("192.0.2.2", "2001:db8:1::2"),
 }
+# Behind a router: where the gateway is, and the router's ends.
+ROUTED = {
+    "client": OUTER["client"],
+    "router": Dual("192.0.2.254", "2001:db8:1::fe"),
+    "far router": Dual("203.0.113.254", "2001:db8:3::fe"),
+    "gateway": Dual("203.0.113.2", "2001:db8:3::2"),
+}
 BEHIND = {
     "gateway": Dual("198.51.100.1", "2001:db8:2::1"),
     "server": Dual("198.51.100.2", "2001:db8:2::2"),
@@ -44,36 +54,58 @@ TUNNEL_NETWORKS = Dual("10.77.0.0/24", "fd77::/64")
 class Network:
     """The three machines, connected; a context manager."""
 
+    outer = OUTER
+    """Where client and gateway reach each other."""
+
     def __init__(self, mtu: int = 1500) -> None:
-        """`mtu`: of both links, between client and gateway and behind the gateway."""
+        """`mtu`: of all links, between client and gateway and behind the gateway."""
+        self._mtu = mtu
         with ExitStack() as stack:
             self.user = UserNamespace()
             stack.callback(self.user.close)
-            self.client = stack.enter_context(Namespace("client", self.user))
-            self.gateway = stack.enter_context(Namespace("gateway", self.user))
-            self.server = stack.enter_context(Namespace("server", self.user))
-            for machine in self.machines:
-                _set_up_stack(machine)
-            outer = (
-                (self.client, "outer", OUTER["client"]),
-                (self.gateway, "outer", OUTER["gateway"]),
-            )
-            behind = (
+            self.client = self._machine("client", stack)
+            self.gateway = self._machine("gateway", stack)
+            self.server = self._machine("server", stack)
+            self._connect_outside(stack)
+            _connect(
                 (self.gateway, "behind", BEHIND["gateway"]),
                 (self.server, "eth0", BEHIND["server"]),
+                mtu,
+                cpu=1,
             )
-            for cpu, link in enumerate((outer, behind)):
-                _connect(*link, mtu, cpu % (os.cpu_count() or 1))
-            self.gateway.sysctl("net.ipv4.ip_forward", "1")
-            self.gateway.sysctl("net.ipv6.conf.all.forwarding", "1")
+            _forward(self.gateway)
             self.server.ip("route", "add", "default", "via", BEHIND["gateway"].v4)
             self.server.ip("-6", "route", "add", "default", "via", BEHIND["gateway"].v6)
             self._stack = stack.pop_all()
+
+    def _machine(self, name: str, stack: ExitStack) -> Namespace:
+        machine = stack.enter_context(Namespace(name, self.user))
+        _set_up_stack(machine)
+        return machine
+
+    def _connect_outside(self, stack: ExitStack) -> None:
+        """Joins client and gateway by the outer network."""
+        _connect(
+            (self.client, "outer", OUTER["client"]),
+            (self.gateway, "outer", OUTER["gateway"]),
+            self._mtu,
+            cpu=0,
+        )
 
     @property
     def machines(self) -> tuple[Namespace, Namespace, Namespace]:
         """Client, gateway, server."""
         return self.client, self.gateway, self.server
+
+    def another_client(self, name: str, number: int) -> Namespace:
+        """One more machine, with a cable of its own to the gateway: it is .1 there, and the gateway .2."""
+        machine = self._stack.enter_context(Namespace(name, self.user))
+        _set_up_stack(machine)
+        ours, gateways = (
+            Dual(f"198.18.{number}.{host}", f"2001:db8:f{number:x}::{host}") for host in (1, 2)
+        )
+        _connect((machine, "outer", ours), (self.gateway, f"outer{number}", gateways), 1500, 0)
+        return machine
 
     def close(self) -> None:
         """Stops all that runs in it and lets it go."""
@@ -89,6 +121,31 @@ class Network:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class RoutedNetwork(Network):
+    """The same with a router between client and gateway: its interfaces are `near` and `far`."""
+
+    outer = ROUTED
+    router: Namespace
+
+    def _connect_outside(self, stack: ExitStack) -> None:
+        self.router = self._machine("router", stack)
+        near, far = ROUTED["router"], ROUTED["far router"]
+        for one, two in (
+            ((self.client, "outer", ROUTED["client"]), (self.router, "near", near)),
+            ((self.router, "far", far), (self.gateway, "outer", ROUTED["gateway"])),
+        ):
+            _connect(one, two, self._mtu, cpu=0)
+        _forward(self.router)
+        for machine, via in ((self.client, near), (self.gateway, far)):
+            machine.ip("route", "add", "default", "via", via.v4)
+            machine.ip("-6", "route", "add", "default", "via", via.v6)
+
+
+def _forward(machine: Namespace) -> None:
+    machine.sysctl("net.ipv4.ip_forward", "1")
+    machine.sysctl("net.ipv6.conf.all.forwarding", "1")
 
 
 def _set_up_stack(machine: Namespace) -> None:
@@ -109,7 +166,8 @@ _End = tuple[Namespace, str, Dual]
 
 
 def _connect(one: _End, two: _End, mtu: int, cpu: int) -> None:
-    """Joins two machines by a cable that keeps its packets' order."""
+    """Joins two machines by a cable that keeps its packets' order; `cpu` receives, where there is one."""
+    cpu %= os.cpu_count() or 1
     peer = ["peer", "name", two[1], "netns", str(two[0].pid)]
     one[0].ip("link", "add", one[1], "type", "veth", *peer)
     for machine, name, address in (one, two):

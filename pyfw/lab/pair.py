@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 
 from pyfw.lab.daemon import INTERFACE, Daemon, Implementation
-from pyfw.lab.namespace import Namespace
-from pyfw.lab.network import BEHIND_NETWORKS, OUTER, TUNNEL, Network
+from pyfw.lab.namespace import Host
+from pyfw.lab.network import BEHIND_NETWORKS, TUNNEL, Network
 
 # 1500 less 40 (IPv6), 8 (UDP) and 32 (WireGuard): fits both IP versions outside (wg-quick(8)).
 MTU = 1420
@@ -39,10 +39,12 @@ class Pair:
         *,
         outer_version: int = 4,
         preshared: bool = False,
-        endpoints: tuple[bool, bool] = (True, True),
+        endpoints: tuple[bool | str, bool | str] = (True, True),
         mtu: int = MTU,
     ) -> None:
-        """`endpoints` says whether client and gateway know where the other one is; `mtu` is the tunnel's."""
+        """`endpoints` says whether client and gateway know where the other one is, or where it is; `mtu` is
+        the tunnel's.
+        """
         self.network = network
         self.keys = (Keys.generate(), Keys.generate())
         self.preshared_key = _wg("genpsk") if preshared else None
@@ -53,21 +55,22 @@ class Pair:
             allowed = [f"{TUNNEL[other].v4}/32", f"{TUNNEL[other].v6}/128"]
             if other == "gateway":
                 allowed += [BEHIND_NETWORKS.v4, BEHIND_NETWORKS.v6]
-            address = OUTER[other].of(outer_version)
+            address = network.outer[other].of(outer_version)
             host = f"[{address}]" if ":" in address else address
+            known = endpoints[index]
             self.confs.append(
                 _conf(
                     self.keys[index].private,
                     [f"{TUNNEL[side].v4}/32", f"{TUNNEL[side].v6}/128"],
                     self.keys[1 - index].public,
                     allowed,
-                    f"{host}:{PORT}" if endpoints[index] else None,
+                    known if isinstance(known, str) else f"{host}:{PORT}" if known else None,
                     self.preshared_key,
                     mtu,
                 )
             )
-        self.client = Daemon(network.client, client, self.confs[0])
-        self.gateway = Daemon(network.gateway, gateway, self.confs[1])
+        self.client = client.start(network.client, self.confs[0])
+        self.gateway = gateway.start(network.gateway, self.confs[1])
         for daemon in self.daemons:
             daemon.wait_until_up()
 
@@ -78,7 +81,7 @@ class Pair:
 
     def first_ping_ms(self, by: str = "client", version: int = 4) -> float:
         """Sends one ping through the tunnel: the first one's time includes the handshake."""
-        at = self.network.client if by == "client" else self.network.gateway
+        at = self.client.at if by == "client" else self.gateway.at
         to = TUNNEL["gateway" if by == "client" else "client"].of(version)
         return ping_ms(at, to)
 
@@ -87,8 +90,18 @@ class Pair:
         index = ("client", "gateway").index(side)
         old: Daemon = getattr(self, side)
         old.stop()
-        again = Daemon(old.at, old.implementation, self.confs[index]).wait_until_up()
-        setattr(self, side, again)
+        again = old.implementation.start(getattr(self.network, side), self.confs[index])
+        setattr(self, side, again.wait_until_up())
+
+    def reconfigure(self, side: str, conf: str) -> None:
+        """Gives one daemon another configuration; one that takes only its first is started again."""
+        daemon: Daemon = getattr(self, side)
+        if daemon.implementation.takes_changes:
+            daemon.set_conf(conf)
+            return
+        daemon.stop()
+        again = daemon.implementation.start(getattr(self.network, side), conf)
+        setattr(self, side, again.wait_until_up())
 
     def stop(self) -> None:
         """Ends both daemons."""
@@ -96,7 +109,7 @@ class Pair:
             daemon.stop()
 
 
-def ping_ms(at: Namespace, address: str, *options: str) -> float:
+def ping_ms(at: Host, address: str, *options: str) -> float:
     """The round-trip time of one ping. Raises RuntimeError if no answer comes."""
     # An interface that has just come up may not route yet; that is not what is measured here.
     deadline = time.monotonic() + 2

@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import inspect
 import linecache
+import os
 import sys
 import traceback
 import types
@@ -25,6 +26,8 @@ ENTRY_POINTS = "pyfw.stages"
 
 Modules = dict[Path, types.ModuleType]
 """Files that were executed in one go: two stages of one file share its globals."""
+
+_EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
 
 _T = TypeVar("_T")
 
@@ -67,7 +70,7 @@ def guarded(what: str, where: tuple[str, int], call: Callable[..., _T], *given: 
     where: that file, and the line to name where no line of the file did it.
     """
     try:
-        return call(*given)
+        return in_one_process(call, *given)
     except Wrong:
         raise
     except SyntaxError as error:
@@ -78,12 +81,26 @@ def guarded(what: str, where: tuple[str, int], call: Callable[..., _T], *given: 
         raise Wrong(Problem(*_raised_at(error, where), "", text)) from None
 
 
-def source_of(value: Any) -> tuple[str, int]:
-    """File and line of a class or function; "" where there is none."""
+def in_one_process(call: Callable[..., _T], *given: Any) -> _T:
+    """Calls what belongs to a stage; a child that it forked ends where it comes back: it is no daemon."""
+    process = os.getpid()
     try:
-        return inspect.getsourcefile(value) or "", inspect.getsourcelines(value)[1]
+        return call(*given)
+    finally:
+        if os.getpid() != process:
+            os._exit(_EXIT_SOFTWARE)
+
+
+def source_of(value: Any) -> tuple[str, int]:
+    """File and line of a class or function; "" where there is none, line 0 where it is not in there now."""
+    try:
+        file = inspect.getsourcefile(value) or ""
     except (OSError, TypeError):
         return "", 0
+    try:
+        return file, inspect.getsourcelines(value)[1]
+    except (OSError, TypeError, SyntaxError):  # the file may have become anything since
+        return file, 0
 
 
 def _file(config: StageConfig, path: Path, modules: Modules) -> types.ModuleType:

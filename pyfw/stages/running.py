@@ -17,7 +17,7 @@ from pyfw import _native
 from pyfw.config.problem import ConfigError
 from pyfw.config.stages import StageConfig
 from pyfw.stage import Stage
-from pyfw.stages.load import Wrong, guarded, source_of
+from pyfw.stages.load import Wrong, guarded, in_one_process, source_of
 
 _T = TypeVar("_T")
 
@@ -39,6 +39,7 @@ class StageSet:
     def __init__(self, stages: Sequence[Stage] = (), configs: Sequence[StageConfig] = ()) -> None:
         self.chain = _native.StageChain()
         self._seats: list[_Seat] = []
+        self._left_behind: list[_Seat] = []
         self._first = (tuple(stages), _configs(stages, configs))
 
     def __bool__(self) -> bool:
@@ -60,8 +61,10 @@ class StageSet:
 
         One whose table and whose own file are as they were goes on as it is. Raises what a stage's `start`,
         `handover` or `takeover` raises (with configs as ConfigError, at the line that did it), and
-        RuntimeError for one that does not come back from a call; those that ran before go on then.
+        RuntimeError for one that does not come back from a call, and to a stage that asks for it in a call of
+        its own; those that ran before go on then.
         """
+        self.refuse_from_within("change the stages it stands among")
         if stages:
             sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         before = {seat.stage.name: seat for seat in self._seats}
@@ -96,11 +99,25 @@ class StageSet:
             is_replaced = any(seat.slot is other.slot for other in seats)
             if is_replaced or _is_idle(seat):
                 _stop(seat.stage)
+            else:
+                self._left_behind.append(seat)
+
+    def refuse_from_within(self, what: str) -> None:
+        """Raises RuntimeError in a call of one of the stages: it would wait for itself."""
+        if self.chain.is_entered:
+            raise RuntimeError(
+                f"a stage cannot {what} in a call of its own: it would wait for itself"
+            )
 
     def stop(self) -> None:
         """Takes all of them out and stops them."""
         self._first = ((), ())
         self.change(())
+
+    @property
+    def has_left_behind(self) -> bool:
+        """Whether a thread is still inside of a stage that was stopped."""
+        return any(seat.slot.is_busy for seat in self._left_behind)
 
     def files(self) -> list[Path]:
         """The stages' own source files."""
@@ -111,18 +128,25 @@ class StageSet:
         return self.chain.counters()
 
     def _exchange(self, seats: Sequence[_Seat], before: dict[str, _Seat], *, told: bool) -> None:
-        for seat in seats:
-            old = before.get(seat.stage.name)
-            if old is None or old.slot is not seat.slot or old.stage is seat.stage:
-                continue
-            new, previous = seat.stage, old.stage
+        """Puts new versions into the slots of old ones, all or none: each waits while the next goes over."""
+        pairs = [(before[seat.stage.name], seat) for seat in seats if seat.stage.name in before]
+        changed = [(o, n) for o, n in pairs if o.slot is n.slot and o.stage is not n.stage]
 
-            def hand_over(new: Stage = new, previous: Stage = previous) -> None:
-                state = _call(previous, "cannot hand over", previous.handover, told=told)
+        def exchange(at: int) -> None:
+            if at == len(changed):
+                return
+            old, new = changed[at]
+
+            def hand_over() -> None:
+                state = _call(old.stage, "cannot hand over", old.stage.handover, told=told)
                 if state is not None:
-                    _call(new, "cannot take over", lambda: new.takeover(state), told=told)
+                    take_over = new.stage.takeover
+                    _call(new.stage, "cannot take over", lambda: take_over(state), told=told)
+                exchange(at + 1)
 
-            seat.slot.replace(new, hand_over, **_slot_options(new, seat.config))
+            new.slot.replace(new.stage, hand_over, **_slot_options(new.stage, new.config))
+
+        exchange(0)
 
 
 def _configs(stages: Sequence[Stage], configs: Sequence[StageConfig]) -> tuple[StageConfig, ...]:
@@ -158,7 +182,7 @@ def _source(stage: Stage) -> str:
 def _call(stage: Stage, what: str, call: Callable[[], _T], *, told: bool) -> _T:
     """A call of a stage's own; what it raises is told at its line where its table is the operator's."""
     if not told:
-        return call()
+        return in_one_process(call)
     try:
         return guarded(f"{stage.name} {what}", source_of(type(stage)), call)
     except Wrong as wrong:
@@ -167,7 +191,8 @@ def _call(stage: Stage, what: str, call: Callable[[], _T], *, told: bool) -> _T:
 
 def _is_idle(seat: _Seat) -> bool:
     try:
-        seat.slot.wait_idle()
+        # One that was taken out because it did not come back was waited for before.
+        seat.slot.wait_idle(0.1 if seat.slot.is_out else 2.0)
     except RuntimeError as error:
         seat.stage.log.error("stage.left_behind", reason=str(error))
         return False
@@ -176,7 +201,7 @@ def _is_idle(seat: _Seat) -> bool:
 
 def _stop(stage: Stage) -> None:
     try:
-        stage.stop()
+        in_one_process(stage.stop)
     except Exception as error:  # its own affair: it is out already
         stage.log.error("stage.stop_failed", reason=f"{type(error).__name__}: {error}")
     stage._slot = None

@@ -14,6 +14,7 @@ def child(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
         assert "asyncio" not in sys.modules and "pyfw._native" not in sys.modules
         control = types.ModuleType("pyfw.control")
         control.Daemon, control.StartFailed, control.serve = Daemon, StartFailed, serve
+        control.run_to_end = lambda serving: __import__("asyncio").run(serving)
         sys.modules["pyfw.control"] = control
         from pyfw.cli import wg
         assert "asyncio" not in sys.modules and "pyfw._native" not in sys.modules

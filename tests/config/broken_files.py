@@ -35,6 +35,9 @@ TOML = """\
 threads = 1
 cipher = "auto"
 log_level = "info"
+role = "client"
+kill_switch = false
+key_log = "/run/keys"
 [offloads]
 udp_gso = true
 udp_gro = true
@@ -71,12 +74,17 @@ _TOML_VALUES: dict[str, tuple[list[str], list[str]]] = {
     "threads": (['"1"', "true", "1.0", "[1]", "{}", "one"], ["0", "3", "-1"]),
     "cipher": (["1", "true", '["ring"]', "ring"], ['"aes"']),
     "log_level": (["1", "true", "info"], ['"loud"']),
+    "role": (["1", "true", "gateway", '["client"]'], ['"server"']),
+    "kill_switch": (['"true"', "1", "on"], []),
+    "key_log": (["1", "true", '["/run/keys"]'], ['""', '"keys"']),
     "udp_gso": (['"true"', "1", "True"], []),
     "udp_gro": (['"true"', "1", "yes"], []),
     "tso": (['"true"', "1", "on"], []),
     "uso": (['"true"', "1", "on"], []),
     "psh": (["1", "true", "merge"], ['"split"']),
 }
+# With one role a key of the other is an error; it is broken beside its own.
+OF_GATEWAY: dict[str, tuple[list[str], list[str]]] = {"isolate_peers": (['"true"', "1", "no"], [])}
 TABLES = ("offloads", "coalesce")
 
 
@@ -99,7 +107,7 @@ def conf_keys() -> set[str]:
 
 def toml_keys() -> set[str]:
     """Without their tables."""
-    return set(_TOML_VALUES)
+    return {*_TOML_VALUES, *OF_GATEWAY}
 
 
 def all_broken() -> Iterator[Broken]:
@@ -182,6 +190,11 @@ def _broken_toml() -> Iterator[Broken]:
             toml = f"{line}\n"
             hint = f"did you mean {dotted}?"
             yield Broken(f"{dotted} without table", CONF, toml, "wg0.pyfw.toml", 1, key, hint)
+    for key, (wrong, _) in OF_GATEWAY.items():
+        for value in [*wrong, ""]:
+            toml = f'role = "gateway"\n{key} = {value}\n'
+            yield Broken(f"{key} = {value}", CONF, toml, "wg0.pyfw.toml", 2, key, "write ")
+        yield Broken(f"{key} alone", CONF, f"{key} = true", "wg0.pyfw.toml", 1, key, "role = ")
     for table in TABLES:
         toml = f"{table} = 1\n"
         yield Broken(f"{table} no table", CONF, toml, "wg0.pyfw.toml", 1, table, f"[{table}]")

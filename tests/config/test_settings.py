@@ -31,6 +31,21 @@ def test_every_setting_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ('role = "gateway"', Settings(role="gateway")),
+        (
+            'role = "gateway"\nisolate_peers = false',
+            Settings(role="gateway", isolate_peers=False),
+        ),
+        ('role = "client"\nkill_switch = true', Settings(role="client", kill_switch=True)),
+    ],
+)
+def test_a_role_has_switches_of_its_own(text: str, settings: Settings) -> None:
+    assert read(text, "f") == (settings, [])
+
+
 def test_an_empty_file_means_the_defaults() -> None:
     assert read("", "f") == (Settings(), [])
 
@@ -48,7 +63,19 @@ def test_an_empty_file_means_the_defaults() -> None:
         ("[offloads]\ntso = 1", "f:2: offloads.tso: 1 is not valid; write true or false"),
         ('coalesce.psh = "x"', 'f:1: coalesce.psh: "x" is not valid; write "merge" or "close"'),
         ("coalesce = 1", "f:1: coalesce: is a table; write [coalesce]"),
-        ('role = "gateway"', "f:1: role: is not in this version"),
+        ('role = "server"', 'f:1: role: "server" is not valid; write "gateway" or "client"'),
+        (
+            "isolate_peers = true",
+            'f:1: isolate_peers: is for a gateway; write role = "gateway", or leave it out',
+        ),
+        (
+            'role = "gateway"\nkill_switch = true',
+            'f:2: kill_switch: is for a client; write role = "client", or leave it out',
+        ),
+        (
+            'role = "gate"\nkill_switch = true',
+            'f:1: role: "gate" is not valid; write "gateway" or "client"',
+        ),
         ("[metrics]\nport = 1", "f:1: metrics: is not in this version"),
     ],
 )

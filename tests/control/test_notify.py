@@ -1,3 +1,4 @@
+import io
 import os
 import socket
 import time
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyfw.control.notify import Notifier
+from pyfw.observe import log
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -53,13 +55,14 @@ def test_without_a_manager_nothing_is_said(capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_a_manager_that_is_gone_is_told_of_once(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
+    written = io.StringIO()
+    log.configure("info", written)
     notifier = Notifier(str(tmp_path / "nobody"))
     notifier.ready("up")
     notifier.stopping()
-    told = "".join(capfd.readouterr())
-    assert told.count("service manager not told") == 1
+    assert written.getvalue().count("service manager not told") == 1
 
 
 def test_a_manager_that_reads_nothing_holds_up_nobody(tmp_path: Path) -> None:

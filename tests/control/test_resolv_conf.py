@@ -27,7 +27,7 @@ def test_servers_and_domains_take_the_place_of_what_is_there(path: Path, tmp_pat
     path.write_text(BEFORE)
     path.chmod(0o640)
     resolv_conf.add("wg0", ["10.0.0.53", "fd00::53"], ["a.example", "b.example"])
-    assert path.read_text().splitlines()[1:] == [
+    assert [line for line in path.read_text().splitlines() if line[0] != "#"] == [
         "nameserver 10.0.0.53",
         "nameserver fd00::53",
         "search a.example b.example",
@@ -49,6 +49,10 @@ def as_link(path: Path) -> None:
 
 def as_dangling_link(path: Path) -> None:
     path.symlink_to("nowhere")
+
+
+def as_bytes(path: Path) -> None:
+    path.write_bytes(b"\xff\n# no newline\r\n\n  nameserver 192.0.2.1")
 
 
 @pytest.mark.parametrize("make", [as_nothing, as_link, as_dangling_link])
@@ -113,31 +117,65 @@ def test_one_that_was_killed_before_it_wrote_changes_nothing(
     path.write_text(BEFORE)
     with monkeypatch.context() as patched:
 
-        def killed(_content: bytes) -> None:
+        def killed(_content: str) -> None:
             raise KeyboardInterrupt
 
-        patched.setattr(resolv_conf, "_replace", killed)
+        patched.setattr(resolv_conf, "_write", killed)
         with pytest.raises(KeyboardInterrupt):
             resolv_conf.add("wg0", ["10.0.0.1"], [])
     assert resolv_conf.remove("wg0")
     assert path.read_text() == BEFORE
 
 
-def test_where_the_file_cannot_be_replaced_it_is_written_into(
+def test_a_file_that_is_mounted_is_written_into(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.write_text(BEFORE)
     inode = path.stat().st_ino
-
-    def busy(_self: Path, _target: Path) -> Path:
-        raise OSError(16, "Device or resource busy")
-
-    monkeypatch.setattr(Path, "replace", busy)
+    monkeypatch.setattr(resolv_conf, "_is_mounted", lambda: True)
     resolv_conf.add("wg0", ["10.0.0.1"], [])
     assert "10.0.0.1" in path.read_text()
     resolv_conf.remove("wg0")
     assert (path.read_text(), path.stat().st_ino) == (BEFORE, inode)
+
+
+def test_what_cannot_be_written_is_told_and_leaves_the_old_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text(BEFORE)
+
+    def refused(_self: Path, _target: Path) -> Path:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", refused)
+        with pytest.raises(PermissionError):
+            resolv_conf.add("wg0", ["10.0.0.1"], [])
+    assert path.read_text() == BEFORE
     assert [entry.name for entry in path.parent.iterdir()] == ["resolv.conf"]
+    assert resolv_conf.remove("wg0")
+
+
+@pytest.mark.parametrize("make", [as_nothing, as_link, as_dangling_link, as_bytes])
+def test_after_a_power_loss_what_stood_there_is_found_in_the_file_itself(
+    path: Path, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(path)
+    before = (path.read_bytes() if path.exists() else None, path.is_symlink())
+    resolv_conf.add("wg0", ["10.0.0.1"], ["a.example"])
+    for entry in (tmp_path / "pyfw").iterdir():
+        entry.unlink()  # /run is empty after a start
+    resolv_conf.add("wg1", ["10.0.0.2"], [])
+    assert resolv_conf.remove("wg1")
+    assert (path.read_bytes() if path.exists() else None, path.is_symlink()) == before
+    assert not resolv_conf.recover()
+    resolv_conf.add("wg0", ["10.0.0.1"], [])
+    assert not resolv_conf.recover()
+    for entry in (tmp_path / "pyfw").iterdir():
+        entry.unlink()
+    assert resolv_conf.recover()
+    assert (path.read_bytes() if path.exists() else None, path.is_symlink()) == before
+    assert kept(tmp_path) == []
 
 
 def test_a_name_nobody_added_is_no_error(path: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Fixtures of the wire tests: the network, the pairs of daemons, the judge after each test."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,16 @@ from pyfw.lab import (
     Network,
     Pair,
     Unavailable,
+    boringtun,
+    gotatun,
+    kernel_peer,
+    newest_wireguard_go,
     pyfw_wg,
     unavailable,
     wireguard_go,
 )
 from tests.interop.judge import judge
+from tests.interop.meeting import Meeting
 
 # Who is client and who is gateway. wireguard-go is Debian's: any other WireGuard has to do as well.
 Make = Callable[[], Implementation]
@@ -25,6 +31,15 @@ PAIRS: dict[str, tuple[Make, Make]] = {
 }
 _FOLDER = "tests/interop/"
 
+FOREIGN: dict[str, Make] = {
+    "wireguard_go": wireguard_go,
+    "newest_wireguard_go": newest_wireguard_go,
+    "boringtun": boringtun,
+    "gotatun": gotatun,
+}
+# The kernel's own needs an image, which is built once a session: see `kernel`.
+FOREIGN_NAMES = [*FOREIGN, "kernel"]
+
 MakePair = Callable[..., Pair]
 
 
@@ -33,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = unavailable()
     for item in ours:
         item.add_marker(pytest.mark.netns)
-        if "wireguard_go" in item.name:
+        if any(name in item.name for name in FOREIGN_NAMES):
             item.add_marker(pytest.mark.interop)
         if reason:
             item.add_marker(pytest.mark.skip(reason=f"no namespaces: {reason}"))
@@ -45,6 +60,41 @@ def found(make: Make) -> Implementation:
         return make()
     except Unavailable as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def kernel_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guest that has the kernel's WireGuard."""
+    try:
+        return kernel_peer.build(tmp_path_factory.mktemp("kernel") / "image")
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module", params=FOREIGN_NAMES)
+def foreign(request: pytest.FixtureRequest) -> Iterator[Implementation]:
+    """Each other WireGuard; the tests of those that are not here are skipped."""
+    if request.param != "kernel":
+        yield found(FOREIGN[request.param])
+        return
+    kernel = kernel_peer.Kernel(image=request.getfixturevalue("kernel_image"))
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture(scope="module")
+def place(foreign: Implementation) -> Iterator[tuple[Network, Implementation]]:
+    """A network where pyfw, the client, meets another WireGuard, the gateway."""
+    with Network() as network:
+        yield network, foreign
+
+
+@pytest.fixture
+def meeting(place: tuple[Network, Implementation]) -> Iterator[Meeting]:
+    """Makes pairs there, one at a time; the last one is judged after the test, and all is undone."""
+    meeting = Meeting(*place)
+    yield meeting
+    meeting.end()
 
 
 @pytest.fixture(scope="module", params=list(PAIRS))

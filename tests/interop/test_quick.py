@@ -8,7 +8,7 @@ import pytest
 
 from pyfw.lab import OUTER, TUNNEL, Daemon, Network, pyfw_wg
 from pyfw.lab.pair import Keys, ping_ms
-from tests.interop.quick_machine import CONF, QuickMachine, conf, ends
+from tests.interop.quick_machine import CONF, PEER, QuickMachine, conf, ends
 
 pytestmark = pytest.mark.skipif(shutil.which("nft") is None, reason="nft is not installed")
 
@@ -265,6 +265,47 @@ def test_preup_may_bring_up_what_endpoints_are_looked_up_by(machine: QuickMachin
         machine.pyfw("down", CONF)
     finally:
         machine.shell("umount /etc/hosts")
+
+
+def test_postup_may_set_the_private_key(machine: QuickMachine) -> None:
+    private = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    machine.at.write("/run/private", private)
+    hook = "PostUp = wg set %i private-key /run/private"
+    file = conf(f"{ADDRESSES}\n{hook}", "AllowedIPs = 10.20.0.0/16")
+    machine.at.write(CONF, file.replace(f"PrivateKey = {private}\n", ""))
+    machine.pyfw("up", CONF)
+    public = machine.shell("wg pubkey < /run/private").stdout
+    assert machine.pyfw("show", "wg0", "public-key").stdout == public
+    machine.pyfw("down", CONF)
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", "pyfw down"])
+def test_saveconfig_writes_what_is_in_force_at_the_end(machine: QuickMachine, ending: str) -> None:
+    file = conf(f"{ADDRESSES}\nSaveConfig = true\n{HOOKS}", "AllowedIPs = 10.20.0.0/16")
+    machine.at.write(CONF, file)
+    running = machine.start("run", CONF)
+    running.wait_for('"message":"started"')
+    machine.at.run(
+        "wg", "set", "wg0", "listen-port", "4711", "peer", PEER, "persistent-keepalive", "9"
+    )
+    machine.at.ip("address", "add", "10.9.0.9/32", "dev", "wg0")
+    if ending == "SIGTERM":
+        running.signal(signal.SIGTERM)
+    else:
+        machine.pyfw("down", CONF)
+    machine.wait_for("! test -e /run/wireguard/wg0.sock")
+    assert running.stop() == 0
+    lines = machine.read(CONF).splitlines()
+    for line in (
+        "ListenPort = 4711",
+        "PersistentKeepalive = 9",
+        "Address = 10.9.0.9/32",
+        "SaveConfig = true",
+    ):
+        assert line in lines
+    assert [line for line in lines if line.startswith("Pre")] == [
+        line for line in file.splitlines() if line.startswith("Pre")
+    ]
 
 
 def test_where_ipv6_is_off_ipv4_works_and_one_warning_says_so(machine: QuickMachine) -> None:

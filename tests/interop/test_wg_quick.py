@@ -98,6 +98,37 @@ def test_pyfw_up_makes_the_surroundings_that_wg_quick_makes(
     assert machine.state() == before
 
 
+# As much of a resolvconf as wg-quick uses; what it was told is in /run/resolvconf.log.
+_RESOLVCONF = r"""#!/bin/sh
+echo "resolvconf $*" >> /run/resolvconf.log
+case "$1" in
+    -a) cat > "/run/resolvconf.$2"; cat "/run/resolvconf.$2" > /etc/resolv.conf ;;
+    -d) rm -f "/run/resolvconf.$2"; cat /run/resolv.conf.before > /etc/resolv.conf ;;
+    -l) cat "/run/resolvconf.$2" ;;
+esac
+"""
+
+
+def test_name_servers_are_set_and_taken_back_by_resolvconf_alike(machine: QuickMachine) -> None:
+    servers = "DNS = 10.9.0.53, fd09::53, corp.example"
+    machine.at.write(CONF, conf(f"Address = 10.9.0.1/24\n{servers}", "AllowedIPs = 10.9.0.0/24"))
+    machine.shell("cat /etc/resolv.conf > /run/resolv.conf.before")
+    machine.command("resolvconf", _RESOLVCONF)
+    before = machine.state()
+    told = {}
+    for quick in (machine.wg_quick, machine.pyfw):
+        machine.shell("rm -f /run/resolvconf.log")
+        quick("up", CONF)
+        up = machine.read("/etc/resolv.conf")
+        quick("down", CONF)
+        machine.wait_for("! ip link show dev wg0 2>/dev/null")
+        machine.wait_for("! test -e /run/wireguard/wg0.sock")
+        assert machine.state() == before
+        told[quick.__name__] = (up, machine.read("/run/resolvconf.log").splitlines()[:2])
+    assert told["pyfw"] == told["wg_quick"]
+    assert told["pyfw"][1] == ["resolvconf -a wg0 -m 0 -x", "resolvconf -d wg0 -f"]
+
+
 def test_pyfw_and_wg_save_and_strip_a_file_alike(machine: QuickMachine) -> None:
     machine.at.write(
         CONF,

@@ -1,10 +1,11 @@
 """TCP flows, up to the server and down from it, as fast as they go.
 
-    serve ADDRESS PORT FLOWS
+    serve ADDRESS PORT
     connect ADDRESS PORT UP DOWN
 
 In: how many flows each way; a window, on standard input. Out: {"bytes": received in the window}, at each
-end. One thread serves all flows; a socket gives and takes as much at a time as it has room for.
+end. One thread serves all flows; a socket gives and takes as much at a time as it has room for, and a flow
+that has to wait, for its first answer as well, holds up no other.
 """
 
 import json
@@ -12,9 +13,14 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 _READ = 256 << 10
 _WRITE = 1 << 20
+# Who reads its clock last sees the other end's leaving.
+_AT_THE_END_S = 0.01
+_UP, _DOWN = b"u", b"d"
 
 
 class Flows:
@@ -23,83 +29,97 @@ class Flows:
     def __init__(self) -> None:
         self._start = self._end = 0.0
         self._epoll = select.epoll()
-        self._sockets: dict[int, socket.socket] = {}
+        self._actions: dict[int, Callable[[], None]] = {}
+        self._sockets: list[socket.socket] = []
         self._into = memoryview(bytearray(_READ))
         self._block = memoryview(bytes(_WRITE))
         self.received = 0
 
-    def wait_for_window(self) -> None:
-        """Until it is told."""
+    def serve(self, address: str, port: int) -> None:
+        """Takes flows until the window ends; the first byte of each says which way it goes."""
+        with socket.create_server(
+            (address, port), family=_family(address), backlog=256
+        ) as listener:
+            listener.setblocking(False)
+            self._watch(listener, select.EPOLLIN, lambda: self._accept(listener))
+            self._wait_for_window()
+            self._run()
+
+    def connect(self, address: str, port: int, up: int, down: int) -> None:
+        """Makes flows, all at once, and keeps them going until the window ends."""
+        self._wait_for_window()
+        for way in [_UP] * up + [_DOWN] * down:
+            flow = socket.socket(_family(address), socket.SOCK_STREAM)
+            flow.setblocking(False)
+            flow.connect_ex((address, port))
+            self._watch(flow, select.EPOLLOUT, partial(self._begin, flow, way))
+        self._run()
+
+    def _wait_for_window(self) -> None:
         print("ready", flush=True)
         self._start, self._end = map(float, input().split())
 
-    def send(self, flow: socket.socket) -> None:
-        """This flow gives."""
-        self._add(flow, select.EPOLLOUT)
-
-    def receive(self, flow: socket.socket) -> None:
-        """This flow takes."""
-        self._add(flow, select.EPOLLIN)
-
-    def _add(self, flow: socket.socket, what: int) -> None:
-        flow.setblocking(False)
-        self._sockets[flow.fileno()] = flow
-        self._epoll.register(flow, what)
-
-    def run(self) -> None:
-        """Until the end of the window. Raises ConnectionError where a flow breaks before."""
-        clock, start, end = time.monotonic, self._start, self._end
-        while (now := clock()) < end:
-            for number, event in self._epoll.poll(end - now):
-                flow = self._sockets[number]
+    def _run(self) -> None:
+        """Raises ConnectionError where a flow breaks before the end of the window."""
+        while (now := time.monotonic()) < self._end:
+            for number, _ in self._epoll.poll(self._end - now):
                 try:
-                    if event & select.EPOLLIN:
-                        n = flow.recv_into(self._into)
-                        if start <= (now := clock()) < end:
-                            self.received += n
-                    else:
-                        n = flow.send(self._block)
+                    self._actions[number]()
                 except BlockingIOError:
                     continue
                 except ConnectionError:
-                    # The other end reads its clock as well, and may have been the first to go.
-                    if clock() < end - 0.01:
+                    if time.monotonic() < self._end - _AT_THE_END_S:
                         raise
                     return
-                if n == 0:
-                    if clock() < end - 0.01:
-                        raise ConnectionResetError("a flow ended too early")
-                    return
+
+    def _watch(self, what: socket.socket, event: int, action: Callable[[], None]) -> None:
+        if what.fileno() in self._actions:
+            self._epoll.modify(what, event)
+        else:
+            self._sockets.append(what)
+            self._epoll.register(what, event)
+        self._actions[what.fileno()] = action
+
+    def _accept(self, listener: socket.socket) -> None:
+        flow, _ = listener.accept()
+        flow.setblocking(False)
+        self._watch(flow, select.EPOLLIN, lambda: self._answer(flow))
+
+    def _begin(self, flow: socket.socket, way: bytes) -> None:
+        flow.send(way)
+        self._carry(flow, gives=way == _UP)
+
+    def _answer(self, flow: socket.socket) -> None:
+        self._carry(flow, gives=flow.recv(1) == _DOWN)
+
+    def _carry(self, flow: socket.socket, gives: bool) -> None:
+        if gives:
+            self._watch(flow, select.EPOLLOUT, lambda: self._give(flow))
+        else:
+            self._watch(flow, select.EPOLLIN, lambda: self._take(flow))
+
+    def _give(self, flow: socket.socket) -> None:
+        flow.send(self._block)
+
+    def _take(self, flow: socket.socket) -> None:
+        n = flow.recv_into(self._into)
+        if n == 0:
+            raise ConnectionResetError("a flow ended too early")
+        if self._start <= time.monotonic() < self._end:
+            self.received += n
 
 
-def serve(address: str, port: int, count: int, flows: Flows) -> None:
-    """Takes connections; the first byte of each says which way it goes."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.create_server((address, port), family=family, backlog=256) as listener:
-        flows.wait_for_window()
-        for _ in range(count):
-            flow, _ = listener.accept()
-            (flows.receive if flow.recv(1) == b"u" else flows.send)(flow)
-    flows.run()
-
-
-def connect(address: str, port: int, up: int, down: int, flows: Flows) -> None:
-    """Makes connections."""
-    flows.wait_for_window()
-    for way in "u" * up + "d" * down:
-        flow = socket.create_connection((address, port), timeout=10)
-        flow.sendall(way.encode())
-        (flows.send if way == "u" else flows.receive)(flow)
-    flows.run()
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def main(command: str, address: str, port: str, *counts: str) -> None:
     """Runs one end."""
     flows = Flows()
     if command == "serve":
-        serve(address, int(port), int(counts[0]), flows)
+        flows.serve(address, int(port))
     else:
-        connect(address, int(port), int(counts[0]), int(counts[1]), flows)
+        flows.connect(address, int(port), int(counts[0]), int(counts[1]))
     print(json.dumps({"bytes": flows.received}), flush=True)
 
 

@@ -39,7 +39,7 @@ class Flows:
         seen = subject.observe(
             "flows",
             seconds,
-            (network.server, ("serve", address, LOAD_PORT, self.up + self.down)),
+            (network.server, ("serve", address, LOAD_PORT)),
             (network.client, ("connect", address, LOAD_PORT, self.up, self.down)),
             ping if self.pinged else None,
         )

@@ -20,6 +20,8 @@ pub struct Codel {
     first_above_ns: u64,
     /// When the next signal is due, while signalling.
     next_ns: u64,
+    /// The drain of the packet before.
+    drain_ns: u64,
     count: u32,
     last_count: u32,
     signalling: bool,
@@ -28,6 +30,13 @@ pub struct Codel {
 impl Codel {
     /// Whether a packet that waited so long is to carry the signal. Called for each packet in turn.
     pub fn signals(&mut self, waited_ns: u64, now_ns: u64) -> bool {
+        if now_ns != self.drain_ns {
+            // Who came after the last drain found the queue empty, however long it waited since.
+            if now_ns.saturating_sub(waited_ns) > self.drain_ns {
+                self.first_above_ns = 0;
+            }
+            self.drain_ns = now_ns;
+        }
         let stands = self.stands(waited_ns, now_ns);
         if self.signalling {
             if !stands {
@@ -113,6 +122,14 @@ mod tests {
         assert!(!codel.signals(0, 480 * MS));
         let again = signals(&mut codel, 481..700, 5 * MS);
         assert_eq!(again[..2], [581, 581 + 41]);
+    }
+
+    #[test]
+    fn a_packet_that_finds_the_queue_empty_is_left_alone_however_long_it_waited() {
+        let mut codel = Codel::default();
+        for at in [100, 300, 500, 700] {
+            assert!(!codel.signals(50 * MS, at * MS));
+        }
     }
 
     proptest! {

@@ -80,7 +80,7 @@ tally! {
         created,
         /// Taken by the kernel in datagrams.
         left,
-        /// Waiting: staged for a session, or in the GSO list.
+        /// Waiting: held by a stage, staged for a session, or in the GSO list.
         queued,
     }
 }

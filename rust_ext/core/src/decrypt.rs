@@ -13,7 +13,7 @@ use crate::{
     aead::{Aead, Slot},
     codel::Codel,
     counters::{DatagramTally, InboundTally},
-    exchange::{ReceiveSession, Report},
+    exchange::{OutboundCommand, ReceiveSession, Report, SendSession},
     frame::{Frame, FrameBatch},
     noise::{
         replay_window::{Accept, ReplayWindow},
@@ -41,6 +41,7 @@ pub struct Decrypt {
     peers: ByPeer<ReceivingPeer>,
     touched: Vec<PeerId>,
     reports: Vec<Report>,
+    news: Vec<OutboundCommand>,
     tally: InboundTally,
     codel: Codel,
     /// Room for one run: what is worth opening, and what came of it.
@@ -60,6 +61,8 @@ struct ReceivingPeer {
     activity: Arc<Activity>,
     /// Where its last authenticated message came from, or where control knows it to be.
     path: Option<Path>,
+    /// What to send with once something arrives under the session of the same index.
+    next: Option<SendSession>,
     tally: InboundTally,
     batch: BatchTraffic,
 }
@@ -92,6 +95,7 @@ impl Decrypt {
             peers: ByPeer::default(),
             touched: Vec::new(),
             reports: Vec::new(),
+            news: Vec::new(),
             tally: InboundTally::default(),
             codel: Codel::default(),
             slots: Vec::new(),
@@ -196,6 +200,9 @@ impl Decrypt {
         if !receiving.confirmed {
             receiving.confirmed = true;
             self.reports.push(Report::Confirmed(id, index));
+            if let Some(session) = peer.next.take_if(|next| next.local_index == index) {
+                self.news.push(OutboundCommand::Install { peer: id, session, confirm: false });
+            }
         }
         if receiving.session.initiator
             && age_ns > REKEY_ON_RECEIVE_AFTER_TIME_NS
@@ -215,6 +222,7 @@ impl Decrypt {
             if from.is_some() && from != peer.path {
                 peer.path = from;
                 self.reports.extend(from.map(|path| Report::Moved(*id, path)));
+                self.news.push(OutboundCommand::SetPath(*id, from));
             }
             if bytes != 0 && peer.activity.received(now_ns, bytes, data, KEEPALIVE_TIMEOUT_NS) {
                 self.reports.push(Report::Active(*id));
@@ -258,6 +266,12 @@ impl Decrypt {
         }
     }
 
+    /// Counts a packet in that was made here.
+    pub fn create(&mut self) {
+        self.tally.created += 1;
+        self.tally.queued += 1;
+    }
+
     /// Publishes the touched peers' counts, once their frames have departed.
     pub fn publish(&mut self) {
         for id in self.touched.drain(..) {
@@ -273,6 +287,7 @@ impl Decrypt {
         let peer = ReceivingPeer {
             activity,
             path: None,
+            next: None,
             tally: InboundTally::default(),
             batch: BatchTraffic::default(),
         };
@@ -292,17 +307,24 @@ impl Decrypt {
         }
     }
 
-    /// Accepts messages with this session's index from now on.
-    pub fn install(&mut self, session: ReceiveSession, confirmed: bool) {
+    /// Accepts messages with this session's index from now on; see [`crate::exchange::InboundCommand`].
+    pub fn install(&mut self, session: ReceiveSession, next: Option<SendSession>) {
         let window = ReplayWindow::default();
-        let index = session.local_index;
+        let (index, confirmed) = (session.local_index, next.is_none());
+        if let Some(peer) = self.peers.get_mut(&session.peer) {
+            // The newest session is sent with: an older one that waits does not come after it.
+            peer.next = next;
+        }
         self.sessions
             .insert(index, Box::new(Receiving { session, window, confirmed, asked: false }));
     }
 
     /// Forgets the session with this index.
     pub fn erase(&mut self, local_index: u32) {
-        self.sessions.remove(&local_index);
+        let Some(receiving) = self.sessions.remove(&local_index) else { return };
+        if let Some(peer) = self.peers.get_mut(&receiving.session.peer) {
+            peer.next.take_if(|next| next.local_index == local_index);
+        }
     }
 
     /// The path's counts.
@@ -313,6 +335,11 @@ impl Decrypt {
     /// What control must be told.
     pub fn reports(&mut self) -> &mut Vec<Report> {
         &mut self.reports
+    }
+
+    /// What outbound must be told before the batch is written.
+    pub fn news(&mut self) -> &mut Vec<OutboundCommand> {
+        &mut self.news
     }
 }
 

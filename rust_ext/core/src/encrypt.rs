@@ -19,10 +19,12 @@ use crate::{
     packet::wireguard::{DATA_HEADER_LENGTH, write_data_header},
     path::Path,
     peer::{Activity, PeerId},
+    refusal::{Refusal, Refusals, is_too_big},
     sending::SendingPeers,
     split::Segments,
     staged::StagedBytes,
     stages::Booking,
+    time::SECOND_NS,
     verdict::OutboundDrop,
 };
 
@@ -39,6 +41,7 @@ pub struct Encrypt {
     /// Peers whose activity must be written at the end of the batch.
     touched: Vec<PeerId>,
     reports: Vec<Report>,
+    refusals: Refusals,
     tally: OutboundTally,
 }
 
@@ -61,6 +64,7 @@ impl Encrypt {
             staged_bytes: StagedBytes::default(),
             touched: Vec::new(),
             reports: Vec::new(),
+            refusals: Refusals::default(),
             tally: OutboundTally::default(),
         }
     }
@@ -126,6 +130,7 @@ impl Encrypt {
             return self.dropped(None, OutboundDrop::NoRoute, segments);
         };
         if peer.path.is_none() {
+            self.refuse(frame, bytes, now_ns);
             return self.dropped(Some(id), OutboundDrop::NoEndpoint, segments);
         }
         let usable = peer.session.as_ref().is_some_and(|s| s.usable(segments, now_ns));
@@ -144,7 +149,17 @@ impl Encrypt {
         };
         // DSCP 0, the inner ECN (RFC 6040 normal mode; the kernel's ip_tunnel_ecn_encap).
         let target = Target { peer: id, path, ds: frame.ds & 0b11 };
-        let whole = datagram_length(parts.length(0), self.mtu);
+        let fits = peer.fits.filter(|(_, at_ns)| now_ns.saturating_sub(*at_ns) < FITS_BELIEVED_NS);
+        let mtu = match fits.map(|(fits, _)| fits - DATAGRAM_OVERHEAD) {
+            Some(mtu) if parts.length(0) > mtu && is_too_big(frame, bytes, mtu) => {
+                self.refusals.refuse(frame, bytes, Refusal::TooBig { mtu }, now_ns);
+                return self.dropped(Some(id), OutboundDrop::TooBig, u64::from(frame.segments));
+            }
+            // Padding does not make a datagram too long either.
+            Some(mtu) if parts.length(0) <= mtu => self.mtu.min(mtu),
+            _ => self.mtu,
+        };
+        let whole = datagram_length(parts.length(0), mtu);
         let limit = send_limit(&path.destination);
         if whole > limit {
             return self.dropped(Some(id), OutboundDrop::TooBig, u64::from(frame.segments));
@@ -158,7 +173,7 @@ impl Encrypt {
         }
         for i in 0..parts.count() {
             let length = parts.length(i);
-            let padded = padded_length(length, self.mtu);
+            let padded = padded_length(length, mtu);
             let datagram = DATA_HEADER_LENGTH + padded + TAG_LENGTH;
             // There is room: it was counted above.
             let Some(mut room) = self.gso.reserve(&target, datagram) else { break };
@@ -301,6 +316,10 @@ impl Encrypt {
     /// The way to a peer changed.
     pub fn set_path(&mut self, id: PeerId, path: Option<Path>) {
         if let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.path != path) {
+            let destination = |path: Option<Path>| path.map(|path| path.destination);
+            if destination(peer.path) != destination(path) {
+                peer.fits = None;
+            }
             peer.path = path;
             self.gso.close(id);
         }
@@ -376,11 +395,40 @@ impl Encrypt {
         &mut self.tally
     }
 
+    /// The longest datagram that one packet of a peer's path carries; `None` where that is not known.
+    pub fn set_fits(&mut self, id: PeerId, fits: Option<usize>, now_ns: u64) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.fits = fits.filter(|fits| *fits > DATAGRAM_OVERHEAD).map(|fits| (fits, now_ns));
+        }
+    }
+
+    /// Tells the sender of a frame that has nowhere to go.
+    pub fn refuse(&mut self, frame: &Frame, bytes: &[u8], now_ns: u64) {
+        self.refusals.refuse(frame, bytes, Refusal::HostUnreachable, now_ns);
+    }
+
+    /// ICMP errors for the senders of what was dropped.
+    pub fn refusals(&mut self) -> &mut Vec<Box<[u8]>> {
+        self.refusals.made()
+    }
+
+    /// For the stage before this one.
+    pub fn tally_and_refusals(&mut self) -> (&mut OutboundTally, &mut Refusals) {
+        (&mut self.tally, &mut self.refusals)
+    }
+
     /// What control must be told.
     pub fn reports(&mut self) -> &mut Vec<Report> {
         &mut self.reports
     }
 }
+
+/// A path may carry more again, and where all that would be sent is refused nobody asks: after a while one
+/// packet goes out to see.
+const FITS_BELIEVED_NS: u64 = 2 * SECOND_NS;
+
+/// What a datagram is longer than the packet in it, before padding.
+const DATAGRAM_OVERHEAD: usize = DATA_HEADER_LENGTH + TAG_LENGTH;
 
 /// Segments of the largest frame; nothing near the end of a session's counters starts one.
 const MAX_AT_ONCE: u64 = u16::MAX as u64;

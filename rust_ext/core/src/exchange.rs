@@ -1,7 +1,9 @@
 //! What control and the two paths tell each other. Plain data: the engine carries it between
 //! threads, the replay runner hands it over in the same call.
 //!
-//! Order: commands run between batches, in the order in which they were posted.
+//! Order: commands run between batches, in the order in which they were posted. What inbound learns
+//! outbound has to know before an answer to the same batch is sent, and control learns it too late:
+//! so inbound gives it to outbound directly, as the command that control would give.
 
 use std::{fmt, sync::Arc};
 
@@ -106,13 +108,13 @@ pub enum InboundCommand {
     RemovePeer(PeerId),
     /// The way to a peer, as control knows it: a message from elsewhere is a move.
     SetPath(PeerId, Option<Path>),
-    /// Accept messages with this receiver index. `confirmed` is false for a responder's session
-    /// until its first message arrives.
+    /// Accept messages with this receiver index.
     Install {
         /// The keys.
         session: ReceiveSession,
-        /// False: report the first authenticated message.
-        confirmed: bool,
+        /// A responder's half to send with: given to outbound, and reported, when the first
+        /// authenticated message shows that the initiator has the keys. `None`: it was installed.
+        next: Option<SendSession>,
     },
     /// Forget the session with this local index.
     Erase(u32),
@@ -135,7 +137,8 @@ pub enum Report {
     /// Frames are staged and there is no session to send them with, or the session is due for
     /// renewal (age or count), in either direction.
     WantsHandshake(PeerId),
-    /// The first authenticated message arrived under a session that was not confirmed.
+    /// The first authenticated message arrived under a responder's session; where no other has taken
+    /// its place, it is sent with from now on.
     Confirmed(PeerId, u32),
     /// An authenticated message came from elsewhere.
     Moved(PeerId, Path),

@@ -4,8 +4,8 @@
 //! TUN, handshake messages for control. Drops: what its stages drop, each counted. Order: frames
 //! leave in the order in which their first segment arrived; segments of a flow keep their order.
 //!
-//! A drain is `process`, the stages and `take_back` where there are any, a `depart` for each frame,
-//! and `publish`.
+//! A drain is `process`, then `news` handed to the outbound path, the stages and `take_back` where
+//! there are any, a `depart` for each frame, and `publish`.
 
 use std::sync::Arc;
 
@@ -14,8 +14,9 @@ use crate::{
     coalesce::{Coalesce, CoalesceOptions},
     counters::{DatagramCounts, DatagramTally, InboundCounts},
     decrypt::Decrypt,
-    exchange::{InboundCommand, Report},
+    exchange::{InboundCommand, OutboundCommand, Report},
     frame::{Frame, FrameBatch},
+    packet,
     route::Route,
     stages::Loan,
     udp_ingress::{Arrival, Handshake, Received, classify_drain},
@@ -61,7 +62,7 @@ impl Inbound {
             InboundCommand::AddPeer { peer, activity } => decrypt.add_peer(peer, activity),
             InboundCommand::RemovePeer(peer) => decrypt.remove_peer(peer),
             InboundCommand::SetPath(peer, path) => decrypt.set_path(peer, path),
-            InboundCommand::Install { session, confirmed } => decrypt.install(session, confirmed),
+            InboundCommand::Install { session, next } => decrypt.install(session, next),
             InboundCommand::Erase(local_index) => decrypt.erase(local_index),
             InboundCommand::Routes(allowed_ips) => self.route.replace(allowed_ips),
         }
@@ -104,6 +105,14 @@ impl Inbound {
         }
     }
 
+    /// Takes a packet that outbound made for a sender (see [`crate::refusal`]): counted as created, and to
+    /// be written and departed as any frame. It goes by the stages, as the host's own errors do.
+    pub fn create(&mut self, packet: &[u8]) -> Option<Frame> {
+        let frame = packet::parse(packet, 0).ok()?;
+        self.decrypt.create();
+        Some(frame)
+    }
+
     /// Books one frame: written, or refused for a reason.
     pub fn depart(&mut self, frame: &Frame, refused: Option<InboundDrop>) {
         self.decrypt.depart(frame, refused);
@@ -124,6 +133,12 @@ impl Inbound {
     /// What control must be told; the caller drains it.
     pub fn reports(&mut self) -> &mut Vec<Report> {
         self.decrypt.reports()
+    }
+
+    /// What the outbound path must be told before the batch is written, as an answer may come at once;
+    /// the caller drains it.
+    pub fn news(&mut self) -> &mut Vec<OutboundCommand> {
+        self.decrypt.news()
     }
 
     /// What is merged from now on; a TUN that loses an offload loses it here as well.

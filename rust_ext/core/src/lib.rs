@@ -30,6 +30,7 @@ pub mod outbound;
 pub mod packet;
 pub mod path;
 pub mod peer;
+pub mod refusal;
 pub mod route;
 mod sending;
 pub mod split;

@@ -95,9 +95,10 @@ impl Outbound {
         }
     }
 
-    /// Gives each frame its peer, or drops it; what has one is counted in.
-    pub fn route(&mut self, batch: &mut FrameBatch) {
-        self.route.outbound(batch, self.encrypt.tally());
+    /// Gives each frame its peer, or drops and refuses it; what has one is counted in.
+    pub fn route(&mut self, batch: &mut FrameBatch, buffer: &[u8]) {
+        let (tally, refusals) = self.encrypt.tally_and_refusals();
+        self.route.outbound(batch, buffer, tally, refusals);
         self.encrypt.admit(batch);
     }
 
@@ -118,6 +119,7 @@ impl Outbound {
                     true
                 }
                 None => {
+                    encrypt.refuse(frame, frame.bytes(&loan.buffer), loan.batch.received_ns);
                     encrypt.discard(frame, OutboundDrop::NoRoute);
                     false
                 }
@@ -160,6 +162,18 @@ impl Outbound {
 
     fn tally(&mut self) -> &mut OutboundTally {
         self.encrypt.tally()
+    }
+
+    /// ICMP errors for the senders of what was dropped, each a packet for the TUN; the inbound path writes
+    /// them (see [`crate::inbound::Inbound::create`]).
+    pub fn refusals(&mut self) -> &mut Vec<Box<[u8]>> {
+        self.encrypt.refusals()
+    }
+
+    /// The longest datagram that one packet of the way to this peer carries, as far as is known. Packets
+    /// that do not fit are refused for the next two seconds.
+    pub fn set_fits(&mut self, peer: PeerId, fits: Option<usize>, now_ns: u64) {
+        self.encrypt.set_fits(peer, fits, now_ns);
     }
 
     /// What control must be told; the caller drains it.

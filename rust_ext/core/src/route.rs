@@ -11,6 +11,7 @@ use crate::{
     counters::OutboundTally,
     frame::{Frame, FrameBatch},
     peer::PeerId,
+    refusal::{Refusal, Refusals},
     verdict::OutboundDrop,
 };
 
@@ -27,9 +28,16 @@ impl Route {
         *self = Self { allowed_ips, last: None };
     }
 
-    /// Gives each frame the peer its destination belongs to; the others are
-    /// dropped and counted.
-    pub fn outbound(&mut self, batch: &mut FrameBatch, tally: &mut OutboundTally) {
+    /// Gives each frame, whose bytes lie in `buffer`, the peer its destination belongs to; the others are
+    /// dropped, counted and refused.
+    pub fn outbound(
+        &mut self,
+        batch: &mut FrameBatch,
+        buffer: &[u8],
+        tally: &mut OutboundTally,
+        refusals: &mut Refusals,
+    ) {
+        let now_ns = batch.received_ns;
         batch.frames.retain_mut(|frame| match self.peer_for(frame.version, &frame.destination) {
             Some(peer) => {
                 frame.peer = peer.0;
@@ -38,6 +46,8 @@ impl Route {
             None => {
                 tally.entered += u64::from(frame.segments);
                 tally.drop(OutboundDrop::NoRoute, u64::from(frame.segments));
+                let bytes = frame.bytes(buffer);
+                refusals.refuse(frame, bytes, Refusal::HostUnreachable, now_ns);
                 false
             }
         });

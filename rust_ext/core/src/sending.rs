@@ -24,6 +24,8 @@ pub(crate) struct SendingPeers(ByPeer<SendingPeer>);
 pub(crate) struct SendingPeer {
     pub(crate) activity: Arc<Activity>,
     pub(crate) path: Option<Path>,
+    /// The longest datagram that one packet of this path carries, and when that was known last.
+    pub(crate) fits: Option<(usize, u64)>,
     pub(crate) session: Option<Sending>,
     pub(crate) staged: Staged,
     /// When a handshake was last asked for, so that a batch does not ask again.
@@ -59,6 +61,7 @@ impl SendingPeers {
         let peer = SendingPeer {
             activity,
             path: None,
+            fits: None,
             session: None,
             staged: Staged::default(),
             asked_ns: None,

@@ -91,7 +91,7 @@ impl Drain {
         for &(offset, length) in &self.places {
             end.outbound.ingress(batch, &self.buffer, offset, length);
         }
-        end.outbound.route(batch);
+        end.outbound.route(batch, &self.buffer);
         assert_eq!(end.outbound.encrypt(batch, &self.buffer, 0), batch.frames.len());
         end.outbound.finish(end.now.boot_ns);
         wire.buffer.clear();

@@ -9,7 +9,7 @@ use pyfw_linux::{
 };
 use pyo3::prelude::*;
 
-use crate::convert::value_error;
+use crate::convert::{os_error, value_error};
 
 type Opened = (RawFd, String, Vec<&'static str>);
 
@@ -18,7 +18,7 @@ type Opened = (RawFd, String, Vec<&'static str>);
 #[pyo3(signature = (name, offloads = vec!["tso".into(), "uso".into()]))]
 pub(crate) fn open_tun(py: Python<'_>, name: &str, offloads: Vec<String>) -> PyResult<Opened> {
     let wanted = tun_offloads(&offloads)?;
-    let tun = py.detach(|| Tun::open(name, wanted))?;
+    let tun = py.detach(|| Tun::open(name, wanted)).map_err(os_error)?;
     let (name, granted) = (tun.name().to_owned(), granted_names(&tun));
     Ok((tun.into_fd().into_raw_fd(), name, granted))
 }
@@ -31,7 +31,7 @@ pub(crate) fn attach_tun(
     offloads: Vec<String>,
 ) -> PyResult<(String, Vec<&'static str>)> {
     let wanted = tun_offloads(&offloads)?;
-    let tun = Tun::attach(duplicate(fd)?, wanted)?;
+    let tun = Tun::attach(duplicate(fd)?, wanted).map_err(os_error)?;
     Ok((tun.name().to_owned(), granted_names(&tun)))
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn attach_tun(
 #[pyfunction]
 #[pyo3(signature = (port, fwmark = 0))]
 pub(crate) fn open_udp(py: Python<'_>, port: u16, fwmark: u32) -> PyResult<(RawFd, RawFd, u16)> {
-    let (v4, v6, port) = py.detach(|| bind_pair(port, fwmark))?;
+    let (v4, v6, port) = py.detach(|| bind_pair(port, fwmark)).map_err(os_error)?;
     Ok((v4.into_fd().into_raw_fd(), v6.map_or(-1, |v6| v6.into_fd().into_raw_fd()), port))
 }
 

@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io::Write,
     net::SocketAddr,
-    os::fd::{AsFd, AsRawFd, RawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
 
@@ -16,13 +18,14 @@ use pyfw_core::{
 };
 use pyfw_linux::{
     engine::{
-        Engine as Native, Options,
+        Engine as Native, KeyLogSink, Options,
         capture::Point,
         events::{Severity, Value},
     },
     epoll, socket_address,
     tun::Tun,
 };
+use pyfw_replay::outer::key_log_text;
 use pyo3::{
     exceptions::{PyRuntimeError, PyRuntimeWarning, PyValueError},
     prelude::*,
@@ -31,7 +34,7 @@ use pyo3::{
 
 use crate::{
     capture::Capture,
-    convert::{key, prefix, value_error},
+    convert::{key, os_error, prefix, value_error},
     counters::named,
     descriptors::{granted_names, owned, owned_pair, sockets, tun_offloads},
     stages::chain::StageChain,
@@ -232,7 +235,7 @@ impl Engine {
             sockets.v4.set_fwmark(mark)?;
             sockets.v6.as_ref().map_or(Ok(()), |v6| v6.set_fwmark(mark))
         })?;
-        set?;
+        set.map_err(os_error)?;
         self.outside().fwmark = mark;
         Ok(())
     }
@@ -340,6 +343,11 @@ impl Engine {
         Ok(list)
     }
 
+    fn set_key_log(&self, py: Python<'_>, fd: Option<RawFd>) -> PyResult<()> {
+        let sink = fd.map(|fd| owned(fd).map(key_log)).transpose()?;
+        self.with(py, |n| n.set_key_log(sink))
+    }
+
     #[pyo3(signature = (fd, points = vec!["tun".into(), "udp".into()], snap_length = 262_144))]
     fn start_capture(
         &self,
@@ -371,17 +379,23 @@ impl Engine {
         self.with(py, |n| n.ended().map(|(reason, _)| reason))
     }
 
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if std::thread::current().name() == Some(pyfw_linux::engine::DATA_THREAD) {
-            let text = "a stage cannot close its tunnel: it would wait for itself; raise instead";
-            return Err(PyRuntimeError::new_err(text));
-        }
+    fn close(&self, py: Python<'_>) {
         py.detach(|| {
             drop(self.held_capture().take());
             let native = self.native().take();
             drop(native);
         });
-        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    /// One that nobody closed is closed where nobody waits for it: its threads may need the interpreter,
+    /// or be the very one that lets go of it.
+    fn drop(&mut self) {
+        let native = self.native.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(native) = native {
+            std::thread::spawn(move || drop(native));
+        }
     }
 }
 
@@ -412,6 +426,12 @@ impl Engine {
         py.detach(|| self.native().as_ref().map(body))
             .ok_or_else(|| PyRuntimeError::new_err("the engine is closed"))
     }
+}
+
+/// Writes each handshake's secrets at once, so that no capture is ahead of them.
+fn key_log(fd: OwnedFd) -> KeyLogSink {
+    let mut file = File::from(fd);
+    Box::new(move |secrets| file.write_all(key_log_text(secrets).as_bytes()))
 }
 
 fn point(name: &str) -> PyResult<Point> {

@@ -149,7 +149,9 @@ impl End {
         for &(offset, length) in &self.places {
             self.outbound.ingress(&mut self.batch, &self.buffer, offset, length);
         }
-        self.outbound.route(&mut self.batch);
+        self.outbound.route(&mut self.batch, &self.buffer);
+        // Nobody sits behind a replay's TUN who would heed an ICMP error.
+        self.outbound.refusals().clear();
         if self.wants(Direction::Outbound) {
             let drain = std::mem::take(&mut self.buffer);
             self.through_stages(Direction::Outbound, &drain, 0);
@@ -342,6 +344,13 @@ impl End {
             self.reports.append(self.outbound.reports());
             self.reports.append(self.inbound.reports());
             let mut moved = !self.reports.is_empty();
+            for command in self.inbound.news().drain(..) {
+                moved = true;
+                if let OutboundCommand::Install { session, .. } = &command {
+                    out.session(session);
+                }
+                self.outbound.handle_command(command, now.boot_ns);
+            }
             for report in self.reports.drain(..) {
                 self.device.handle_report(report, now);
             }

@@ -153,17 +153,18 @@ impl Device {
         remote.timers.derived(now.boot_ns);
         remote.activity.sent(now.boot_ns, message.len() as u64, false, NEVER);
         let created_ns = now.boot_ns;
-        let erased = remote.sessions.responded(SendSession {
+        let erased = remote.sessions.responded(local_index, created_ns);
+        let session =
+            ReceiveSession { key: keys.receive, peer, local_index, created_ns, initiator: false };
+        let next = Some(SendSession {
             key: keys.send,
             remote_index,
             local_index,
             created_ns,
             initiator: false,
         });
-        let session =
-            ReceiveSession { key: keys.receive, peer, local_index, created_ns, initiator: false };
         self.tally.responses += 1;
-        self.out.inbound(InboundCommand::Install { session, confirmed: false });
+        self.out.inbound(InboundCommand::Install { session, next });
         self.out.transmits.push_back(Transmit::to_peer(from, peer, message));
         self.forget(erased);
         self.log_keys(peer, &ephemeral);

@@ -123,23 +123,23 @@ impl Device {
             ReceiveSession { key: keys.receive, peer, local_index, created_ns, initiator: true };
         let send =
             SendSession { key: keys.send, remote_index, local_index, created_ns, initiator: true };
-        self.out.inbound(InboundCommand::Install { session: receive, confirmed: true });
+        self.out.inbound(InboundCommand::Install { session: receive, next: None });
         self.out.outbound(OutboundCommand::Install { peer, session: send, confirm: true });
         self.forget(erased);
         let started_ns = self.peers.get(&peer).and_then(|remote| remote.timers.started_ns());
         self.complete(peer, Role::Initiator, started_ns, now);
     }
 
-    /// The first message arrived under a session. Where we made it as responder, we may send now.
+    /// The first message arrived under a session. Where we made it as responder, the paths send with
+    /// it from now on.
     pub(super) fn confirm(&mut self, peer: PeerId, local_index: u32, now: Now) {
         let Some(remote) = self.peers.get_mut(&peer) else { return };
-        let Some((session, erased)) = remote.sessions.confirmed(local_index) else { return };
+        let Some(erased) = remote.sessions.confirmed(local_index) else { return };
         // Ours crossed the peer's; one session is enough.
         if let Some(waiting) = remote.waiting.take() {
             self.by_index.remove(&waiting.local_index);
         }
         let started_ns = remote.last_initiation_ns;
-        self.out.outbound(OutboundCommand::Install { peer, session, confirm: false });
         self.forget(erased);
         self.complete(peer, Role::Responder, started_ns, now);
     }

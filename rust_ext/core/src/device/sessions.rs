@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{exchange::SendSession, noise::timers::REKEY_AFTER_TIME_NS};
+use crate::noise::timers::REKEY_AFTER_TIME_NS;
 
 /// Local indices that are not used any more; at most three.
 pub(super) type Erased = VecDeque<u32>;
@@ -16,14 +16,14 @@ pub(super) type Erased = VecDeque<u32>;
 #[derive(Default)]
 pub(super) struct Sessions {
     /// We send with it.
-    current: Option<Current>,
+    current: Option<Session>,
     /// What was current before; messages may still arrive under it.
     previous: Option<u32>,
     /// We responded; the initiator has not shown yet that it has the keys.
-    next: Option<SendSession>,
+    next: Option<Session>,
 }
 
-struct Current {
+struct Session {
     local_index: u32,
     created_ns: u64,
 }
@@ -32,7 +32,7 @@ impl Sessions {
     /// We initiated, and the response came: this one is current at once.
     pub(super) fn initiated(&mut self, local_index: u32, created_ns: u64) -> Erased {
         let mut erased = Erased::from_iter(self.previous.take());
-        let current = self.current.replace(Current { local_index, created_ns });
+        let current = self.current.replace(Session { local_index, created_ns });
         let current = current.map(|current| current.local_index);
         match self.next.take() {
             // The peer may have seen our response and send with it, so it outlives the older one.
@@ -46,19 +46,19 @@ impl Sessions {
     }
 
     /// We responded: this one waits for its first message.
-    pub(super) fn responded(&mut self, session: SendSession) -> Erased {
+    pub(super) fn responded(&mut self, local_index: u32, created_ns: u64) -> Erased {
         let mut erased = Erased::from_iter(self.previous.take());
-        erased.extend(self.next.replace(session).map(|next| next.local_index));
+        let next = self.next.replace(Session { local_index, created_ns });
+        erased.extend(next.map(|next| next.local_index));
         erased
     }
 
-    /// Something arrived under a session. Where it was the next one, it is to be sent with now.
-    pub(super) fn confirmed(&mut self, local_index: u32) -> Option<(SendSession, Erased)> {
+    /// Something arrived under a session. Where it was the next one, it is sent with now.
+    pub(super) fn confirmed(&mut self, local_index: u32) -> Option<Erased> {
         let next = self.next.take_if(|next| next.local_index == local_index)?;
         let erased = Erased::from_iter(self.previous.take());
-        let current = Current { local_index, created_ns: next.created_ns };
-        self.previous = self.current.replace(current).map(|current| current.local_index);
-        Some((next, erased))
+        self.previous = self.current.replace(next).map(|current| current.local_index);
+        Some(erased)
     }
 
     /// Our identity changed: nothing more is sent, but what is on its way still arrives.
@@ -88,16 +88,6 @@ impl Sessions {
 mod tests {
     use super::*;
 
-    fn session(local_index: u32) -> SendSession {
-        SendSession {
-            key: [0; 32].into(),
-            remote_index: 0,
-            local_index,
-            created_ns: 0,
-            initiator: false,
-        }
-    }
-
     #[test]
     fn an_initiators_sessions_move_from_current_to_previous() {
         let mut sessions = Sessions::default();
@@ -111,10 +101,9 @@ mod tests {
     fn a_responders_session_waits_until_it_is_confirmed() {
         let mut sessions = Sessions::default();
         sessions.initiated(1, 0);
-        assert_eq!(sessions.responded(session(2)), []);
+        assert_eq!(sessions.responded(2, 0), []);
         assert!(sessions.confirmed(1).is_none());
-        let (current, erased) = sessions.confirmed(2).unwrap();
-        assert_eq!((current.local_index, erased), (2, Erased::new()));
+        assert_eq!(sessions.confirmed(2), Some(Erased::new()));
         assert!(sessions.confirmed(2).is_none(), "only once");
         assert_eq!(sessions.clear(), [1, 2]);
     }
@@ -124,8 +113,8 @@ mod tests {
         let mut sessions = Sessions::default();
         sessions.initiated(1, 0);
         sessions.initiated(2, 0);
-        assert_eq!(sessions.responded(session(3)), [1]);
-        assert_eq!(sessions.responded(session(4)), [3]);
+        assert_eq!(sessions.responded(3, 0), [1]);
+        assert_eq!(sessions.responded(4, 0), [3]);
         assert_eq!(sessions.clear(), [2, 4]);
     }
 
@@ -133,7 +122,7 @@ mod tests {
     fn after_crossed_initiations_both_sessions_receive() {
         let mut sessions = Sessions::default();
         sessions.initiated(1, 0);
-        sessions.responded(session(2));
+        sessions.responded(2, 0);
         assert_eq!(sessions.initiated(3, 0), [1]);
         assert_eq!(sessions.clear(), [2, 3]);
     }
@@ -143,7 +132,7 @@ mod tests {
         let mut sessions = Sessions::default();
         sessions.initiated(1, 0);
         sessions.initiated(2, 0);
-        sessions.next = Some(session(3));
+        sessions.next = Some(Session { local_index: 3, created_ns: 0 });
         assert_eq!(sessions.expire(), [3, 1]);
         assert!(sessions.are_due(0));
         assert_eq!(sessions.clear(), [2]);

@@ -16,6 +16,8 @@ pub const MAX_LENGTH: usize = 65_535;
 
 /// More Fragments, and the fragment offset (RFC 791 §3.1).
 const V4_FRAGMENT: u16 = 0x3FFF;
+/// The fragment offset alone.
+const V4_FRAGMENT_OFFSET: u16 = 0x1FFF;
 /// Don't Fragment.
 const V4_DONT_FRAGMENT: u16 = 0x4000;
 
@@ -169,6 +171,11 @@ pub(crate) fn dont_fragment(bytes: &[u8]) -> bool {
 /// Whether an IPv4 packet is a fragment; IPv6's show in their extension headers.
 pub(crate) fn is_fragment(bytes: &[u8]) -> bool {
     bytes[0] >> 4 == 4 && word(bytes, 6) & V4_FRAGMENT != 0
+}
+
+/// Whether an IPv4 packet is a fragment, and not the first: what is behind its header is payload.
+pub(crate) fn is_later_fragment(bytes: &[u8]) -> bool {
+    word(bytes, 6) & V4_FRAGMENT_OFFSET != 0
 }
 
 /// Writes the length of a packet whose header has no extensions: IPv4's whole length with a new

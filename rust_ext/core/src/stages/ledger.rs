@@ -5,6 +5,8 @@
 //! forgotten, or that outlive their stage; what is held beyond the bound is refused. Order: a frame
 //! that a later one of its flow has passed cannot be emitted, unless the stage reorders.
 
+mod reason;
+
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
@@ -14,6 +16,7 @@ use std::{
     },
 };
 
+pub use self::reason::Reason;
 use super::{
     Booking, Direction,
     repair::{Cut, Unfit, repair},
@@ -22,43 +25,6 @@ use crate::{frame::Frame, peer::PeerId};
 
 /// Names of reasons and counters that one stage may make up.
 const NAMES_MAX: usize = 64;
-
-/// Why a stage's frame was dropped: one of ours, or a name that the stage gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Reason(u8);
-
-impl Reason {
-    /// The call that should have judged it failed.
-    pub const RAISED: Self = Self(0);
-    /// A packet was sent the other way instead.
-    pub const ANSWERED: Self = Self(1);
-    /// It was replaced by a frame of fewer segments.
-    pub const REPLACED: Self = Self(2);
-    /// It was sent to another peer.
-    pub const REROUTED: Self = Self(3);
-    /// It was sent the other way.
-    pub const TURNED: Self = Self(4);
-    /// The stage held as much as it may.
-    pub const HOLD_OVERFLOW: Self = Self(5);
-    /// The batch's buffer had no room for what was written.
-    pub const NO_ROOM: Self = Self(6);
-    /// It was held, and nobody has it any more.
-    pub const FORGOTTEN: Self = Self(7);
-    /// It was held when the stage was stopped or taken out.
-    pub const STOPPED: Self = Self(8);
-
-    const OURS: [&'static str; 9] = [
-        "raised",
-        "answered",
-        "replaced",
-        "rerouted",
-        "turned",
-        "hold_overflow",
-        "no_room",
-        "forgotten",
-        "stopped",
-    ];
-}
 
 /// How much a stage may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,6 +130,7 @@ pub struct Ledger {
 struct State {
     limit: HoldLimit,
     reorders: bool,
+    stopped: bool,
     next_id: u64,
     held: HashMap<u64, Note>,
     held_bytes: usize,
@@ -272,11 +239,16 @@ impl Ledger {
         let id = state.next_id;
         state.next_id += 1;
         let (flow, segments) = (frame.flow(), u64::from(frame.segments));
-        state.held_bytes += bytes.len();
-        state.counts.held_segments += segments;
-        state.flows.entry((direction, flow)).or_default().held += 1;
         let note = Note { direction, flow, peer: frame.peer, segments, bytes: bytes.len() };
-        state.held.insert(id, note);
+        if state.stopped {
+            // In the middle of its last call.
+            self.book(&mut state, &note, Reason::STOPPED);
+        } else {
+            state.held_bytes += bytes.len();
+            state.counts.held_segments += segments;
+            state.flows.entry((direction, flow)).or_default().held += 1;
+            state.held.insert(id, note);
+        }
         let ticket = ticket(call, place);
         Held { id, direction, frame, bytes, received_ns, call, row, ticket }
     }
@@ -359,9 +331,10 @@ impl Ledger {
         }
     }
 
-    /// Drops all that is held: the stage is gone.
+    /// Drops all that is held, and what is taken into keeping from now on: the stage is gone.
     pub fn stop(&self) {
         let mut state = self.state();
+        state.stopped = true;
         let ids: Vec<u64> = state.held.keys().copied().collect();
         for id in ids {
             if let Some(note) = state.release(id, 0) {
@@ -477,72 +450,4 @@ fn is_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::packet::{build::Build, parse};
-
-    const LIMIT: HoldLimit = HoldLimit { frames: 4, bytes: 1 << 20 };
-
-    fn hold(ledger: &Ledger, call: u64, place: u32) -> Held {
-        let bytes = Build::tcp4().payload(10).bytes();
-        let frame = parse(&bytes, 0).unwrap();
-        ledger.hold(Direction::Inbound, frame, bytes, 1, call, place, place)
-    }
-
-    fn pass(ledger: &Ledger, call: u64, place: u32) {
-        let frame = parse(&Build::tcp4().bytes(), 0).unwrap();
-        ledger.passed(Direction::Inbound, call, [(place, &frame)].into_iter());
-    }
-
-    #[test]
-    fn a_frame_that_was_overtaken_is_not_emitted_and_stays_held() {
-        let ledger = Ledger::new(LIMIT, false);
-        let mut held = Some(hold(&ledger, 1, 0));
-        pass(&ledger, 1, 1);
-        let error = ledger.emit(&mut held, Direction::Inbound).unwrap_err();
-        assert_eq!((error, ledger.counts().held_frames), (EmitError::Overtaken, 1));
-        ledger.emit(&mut held, Direction::Outbound).unwrap();
-        assert!(held.is_none());
-        assert_eq!(ledger.counts().drops, [("turned".to_owned(), 1)].into());
-    }
-
-    #[test]
-    fn frames_of_a_flow_are_emitted_in_the_order_in_which_they_came() {
-        let ledger = Ledger::new(LIMIT, false);
-        let both = |ledger: &Ledger| [hold(ledger, 1, 0), hold(ledger, 1, 1)].map(Some);
-        let [mut first, mut second] = both(&ledger);
-        ledger.emit(&mut second, Direction::Inbound).unwrap();
-        assert_eq!(ledger.emit(&mut first, Direction::Inbound), Err(EmitError::Overtaken));
-        let reordering = Ledger::new(LIMIT, true);
-        let [mut first, mut second] = both(&reordering);
-        reordering.emit(&mut second, Direction::Inbound).unwrap();
-        reordering.emit(&mut first, Direction::Inbound).unwrap();
-    }
-
-    #[test]
-    fn a_forgotten_frame_is_booked_once_and_one_of_a_stopped_stage_is_gone() {
-        let ledger = Ledger::new(LIMIT, false);
-        let (forgotten, kept) = (hold(&ledger, 1, 0), hold(&ledger, 1, 1));
-        ledger.forget(&forgotten);
-        ledger.forget(&forgotten);
-        ledger.stop();
-        assert_eq!(ledger.emit(&mut Some(kept), Direction::Inbound), Err(EmitError::Gone));
-        let (mut emitted, mut bookings) = (Vec::new(), Vec::new());
-        ledger.take(Direction::Inbound, &mut emitted, &mut bookings);
-        assert_eq!((emitted.len(), bookings.len(), ledger.counts().held_segments), (0, 2, 0));
-        assert!(!ledger.has_pending(Direction::Inbound));
-    }
-
-    #[test]
-    fn names_are_bounded_in_number_and_form() {
-        let ledger = Ledger::new(LIMIT, false);
-        assert_eq!(ledger.reason("raised"), Some(Reason::RAISED));
-        assert_eq!((ledger.reason(""), ledger.reason("a b")), (None, None));
-        for number in 0..NAMES_MAX {
-            assert!(ledger.reason(&format!("r{number}")).is_some());
-            assert!(ledger.count(&format!("c{number}"), 1));
-        }
-        assert_eq!((ledger.reason("more"), ledger.count("more", 1)), (None, false));
-        assert_eq!(ledger.reason("r0"), ledger.reason("r0"));
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! User stages: what runs between route and encrypt, and between coalesce and tun_egress.
 //!
 //! ```text
-//! chain       the stages of one tunnel, in order: who is called with what
+//! chain       the stages of one tunnel, in order: who is called with what; slot, desk, guest: one of them
 //! selection   which frames a stage sees; the others never reach it
 //! edits       what a stage says of each frame, and the batch that follows from it
 //! repair      bytes that a stage gave become a frame: lengths, checksums, segment size
@@ -87,7 +87,18 @@ pub trait Stages: Send + Sync {
     fn holds(&self) -> bool;
 
     /// Takes a batch through. `mtu` is the TUN's.
-    fn process(&self, direction: Direction, loan: &mut Loan, mtu: usize);
+    fn process(&self, direction: Direction, loan: &mut Loan, mtu: usize) {
+        self.process_while(direction, loan, mtu, &|| true);
+    }
+
+    /// The same; once `wanted` says no, no further stage gets the batch: it comes back too late.
+    fn process_while(
+        &self,
+        direction: Direction,
+        loan: &mut Loan,
+        mtu: usize,
+        wanted: &dyn Fn() -> bool,
+    );
 
     /// When `tick` is due next, boot nanoseconds.
     fn due_ns(&self) -> Option<u64>;
@@ -104,7 +115,7 @@ pub trait Stages: Send + Sync {
     /// The stage that has been running for longest at `now_ns`, and for how long.
     fn running(&self, now_ns: u64) -> Option<Running>;
 
-    /// Takes out a stage that does not return, by its number in [`Running`].
+    /// Takes out a stage that does not return, by its number in [`Running`]; 0 is none.
     fn abandon(&self, stage: u64);
 }
 
@@ -115,7 +126,7 @@ pub struct Running {
     pub stage: u64,
     /// What it is called.
     pub name: String,
-    /// How long it has been running, nanoseconds; waiting for the interpreter counts.
+    /// How long it has been running, or waiting for the interpreter, nanoseconds.
     pub for_ns: u64,
     /// How long it may, nanoseconds; `None`: for ever.
     pub limit_ns: Option<u64>,

@@ -44,6 +44,8 @@ pub(crate) struct End {
     pub(crate) now: Now,
     pub(crate) sent: Vec<Batch>,
     pub(crate) written: Vec<Written>,
+    /// What the host sends as soon as something was written, before control has heard of it.
+    pub(crate) answers: Vec<Vec<u8>>,
     pub(crate) outbound_counts: Arc<OutboundCounts>,
     pub(crate) inbound_counts: Arc<InboundCounts>,
     pub(crate) datagram_counts: Arc<DatagramCounts>,
@@ -63,6 +65,7 @@ impl End {
             now: start,
             sent: Vec::new(),
             written: Vec::new(),
+            answers: Vec::new(),
             outbound_counts: o,
             inbound_counts: i,
             datagram_counts: d,
@@ -79,6 +82,11 @@ impl End {
 
     /// One drain of the TUN: frames, each behind its virtio-net header.
     pub(crate) fn tun_drain(&mut self, frames: &[Vec<u8>]) {
+        self.outbound_drain(frames);
+        self.pump();
+    }
+
+    fn outbound_drain(&mut self, frames: &[Vec<u8>]) {
         let mut buffer = Vec::new();
         let mut batch = FrameBatch { received_ns: self.now.boot_ns, ..FrameBatch::default() };
         let mut places = Vec::new();
@@ -89,7 +97,7 @@ impl End {
         for (offset, length) in places {
             self.outbound.ingress(&mut batch, &buffer, offset, length);
         }
-        self.outbound.route(&mut batch);
+        self.outbound.route(&mut batch, &buffer);
         let mut next = 0;
         loop {
             next = self.outbound.encrypt(&batch, &buffer, next);
@@ -98,7 +106,17 @@ impl End {
                 break;
             }
         }
-        self.pump();
+        self.refuse();
+    }
+
+    /// Writes what the senders of dropped packets are told.
+    fn refuse(&mut self) {
+        for packet in std::mem::take(self.outbound.refusals()) {
+            let frame = self.inbound.create(&packet).unwrap();
+            self.written.push((virtio_header(&frame), packet.into_vec(), 1));
+            self.inbound.depart(&frame, None);
+        }
+        self.inbound.publish();
     }
 
     /// One drain of the socket.
@@ -120,12 +138,19 @@ impl End {
         let mut frames = FrameBatch { received_ns: self.now.boot_ns, ..FrameBatch::default() };
         let mut handshakes = Vec::new();
         self.inbound.process(&received, &mut buffer, &mut frames, &mut handshakes);
+        for command in self.inbound.news().drain(..) {
+            self.outbound.handle_command(command, self.now.boot_ns);
+        }
         for frame in &frames.frames {
             let bytes = gather(frame, &frames, &buffer);
             self.written.push((virtio_header(frame), bytes, frame.segments));
             self.inbound.depart(frame, None);
         }
         self.inbound.publish();
+        if !frames.frames.is_empty() {
+            let answers = std::mem::take(&mut self.answers);
+            self.outbound_drain(&answers);
+        }
         for handshake in handshakes {
             let Slice { offset, length } = handshake.bytes;
             let bytes = &buffer[offset as usize..(offset + length) as usize];

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod end;
+mod networks;
 mod packets;
 mod pair;
 

@@ -15,6 +15,9 @@ use crate::{
 pub(crate) const CLIENT: [u8; 4] = [10, 0, 0, 1];
 pub(crate) const SERVER: [u8; 4] = [10, 0, 0, 2];
 
+const CLIENT_KEY: [u8; 32] = [3; 32];
+const SERVER_KEY: [u8; 32] = [5; 32];
+
 /// Client and server, and the wire between them.
 pub(crate) struct Pair {
     pub(crate) client: End,
@@ -24,9 +27,8 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new() -> Self {
         let start = Now { boot_ns: 1000 * SECOND_NS, unix_ns: 1_700_000_000 * SECOND_NS };
-        let (client_key, server_key) = ([3; 32], [5; 32]);
-        let mut client = End::new("192.0.2.1:1000", client_key, 1, start);
-        let mut server = End::new("192.0.2.2:2000", server_key, 2, start);
+        let mut client = End::new("192.0.2.1:1000", CLIENT_KEY, 1, start);
+        let mut server = End::new("192.0.2.2:2000", SERVER_KEY, 2, start);
         let public = |end: &End| end.device.public_key().unwrap();
         let (client_public, server_public) = (public(&client), public(&server));
         client.set_peer(PeerChange {
@@ -52,6 +54,19 @@ impl Pair {
         pair.server.written.clear();
         pair.client.written.clear();
         pair
+    }
+
+    /// The client's daemon starts again, with its key and no memory, a second later.
+    pub(crate) fn restart_client(&mut self) {
+        self.advance(SECOND_NS);
+        let (server, address) = (self.server.address, self.client.address.to_string());
+        let mut client = End::new(&address, CLIENT_KEY, 9, self.client.now);
+        client.set_peer(PeerChange {
+            endpoint: Some(server),
+            add_allowed_ips: vec!["10.0.0.2/32".parse().unwrap()],
+            ..PeerChange::new(self.server.device.public_key().unwrap())
+        });
+        self.client = client;
     }
 
     /// Carries what was sent until the wire is quiet.

@@ -14,12 +14,14 @@ use std::{
 };
 
 use pyfw_core::{
-    device::{Device, Transmit},
-    exchange::Command,
+    device::{Device, Event, KeyLog, Transmit},
+    exchange::{Command, Report},
+    path::Path,
 };
 
 use super::{
     events::{Severity, Value},
+    outage::Outage,
     paths::Seat,
     shared::{ControlMail, DataCommand, Shared, Sockets},
     standby::Standby,
@@ -28,17 +30,30 @@ use super::{
 use crate::{
     deadline::DeadlineTimer,
     epoll::{self, Epoll, Interest},
+    udp::{SendFailure, classify_send_failure},
 };
 
 const MAIL: u64 = 0;
 const DEADLINE: u64 = 1;
 const STANDBY: u64 = 2;
 
+/// Where the secrets of handshakes are written to.
+pub type KeyLogSink = Box<dyn FnMut(&KeyLog) -> io::Result<()> + Send>;
+
+/// How a message left, or did not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    AsGiven,
+    WithoutSource,
+}
+
 /// The device, and the ways out of it. The data threads never lock any of this.
 pub(crate) struct ControlPlane {
     pub(crate) shared: Arc<Shared>,
     device: Mutex<Device>,
     sockets: Mutex<Arc<Sockets>>,
+    outage: Mutex<Outage>,
+    key_log: Mutex<Option<KeyLogSink>>,
     /// The seats of the data threads: outbound's first, inbound's last; one may carry both.
     pub(crate) seats: Vec<Arc<Seat>>,
 }
@@ -50,7 +65,14 @@ impl ControlPlane {
         sockets: Arc<Sockets>,
         seats: Vec<Arc<Seat>>,
     ) -> Self {
-        Self { shared, device: Mutex::new(device), sockets: Mutex::new(sockets), seats }
+        Self {
+            shared,
+            device: Mutex::new(device),
+            sockets: Mutex::new(sockets),
+            outage: Mutex::default(),
+            key_log: Mutex::default(),
+            seats,
+        }
     }
 
     /// The body of the control thread; `sit` puts a new data thread into a seat.
@@ -126,26 +148,74 @@ impl ControlPlane {
         let (first, last) = (&self.seats[0], &self.seats[self.seats.len() - 1]);
         last.commands.post(inbound);
         first.commands.post(outbound);
-        while let Some(transmit) = device.poll_transmit() {
-            self.transmit(&transmit);
-        }
+        // Secrets are written down before the message that they belong to is on the wire.
         while let Some(event) = device.poll_event() {
-            if let Some(event) = engine_event(&event) {
+            if let Event::KeyLog(secrets) = &event {
+                self.log_keys(secrets);
+            } else if let Some(event) = engine_event(&event) {
                 self.shared.events.post(event);
             }
         }
+        let mut lost = Vec::new();
+        while let Some(transmit) = device.poll_transmit() {
+            // A cookie reply is for nobody that is known.
+            let sent = self.transmit(&transmit);
+            lost.extend(transmit.peer.filter(|_| sent == Sent::WithoutSource));
+        }
+        if !lost.is_empty() {
+            for peer in lost {
+                device.handle_report(Report::SourceLost(peer), epoll::now());
+            }
+            self.carry_out(device);
+        }
     }
 
-    fn transmit(&self, transmit: &Transmit) {
-        let sockets = Arc::clone(&self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
-        let Some(socket) = sockets.towards(&transmit.path) else { return };
-        if let Err(error) = socket.send_one(&transmit.path, transmit.ds, transmit.bytes()) {
-            let fields = [
-                ("endpoint", Value::Text(transmit.path.destination.to_string())),
-                ("error", Value::Text(error.to_string())),
-            ];
-            self.shared.say(Severity::Warning, "handshake.send_failed", fields);
+    /// Gives the secrets of handshakes to `sink` from now on, or to nobody.
+    pub(crate) fn set_key_log(&self, sink: Option<KeyLogSink>) {
+        let is_on = sink.is_some();
+        *self.key_log.lock().unwrap_or_else(PoisonError::into_inner) = sink;
+        self.change_from_outside(|device| device.set_key_log(is_on));
+    }
+
+    fn log_keys(&self, secrets: &KeyLog) {
+        let mut sink = self.key_log.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Err(error)) = sink.as_mut().map(|sink| sink(secrets)) else { return };
+        // A log with a gap is worth little, and a full disk says the same each time.
+        *sink = None;
+        let fields = [("error", Value::Text(error.to_string()))];
+        self.shared.say(Severity::Error, "handshake.key_log_ended", fields);
+    }
+
+    /// Sends a message; where its source leads nowhere, from the one that the kernel chooses.
+    fn transmit(&self, transmit: &Transmit) -> Sent {
+        let sockets = self.sockets();
+        let Some(socket) = sockets.towards(&transmit.path) else { return Sent::AsGiven };
+        let send = |path: &Path| socket.send_one(path, transmit.ds, transmit.bytes());
+        let has_source = transmit.path.source.is_some();
+        let (result, sent) = match send(&transmit.path) {
+            Err(error)
+                if classify_send_failure(&error, false, has_source) == SendFailure::SourceGone =>
+            {
+                (send(&Path { source: None, ..transmit.path }), Sent::WithoutSource)
+            }
+            result => (result, Sent::AsGiven),
+        };
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let to = ("endpoint", Value::Text(transmit.path.destination.to_string()));
+        match result {
+            Err(error) if outage.fail(1, epoll::boottime_ns()) => {
+                let fields = [to, ("error", Value::Text(error.to_string()))];
+                self.shared.say(Severity::Warning, "handshake.send_failed", fields);
+            }
+            Err(_) => {}
+            Ok(()) => {
+                if let Some(failed) = outage.end() {
+                    let fields = [to, ("messages", Value::Number(failed as i64))];
+                    self.shared.say(Severity::Info, "handshake.send_recovered", fields);
+                }
+            }
         }
+        sent
     }
 
     /// Goes over to other sockets, for all threads.

@@ -5,20 +5,33 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use super::{data::guarded, shared::Shared};
+use super::{data::guarded, paths::Seat, shared::Shared};
 use crate::epoll;
 
 /// How long the end of a stage's call is waited for when the tunnel closes.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// See the module.
 #[derive(Default)]
-pub(crate) struct Crew(Mutex<Vec<JoinHandle<()>>>);
+pub(crate) struct Crew(Mutex<Vec<Member>>);
+
+struct Member {
+    thread: JoinHandle<()>,
+    /// Of a data thread: its seat, and the number of its sitting.
+    seat: Option<(Arc<Seat>, u64)>,
+}
+
+impl Member {
+    /// Whether a stage kept it for so long that another thread has its seat.
+    fn is_left_behind(&self) -> bool {
+        self.seat.as_ref().is_some_and(|(seat, sitting)| seat.sitting() != *sitting)
+    }
+}
 
 impl Crew {
     /// Starts a thread.
@@ -26,13 +39,14 @@ impl Crew {
         &self,
         name: &str,
         shared: Arc<Shared>,
+        seat: Option<(Arc<Seat>, u64)>,
         body: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             epoll::block_signals_in_thread();
             guarded(&shared, body);
         })?;
-        self.threads().push(thread);
+        self.members().push(Member { thread, seat });
         Ok(())
     }
 
@@ -40,23 +54,23 @@ impl Crew {
     /// how many are left is returned.
     pub(crate) fn join(&self, has_stages: bool) -> usize {
         let begun = Instant::now();
-        let mut left = std::mem::take(&mut *self.threads());
+        let mut left = std::mem::take(&mut *self.members());
         loop {
             let (ending, lasting): (Vec<_>, Vec<_>) =
-                left.into_iter().partition(|thread| thread.is_finished() || !has_stages);
-            for thread in ending {
+                left.into_iter().partition(|member| member.thread.is_finished() || !has_stages);
+            for member in ending {
                 // A panic was turned into `ended` inside the thread.
-                let _ = thread.join();
+                let _ = member.thread.join();
             }
             left = lasting;
-            if left.is_empty() || begun.elapsed() > PATIENCE {
+            if left.iter().all(Member::is_left_behind) || begun.elapsed() > PATIENCE {
                 return left.len();
             }
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+    fn members(&self) -> MutexGuard<'_, Vec<Member>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,7 @@ use pyfw_core::stages::Direction;
 use super::{
     paths::{Paths, Seat},
     shared::{DataCommand, Shared},
-    watched::{COMMANDS, TICK, TUN, UDP_V4, UDP_V6, Watched},
+    watched::{COMMANDS, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6, Watched},
 };
 use crate::epoll::{self, Ready};
 
@@ -36,14 +36,14 @@ pub(crate) struct DataThread {
 type Step<'s> = io::Result<Option<MutexGuard<'s, Paths>>>;
 
 impl DataThread {
-    /// Runs until told to stop, until the TUN is gone, or until its seat was taken.
+    /// Runs until told to stop, until the tunnel has ended, or until its seat was taken.
     pub(crate) fn run(self) -> io::Result<()> {
         let mut paths = self.seat.lock();
         let mut watched = Watched::new(&self.seat, &self.shared, &paths)?;
         let mut ready = Vec::with_capacity(8);
         let mut commands = Vec::new();
         let mut idle_polls = SPINS;
-        loop {
+        while !self.shared.has_ended() {
             watched.follow(&paths, &self.shared, self.tick_ns(&paths))?;
             let timeout_ms = if idle_polls < SPINS { Some(0) } else { None };
             watched.wait(timeout_ms, &mut ready)?;
@@ -53,6 +53,10 @@ impl DataThread {
                 continue;
             }
             idle_polls = 0;
+            if paths.retired.is_some() {
+                // What came to the old port was sent before what came to the new one.
+                ready.sort_by_key(|ready| !matches!(ready.token, RETIRED_V4 | RETIRED_V6));
+            }
             let now_ns = epoll::boottime_ns();
             for &Ready { token, .. } in &ready {
                 let step = match token {
@@ -61,10 +65,13 @@ impl DataThread {
                         paths.carry_out(&mut commands, &self.shared, now_ns);
                         Some(paths)
                     }
-                    TUN => self.drain_tun(paths, now_ns)?,
-                    UDP_V4 | UDP_V6 => self.serve_socket(paths, token, &mut commands, now_ns)?,
+                    TUN => self.drain_tun(paths, &mut commands, now_ns)?,
+                    UDP_V4 | UDP_V6 | RETIRED_V4 | RETIRED_V6 => {
+                        self.serve_socket(paths, token, &mut commands, now_ns)?
+                    }
                     TICK => {
                         watched.clear_tick();
+                        paths.let_go(now_ns);
                         self.tick(paths, now_ns)
                     }
                     _ => Some(paths),
@@ -76,12 +83,23 @@ impl DataThread {
             paths = after;
             paths.report(&self.shared);
             if paths.stop {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
-    fn drain_tun<'s>(&'s self, mut paths: MutexGuard<'s, Paths>, now_ns: u64) -> Step<'s> {
+    fn drain_tun<'s>(
+        &'s self,
+        mut paths: MutexGuard<'s, Paths>,
+        commands: &mut Vec<DataCommand>,
+        now_ns: u64,
+    ) -> Step<'s> {
+        // What the other path has learnt from a batch is known before the answer to it is read.
+        if self.seat.commands.waiting() != 0 {
+            self.seat.commands.take(commands);
+            paths.carry_out(commands, &self.shared, now_ns);
+        }
         if paths.is_blocked() {
             // A suspended TUN is watched for nothing but its end.
             self.shared.tun.is_persistent()?;
@@ -102,10 +120,16 @@ impl DataThread {
         commands: &mut Vec<DataCommand>,
         now_ns: u64,
     ) -> Step<'s> {
-        let sockets = Arc::clone(&paths.sockets);
-        let socket = if token == UDP_V4 { Some(&sockets.v4) } else { sockets.v6.as_ref() };
+        let in_use = matches!(token, UDP_V4 | UDP_V6);
+        let sockets = match &paths.retired {
+            Some(retired) if !in_use => Arc::clone(&retired.sockets),
+            None if !in_use => return Ok(Some(paths)),
+            _ => Arc::clone(&paths.sockets),
+        };
+        let is_ipv4 = matches!(token, UDP_V4 | RETIRED_V4);
+        let socket = if is_ipv4 { Some(&sockets.v4) } else { sockets.v6.as_ref() };
         let received = match (&mut paths.inbound, socket) {
-            (Some(inbound), Some(socket)) => inbound.receive(socket, &self.shared)?,
+            (Some(inbound), Some(socket)) => inbound.receive(socket, in_use, &self.shared)?,
             _ => false,
         };
         // Control posts a session before it sends the response that the peer answers.
@@ -115,6 +139,7 @@ impl DataThread {
         }
         if let Some(inbound) = paths.inbound.as_mut().filter(|_| received) {
             inbound.open(&self.shared, now_ns);
+            paths.tell_outbound(&self.shared, now_ns);
             match self.through_stages(paths, Direction::Inbound, now_ns)? {
                 Some(after) => paths = after,
                 None => return Ok(None),
@@ -155,7 +180,7 @@ impl DataThread {
         let (mut loan, mtu) = (paths.lend(direction), paths.mtu);
         drop(paths);
         self.shared.note_stage_call();
-        stages.process(direction, &mut loan, mtu);
+        stages.process_while(direction, &mut loan, mtu, &|| self.is_mine());
         match self.sit_down() {
             Some(mut paths) => {
                 paths.take_back(direction, loan);
@@ -171,8 +196,12 @@ impl DataThread {
     /// The paths after a call, unless another thread has taken the seat: that one gives them up only
     /// for calls of its own, so it is not waited for.
     fn sit_down(&self) -> Option<MutexGuard<'_, Paths>> {
-        let is_mine = || self.seat.sitting() == self.sitting;
-        is_mine().then(|| self.seat.lock()).filter(|_| is_mine())
+        self.is_mine().then(|| self.seat.lock()).filter(|_| self.is_mine())
+    }
+
+    /// Whether this thread still has its seat.
+    fn is_mine(&self) -> bool {
+        self.seat.sitting() == self.sitting
     }
 
     /// What stages emitted between batches goes on.
@@ -191,8 +220,14 @@ impl DataThread {
     }
 
     /// When stages want the time; they get it from the thread that reads the TUN.
-    fn tick_ns(&self, paths: &Paths) -> Option<u64> {
+    fn stages_due_ns(&self, paths: &Paths) -> Option<u64> {
         paths.outbound.as_ref().and(self.shared.stages.as_ref()).and_then(|stages| stages.due_ns())
+    }
+
+    /// When something has to be done whether or not anything arrives.
+    fn tick_ns(&self, paths: &Paths) -> Option<u64> {
+        let retired_ns = paths.retired.as_ref().map(|retired| retired.until_ns);
+        [self.stages_due_ns(paths), retired_ns].into_iter().flatten().min()
     }
 
     fn tick<'s>(
@@ -201,6 +236,9 @@ impl DataThread {
         now_ns: u64,
     ) -> Option<MutexGuard<'s, Paths>> {
         let Some(stages) = &self.shared.stages else { return Some(paths) };
+        if self.stages_due_ns(&paths).is_none_or(|due_ns| due_ns > now_ns) {
+            return Some(paths);
+        }
         drop(paths);
         self.shared.note_stage_call();
         stages.tick(now_ns);

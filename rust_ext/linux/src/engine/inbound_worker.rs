@@ -12,7 +12,7 @@ use std::{io, sync::atomic::Ordering::Relaxed};
 use pyfw_core::{
     buffer::{Buffer, STAGE_ROOM},
     coalesce::CoalesceOptions,
-    exchange::{InboundCommand, Report},
+    exchange::{InboundCommand, OutboundCommand, Report},
     frame::{Frame, FrameBatch, Slice},
     inbound::Inbound,
     packet,
@@ -26,6 +26,7 @@ use pyfw_core::{
 use super::{
     capture::{Point, local_address},
     events::{Severity, Value},
+    outage::Outage,
     shared::{ControlMail, Shared},
 };
 use crate::udp::{RECEIVE_BUFFER_LENGTH, Receiver, UdpSocket};
@@ -46,6 +47,8 @@ pub(crate) struct InboundWorker {
     handshakes: Vec<Handshake>,
     batch: FrameBatch,
     options: CoalesceOptions,
+    /// The TUN takes nothing.
+    outage: Outage,
     /// The kernel's running count of datagrams dropped, as last seen for IPv4 and IPv6.
     socket_drops: [u32; 2],
 }
@@ -60,12 +63,20 @@ impl InboundWorker {
             handshakes: Vec::new(),
             batch: FrameBatch::default(),
             options,
+            outage: Outage::default(),
             socket_drops: [0; 2],
         }
     }
 
     /// Receives one drain. Says whether there was anything.
-    pub(crate) fn receive(&mut self, socket: &UdpSocket, shared: &Shared) -> io::Result<bool> {
+    ///
+    /// `in_use`: it is not one that was given up, whose drops nobody counts any more.
+    pub(crate) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        in_use: bool,
+        shared: &Shared,
+    ) -> io::Result<bool> {
         self.received.clear();
         // It is away while a stage does not return.
         if self.buffer.is_empty() {
@@ -74,7 +85,9 @@ impl InboundWorker {
         let buffer = self.buffer.begin();
         let count = self.receiver.receive(socket, buffer, &mut self.received)?;
         self.buffer.fill(RECEIVE_BUFFER_LENGTH);
-        self.note_socket_drops(socket, shared);
+        if in_use {
+            self.note_socket_drops(socket, shared);
+        }
         let local_port = socket.port();
         shared.capture.datagrams(
             false,
@@ -163,7 +176,10 @@ impl InboundWorker {
             let slices = pieces(frame, &self.batch.slices, &mut whole);
             let header = virtio_header(frame);
             let refused = match shared.tun.write(&header, &self.buffer, slices) {
-                Ok(()) => None,
+                Ok(()) => {
+                    self.note_written(shared);
+                    None
+                }
                 Err(error) if error.raw_os_error() == Some(libc::EBADFD) => {
                     ended = Err(error);
                     Some(InboundDrop::WriteError)
@@ -174,7 +190,10 @@ impl InboundWorker {
                     self.write_segments(frame, &bytes, shared);
                     continue;
                 }
-                Err(_) => Some(InboundDrop::WriteError),
+                Err(error) => {
+                    self.note_not_written(frame, shared, &error);
+                    Some(InboundDrop::WriteError)
+                }
             };
             self.inbound.depart(frame, refused);
         }
@@ -195,6 +214,35 @@ impl InboundWorker {
                 .and_then(|alone| shared.tun.write(&virtio_header(&alone), &segment, &slice).ok());
             let refused = written.is_none().then_some(InboundDrop::WriteError);
             self.inbound.depart(&Frame { segments: 1, ..*frame }, refused);
+        }
+    }
+
+    /// Writes packets that outbound made for the senders of what it dropped.
+    pub(crate) fn answer(&mut self, packets: &[Box<[u8]>], shared: &Shared) {
+        for packet in packets {
+            let Some(frame) = self.inbound.create(packet) else { continue };
+            let batch = FrameBatch { frames: vec![frame], ..FrameBatch::default() };
+            shared.capture.frames(Point::Tun, false, &batch, packet);
+            let whole = [Slice { offset: 0, length: frame.length }];
+            let written = shared.tun.write(&virtio_header(&frame), packet, &whole);
+            self.inbound.depart(&frame, written.is_err().then_some(InboundDrop::WriteError));
+        }
+        self.inbound.publish();
+    }
+
+    fn note_not_written(&mut self, frame: &Frame, shared: &Shared, error: &io::Error) {
+        if self.outage.fail(frame.segments.into(), self.batch.received_ns) {
+            let fields = [("error", Value::Text(error.to_string()))];
+            shared.say(Severity::Warning, "tun.write_failed", fields);
+        }
+    }
+
+    fn note_written(&mut self, shared: &Shared) {
+        if self.outage.is_on() {
+            if let Some(failed) = self.outage.end() {
+                let fields = [("packets", Value::Number(failed as i64))];
+                shared.say(Severity::Info, "tun.write_recovered", fields);
+            }
         }
     }
 
@@ -236,6 +284,11 @@ impl InboundWorker {
     /// New sockets count their drops from 0.
     pub(crate) fn rebind(&mut self) {
         self.socket_drops = [0; 2];
+    }
+
+    /// What the outbound path must be told before the drain is written.
+    pub(crate) fn news(&mut self) -> &mut Vec<OutboundCommand> {
+        self.inbound.news()
     }
 
     pub(crate) fn reports(&mut self) -> &mut Vec<Report> {

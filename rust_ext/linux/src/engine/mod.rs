@@ -15,6 +15,7 @@ mod data;
 pub mod events;
 mod inbound_worker;
 mod mailbox;
+mod outage;
 mod outbound_worker;
 mod paths;
 mod shared;
@@ -23,6 +24,7 @@ mod surroundings;
 mod translate;
 mod udp_egress;
 mod watched;
+mod ways;
 
 use std::{
     io,
@@ -40,7 +42,6 @@ use pyfw_core::{
     stages::Stages,
 };
 
-pub use self::shared::Sockets;
 use self::{
     capture::CapturePoints,
     control::ControlPlane,
@@ -54,10 +55,11 @@ use self::{
     surroundings::EngineSide,
     udp_egress::UdpEgress,
 };
+pub use self::{control::KeyLogSink, shared::Sockets};
 use crate::{epoll::SystemEntropy, tun::Tun, udp::max_gso_segments};
 
 /// The name of every data thread, as `top -H` shows it.
-pub const DATA_THREAD: &str = "pyfw-data";
+const DATA_THREAD: &str = "pyfw-data";
 /// Batches in flight: 64 × 64 KiB of address space, touched as far as a drain needs it.
 const GSO_BUFFERS: usize = 64;
 
@@ -128,6 +130,8 @@ impl Engine {
             outbound,
             inbound,
             sockets: Arc::clone(&sockets),
+            retired: None,
+            neighbour: None,
             mtu,
             stop: false,
         };
@@ -138,6 +142,10 @@ impl Engine {
             _ => vec![Seat::new(paths(outbound, None))?, Seat::new(paths(None, inbound))?],
         };
         let seats: Vec<_> = seats.into_iter().map(Arc::new).collect();
+        if let [first, second] = &seats[..] {
+            first.lock().neighbour = Some(Arc::clone(&second.commands));
+            second.lock().neighbour = Some(Arc::clone(&first.commands));
+        }
         if let Some(stages) = &shared.stages {
             stages.connect(Arc::new(EngineSide::new(&shared, &seats)));
         }
@@ -157,13 +165,15 @@ impl Engine {
         let sit = move |seat: &Arc<Seat>, sitting: u64| {
             let thread =
                 DataThread { shared: Arc::clone(&shared), seat: Arc::clone(seat), sitting };
-            crew.start(DATA_THREAD, Arc::clone(&shared), move || thread.run())
+            let seat = Some((Arc::clone(seat), sitting));
+            crew.start(DATA_THREAD, Arc::clone(&shared), seat, move || thread.run())
         };
         for seat in &self.control.seats {
             sit(seat, seat.sitting())?;
         }
         let control = Arc::clone(&self.control);
-        self.crew.start("pyfw-control", Arc::clone(&control.shared), move || control.run(&sit))
+        self.crew
+            .start("pyfw-control", Arc::clone(&control.shared), None, move || control.run(&sit))
     }
 
     /// Changes the device's configuration; all that follows has been posted when this returns.
@@ -174,6 +184,12 @@ impl Engine {
     /// Looks at the device.
     pub fn look<T>(&self, body: impl FnOnce(&Device) -> T) -> T {
         body(&self.control.lock())
+    }
+
+    /// Gives the secrets of handshakes to `sink` from now on, or to nobody. Whoever has them can read what was
+    /// captured.
+    pub fn set_key_log(&self, sink: Option<KeyLogSink>) {
+        self.control.set_key_log(sink);
     }
 
     /// Goes over to other sockets; sessions and staged frames stay.
@@ -224,7 +240,7 @@ impl Engine {
         shared.ended().map(|reason| (reason, shared.panicked.load(Relaxed)))
     }
 
-    /// Sends what is queued and joins the threads. A thread that a stage does not give back within five
+    /// Sends what is queued and joins the threads. A thread that a stage does not give back within two
     /// seconds is left to itself, and said.
     pub fn close(&mut self) {
         let shared = &self.control.shared;

@@ -79,7 +79,7 @@ impl OutboundWorker {
         }
         self.buffer.fill(filled);
         shared.capture.frames(Point::Tun, true, &self.batch, &self.buffer);
-        self.outbound.route(&mut self.batch);
+        self.outbound.route(&mut self.batch, &self.buffer);
         Ok(true)
     }
 
@@ -167,6 +167,11 @@ impl OutboundWorker {
 
     pub(crate) fn set_mtu(&mut self, mtu: usize) {
         self.outbound.set_mtu(mtu);
+    }
+
+    /// What the senders of dropped frames must be told, each a packet for the TUN.
+    pub(crate) fn refusals(&mut self) -> &mut Vec<Box<[u8]>> {
+        self.outbound.refusals()
     }
 
     pub(crate) fn reports(&mut self) -> &mut Vec<Report> {

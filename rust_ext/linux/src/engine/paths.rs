@@ -25,7 +25,7 @@ use crate::udp::UdpSocket;
 
 /// Where a data thread sits: what it is told, and what it works on.
 pub(crate) struct Seat {
-    pub(crate) commands: Mailbox<DataCommand>,
+    pub(crate) commands: Arc<Mailbox<DataCommand>>,
     paths: Mutex<Paths>,
     /// How many threads have sat here; one that was left behind in a stage finds that it changed.
     sitting: AtomicU64,
@@ -34,7 +34,7 @@ pub(crate) struct Seat {
 impl Seat {
     pub(crate) fn new(paths: Paths) -> io::Result<Self> {
         let sitting = AtomicU64::new(0);
-        Ok(Self { commands: Mailbox::new()?, paths: Mutex::new(paths), sitting })
+        Ok(Self { commands: Arc::new(Mailbox::new()?), paths: Mutex::new(paths), sitting })
     }
 
     /// The number of the thread that sits here.
@@ -61,11 +61,25 @@ impl Seat {
     }
 }
 
+/// How long sockets that were given up are still read: for what was under way to their port when the
+/// other ends learnt of the new one. A way there and back on most networks.
+const GRACE_NS: u64 = 300_000_000;
+
+/// Sockets that were given up.
+pub(crate) struct Retired {
+    pub(crate) sockets: Arc<Sockets>,
+    pub(crate) until_ns: u64,
+}
+
 /// See the module.
 pub(crate) struct Paths {
     pub(crate) outbound: Option<OutboundWorker>,
     pub(crate) inbound: Option<InboundWorker>,
     pub(crate) sockets: Arc<Sockets>,
+    /// Those before, for a moment; nothing is sent by them.
+    pub(crate) retired: Option<Retired>,
+    /// Where the other path is told something, if it has a thread of its own.
+    pub(crate) neighbour: Option<Arc<Mailbox<DataCommand>>>,
     pub(crate) mtu: usize,
     /// A command came to end.
     pub(crate) stop: bool,
@@ -91,11 +105,16 @@ impl Paths {
                         inbound.handle_command(command);
                     }
                 }
-                DataCommand::Rebind(sockets) => self.rebind(sockets),
+                DataCommand::Rebind(sockets) => self.rebind(sockets, now_ns),
                 DataCommand::Mtu(mtu) => {
                     self.mtu = mtu;
                     if let Some(outbound) = &mut self.outbound {
                         outbound.set_mtu(mtu);
+                    }
+                }
+                DataCommand::Refusals(packets) => {
+                    if let Some(inbound) = &mut self.inbound {
+                        inbound.answer(&packets, shared);
                     }
                 }
                 DataCommand::Look => {}
@@ -106,6 +125,22 @@ impl Paths {
         self.settle(shared, now_ns);
     }
 
+    /// Tells outbound what inbound has learnt, before the drain is written and answered.
+    pub(crate) fn tell_outbound(&mut self, shared: &Shared, now_ns: u64) {
+        let Some(news) = self.inbound.as_mut().map(InboundWorker::news) else { return };
+        if news.is_empty() {
+            return;
+        }
+        match (&mut self.outbound, &self.neighbour) {
+            (Some(outbound), _) => {
+                news.drain(..).for_each(|command| outbound.handle_command(command, now_ns));
+                self.settle(shared, now_ns);
+            }
+            (None, Some(neighbour)) => neighbour.post(news.drain(..).map(DataCommand::Outbound)),
+            (None, None) => news.clear(),
+        }
+    }
+
     /// Sends what can be sent now.
     pub(crate) fn settle(&mut self, shared: &Shared, now_ns: u64) {
         if let Some(outbound) = &mut self.outbound {
@@ -113,14 +148,20 @@ impl Paths {
         }
     }
 
-    fn rebind(&mut self, sockets: Arc<Sockets>) {
-        self.sockets = Arc::clone(&sockets);
+    fn rebind(&mut self, sockets: Arc<Sockets>, now_ns: u64) {
+        let before = std::mem::replace(&mut self.sockets, Arc::clone(&sockets));
         if let Some(inbound) = &mut self.inbound {
             inbound.rebind();
+            self.retired = Some(Retired { sockets: before, until_ns: now_ns + GRACE_NS });
         }
         if let Some(outbound) = &mut self.outbound {
             outbound.rebind(sockets);
         }
+    }
+
+    /// Closes sockets that were given up long enough ago.
+    pub(crate) fn let_go(&mut self, now_ns: u64) {
+        self.retired.take_if(|retired| retired.until_ns <= now_ns);
     }
 
     /// Whether a full socket holds the outbound path up.
@@ -128,8 +169,20 @@ impl Paths {
         self.outbound.as_ref().is_some_and(OutboundWorker::is_blocked)
     }
 
-    /// Tells control what the paths noticed.
+    /// Tells senders what outbound dropped, and control what the paths noticed.
     pub(crate) fn report(&mut self, shared: &Shared) {
+        if let Some(refusals) = self.outbound.as_mut().map(OutboundWorker::refusals) {
+            if !refusals.is_empty() {
+                match (&mut self.inbound, &self.neighbour) {
+                    (Some(inbound), _) => inbound.answer(refusals, shared),
+                    (None, Some(neighbour)) => {
+                        neighbour.post([DataCommand::Refusals(refusals.clone())]);
+                    }
+                    (None, None) => {}
+                }
+                refusals.clear();
+            }
+        }
         let outbound = self.outbound.as_mut().map(OutboundWorker::reports);
         let inbound = self.inbound.as_mut().map(InboundWorker::reports);
         for reports in [outbound, inbound].into_iter().flatten() {
@@ -233,13 +286,14 @@ impl Paths {
         let sockets = Arc::clone(&self.sockets);
         if let Some(inbound) = &mut self.inbound {
             for socket in sockets.both() {
-                if inbound.receive(socket, shared)? {
+                if inbound.receive(socket, true, shared)? {
                     inbound.open(shared, now_ns);
                     let loan = inbound.lend();
                     inbound.abandon(loan);
                 }
             }
         }
+        self.tell_outbound(shared, now_ns);
         self.settle(shared, now_ns);
         self.report(shared);
         Ok(())

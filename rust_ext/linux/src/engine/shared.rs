@@ -44,6 +44,8 @@ pub(crate) enum DataCommand {
     Inbound(InboundCommand),
     Rebind(Arc<Sockets>),
     Mtu(usize),
+    /// ICMP errors that outbound made, for inbound to write.
+    Refusals(Vec<Box<[u8]>>),
     /// Stages have something that waits, or want a tick earlier.
     Look,
     /// A batch came back from its stages when another thread had taken the seat.
@@ -130,6 +132,11 @@ impl Shared {
             self.say(Severity::Error, "tunnel.ended", [("reason", Value::Text(reason))]);
         }
         self.control.post([ControlMail::Look]);
+    }
+
+    /// Whether the tunnel ended by itself: nothing moves any more, however long it takes until it is closed.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.get().is_some()
     }
 
     /// Why the tunnel ended by itself.

@@ -115,8 +115,17 @@ impl Standby {
         let Running { name, for_ns, .. } = &running;
         match running.outcome {
             Outcome::Close => {
+                // What comes back from the stage now is not sent.
+                for seat in seats {
+                    if let Some(mut paths) = seat.vacant() {
+                        seat.take_over(&mut paths);
+                    }
+                }
                 let seconds = *for_ns as f64 / 1e9;
                 shared.end(format!("stage {name} did not return for {seconds:.1} s"));
+                for seat in seats {
+                    seat.commands.post([DataCommand::Look]);
+                }
             }
             Outcome::Remove => {
                 if let Some(stages) = &shared.stages {

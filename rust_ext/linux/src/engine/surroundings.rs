@@ -55,6 +55,7 @@ impl Surroundings for EngineSide {
     fn close(&self, reason: String) {
         if let Some(shared) = self.shared.upgrade() {
             shared.end(reason);
+            Direction::BOTH.iter().for_each(|&direction| self.wake(direction));
         }
     }
 }

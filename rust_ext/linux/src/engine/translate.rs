@@ -8,7 +8,7 @@ use pyfw_core::{
 use super::events::{EngineEvent, Severity, Value};
 use crate::epoll;
 
-/// `None` for what is never logged: the key log goes to its own file.
+/// `None` for what is never logged: secrets go to a file of their own.
 pub(crate) fn engine_event(event: &Event) -> Option<EngineEvent> {
     let text = |value: &dyn ToString| Value::Text(value.to_string());
     let fields = match event {

@@ -5,12 +5,11 @@
 //! given up for that destination and the same datagrams are sent again without it, none lost.
 //! Order: only the oldest message is ever retried, and nothing is sent past it.
 
-use std::{collections::HashMap, io, net::SocketAddr, net::UdpSocket as Probe, sync::Arc};
+use std::{io, net::SocketAddr, net::UdpSocket as Probe, sync::Arc};
 
 use arrayvec::ArrayVec;
 use pyfw_core::{
     exchange::Report,
-    gso_batch::GsoBatch,
     outbound::Outbound,
     path::{Path, Source},
     peer::PeerId,
@@ -22,20 +21,12 @@ use super::{
     capture::local_address,
     events::{Severity, Value},
     shared::{Shared, Sockets},
+    ways::{Means, MtuChange, Ways},
 };
-use crate::udp::{Outgoing, SendFailure, Sender, classify_send_failure};
+use crate::udp::{Outgoing, SendFailure, Sender, UdpSocket, classify_send_failure};
 
 /// Messages of one `sendmmsg`.
 const MESSAGES: usize = 64;
-/// How long GSO stays off for a destination that refused it, at first and at most.
-const GSO_PAUSE_NS: (u64, u64) = (60 * SECOND_NS, 3600 * SECOND_NS);
-/// How long a learnt path MTU is believed (RFC 8201 §4: at least 5 minutes, 10 recommended).
-const MTU_BELIEVED_NS: u64 = 600 * SECOND_NS;
-/// How long a source that led nowhere is left out: until control has taken it out of the path. It may
-/// come back, and then the peer takes answers from no other.
-const SOURCE_LEFT_OUT_NS: u64 = SECOND_NS;
-/// Destinations with trouble that are remembered.
-const TROUBLED: usize = 1024;
 
 /// What became of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,30 +45,17 @@ pub(crate) struct UdpEgress {
     sender: Sender,
     sockets: Arc<Sockets>,
     gso: bool,
-    trouble: HashMap<SocketAddr, Trouble>,
-    said_at_ns: u64,
-}
-
-/// What is known of a destination that refused something.
-#[derive(Clone, Copy, Default)]
-struct Trouble {
-    gso_off_until_ns: u64,
-    gso_pause_ns: u64,
-    /// Longest datagram that one packet of the path carries.
-    fits: Option<usize>,
-    fits_until_ns: u64,
-    lost_source: Option<Source>,
-    lost_source_until_ns: u64,
+    ways: Ways,
 }
 
 impl UdpEgress {
     pub(crate) fn new(sockets: Arc<Sockets>, gso: bool) -> Self {
-        Self { sender: Sender::new(), sockets, gso, trouble: HashMap::new(), said_at_ns: 0 }
+        Self { sender: Sender::new(), sockets, gso, ways: Ways::default() }
     }
 
     pub(crate) fn rebind(&mut self, sockets: Arc<Sockets>) {
         self.sockets = sockets;
-        self.trouble.clear();
+        self.ways.forget();
     }
 
     /// Sends the whole list, or as much as the sockets take.
@@ -85,11 +63,16 @@ impl UdpEgress {
         while let Some((first, _)) = outbound.gso().oldest() {
             let (peer, path) = (first.target().peer, first.target().path);
             let sockets = Arc::clone(&self.sockets);
+            let segment = first.segment_size();
             let Some(socket) = sockets.towards(&path) else {
                 // No IPv6 here.
                 outbound.depart(usize::MAX, Some(OutboundDrop::SendError));
                 continue;
             };
+            if self.ways.is_due(&path.destination, now_ns) {
+                self.look(shared, socket, &path, segment);
+            }
+            outbound.set_fits(peer, self.ways.fits(&path.destination), now_ns);
             let mut messages: ArrayVec<Outgoing<'_>, MESSAGES> = ArrayVec::new();
             self.plan(outbound, now_ns, &mut messages);
             let failed = Failed {
@@ -108,6 +91,10 @@ impl UdpEgress {
                         (local_address(&m.path, port), m.path.destination, m.ds, size, m.bytes)
                     }),
                 );
+                if self.ways.has_outages() {
+                    let sent = messages[..n].iter().map(|message| message.path.destination);
+                    Self::note_sent(&mut self.ways, sent, shared);
+                }
                 messages[..n].iter().map(Outgoing::datagrams).collect::<ArrayVec<_, MESSAGES>>()
             });
             drop(messages);
@@ -131,19 +118,28 @@ impl UdpEgress {
         now_ns: u64,
         messages: &mut ArrayVec<Outgoing<'o>, MESSAGES>,
     ) {
+        // A drain mostly goes to one destination.
+        let mut known: Option<(SocketAddr, Means)> = None;
         for (batch, payload) in outbound.gso().batches() {
             let target = batch.target();
-            let (gso, path) = self.means(batch, payload.len(), now_ns);
+            let destination = target.path.destination;
             if messages
                 .first()
-                .is_some_and(|m| m.path.destination.is_ipv4() != target.path.destination.is_ipv4())
+                .is_some_and(|m| m.path.destination.is_ipv4() != destination.is_ipv4())
             {
                 return;
             }
-            let step = if gso { payload.len() } else { batch.segment_size() };
+            let means = match known {
+                Some((known, means)) if known == destination => means,
+                _ => self.ways.means(&destination, now_ns),
+            };
+            known = Some((destination, means));
+            let segment = batch.segment_size();
+            let gso = self.gso && payload.len() > segment && means.takes_batches_of(segment);
+            let path = means.path(target.path);
+            let step = if gso { payload.len() } else { segment };
             for bytes in payload.chunks(step) {
-                let segment_size =
-                    if bytes.len() > batch.segment_size() { batch.segment_size() } else { 0 };
+                let segment_size = if bytes.len() > segment { segment } else { 0 };
                 let message = Outgoing { path, ds: target.ds, segment_size, bytes };
                 if messages.try_push(message).is_err() {
                     return;
@@ -152,24 +148,16 @@ impl UdpEgress {
         }
     }
 
-    /// Whether this batch may be sent at once, and by which path.
-    fn means(&self, batch: &GsoBatch, length: usize, now_ns: u64) -> (bool, Path) {
-        let path = batch.target().path;
-        let several = length > batch.segment_size();
-        if self.trouble.is_empty() {
-            return (self.gso && several, path);
+    /// Asks the kernel what the way carries.
+    fn look(&mut self, shared: &Shared, socket: &UdpSocket, path: &Path, segment: usize) {
+        // Without a route, or with a source that is gone, sending will tell.
+        let Ok(mtu) = socket.route_mtu(path) else { return };
+        let to = path.destination;
+        let change = self.ways.set_mtu(&to, mtu);
+        let is_narrow = self.ways.fits(&to).is_some_and(|fits| segment > fits);
+        if change == MtuChange::Changed || change == MtuChange::First && is_narrow {
+            say_mtu(shared, &to, mtu);
         }
-        let Some(trouble) = self.trouble.get(&path.destination) else {
-            return (self.gso && several, path);
-        };
-        let fits = trouble.fits.filter(|_| now_ns < trouble.fits_until_ns);
-        let gso = self.gso
-            && several
-            && now_ns >= trouble.gso_off_until_ns
-            && fits.is_none_or(|most| batch.segment_size() <= most);
-        let lost = trouble.lost_source.filter(|_| now_ns < trouble.lost_source_until_ns);
-        let source = path.source.filter(|source| lost != Some(*source));
-        (gso, Path { source, ..path })
     }
 
     /// Deals with the refusal of the oldest message.
@@ -189,18 +177,24 @@ impl UdpEgress {
             }
             // An address of ours that leads nowhere now is as bad as one that is gone: the kernel
             // chooses another, and where there is none, that is the next failure.
-            SendFailure::SourceGone => self.lose_source(outbound, now_ns, failed),
+            SendFailure::SourceGone => self.lose_source(outbound, shared, now_ns, failed),
             SendFailure::PathMtu | SendFailure::GsoRefused if source.is_some_and(is_gone) => {
-                self.lose_source(outbound, now_ns, failed);
+                self.lose_source(outbound, shared, now_ns, failed);
             }
             SendFailure::PathMtu | SendFailure::GsoRefused if failed.had_gso => {
                 let segment = outbound.gso().oldest().map_or(0, |(b, _)| b.segment_size());
                 let socket = self.sockets.towards(&failed.path);
                 match socket.map(|socket| socket.route_mtu(&failed.path)) {
-                    Some(Ok(mtu)) if segment + headers(&destination) > mtu => {
-                        self.learn_mtu(shared, now_ns, &destination, mtu);
+                    Some(Ok(mtu)) => {
+                        if self.ways.set_mtu(&destination, mtu) != MtuChange::None {
+                            say_mtu(shared, &destination, mtu);
+                        }
+                        let fits = self.ways.fits(&destination);
+                        outbound.set_fits(failed.peer, fits, now_ns);
+                        if fits.is_none_or(|fits| segment <= fits) {
+                            self.pause_gso(shared, now_ns, &destination, error);
+                        }
                     }
-                    Some(Ok(_)) => self.pause_gso(shared, now_ns, &destination, error),
                     // No route at all: that says nothing of GSO.
                     _ => self.give_up(outbound, shared, now_ns, failed, error),
                 }
@@ -213,7 +207,7 @@ impl UdpEgress {
         Flush::Done
     }
 
-    /// Drops the oldest message, and says so once a second.
+    /// Drops the oldest message, and says so where it is news.
     fn give_up(
         &mut self,
         outbound: &mut Outbound,
@@ -223,50 +217,59 @@ impl UdpEgress {
         error: &io::Error,
     ) {
         outbound.depart(failed.datagrams, Some(OutboundDrop::SendError));
-        if now_ns.saturating_sub(self.said_at_ns) >= SECOND_NS {
-            self.said_at_ns = now_ns;
+        let to = failed.path.destination;
+        if self.ways.fail(&to, failed.datagrams, now_ns) {
             let fields = [
-                ("endpoint", Value::Text(failed.path.destination.to_string())),
+                ("endpoint", Value::Text(to.to_string())),
                 ("error", Value::Text(error.to_string())),
             ];
             shared.say(Severity::Warning, "udp.send_failed", fields);
         }
     }
 
-    fn lose_source(&mut self, outbound: &mut Outbound, now_ns: u64, failed: &Failed) {
-        let trouble = self.trouble(failed.path.destination);
-        trouble.lost_source = failed.had_source;
-        trouble.lost_source_until_ns = now_ns + SOURCE_LEFT_OUT_NS;
-        outbound.reports().push(Report::SourceLost(failed.peer));
+    fn note_sent(ways: &mut Ways, sent: impl Iterator<Item = SocketAddr>, shared: &Shared) {
+        for to in sent {
+            if let Some(failed) = ways.succeed(&to) {
+                let fields = [
+                    ("endpoint", Value::Text(to.to_string())),
+                    ("datagrams", Value::Number(failed as i64)),
+                ];
+                shared.say(Severity::Info, "udp.send_recovered", fields);
+            }
+        }
     }
 
-    fn learn_mtu(&mut self, shared: &Shared, now_ns: u64, to: &SocketAddr, mtu: usize) {
-        let trouble = self.trouble(*to);
-        trouble.fits = Some(mtu.saturating_sub(headers(to)));
-        trouble.fits_until_ns = now_ns + MTU_BELIEVED_NS;
-        let fields =
-            [("endpoint", Value::Text(to.to_string())), ("mtu", Value::Number(mtu as i64))];
-        shared.say(Severity::Info, "path.mtu_learnt", fields);
+    fn lose_source(
+        &mut self,
+        outbound: &mut Outbound,
+        shared: &Shared,
+        now_ns: u64,
+        failed: &Failed,
+    ) {
+        self.ways.lose_source(&failed.path.destination, failed.had_source, now_ns);
+        outbound.reports().push(Report::SourceLost(failed.peer));
+        let source = failed.had_source.map(|source| source.address.to_string());
+        let fields = [
+            ("endpoint", Value::Text(failed.path.destination.to_string())),
+            ("source", Value::Text(source.unwrap_or_default())),
+        ];
+        shared.say(Severity::Info, "path.source_lost", fields);
     }
 
     fn pause_gso(&mut self, shared: &Shared, now_ns: u64, to: &SocketAddr, error: &io::Error) {
-        let trouble = self.trouble(*to);
-        trouble.gso_pause_ns = (trouble.gso_pause_ns * 2).clamp(GSO_PAUSE_NS.0, GSO_PAUSE_NS.1);
-        trouble.gso_off_until_ns = now_ns + trouble.gso_pause_ns;
+        let seconds = self.ways.pause_gso(to, now_ns) / SECOND_NS;
         let fields = [
             ("endpoint", Value::Text(to.to_string())),
-            ("seconds", Value::Number((trouble.gso_pause_ns / SECOND_NS) as i64)),
+            ("seconds", Value::Number(seconds as i64)),
             ("error", Value::Text(error.to_string())),
         ];
         shared.say(Severity::Warning, "gso.paused", fields);
     }
+}
 
-    fn trouble(&mut self, destination: SocketAddr) -> &mut Trouble {
-        if self.trouble.len() >= TROUBLED && !self.trouble.contains_key(&destination) {
-            self.trouble.clear();
-        }
-        self.trouble.entry(destination).or_default()
-    }
+fn say_mtu(shared: &Shared, to: &SocketAddr, mtu: usize) {
+    let fields = [("endpoint", Value::Text(to.to_string())), ("mtu", Value::Number(mtu as i64))];
+    shared.say(Severity::Info, "path.mtu_learnt", fields);
 }
 
 /// The oldest message, which was refused.
@@ -276,10 +279,6 @@ struct Failed {
     had_gso: bool,
     had_source: Option<Source>,
     datagrams: usize,
-}
-
-fn headers(destination: &SocketAddr) -> usize {
-    if destination.is_ipv4() { 20 + 8 } else { 40 + 8 }
 }
 
 /// Whether a local address is no longer ours: it cannot be bound.

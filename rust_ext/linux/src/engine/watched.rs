@@ -20,6 +20,8 @@ pub(crate) const TUN: u64 = 1;
 pub(crate) const UDP_V4: u64 = 2;
 pub(crate) const UDP_V6: u64 = 3;
 pub(crate) const TICK: u64 = 4;
+pub(crate) const RETIRED_V4: u64 = 5;
+pub(crate) const RETIRED_V6: u64 = 6;
 
 /// The epoll, and what it was told last.
 pub(crate) struct Watched {
@@ -27,6 +29,7 @@ pub(crate) struct Watched {
     timer: DeadlineTimer,
     tick_ns: Option<u64>,
     sockets: Option<Arc<Sockets>>,
+    retired: Option<Arc<Sockets>>,
     interests: Option<Interests>,
 }
 
@@ -45,7 +48,7 @@ impl Watched {
         if paths.outbound.is_some() {
             epoll.add(shared.tun.as_fd(), TUN, Interest::READ)?;
         }
-        Ok(Self { epoll, timer, tick_ns: None, sockets: None, interests: None })
+        Ok(Self { epoll, timer, tick_ns: None, sockets: None, retired: None, interests: None })
     }
 
     /// Follows the paths' state; `tick_ns` is when stages want the time.
@@ -59,6 +62,7 @@ impl Watched {
             self.tick_ns = tick_ns;
             self.timer.set(tick_ns)?;
         }
+        self.follow_retired(paths)?;
         let wanted = Interests::of(paths);
         if self.sockets.as_ref().is_some_and(|known| Arc::ptr_eq(known, &paths.sockets))
             && self.interests == Some(wanted)
@@ -70,6 +74,32 @@ impl Watched {
         }
         self.follow_sockets(paths, wanted)?;
         self.interests = Some(wanted);
+        Ok(())
+    }
+
+    fn follow_retired(&mut self, paths: &Paths) -> io::Result<()> {
+        let now = paths.retired.as_ref().map(|retired| &retired.sockets);
+        match (&self.retired, now) {
+            (None, None) => return Ok(()),
+            (Some(known), Some(now)) if Arc::ptr_eq(known, now) => return Ok(()),
+            _ => {}
+        }
+        for socket in self.retired.take().iter().flat_map(|known| known.both()) {
+            self.epoll.remove(socket.as_fd())?;
+        }
+        let Some(now) = now else { return Ok(()) };
+        // They may be watched as those in use yet.
+        if self.sockets.as_ref().is_some_and(|known| Arc::ptr_eq(known, now)) {
+            self.sockets = None;
+            for socket in now.both() {
+                self.epoll.remove(socket.as_fd())?;
+            }
+        }
+        self.epoll.add(now.v4.as_fd(), RETIRED_V4, Interest::READ)?;
+        if let Some(v6) = &now.v6 {
+            self.epoll.add(v6.as_fd(), RETIRED_V6, Interest::READ)?;
+        }
+        self.retired = Some(Arc::clone(now));
         Ok(())
     }
 

@@ -1,20 +1,17 @@
 //! FrameBatch: what a stage is called with. It has the batch for as long as the call lasts.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pyfw_core::{
-    frame::{Frame as Row, NO_PEER},
-    peer::PeerId,
+    frame::Frame as Row,
     stages::{
-        chain::{Slot, Work},
+        chain::{Desk, Work},
         edits::Refused,
         ledger::Reason,
-        selection::PeerNames,
     },
 };
 use pyo3::{
-    exceptions::{PyIndexError, PyRuntimeError, PyValueError},
+    exceptions::{PyIndexError, PyValueError},
     prelude::*,
     types::{PyDict, PyList, PyMemoryView, PyRange},
 };
@@ -24,6 +21,7 @@ use super::{
     export::Views,
     frame::Frame,
     held::HeldFrame,
+    lent::{Lent, key_of, no_row},
     packet::with_bytes,
     words,
 };
@@ -33,9 +31,7 @@ type Column<'py> = PyResult<Bound<'py, PyMemoryView>>;
 /// See `_native.pyi`.
 #[pyclass(frozen, sequence, module = "pyfw._native")]
 pub(crate) struct FrameBatch {
-    work: Mutex<Option<Work>>,
-    slot: Arc<Slot>,
-    views: Arc<Views>,
+    lent: Arc<Lent>,
     #[pyo3(get)]
     direction: &'static str,
     #[pyo3(get)]
@@ -48,48 +44,25 @@ impl FrameBatch {
         Self {
             direction: work.edits.direction().name(),
             now_ns: work.loan.batch.received_ns,
-            work: Mutex::new(None),
-            slot: Arc::clone(&work.slot),
-            views,
+            lent: Arc::new(Lent::of(work, views)),
         }
     }
 
-    pub(super) fn begin(&self, work: Work) {
-        *self.held() = Some(work);
-    }
-
-    /// Ends it: takes the batch back.
-    pub(super) fn end(&self) -> Option<Work> {
-        let work = self.held().take();
-        if let Some(work) = &work {
-            self.views.end_of_batch(&work.loan.buffer);
-        }
-        work
-    }
-
-    fn held(&self) -> MutexGuard<'_, Option<Work>> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What it shows, to be given and taken back.
+    pub(super) fn lent(&self) -> &Lent {
+        &self.lent
     }
 
     fn with<T>(&self, body: impl FnOnce(&mut Work) -> PyResult<T>) -> PyResult<T> {
-        match &mut *self.held() {
-            Some(work) => body(work),
-            None => Err(PyRuntimeError::new_err(
-                "the batch is over: process() has returned; copy what is to be kept",
-            )),
-        }
+        self.lent.with(body)
     }
 
-    /// Runs with a row that exists.
-    pub(super) fn row<T>(
+    fn row<T>(
         &self,
         index: isize,
         body: impl FnOnce(&mut Work, usize) -> PyResult<T>,
     ) -> PyResult<T> {
-        self.with(|work| match usize::try_from(index) {
-            Ok(row) if row < work.edits.len() => body(work, row),
-            _ => Err(no_row(index, work.edits.len())),
-        })
+        self.lent.row(index, body)
     }
 
     fn verdict(
@@ -134,12 +107,12 @@ impl FrameBatch {
 
     fn __getitem__(slf: Bound<'_, Self>, index: isize) -> PyResult<Frame> {
         let row = slf.get().row(index, |_, row| Ok(row))?;
-        Ok(Frame::of(slf.unbind(), row))
+        Ok(Frame::of(Arc::clone(&slf.get().lent), row))
     }
 
     fn __iter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let count = slf.get().__len__()?;
-        let frames = (0..count).map(|row| Frame::of(slf.clone().unbind(), row));
+        let frames = (0..count).map(|row| Frame::of(Arc::clone(&slf.get().lent), row));
         PyList::new(
             slf.py(),
             frames.map(|f| Bound::new(slf.py(), f)).collect::<PyResult<Vec<_>>>()?,
@@ -227,8 +200,8 @@ impl FrameBatch {
         self.u64(py, |_| self.now_ns)
     }
 
-    pub(super) fn peer_key(&self, number: u32) -> PyResult<Option<String>> {
-        self.with(|work| Ok(key_of(&work.peers, number)))
+    fn peer_key(&self, number: u32) -> PyResult<Option<String>> {
+        self.lent.peer_key(number)
     }
 
     #[pyo3(signature = (**words))]
@@ -243,31 +216,13 @@ impl FrameBatch {
         })
     }
 
-    pub(super) fn data<'py>(
-        &self,
-        py: Python<'py>,
-        index: isize,
-    ) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.row(index, |work, row| {
-            let Work { loan, edits, .. } = work;
-            match edits.bytes(row, &loan.buffer, &loan.batch.slices) {
-                Some(std::borrow::Cow::Borrowed(bytes)) => {
-                    let start = loan.buffer.as_ptr_range();
-                    if start.contains(&bytes.as_ptr()) {
-                        let at = bytes.as_ptr() as usize - start.start as usize;
-                        return self.views.of_drain(py, &loan.buffer, at, bytes.len());
-                    }
-                    self.views.of_gathered(py, bytes.to_vec())
-                }
-                Some(std::borrow::Cow::Owned(bytes)) => self.views.of_gathered(py, bytes),
-                None => Err(no_row(index, edits.len())),
-            }
-        })
+    fn data<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyMemoryView>> {
+        self.lent.data(py, index)
     }
 
     #[pyo3(signature = (index, reason = "dropped"))]
     fn drop(&self, index: isize, reason: &str) -> PyResult<()> {
-        let number = reason_of(&self.slot, reason)?;
+        let number = reason_of(&self.lent.desk, reason)?;
         self.verdict(index, |work, row| work.edits.drop(row, number))
     }
 
@@ -296,7 +251,7 @@ impl FrameBatch {
     fn hold(&self, index: isize) -> PyResult<Option<HeldFrame>> {
         self.row(index, |work, row| {
             let Work { loan, edits, call, peers, .. } = work;
-            let ledger = self.slot.ledger();
+            let ledger = self.lent.desk.ledger();
             let length = edits.frame(row).map_or(0, |frame| frame.length as usize);
             if !ledger.may_hold(length) {
                 edits.drop(row, Reason::HOLD_OVERFLOW).map_err(|error| refused(error, index))?;
@@ -308,7 +263,7 @@ impl FrameBatch {
             let (direction, place) = (edits.direction(), edits.place_of(row));
             let peer = key_of(peers, frame.peer);
             let held = ledger.hold(direction, frame, bytes, self.now_ns, *call, row as u32, place);
-            Ok(Some(HeldFrame::new(held, Arc::clone(&self.slot), peer)))
+            Ok(Some(HeldFrame::new(held, Arc::clone(&self.lent.desk), peer)))
         })
     }
 
@@ -334,24 +289,12 @@ impl FrameBatch {
     }
 }
 
-fn key_of(peers: &PeerNames, number: u32) -> Option<String> {
-    let key = peers.get(&PeerId(number)).filter(|_| number != NO_PEER);
-    key.map(|key| STANDARD.encode(key))
-}
-
 /// The number of a reason that a stage gives.
-pub(super) fn reason_of(slot: &Slot, reason: &str) -> PyResult<Reason> {
-    slot.ledger().reason(reason).ok_or_else(|| {
+pub(super) fn reason_of(desk: &Desk, reason: &str) -> PyResult<Reason> {
+    desk.ledger().reason(reason).ok_or_else(|| {
         PyValueError::new_err(format!(
             "reason {reason:?}: letters, digits and \"_\", 1 to 64 of them, and 64 reasons a stage"
         ))
-    })
-}
-
-pub(super) fn no_row(index: isize, count: usize) -> PyErr {
-    PyIndexError::new_err(match count {
-        0 => format!("index {index}: the batch is empty"),
-        _ => format!("index {index} is not 0 to {}", count - 1),
     })
 }
 

@@ -18,8 +18,13 @@ use pyo3::{
 };
 
 use super::{
-    direction, entrance::Interpreter, export::Views, guest::PythonStage, held::HeldFrame,
-    packet::with_bytes, trial, words,
+    direction,
+    entrance::Interpreter,
+    export::Views,
+    guest::{PythonStage, is_inside},
+    held::HeldFrame,
+    packet::with_bytes,
+    trial, words,
 };
 use crate::convert::value_error;
 
@@ -42,6 +47,11 @@ impl StageChain {
     #[new]
     fn new() -> Self {
         Self { chain: Arc::new(Chain::new(Box::new(Interpreter))), views: Arc::default() }
+    }
+
+    #[getter]
+    fn is_entered(&self) -> bool {
+        is_inside(&self.views)
     }
 
     #[pyo3(signature = (stage, **options))]
@@ -146,6 +156,11 @@ impl StageSlot {
         self.slot.is_out()
     }
 
+    #[getter]
+    fn is_busy(&self) -> bool {
+        self.slot.is_busy()
+    }
+
     #[pyo3(signature = (frame, direction = None))]
     fn emit(&self, frame: &Bound<'_, PyAny>, direction: Option<&str>) -> PyResult<()> {
         let towards = direction.map(self::direction).transpose()?;
@@ -156,16 +171,16 @@ impl StageSlot {
             return Err(PyValueError::new_err("a packet of your own needs a direction"));
         };
         let packet = with_bytes(frame, |bytes| Ok(bytes.to_vec()))?;
-        self.slot.make(packet, towards).map_err(|unfit| PyValueError::new_err(unfit.text()))
+        self.slot.desk().make(packet, towards).map_err(|unfit| PyValueError::new_err(unfit.text()))
     }
 
     fn wake_at(&self, when_ns: u64) {
-        self.slot.wake_at(when_ns);
+        self.slot.desk().wake_at(when_ns);
     }
 
     #[pyo3(signature = (counter, amount = 1))]
     fn count(&self, counter: &str, amount: u64) -> PyResult<()> {
-        match self.slot.ledger().count(counter, amount) {
+        match self.slot.desk().ledger().count(counter, amount) {
             true => Ok(()),
             false => Err(PyValueError::new_err(format!(
                 "counter {counter:?}: letters, digits and \"_\", 1 to 64 of them, and 64 a stage"

@@ -29,9 +29,15 @@ pub(super) struct Views {
 }
 
 /// What a view reads.
-enum Source {
+pub(super) enum Source {
     Drain { bytes: Arc<Box<[u8]>>, start: usize, length: usize },
-    Gathered { bytes: Vec<u8>, views: Arc<Views> },
+    Gathered(Gathered),
+}
+
+/// Bytes that were gathered, and who counts them.
+pub(super) struct Gathered {
+    bytes: Vec<u8>,
+    views: Arc<Views>,
 }
 
 /// See the module.
@@ -39,30 +45,25 @@ enum Source {
 pub(super) struct Export(Source);
 
 impl Views {
-    /// A view of bytes in a drain's buffer.
-    pub(super) fn of_drain<'py>(
+    /// What a view of bytes in a drain's buffer reads.
+    pub(super) fn of_drain(
         &self,
-        py: Python<'py>,
         buffer: &Buffer,
         start: usize,
         length: usize,
-    ) -> PyResult<Bound<'py, PyMemoryView>> {
+    ) -> PyResult<Source> {
         self.check()?;
         let Some(bytes) = buffer.share() else {
             return Err(PyBufferError::new_err("the batch has no buffer"));
         };
-        view(py, Source::Drain { bytes, start, length })
+        Ok(Source::Drain { bytes, start, length })
     }
 
-    /// A view of bytes that were gathered.
-    pub(super) fn of_gathered<'py>(
-        self: &Arc<Self>,
-        py: Python<'py>,
-        bytes: Vec<u8>,
-    ) -> PyResult<Bound<'py, PyMemoryView>> {
+    /// What a view of bytes that were gathered reads.
+    pub(super) fn of_gathered(self: &Arc<Self>, bytes: Vec<u8>) -> PyResult<Source> {
         self.check()?;
         self.gathered.fetch_add(bytes.len(), Relaxed);
-        view(py, Source::Gathered { bytes, views: Arc::clone(self) })
+        Ok(Source::Gathered(Gathered { bytes, views: Arc::clone(self) }))
     }
 
     fn check(&self) -> PyResult<()> {
@@ -106,15 +107,15 @@ impl Views {
     }
 }
 
-impl Drop for Export {
+impl Drop for Gathered {
     fn drop(&mut self) {
-        if let Source::Gathered { bytes, views } = &self.0 {
-            views.gathered.fetch_sub(bytes.len(), Relaxed);
-        }
+        self.views.gathered.fetch_sub(self.bytes.len(), Relaxed);
     }
 }
 
-fn view(py: Python<'_>, source: Source) -> PyResult<Bound<'_, PyMemoryView>> {
+/// A view. Not to be made under a lock: making an object of Python's may run code of the stage's, which
+/// may ask for the same one.
+pub(super) fn view(py: Python<'_>, source: Source) -> PyResult<Bound<'_, PyMemoryView>> {
     PyMemoryView::from(Bound::new(py, Export(source))?.as_any())
 }
 
@@ -129,7 +130,7 @@ impl Export {
     ) -> PyResult<()> {
         let bytes = match &slf.get().0 {
             Source::Drain { bytes, start, length } => &bytes[*start..*start + *length],
-            Source::Gathered { bytes, .. } => &bytes[..],
+            Source::Gathered(gathered) => &gathered.bytes[..],
         };
         let (start, length) = (bytes.as_ptr().cast_mut().cast(), bytes.len() as ffi::Py_ssize_t);
         let py = slf.py();

@@ -1,27 +1,29 @@
 //! Frame: one row of a batch, field by field. For code that looks at few frames.
 
+use std::sync::Arc;
+
 use pyfw_core::{frame::Frame as Row, packet, stages::chain::Work};
 use pyo3::{prelude::*, types::PyMemoryView};
 
 use super::{
-    batch::{FrameBatch, no_row},
+    lent::{Lent, no_row},
     packet::to_scapy,
 };
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "pyfw._native")]
 pub(crate) struct Frame {
-    batch: Py<FrameBatch>,
+    lent: Arc<Lent>,
     row: usize,
 }
 
 impl Frame {
-    pub(super) fn of(batch: Py<FrameBatch>, row: usize) -> Self {
-        Self { batch, row }
+    pub(super) fn of(lent: Arc<Lent>, row: usize) -> Self {
+        Self { lent, row }
     }
 
     fn look<T>(&self, body: impl FnOnce(&Row) -> T) -> PyResult<T> {
-        self.batch.get().row(self.row as isize, |work, row| {
+        self.lent.row(self.row as isize, |work, row| {
             work.edits.frame(row).map(body).ok_or_else(|| no_row(row as isize, work.edits.len()))
         })
     }
@@ -102,16 +104,16 @@ impl Frame {
     #[getter]
     fn peer(&self) -> PyResult<Option<String>> {
         let number = self.look(|row| row.peer)?;
-        self.batch.get().peer_key(number)
+        self.lent.peer_key(number)
     }
 
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.batch.get().data(py, self.row as isize)
+        self.lent.data(py, self.row as isize)
     }
 
     fn to_scapy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let bytes = self.batch.get().row(self.row as isize, |work, row| {
+        let bytes = self.lent.row(self.row as isize, |work, row| {
             let Work { loan, edits, .. } = work;
             let bytes = edits.bytes(row, &loan.buffer, &loan.batch.slices);
             Ok(bytes.map(std::borrow::Cow::into_owned).unwrap_or_default())

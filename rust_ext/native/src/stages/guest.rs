@@ -3,7 +3,7 @@
 //! In: a batch on loan. Out: the batch, with the stage's verdicts; a failure where the call raised or
 //! returned anything but None. A child that a stage forked ends here: it must not touch the tunnel.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use pyfw_core::stages::chain::{Failure, Guest, Work};
 use pyo3::{exceptions::PyTypeError, prelude::*};
@@ -32,9 +32,9 @@ impl PythonStage {
             Ok(batch) => batch,
             Err(error) => return (work, Err(error)),
         };
-        batch.get().begin(work);
+        batch.get().lent().begin(work);
         let process = std::process::id();
-        let result = self.process.call1(py, (&batch,));
+        let result = inside(&self.views, || self.process.call1(py, (&batch,)));
         end_forked_child(py, process);
         let result = result.and_then(|value| {
             if value.is_none(py) {
@@ -44,11 +44,28 @@ impl PythonStage {
             let text = format!("process() returned {kind}, must be None: verdicts are the batch's");
             Err(PyTypeError::new_err(text))
         });
-        match batch.get().end() {
+        match batch.get().lent().end() {
             Some(work) => (work, result),
             None => unreachable!("a batch is ended once, here"),
         }
     }
+}
+
+thread_local! {
+    /// The chains whose stages this thread is inside of, each known by its views.
+    static INSIDE: RefCell<Vec<*const Views>> = const { RefCell::new(Vec::new()) };
+}
+
+fn inside<T>(views: &Arc<Views>, body: impl FnOnce() -> T) -> T {
+    INSIDE.with_borrow_mut(|chains| chains.push(Arc::as_ptr(views)));
+    let result = body();
+    INSIDE.with_borrow_mut(Vec::pop);
+    result
+}
+
+/// Whether this thread is in the middle of a call of a stage of that chain.
+pub(super) fn is_inside(views: &Arc<Views>) -> bool {
+    INSIDE.with_borrow(|chains| chains.contains(&Arc::as_ptr(views)))
 }
 
 impl Guest for PythonStage {
@@ -62,7 +79,7 @@ impl Guest for PythonStage {
     fn tick(&mut self, now_ns: u64) -> Result<(), Failure> {
         Python::attach(|py| {
             let process = std::process::id();
-            let result = self.tick.call1(py, (now_ns,));
+            let result = inside(&self.views, || self.tick.call1(py, (now_ns,)));
             end_forked_child(py, process);
             result.map(drop).map_err(failure)
         })

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyfw_core::stages::{
     Direction,
-    chain::Slot,
+    chain::Desk,
     ledger::{EmitError, Held},
 };
 use pyo3::{
@@ -19,7 +19,7 @@ use super::packet::to_scapy;
 #[pyclass(frozen, module = "pyfw._native")]
 pub(crate) struct HeldFrame {
     held: Mutex<Option<Held>>,
-    slot: Arc<Slot>,
+    desk: Arc<Desk>,
     #[pyo3(get)]
     direction: &'static str,
     #[pyo3(get)]
@@ -35,7 +35,7 @@ pub(crate) struct HeldFrame {
 }
 
 impl HeldFrame {
-    pub(super) fn new(held: Held, slot: Arc<Slot>, peer: Option<String>) -> Self {
+    pub(super) fn new(held: Held, desk: Arc<Desk>, peer: Option<String>) -> Self {
         Self {
             direction: held.direction.name(),
             length: held.frame.length,
@@ -44,14 +44,14 @@ impl HeldFrame {
             received_ns: held.received_ns,
             peer,
             held: Mutex::new(Some(held)),
-            slot,
+            desk,
         }
     }
 
     pub(super) fn emit(&self, direction: Option<Direction>) -> PyResult<()> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let own = held.as_ref().map_or(Direction::Outbound, |held| held.direction);
-        self.slot.emit(&mut held, direction.unwrap_or(own)).map_err(|error| {
+        self.desk.emit(&mut held, direction.unwrap_or(own)).map_err(|error| {
             PyValueError::new_err(match error {
                 EmitError::Gone => "the frame was emitted before, or its stage was stopped",
                 EmitError::Overtaken => {
@@ -75,11 +75,13 @@ impl HeldFrame {
 impl HeldFrame {
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.with(|held| PyMemoryView::from(PyBytes::new(py, &held.bytes).as_any()))
+        let bytes = self.with(|held| Ok(PyBytes::new(py, &held.bytes)))?;
+        PyMemoryView::from(bytes.as_any())
     }
 
     fn to_scapy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.with(|held| to_scapy(py, &held.bytes))
+        let bytes = self.with(|held| Ok(held.bytes.clone()))?;
+        to_scapy(py, &bytes)
     }
 }
 
@@ -87,7 +89,7 @@ impl Drop for HeldFrame {
     fn drop(&mut self) {
         let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = held {
-            self.slot.forget(held);
+            self.desk.forget(held);
         }
     }
 }

@@ -4,7 +4,8 @@
 //! chain     StageChain, StageSlot: made by pyfw.pipeline, run by an engine, a replay or a trial
 //! guest     one stage object: enters it with a batch, and comes back with what it said
 //! entrance  the interpreter: attached to once a batch, left while somebody waits
-//! batch     FrameBatch and Frame; column, export: what of them numpy and memoryview read
+//! batch     FrameBatch; frame: one of its rows; lent: what both show while a call lasts
+//! column    numbers that numpy and memoryview read in place; export: a frame's bytes likewise
 //! held      HeldFrame
 //! words     the words of `where` and `filter`
 //! trial     packets through a chain by hand
@@ -18,6 +19,7 @@ mod export;
 pub(crate) mod frame;
 mod guest;
 pub(crate) mod held;
+mod lent;
 mod packet;
 mod trial;
 mod words;

@@ -1,7 +1,7 @@
 //! One end of the wire: a device, and paths that keep to the exchange's rules.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     sync::Arc,
 };
@@ -11,7 +11,7 @@ use super::{
     wire::{S, Seed, now_at},
 };
 use crate::{
-    exchange::{ReceiveSession, SendSession},
+    exchange::{OutboundCommand, ReceiveSession, SendSession},
     noise::timers::{
         KEEPALIVE_TIMEOUT_NS, REJECT_AFTER_TIME_NS, REKEY_ON_RECEIVE_AFTER_TIME_NS,
         REKEY_TIMEOUT_NS,
@@ -30,6 +30,9 @@ pub(super) struct End {
     pub(super) path: Option<Path>,
     pub(super) sending: Option<SendSession>,
     pub(super) receiving: BTreeMap<u32, (ReceiveSession, bool)>,
+    pub(super) next: Option<SendSession>,
+    /// What the inbound path tells the outbound one.
+    pub(super) news: VecDeque<OutboundCommand>,
     pub(super) asked_ns: Option<u64>,
     pub(super) asked_on_receive: BTreeSet<u32>,
     pub(super) staged: u32,
@@ -55,6 +58,8 @@ impl End {
             path: None,
             sending: None,
             receiving: BTreeMap::new(),
+            next: None,
+            news: VecDeque::new(),
             asked_ns: None,
             asked_on_receive: BTreeSet::new(),
             staged: 0,
@@ -93,6 +98,10 @@ impl End {
             .as_ref()
             .is_some_and(|a| a.received(now.boot_ns, 32, !is_empty, KEEPALIVE_TIMEOUT_NS));
         if !was_confirmed {
+            if let Some(session) = self.next.take_if(|next| next.local_index == index) {
+                let peer = self.peer;
+                self.news.push_back(OutboundCommand::Install { peer, session, confirm: false });
+            }
             self.device.handle_report(Report::Confirmed(self.peer, index), now);
         }
         if is_due && self.asked_on_receive.insert(index) {

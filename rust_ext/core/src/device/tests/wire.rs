@@ -232,6 +232,10 @@ impl Wire {
         loop {
             let mut idle = true;
             for i in 0..2 {
+                while let Some(command) = self.ends[i].news.pop_front() {
+                    idle = false;
+                    self.carry_out(i, Command::Outbound(command));
+                }
                 while let Some(command) = self.ends[i].device.poll_command() {
                     idle = false;
                     self.carry_out(i, command);
@@ -280,11 +284,13 @@ impl Wire {
                 (end.staged, end.asked_ns) = (0, None);
             }
             Command::Outbound(OutboundCommand::Keepalive(_)) => self.transport(i, true),
-            Command::Inbound(InboundCommand::Install { session, confirmed }) => {
-                end.receiving.insert(session.local_index, (session, confirmed));
+            Command::Inbound(InboundCommand::Install { session, next }) => {
+                end.receiving.insert(session.local_index, (session, next.is_none()));
+                end.next = next;
             }
             Command::Inbound(InboundCommand::Erase(index)) => {
                 assert!(end.receiving.remove(&index).is_some(), "no such session");
+                end.next.take_if(|next| next.local_index == index);
             }
             Command::Inbound(InboundCommand::RemovePeer(_)) => end.receiving.clear(),
             Command::Inbound(InboundCommand::AddPeer { .. } | InboundCommand::SetPath(..)) => {}

@@ -11,8 +11,8 @@ use crate::{
     stages::{
         Booking,
         edits::Refused,
-        ledger::Reason,
-        selection::{Field, Word},
+        ledger::{EmitError, Held, HoldLimit, Reason},
+        selection::{Field, Selection, Word},
     },
 };
 
@@ -196,11 +196,11 @@ fn what_is_emitted_goes_before_the_batch_and_what_was_just_held_to_its_place() {
         Box::new(move |work| {
             let slot = slot.lock().unwrap().clone().unwrap();
             for held in kept.drain(..) {
-                slot.emit(&mut Some(held), Direction::Inbound).unwrap();
+                slot.desk().emit(&mut Some(held), Direction::Inbound).unwrap();
             }
             kept.push(hold(&slot, work, work.edits.len() - 1));
             let here = hold(&slot, work, 1);
-            slot.emit(&mut Some(here), Direction::Inbound).unwrap();
+            slot.desk().emit(&mut Some(here), Direction::Inbound).unwrap();
             Ok(())
         })
     };
@@ -222,7 +222,7 @@ fn a_mark_is_seen_at_once_and_stays_on_a_frame_that_is_held() {
         Box::new(move |work| {
             let slot = slot.lock().unwrap().clone().unwrap();
             for held in kept.drain(..) {
-                slot.emit(&mut Some(held), Direction::Inbound).unwrap();
+                slot.desk().emit(&mut Some(held), Direction::Inbound).unwrap();
             }
             for row in 0..work.edits.len() {
                 work.edits.set_ecn(row, 0b11).unwrap();
@@ -270,6 +270,41 @@ fn an_answer_goes_the_other_way_behind_the_stage() {
     assert_eq!(numbers(&back), [99]);
     assert_eq!(back.bookings, [Booking { peer: PeerId(NO_PEER), segments: 1, created: true }]);
     assert_eq!(chain.slots()[1].counts().frames, 1);
+}
+
+#[test]
+fn a_stage_that_is_left_out_during_its_call_leaves_nothing_unbooked() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let out: Arc<Mutex<Option<Arc<Chain>>>> = Arc::default();
+    let (keeps, goes) = (Arc::clone(&kept), Arc::clone(&out));
+    let stage = move |slot: Place| -> Body {
+        Box::new(move |work| {
+            let slot = slot.lock().unwrap().clone().unwrap();
+            let chain = goes.lock().unwrap().take().unwrap();
+            keeps.lock().unwrap().push(hold(&slot, work, 0));
+            chain.set(Vec::new());
+            // The other path looks meanwhile whether anything is left to settle.
+            chain.process(Direction::Outbound, &mut loan(&[]), 1420);
+            keeps.lock().unwrap().push(hold(&slot, work, 1));
+            work.edits.answer(2, &Build::udp4().bytes()).unwrap();
+            Ok(())
+        })
+    };
+    let chain = Arc::new(chain(vec![(options("leaves"), Box::new(stage))]));
+    let slot = Arc::clone(&chain.slots()[0]);
+    *out.lock().unwrap() = Some(Arc::clone(&chain));
+    let mut inbound = loan(&numbered(4));
+    chain.process(Direction::Inbound, &mut inbound, 1420);
+    assert_eq!(numbers(&inbound), [3]);
+    let dropped: u64 = inbound.bookings.iter().map(|booking| booking.segments).sum();
+    assert_eq!((dropped, slot.counts().held_segments), (3, 0));
+    assert_eq!(slot.counts().drops, [("answered".into(), 1), ("stopped".into(), 2)].into());
+    for held in kept.lock().unwrap().drain(..) {
+        assert_eq!(slot.desk().emit(&mut Some(held), Direction::Inbound), Err(EmitError::Gone));
+    }
+    let mut outbound = loan(&[]);
+    chain.process(Direction::Outbound, &mut outbound, 1420);
+    assert_eq!(outbound.batch.frames.len(), 1);
 }
 
 #[test]
@@ -330,6 +365,57 @@ fn a_stage_that_always_fails_is_taken_out_and_traffic_goes_on() {
 }
 
 #[test]
+fn a_batch_that_comes_back_too_late_reaches_no_further_stage() {
+    let counts = |_| -> Body { Box::new(|_| Ok(())) };
+    let stage = |name| -> Stage { (options(name), Box::new(counts)) };
+    let chain = chain(vec![stage("hangs"), stage("behind")]);
+    let mut late = loan(&numbered(2));
+    let hung = || chain.slots()[0].counts().calls == 0;
+    chain.process_while(Direction::Inbound, &mut late, 1420, &hung);
+    let calls = |chain: &Chain| chain.slots().iter().map(|s| s.counts().calls).collect::<Vec<_>>();
+    assert_eq!((calls(&chain), numbers(&late)), (vec![1, 0], vec![0, 1]));
+    chain.process(Direction::Inbound, &mut loan(&numbered(2)), 1420);
+    assert_eq!(calls(&chain), [2, 1]);
+}
+
+#[test]
+fn who_waits_for_the_interpreter_is_told_and_has_no_limit() {
+    /// Looks while it is entered.
+    struct Looks(Arc<Mutex<Option<Arc<Chain>>>>, Arc<Mutex<Vec<Running>>>);
+    impl Entrance for Looks {
+        fn enter(&self, body: &mut dyn FnMut()) -> u64 {
+            let chain = self.0.lock().unwrap().clone().unwrap();
+            self.1.lock().unwrap().extend(chain.running(11));
+            body();
+            0
+        }
+
+        fn leave(&self, body: &mut dyn FnMut()) {
+            body();
+        }
+
+        fn now_ns(&self) -> u64 {
+            1
+        }
+    }
+    let (place, seen) = (Arc::default(), Arc::default());
+    let chain = Arc::new(Chain::new(Box::new(Looks(Arc::clone(&place), Arc::clone(&seen)))));
+    *place.lock().unwrap() = Some(Arc::clone(&chain));
+    let (looks, sees) = (Arc::clone(&chain), Arc::clone(&seen));
+    let body = move |_: &mut Work| {
+        sees.lock().unwrap().extend(looks.running(21));
+        Ok(())
+    };
+    let strict = SlotOptions { stall_ns: Some(5), ..options("strict") };
+    chain.set(vec![chain.slot(strict, Box::new(Closure(Box::new(body))))]);
+    chain.process(Direction::Inbound, &mut loan(&numbered(1)), 1420);
+    let seen = seen.lock().unwrap().clone();
+    let told: Vec<_> = seen.iter().map(|r| (&*r.name, r.for_ns, r.limit_ns)).collect();
+    assert_eq!(told, [("(waiting for the interpreter)", 10, None), ("strict", 20, Some(5))]);
+    assert_eq!(chain.running(31), None);
+}
+
+#[test]
 fn one_failure_in_a_thousand_never_trips_the_breaker() {
     let mut call = 0;
     let mut rare = options("rare");
@@ -353,7 +439,7 @@ fn hold(slot: &Slot, work: &mut Work, row: usize) -> Held {
     let Work { loan, edits, call, .. } = work;
     let (frame, bytes) = edits.hold(row, &loan.buffer, &loan.batch.slices).unwrap();
     let place = edits.place_of(row);
-    slot.ledger().hold(edits.direction(), frame, bytes, 1, *call, row as u32, place)
+    slot.desk().ledger().hold(edits.direction(), frame, bytes, 1, *call, row as u32, place)
 }
 
 /// A verdict of the property test, by number.
@@ -376,7 +462,7 @@ fn act(slot: &Slot, work: &mut Work, held: &mut Vec<Held>, row: usize, what: u8)
             if let Ok((frame, bytes)) = alive {
                 let (direction, place) = (edits.direction(), edits.place_of(row));
                 let (call, row) = (work.call, row as u32);
-                held.push(slot.ledger().hold(direction, frame, bytes, 1, call, row, place));
+                held.push(slot.desk().ledger().hold(direction, frame, bytes, 1, call, row, place));
             }
         }
     }
@@ -412,7 +498,7 @@ proptest! {
                     act(&slot, work, &mut held, row, what);
                 }
                 for _ in 0..emits.min(held.len()) {
-                    slot.emit(&mut Some(held.remove(0)), Direction::Outbound).unwrap();
+                    slot.desk().emit(&mut Some(held.remove(0)), Direction::Outbound).unwrap();
                 }
                 if failing { fails() } else { Ok(()) }
             })

@@ -20,30 +20,67 @@ use crate::{
 fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
     in_own_namespace(|| {
         let (thread, to) = inbound_thread();
-        let peer = PeerId(0);
-        let session = ReceiveSession {
-            key: [1; 32].into(),
-            peer,
-            local_index: 7,
-            created_ns: 1,
-            initiator: false,
-        };
-        thread.seat.commands.post(
-            [
-                InboundCommand::AddPeer { peer, activity: Arc::new(Activity::default()) },
-                InboundCommand::Install { session, confirmed: false },
-            ]
-            .map(DataCommand::Inbound),
-        );
-        let mut keepalive = [0; 32];
-        (keepalive[0], keepalive[4]) = (4, 7);
-        Plain::bind("127.0.0.1:0").unwrap().send_to(&keepalive, to).unwrap();
+        post_session(&thread.seat, 1);
+        Plain::bind("127.0.0.1:0").unwrap().send_to(&keepalive(0), to).unwrap();
 
         let paths = thread.seat.lock();
         assert!(thread.serve_socket(paths, UDP_V4, &mut Vec::new(), 2).unwrap().is_some());
         let counts = thread.shared.datagrams.read();
         assert_eq!((counts.received, counts.keepalives), (1, 1), "{counts:?}");
     });
+}
+
+#[test]
+fn what_was_under_way_to_the_old_port_still_arrives_and_then_the_port_is_free() {
+    in_own_namespace(|| {
+        let (thread, old) = inbound_thread();
+        let (seat, shared) = (Arc::clone(&thread.seat), Arc::clone(&thread.shared));
+        post_session(&seat, epoll::boottime_ns());
+        let running = std::thread::spawn(move || thread.run());
+        let from = Plain::bind("127.0.0.1:0").unwrap();
+        let received = || shared.datagrams.read().keepalives;
+
+        let (v4, v6, port) = bind_pair(0, 0).unwrap();
+        seat.commands.post([DataCommand::Rebind(Arc::new(Sockets { v4, v6 }))]);
+        until("the sockets are exchanged", || seat.commands.waiting() == 0);
+        from.send_to(&keepalive(0), old).unwrap();
+        until("the old port is read", || received() == 1);
+        from.send_to(&keepalive(1), SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+        until("the new port is read", || received() == 2);
+        // Nothing arrives any more that would wake the thread.
+        until("the old port is free", || Plain::bind(("0.0.0.0", old.port())).is_ok());
+
+        seat.commands.post([DataCommand::Stop]);
+        running.join().unwrap().unwrap();
+    });
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let started = std::time::Instant::now();
+    while !condition() {
+        assert!(started.elapsed().as_secs() < 5, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Lets a session come to be under which `keepalive` opens.
+fn post_session(seat: &Seat, created_ns: u64) {
+    let peer = PeerId(0);
+    let session =
+        ReceiveSession { key: [1; 32].into(), peer, local_index: 7, created_ns, initiator: false };
+    seat.commands.post(
+        [
+            InboundCommand::AddPeer { peer, activity: Arc::new(Activity::default()) },
+            InboundCommand::Install { session, next: None },
+        ]
+        .map(DataCommand::Inbound),
+    );
+}
+
+fn keepalive(counter: u8) -> [u8; 32] {
+    let mut message = [0; 32];
+    (message[0], message[4], message[8]) = (4, 7, counter);
+    message
 }
 
 /// The second of two threads, and the address of its socket.
@@ -58,6 +95,8 @@ fn inbound_thread() -> (DataThread, SocketAddr) {
         outbound: None,
         inbound: Some(InboundWorker::new(inbound, options)),
         sockets: Arc::new(Sockets { v4, v6 }),
+        retired: None,
+        neighbour: None,
         mtu: 1420,
         stop: false,
     };

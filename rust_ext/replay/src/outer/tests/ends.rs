@@ -35,7 +35,7 @@ struct End {
     peer: PeerId,
     sending: Option<(SendSession, u64)>,
     /// Sessions of ours by their index, which the peer's data confirms.
-    unconfirmed: BTreeMap<u32, PeerId>,
+    unconfirmed: BTreeMap<u32, (PeerId, SendSession)>,
     key_log: String,
 }
 
@@ -118,7 +118,8 @@ impl Wire {
         self.sent.push(message);
         self.senders.push(end);
         let other = &mut self.ends[1 - end];
-        if let Some(peer) = other.unconfirmed.remove(&index) {
+        if let Some((peer, next)) = other.unconfirmed.remove(&index) {
+            other.sending = Some((next, 0));
             other.device.handle_report(Report::Confirmed(peer, index), self.now);
             self.carry();
         }
@@ -138,8 +139,8 @@ impl Wire {
                             end.sending = Some((session, 0));
                             keepalives.extend(confirm.then_some(i));
                         }
-                        Command::Inbound(InboundCommand::Install { session, confirmed: false }) => {
-                            end.unconfirmed.insert(session.local_index, session.peer);
+                        Command::Inbound(InboundCommand::Install { session, next: Some(next) }) => {
+                            end.unconfirmed.insert(session.local_index, (session.peer, next));
                         }
                         _ => {}
                     }

@@ -1,0 +1,324 @@
+//! slot: a stage in its place: what it is called with, and what becomes of its answer.
+//!
+//! In: batches of both paths, the time. Out: the batches behind it. Drops: what the stage drops; the
+//! frames of a call that failed, unless the stage passes them. Order: one thread at a time is inside;
+//! what it emitted goes before the batch that it is called with.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError,
+    atomic::{
+        AtomicBool, AtomicU32, AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+    },
+};
+
+use super::{
+    desk::Desk,
+    guest::{Entrance, Failure, Guest, Work},
+    links::{Links, TICKS},
+    options::SlotOptions,
+};
+use crate::{
+    stages::{
+        Direction, Loan, Notice, Outcome,
+        edits::Edits,
+        ledger::{Emission, StageCounts},
+        selection::{PeerNames, Selection},
+    },
+    time::SECOND_NS,
+};
+
+/// A stage in its place.
+pub struct Slot {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) options: RwLock<Arc<SlotOptions>>,
+    inner: Mutex<Inner>,
+    pub(super) desk: Arc<Desk>,
+    /// Taken out: it is not called any more.
+    pub(super) out: AtomicBool,
+    pub(super) failures_in_a_row: AtomicU32,
+    pub(super) said_ns: AtomicU64,
+    pub(super) unsaid: AtomicU64,
+}
+
+/// What all stages are called with for one batch.
+pub(super) struct Call<'c> {
+    pub(super) direction: Direction,
+    pub(super) mtu: usize,
+    pub(super) peers: &'c Arc<PeerNames>,
+    pub(super) clock: &'c dyn Entrance,
+    /// False once another thread has the caller's place: its batch goes no further.
+    pub(super) wanted: &'c dyn Fn() -> bool,
+}
+
+struct Inner {
+    guest: Box<dyn Guest>,
+    edits: Edits,
+    selected: Vec<u32>,
+    emitted: Vec<Emission>,
+    call: u64,
+}
+
+impl Slot {
+    pub(super) fn new(
+        id: u64,
+        options: SlotOptions,
+        guest: Box<dyn Guest>,
+        links: Arc<Links>,
+    ) -> Self {
+        let edits = Edits::new();
+        let (selected, emitted) = (Vec::new(), Vec::new());
+        Self {
+            id,
+            desk: Arc::new(Desk::new(&options, links)),
+            name: options.name.clone(),
+            options: RwLock::new(Arc::new(options)),
+            inner: Mutex::new(Inner { guest, edits, selected, emitted, call: 0 }),
+            out: AtomicBool::new(false),
+            failures_in_a_row: AtomicU32::new(0),
+            said_ns: AtomicU64::new(0),
+            unsaid: AtomicU64::new(0),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn vacant(&self) -> Option<MutexGuard<'_, Inner>> {
+        match self.inner.try_lock() {
+            Ok(inner) => Some(inner),
+            Err(TryLockError::Poisoned(inner)) => Some(inner.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The guest, once no other thread is inside; who is may need what we hold to come out.
+    fn entered(&self, entrance: &dyn Entrance) -> MutexGuard<'_, Inner> {
+        loop {
+            if let Some(inner) = self.vacant() {
+                return inner;
+            }
+            entrance.leave(&mut || drop(self.inner()));
+        }
+    }
+
+    /// Whether somebody is inside.
+    pub fn is_busy(&self) -> bool {
+        self.vacant().is_none()
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its guest reaches from outside of its calls, too.
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    pub(super) fn options(&self) -> Arc<SlotOptions> {
+        Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether it was taken out.
+    pub fn is_out(&self) -> bool {
+        self.out.load(SeqCst)
+    }
+
+    /// What it counted.
+    pub fn counts(&self) -> StageCounts {
+        self.desk.ledger.counts()
+    }
+
+    /// Puts another guest into the place of the one that is there, between two of its calls: `change`
+    /// makes it, and where it fails, the old one stays. `None` where somebody is inside. What is held
+    /// stays held; the name stays the slot's.
+    pub fn replace<E>(
+        &self,
+        options: &SlotOptions,
+        change: impl FnOnce() -> Result<Box<dyn Guest>, E>,
+    ) -> Option<Result<(), E>> {
+        let mut inner = self.vacant()?;
+        let guest = match change() {
+            Ok(guest) => guest,
+            Err(error) => return Some(Err(error)),
+        };
+        inner.guest = guest;
+        self.desk.ledger.set_rules(options.hold, options.reorders);
+        let tick_ns = if options.tick_ns == 0 { u64::MAX } else { 1 };
+        self.desk.due_ns.fetch_min(tick_ns, SeqCst);
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
+        self.failures_in_a_row.store(0, Relaxed);
+        self.desk.links.wake_for_tick();
+        Some(Ok(()))
+    }
+
+    pub(super) fn has_work(&self, direction: Direction, loan: &Loan, peers: &PeerNames) -> bool {
+        if self.desk.ledger.has_pending(direction) {
+            return true;
+        }
+        let options = self.options();
+        self.stands_in(direction, &options)
+            && loan.batch.frames.iter().any(|frame| match &options.selection {
+                None => true,
+                Some(words) => words.holds(frame, &loan.buffer, &loan.batch.slices, peers),
+            })
+    }
+
+    pub(super) fn stands_in(&self, direction: Direction, options: &SlotOptions) -> bool {
+        options.directions[direction as usize] && !self.out.load(SeqCst)
+    }
+
+    /// Takes a batch through this stage.
+    pub(super) fn run(self: &Arc<Self>, loan: &mut Loan, call: &Call<'_>) {
+        let &Call { direction, mtu, peers, clock, wanted } = call;
+        if !wanted() || !self.has_work(direction, loan, peers) {
+            return;
+        }
+        self.desk.mtu.store(mtu as u64, Relaxed);
+        if self.is_out() {
+            return self.pass_pending(direction, loan);
+        }
+        let watch = &self.desk.links.watches[direction as usize];
+        watch.stage.store(self.id, Relaxed);
+        let mut inner = self.entered(clock);
+        // Who takes over waits here for us, so that frames come in order.
+        if !wanted() {
+            return;
+        }
+        // Behind the lock: they change with the guest.
+        let options = self.options();
+        inner.select(&options.selection, loan, peers, self.stands_in(direction, &options));
+        inner.call += 1;
+        let Inner { guest, edits, selected, emitted, call } = &mut *inner;
+        edits.begin(direction, mtu, &loan.batch.frames, selected);
+        let shown = (selected.len() as u64, edits.frames().map(|f| u64::from(f.segments)).sum());
+        let (mut result, start_ns) = (Ok(()), clock.now_ns());
+        // What was waited for until here is not its doing.
+        watch.since_ns.store(start_ns, Relaxed);
+        if shown.0 != 0 {
+            self.desk.calling.store(direction as u8 + 1, SeqCst);
+            let work = Work {
+                loan: std::mem::take(loan),
+                edits: std::mem::take(edits),
+                call: *call,
+                peers: Arc::clone(peers),
+                desk: Arc::clone(&self.desk),
+            };
+            let back;
+            (back, result) = guest.process(work);
+            (*loan, *edits) = (back.loan, back.edits);
+            self.desk.calling.store(0, SeqCst);
+        }
+        let now_ns = clock.now_ns();
+        if result.is_err() {
+            edits.fail(options.pass_on_error, &loan.batch.frames, selected);
+        }
+        self.desk.ledger.take(direction, emitted, &mut loan.bookings);
+        edits.finish(loan, selected, emitted, *call);
+        self.desk.ledger.answer(direction.other(), edits.answers());
+        self.desk.ledger.passed(direction, *call, edits.passing());
+        let spent_ns = now_ns.saturating_sub(start_ns);
+        let failed = result.is_err();
+        self.desk.ledger.called(shown, &edits.dropped, edits.created, spent_ns, failed);
+        drop(inner);
+        if self.desk.ledger.has_pending(direction.other()) {
+            self.desk.wake(direction.other());
+        }
+        if shown.0 != 0 {
+            self.judge(result, now_ns);
+        }
+    }
+
+    /// What a stage emitted before it was taken out still goes its way.
+    pub(super) fn pass_pending(&self, direction: Direction, loan: &mut Loan) {
+        let mut emitted = Vec::new();
+        self.desk.ledger.take(direction, &mut emitted, &mut loan.bookings);
+        let mut edits = Edits::new();
+        edits.begin(direction, 0, &loan.batch.frames, &[]);
+        edits.finish(loan, &[], &mut emitted, u64::MAX);
+        self.desk.ledger.called((0, 0), &edits.dropped, edits.created, 0, false);
+    }
+
+    pub(super) fn tick(&self, now_ns: u64, clock: &dyn Entrance) {
+        if self.is_out() {
+            self.desk.due_ns.store(u64::MAX, SeqCst);
+            return;
+        }
+        let next_ns = match self.options().tick_ns {
+            0 => u64::MAX,
+            tick_ns => now_ns.saturating_add(tick_ns),
+        };
+        // Before the call, which may ask for an earlier one.
+        self.desk.due_ns.store(next_ns, SeqCst);
+        let watch = &self.desk.links.watches[TICKS];
+        watch.stage.store(self.id, Relaxed);
+        let mut inner = self.entered(clock);
+        let start_ns = clock.now_ns();
+        watch.since_ns.store(start_ns, Relaxed);
+        let result = inner.guest.tick(now_ns);
+        drop(inner);
+        let spent_ns = clock.now_ns().saturating_sub(start_ns);
+        self.desk.ledger.called((0, 0), &[], 0, spent_ns, result.is_err());
+        self.judge(result, start_ns + spent_ns);
+    }
+
+    /// A call that failed is told once a second; too many in a row have the outcome that was chosen.
+    pub(super) fn judge(&self, result: Result<(), Failure>, now_ns: u64) {
+        let Err(Failure(text)) = result else {
+            return self.failures_in_a_row.store(0, Relaxed);
+        };
+        let in_a_row = self.failures_in_a_row.fetch_add(1, Relaxed) + 1;
+        let last_ns = self.said_ns.load(Relaxed);
+        let unsaid = self.unsaid.fetch_add(1, Relaxed) + 1;
+        let options = self.options();
+        let given_up = in_a_row == options.failures;
+        if last_ns == 0 || now_ns >= last_ns + SECOND_NS || given_up {
+            self.said_ns.store(now_ns.max(1), Relaxed);
+            self.unsaid.store(0, Relaxed);
+            self.say("stage.raised", text(), unsaid);
+        }
+        if given_up {
+            let text = format!("{in_a_row} calls in a row failed");
+            match options.outcome {
+                Outcome::Remove => self.take_out(&text),
+                Outcome::Close => {
+                    let reason = format!("stage {}: {text}", self.name);
+                    self.desk.links.with(|surroundings| surroundings.close(reason));
+                }
+            }
+        }
+    }
+
+    pub(super) fn take_out(&self, text: &str) {
+        if !self.out.swap(true, SeqCst) {
+            self.desk.ledger.stop();
+            self.say("stage.removed", text.to_owned(), 1);
+        }
+    }
+
+    pub(super) fn say(&self, message: &'static str, text: String, times: u64) {
+        self.desk.links.say(Notice { message, stage: self.name.clone(), text, times });
+    }
+}
+
+impl Inner {
+    fn select(
+        &mut self,
+        selection: &Option<Selection>,
+        loan: &Loan,
+        peers: &PeerNames,
+        stands: bool,
+    ) {
+        self.selected.clear();
+        let rows = if stands { &loan.batch.frames[..] } else { &[] };
+        let chosen = rows.iter().enumerate().filter(|(_, frame)| match selection {
+            None => true,
+            Some(words) => words.holds(frame, &loan.buffer, &loan.batch.slices, peers),
+        });
+        self.selected.extend(chosen.map(|(index, _)| index as u32));
+    }
+}

@@ -1,0 +1,119 @@
+//! What a batch and its frames show while a call lasts: the work on loan, or that it is over.
+//!
+//! In: the work, when the call begins. Out: the same, when it ends; from then on every look raises.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use pyfw_core::{
+    frame::NO_PEER,
+    peer::PeerId,
+    stages::{
+        chain::{Desk, Work},
+        selection::PeerNames,
+    },
+};
+use pyo3::{
+    exceptions::{PyIndexError, PyRuntimeError},
+    prelude::*,
+    types::PyMemoryView,
+};
+
+use super::export::{Views, view};
+
+/// See the module.
+pub(super) struct Lent {
+    work: Mutex<Option<Work>>,
+    pub(super) desk: Arc<Desk>,
+    views: Arc<Views>,
+}
+
+impl Lent {
+    /// Nothing yet of `work`, which is still to be given.
+    pub(super) fn of(work: &Work, views: Arc<Views>) -> Self {
+        Self { work: Mutex::new(None), desk: Arc::clone(&work.desk), views }
+    }
+
+    pub(super) fn begin(&self, work: Work) {
+        *self.held() = Some(work);
+    }
+
+    /// Ends it: takes the batch back.
+    pub(super) fn end(&self) -> Option<Work> {
+        let work = self.held().take();
+        if let Some(work) = &work {
+            self.views.end_of_batch(&work.loan.buffer);
+        }
+        work
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Work>> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn with<T>(&self, body: impl FnOnce(&mut Work) -> PyResult<T>) -> PyResult<T> {
+        match &mut *self.held() {
+            Some(work) => body(work),
+            None => Err(PyRuntimeError::new_err(
+                "the batch is over: process() has returned; copy what is to be kept",
+            )),
+        }
+    }
+
+    /// Runs with a row that exists.
+    pub(super) fn row<T>(
+        &self,
+        index: isize,
+        body: impl FnOnce(&mut Work, usize) -> PyResult<T>,
+    ) -> PyResult<T> {
+        self.with(|work| match usize::try_from(index) {
+            Ok(row) if row < work.edits.len() => body(work, row),
+            _ => Err(no_row(index, work.edits.len())),
+        })
+    }
+
+    /// The public key of a peer's number.
+    pub(super) fn peer_key(&self, number: u32) -> PyResult<Option<String>> {
+        self.with(|work| Ok(key_of(&work.peers, number)))
+    }
+
+    /// A row's bytes.
+    pub(super) fn data<'py>(
+        &self,
+        py: Python<'py>,
+        index: isize,
+    ) -> PyResult<Bound<'py, PyMemoryView>> {
+        let source = self.row(index, |work, row| {
+            let Work { loan, edits, .. } = work;
+            match edits.bytes(row, &loan.buffer, &loan.batch.slices) {
+                Some(Cow::Borrowed(bytes)) => {
+                    let start = loan.buffer.as_ptr_range();
+                    if start.contains(&bytes.as_ptr()) {
+                        let at = bytes.as_ptr() as usize - start.start as usize;
+                        return self.views.of_drain(&loan.buffer, at, bytes.len());
+                    }
+                    self.views.of_gathered(bytes.to_vec())
+                }
+                Some(Cow::Owned(bytes)) => self.views.of_gathered(bytes),
+                None => Err(no_row(index, edits.len())),
+            }
+        })?;
+        view(py, source)
+    }
+}
+
+/// The public key of a peer, in base64.
+pub(super) fn key_of(peers: &PeerNames, number: u32) -> Option<String> {
+    let key = peers.get(&PeerId(number)).filter(|_| number != NO_PEER);
+    key.map(|key| STANDARD.encode(key))
+}
+
+pub(super) fn no_row(index: isize, count: usize) -> PyErr {
+    PyIndexError::new_err(match count {
+        0 => format!("index {index}: the batch is empty"),
+        _ => format!("index {index} is not 0 to {}", count - 1),
+    })
+}

@@ -1,0 +1,122 @@
+"""Into the background: who holds the terminal, who is told what, and which status the parent ends with."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+_SCRIPT = """
+    import os, sys, time
+    from pyfw.cli import background
+
+    def serve(ready):
+    {body}
+
+    status = background.run(serve, keep_output={keep})
+    print("parent", status, os.getpid(), flush=True)
+"""
+
+
+def start(body: str, *, keep: bool = False) -> subprocess.Popen[str]:
+    indented = textwrap.indent(textwrap.dedent(body).strip(), " " * 8)
+    script = textwrap.dedent(_SCRIPT).format(body=indented, keep=keep)
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(body: str, *, keep: bool = False) -> tuple[list[str], str]:
+    """What both wrote on standard output, and on standard error."""
+    with start(body, keep=keep) as started:
+        out, err = started.communicate(timeout=30)
+    return out.splitlines(), err
+
+
+def test_the_parent_ends_well_when_the_child_is_ready_and_the_child_goes_on(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    (parent, *rest), err = run(f"""
+        print("on the terminal", file=sys.stderr)
+        ready()
+        print("nobody sees this")
+        print("nor this", file=sys.stderr)
+        open({str(done)!r}, "w").write(f"{{os.getcwd()}} {{os.getsid(0) == os.getpid()}}")
+        return 0
+    """)
+    assert parent.startswith("parent 0 ")
+    assert (rest, err) == ([], "on the terminal\n")
+    deadline = time.monotonic() + 10
+    while not done.exists() or not done.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert done.read_text() == "/ True"
+
+
+def test_a_child_may_keep_its_output(tmp_path: Path) -> None:
+    out, err = run(
+        "ready(); print('seen', flush=True); sys.stderr.write('too'); return 0", keep=True
+    )
+    assert "seen" in out
+    assert err == "too"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("return 3", "3"),
+        ("sys.exit(2)", "2"),
+        # Told to end before it was ready: it ended well, but nothing is up.
+        ("return 0", "1"),
+        ("os._exit(3)", "None"),
+        ("os.kill(os.getpid(), 9)", "None"),
+    ],
+)
+def test_the_parent_has_the_status_of_a_child_that_was_never_ready(body: str, status: str) -> None:
+    out, err = run(body)
+    assert [line.split()[1] for line in out] == [status]
+    assert err == ""
+
+
+def test_an_exception_of_the_child_is_a_failure_with_its_traceback() -> None:
+    out, err = run("raise RuntimeError('unforeseen')")
+    assert out[0].split()[1] == "1"
+    assert "RuntimeError: unforeseen" in err
+
+
+def test_what_comes_after_ready_is_no_word_to_the_parent() -> None:
+    # The descriptor that carried the word may be another one's by then.
+    out, _ = run("""
+        ready()
+        reused = [os.pipe() for _ in range(8)]
+        ready_again = reused  # kept open
+        return 5
+    """)
+    assert out[0].split()[1] == "0"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_parent_reaches_the_child(number: signal.Signals) -> None:
+    with start("""
+        import signal
+        told = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _frame: told.append(number))
+        print("waiting", flush=True)
+        while not told:
+            time.sleep(0.01)
+        print("undone", int(told[0]), flush=True)
+        return 0
+    """) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "waiting\n"
+        os.kill(started.pid, number)
+        out, _ = started.communicate(timeout=30)
+    assert out.splitlines()[0] == f"undone {int(number)}"
+    assert out.splitlines()[1].startswith("parent 1 ")

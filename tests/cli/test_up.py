@@ -1,0 +1,97 @@
+"""up, down, save and strip on the command line: what they refuse, and how they end. The rest is interop."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pyfw.cli import tunnel_file
+from pyfw.cli.group import group
+from pyfw.control import record, socket_path
+
+GOOD = "[Interface]\nPrivateKey = AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+
+
+@pytest.fixture(autouse=True)
+def directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(record, "DIRECTORY", tmp_path / "pyfw")
+    monkeypatch.setattr(socket_path, "DIRECTORY", tmp_path / "wireguard")
+    monkeypatch.setattr("pyfw.cli.down.become_root", lambda: None)
+    monkeypatch.setattr("pyfw.cli.up.become_root", lambda: None)
+    monkeypatch.setattr("pyfw.cli.save.become_root", lambda: None)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "wg0.conf"
+    path.write_text(GOOD)
+    path.chmod(0o600)
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(group, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("command", ["up", "save", "strip"])
+def test_a_wrong_file_is_told_whole_and_nothing_is_done(path: Path, command: str) -> None:
+    path.write_text("[Interface]\nPrivateKey = x\nMTU = 1\n")
+    done = run(command, path)
+    assert done.exit_code == 2
+    assert f"{path}:2: PrivateKey" in done.stderr
+    assert f"{path}:3: MTU" in done.stderr
+    assert not record.DIRECTORY.exists()
+
+
+@pytest.mark.parametrize("command", ["up", "save", "strip"])
+def test_a_missing_file_is_told_in_the_systems_words(tmp_path: Path, command: str) -> None:
+    done = run(command, tmp_path / "wg0.conf")
+    assert done.exit_code == 1
+    assert "No such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["down", "save"])
+def test_what_is_not_up_is_no_success(path: Path, command: str) -> None:
+    done = run(command, path)
+    assert done.exit_code == 1
+    assert "wg0 is not up: no daemon answers for it" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "down", "save", "strip"])
+def test_without_a_file_it_is_a_usage_error(command: str) -> None:
+    assert run(command).exit_code == 2
+
+
+def test_strip_prints_a_wrong_file_too_for_wg_to_refuse(path: Path) -> None:
+    path.write_bytes(GOOD.encode() + b"MTU = x\nListenPort = \xff\n")
+    done = run("strip", path)
+    assert done.exit_code == 2
+    assert done.stdout_bytes == GOOD.encode() + b"ListenPort = \xff\n\n"
+    assert "not UTF-8" in done.stderr
+
+
+def test_strip_prints_what_wg_takes(path: Path) -> None:
+    path.write_text(GOOD + "Address = 10.0.0.1/24\nListenPort = 7\n")
+    done = run("strip", path)
+    assert (done.exit_code, done.stdout) == (0, GOOD + "ListenPort = 7\n\n")
+
+
+@pytest.mark.parametrize("capable", [True, False])
+def test_who_may_not_configure_networks_asks_sudo(
+    monkeypatch: pytest.MonkeyPatch, capable: bool
+) -> None:
+    executed: list[list[str]] = []
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(tunnel_file, "_may_configure_networks", lambda: capable)
+    monkeypatch.setattr("shutil.which", lambda command: f"/usr/bin/{Path(command).name}")
+    monkeypatch.setattr("sys.argv", ["pyfw", "up", "wg0"])
+    monkeypatch.setattr("os.execvp", lambda _file, arguments: executed.append(arguments))
+    tunnel_file.become_root()
+    asked = [] if capable else [["--", "/usr/bin/pyfw", "up", "wg0"]]
+    assert [arguments[-4:] for arguments in executed] == asked
+
+
+def test_capabilities_are_those_of_the_kernel() -> None:
+    status = Path("/proc/self/status").read_text()
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff"))
+    assert tunnel_file._may_configure_networks() is bool(int(effective, 16) & 1 << 12)

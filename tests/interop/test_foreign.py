@@ -1,0 +1,222 @@
+"""pyfw and every other WireGuard: handshakes from either end, keys, strangers, restarts, keepalives."""
+
+import re
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pyfw.lab import BEHIND, OUTER, TUNNEL, Pair
+from pyfw.lab.pair import Keys, ping_ms
+from pyfw.lab.transfer import TransferServer, datagrams
+from tests.interop.meeting import (
+    Meeting,
+    latest_handshake,
+    received_bytes,
+    relayed,
+)
+
+_FLOOD = [sys.executable, "-P", str(Path(__file__).with_name("flood.py"))]
+# A retry comes 5 s and up to a third after the last one (whitepaper §6.4), and a slow machine takes some.
+_RETRY_S = 5.4
+SIDES = ["client", "gateway"]
+
+
+@pytest.mark.parametrize("outer_version", [4, 6])
+@pytest.mark.parametrize("initiator", SIDES)
+def test_either_end_initiates_over_either_ip_version(
+    meeting: Meeting, initiator: str, outer_version: int
+) -> None:
+    knows = (initiator == "client", initiator == "gateway")
+    pair = meeting.pair(outer_version=outer_version, endpoints=knows)
+    assert pair.first_ping_ms(by=initiator) < 2_000
+    assert latest_handshake(pair.client) > 0
+    pair.first_ping_ms(by=SIDES[1 - SIDES.index(initiator)], version=6)
+
+
+@pytest.mark.parametrize("initiator", SIDES)
+def test_a_preshared_key_is_needed_at_both_ends(meeting: Meeting, initiator: str) -> None:
+    pair = meeting.pair(preshared=True)
+    pair.reconfigure("gateway", re.sub("PresharedKey.*", "", pair.confs[1]))
+    assert not answers(pair, initiator)
+    assert latest_handshake(getattr(pair, initiator)) == 0
+    pair.reconfigure("gateway", pair.confs[1])
+    assert pair.first_ping_ms(by=initiator, version=6) < 1_000 * (_RETRY_S + 1)
+
+
+def test_traffic_of_every_length_passes_unchanged(meeting: Meeting) -> None:
+    meeting.pair().first_ping_ms()
+    network, address = meeting.network, BEHIND["server"].v4
+    # The way from the gateway on has to be found first.
+    ping_ms(network.client, address)
+    # 577, the stride through the lengths, and 1392 have no common divisor.
+    result = datagrams(network.client, network.server, address, 1400, lengths="1-1392", ecn="0,2")
+    assert result.difference is None
+    serving = TransferServer(network.server, BEHIND["server"].v6)
+    for direction in ("up", "down"):
+        assert serving.transfer(network.client, direction, 4 << 20).sha256_equal
+    serving.stop()
+
+
+@pytest.mark.parametrize("changed", SIDES)
+def test_a_new_private_key_takes_effect_under_a_session(meeting: Meeting, changed: str) -> None:
+    pair = meeting.pair()
+    pair.first_ping_ms()
+    index = SIDES.index(changed)
+    keys = Keys.generate()
+    mine, theirs = pair.confs[index], pair.confs[1 - index]
+    pair.reconfigure(changed, mine.replace(pair.keys[index].private, keys.private))
+    other = SIDES[1 - index]
+    pair.reconfigure(other, theirs.replace(pair.keys[index].public, keys.public))
+    assert pair.first_ping_ms(by=changed) < 1_000 * (_RETRY_S + 1)
+    assert pair.client.wg("show", "wg0", "peers" if index else "public-key").strip() == keys.public
+
+
+def test_a_stranger_gets_no_answer_and_is_counted(meeting: Meeting) -> None:
+    pair = meeting.pair()
+    stranger = Keys.generate()
+    pair.reconfigure("gateway", pair.confs[1].replace(pair.keys[1].private, stranger.private))
+    assert not answers(pair, "gateway")
+    assert pair.client.counters()["handshake_drops"]["unknown_peer"] > 0
+    assert (latest_handshake(pair.client), latest_handshake(pair.gateway)) == (0, 0)
+    assert received_bytes(pair.gateway) == 0
+    # The right one is let in.
+    pair.reconfigure("gateway", pair.confs[1])
+    assert pair.first_ping_ms(by="gateway") < 1_000 * (_RETRY_S + 1)
+
+
+def test_we_are_a_stranger_until_the_other_end_knows_us(meeting: Meeting) -> None:
+    pair = meeting.pair()
+    unknown = Keys.generate()
+    pair.reconfigure("gateway", pair.confs[1].replace(pair.keys[0].public, unknown.public))
+    assert not answers(pair, "client")
+    assert latest_handshake(pair.client) == 0
+    pair.reconfigure("gateway", pair.confs[1])
+    options = ["-W", "12"]
+    assert ping_ms(pair.client.at, TUNNEL["gateway"].v4, *options) < 1_000 * (2 * _RETRY_S)
+
+
+def test_an_inner_source_that_is_not_the_peers_is_dropped_by_both(meeting: Meeting) -> None:
+    pair = meeting.pair()
+    pair.first_ping_ms()
+    for number, (side, other) in enumerate((SIDES, SIDES[::-1]), 1):
+        daemon = getattr(pair, side)
+        spoofed = f"10.66.0.{number}"
+        daemon.at.ip("address", "add", f"{spoofed}/32", "dev", "wg0")
+        ping = ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", "-I", spoofed]
+        done = daemon.at.run(*ping, TUNNEL[other].v4, check=False)
+        assert "2 packets transmitted, 0 " in done.stdout.replace("packets received", "")
+        daemon.at.ip("address", "del", f"{spoofed}/32", "dev", "wg0")
+    assert pair.client.counters()["inbound"]["drops"]["source_not_allowed"] == 2
+    pair.first_ping_ms()
+
+
+def test_crossed_initiations_end_in_one_session(meeting: Meeting) -> None:
+    # Longer than it takes to start a ping at both ends; the guest's serial port is slow.
+    pair, relay = meeting.relayed_pair("--delay-ms", "600")
+    threads = [threading.Thread(target=answers, args=(pair, side, 3)) for side in SIDES]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for side in SIDES:
+        assert 1_200 <= pair.first_ping_ms(by=side) < 2_000
+    passed = relayed(relay)["passed"]
+    initiations = [passed.get(f"{side} 1", 0) for side in ("near", "far")]
+    assert any(initiations), passed
+    if not all(initiations):
+        pytest.skip(f"this machine was too slow for two initiations to cross: {passed}")
+
+
+@pytest.mark.parametrize("restarted", SIDES)
+def test_who_restarts_and_sends_is_heard_at_once(meeting: Meeting, restarted: str) -> None:
+    pair = meeting.pair()
+    pair.first_ping_ms()
+    pair.restart(restarted)
+    assert pair.first_ping_ms(by=restarted) < 1_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("restarted", SIDES)
+def test_who_restarts_and_is_silent_is_found_again(meeting: Meeting, restarted: str) -> None:
+    pair = meeting.pair()
+    pair.first_ping_ms()
+    pair.restart(restarted)
+    other = SIDES[1 - SIDES.index(restarted)]
+    started = time.monotonic()
+    while not answers(pair, other):
+        # Data without an answer for 15 s is followed by a handshake (whitepaper §6.2).
+        assert time.monotonic() - started < 15 + _RETRY_S
+    assert time.monotonic() - started > 10
+
+
+@pytest.mark.parametrize("keeper", SIDES)
+def test_persistent_keepalives_are_sent_and_taken(meeting: Meeting, keeper: str) -> None:
+    pair = meeting.pair()
+    index = SIDES.index(keeper)
+    pair.reconfigure(keeper, pair.confs[index] + "PersistentKeepalive = 1\n")
+    pair.first_ping_ms(by=keeper)
+    time.sleep(0.3)
+    other = getattr(pair, SIDES[1 - index])
+    before = received_bytes(other)
+    time.sleep(3)
+    if other.implementation.counts_keepalives:
+        # 32 bytes each; one more or less at the edges.
+        assert 2 * 32 <= received_bytes(other) - before <= 4 * 32
+    if keeper == "gateway":
+        assert pair.client.counters()["datagrams"]["keepalives"] >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("silent", SIDES)
+def test_data_without_an_answer_is_answered_by_a_keepalive(meeting: Meeting, silent: str) -> None:
+    pair = meeting.pair()
+    pair.first_ping_ms()
+    other = SIDES[1 - SIDES.index(silent)]
+    listener, talker = getattr(pair, silent), getattr(pair, other)
+    if not talker.implementation.counts_keepalives:
+        pytest.skip(f"{talker.implementation.name} does not say what it received")
+    if listener.implementation.name == "boringtun":
+        pytest.skip("boringtun 0.7.1 sends none within 15 s")
+    listener.at.sysctl("net.ipv4.icmp_echo_ignore_all", "1")
+    try:
+        before, sent = received_bytes(talker), time.monotonic()
+        assert not answers(pair, other)
+        while received_bytes(talker) == before:
+            assert time.monotonic() < sent + 15
+            time.sleep(0.1)
+        # 10 s after the data (whitepaper §6.5).
+        assert 9.5 < time.monotonic() - sent < 12
+        assert received_bytes(talker) == before + 32
+    finally:
+        listener.at.sysctl("net.ipv4.icmp_echo_ignore_all", "0")
+
+
+@pytest.mark.parametrize("loaded", SIDES)
+@pytest.mark.timeout(60)
+def test_under_load_a_cookie_opens_the_door(meeting: Meeting, loaded: str) -> None:
+    pair = meeting.pair()
+    index = SIDES.index(loaded)
+    other = SIDES[1 - index]
+    # From the namespace at the other end of the cable, whoever serves there.
+    machine = getattr(meeting.network, other)
+    target = [OUTER[loaded].v4, "51820", pair.keys[index].public]
+    flood = machine.start(*_FLOOD, *target, "12")
+    flood.wait_for("flooding")
+    time.sleep(0.5)
+    address = TUNNEL[loaded].v4
+    took_ms = ping_ms(getattr(pair, other).at, address, "-W", "12")
+    flood.stop()
+    assert took_ms < 1_000 * (2 * _RETRY_S)
+    if loaded == "client" and not pair.client.counters()["handshake_drops"]["cookie_required"]:
+        pytest.skip("this machine was too slow for the flood to be a load")
+
+
+def answers(pair: Pair, by: str, within_s: int = 1) -> bool:
+    """Whether the other end answers one ping."""
+    other = SIDES[1 - SIDES.index(by)]
+    ping = ["ping", "-n", "-c", "1", "-W", str(within_s), TUNNEL[other].v4]
+    daemon = pair.client if by == "client" else pair.gateway
+    return daemon.at.run(*ping, check=False).returncode == 0

@@ -1,0 +1,173 @@
+"""A path that carries less than before: what is too big is answered inside the tunnel, and it adapts."""
+
+import re
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from pyfw.lab import BEHIND, TUNNEL, Host, Namespace, RoutedNetwork, pyfw_run
+from pyfw.lab.download import Download
+from tests.interop.conftest import MakePair
+from tests.interop.judge import settled
+
+LOWERED = 1340
+# Less IPv4 (20), UDP (8) and WireGuard (32).
+INNER = 1280
+# What the path has cost by then is not measured.
+_ADAPTED_S = 2.0
+_NETWORKS = {"near": "192.0.2.0/24", "far": "203.0.113.0/24"}
+_WATCH = """
+table inet watch {
+    counter long { }
+    counter fragments { }
+    chain passing {
+        type filter hook prerouting priority 0
+        iifname { "near", "far" } ip length > %d counter name "long"
+        iifname { "near", "far" } ip frag-off & 0x3fff != 0 counter name "fragments"
+    }
+}
+"""
+
+
+@pytest.fixture
+def routed() -> Iterator[RoutedNetwork]:
+    with RoutedNetwork() as network:
+        yield network
+
+
+def lower(router: Namespace, mtu: int = LOWERED) -> None:
+    """From now on the router's ways carry no more than this, and it says so by ICMP."""
+    for interface, network in _NETWORKS.items():
+        router.ip("route", "change", network, "dev", interface, "mtu", "lock", str(mtu))
+
+
+def restore(router: Namespace) -> None:
+    """They carry what their links do."""
+    for interface, network in _NETWORKS.items():
+        router.ip("route", "change", network, "dev", interface)
+
+
+def send_one_by_one(network: RoutedNetwork) -> None:
+    """No super-packets on the outer cables, so that the router sees each packet's own length."""
+    for machine in (network.client, network.gateway):
+        machine.ip("link", "set", "outer", "gso_max_segs", "1")
+
+
+def watched(router: Namespace) -> dict[str, int]:
+    """How many packets too long, and how many fragments, came to the router since the last call."""
+    told = router.run("nft", "reset", "counters", "table", "inet", "watch").stdout
+    found = re.findall(r"counter (\w+) {\s+packets (\d+)", told)
+    return {what: int(count) for what, count in found}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_packet_too_big_for_the_path_is_answered_inside_the_tunnel(
+    routed: RoutedNetwork, make_pair: MakePair, version: int
+) -> None:
+    pair = make_pair(pyfw_run, pyfw_run, network=routed)
+    pair.first_ping_ms()
+    lower(routed.router)
+    address = TUNNEL["client"].of(version)
+    assert too_big(routed.gateway, address) == INNER
+    assert too_big(routed.server, address) == INNER
+    # What fits, passes.
+    headers = 28 if version == 4 else 48
+    assert pings_whole(routed.server, address, INNER - headers)
+    counters = settled(pair.gateway)
+    assert counters["outbound"]["drops"]["too_big"] > 0
+    assert counters["inbound"]["created"] > 0
+    assert "path.mtu_learnt" in pair.gateway.process.output()
+
+
+def test_after_adapting_nothing_is_longer_than_the_path_or_in_fragments(
+    routed: RoutedNetwork, make_pair: MakePair
+) -> None:
+    pair = make_pair(pyfw_run, pyfw_run, network=routed)
+    pair.first_ping_ms()
+    send_one_by_one(routed)
+    routed.router.run("nft", "-f", "-", stdin=_WATCH % LOWERED)
+    download = Download(routed.server, routed.client, BEHIND["server"].v4, 3)
+    time.sleep(1)
+    lower(routed.router)
+    time.sleep(1)
+    assert watched(routed.router)["long"] > 0
+    time.sleep(0.5)
+    assert watched(routed.router) == {"long": 0, "fragments": 0}
+    assert download.finish().samples[-1][1] > 0
+    for daemon in pair.daemons:
+        settled(daemon)
+
+
+def test_a_lower_mtu_of_the_own_link_is_followed_without_a_fragment(
+    routed: RoutedNetwork, make_pair: MakePair
+) -> None:
+    pair = make_pair(pyfw_run, pyfw_run, network=routed)
+    pair.first_ping_ms()
+    send_one_by_one(routed)
+    routed.router.run("nft", "-f", "-", stdin=_WATCH % LOWERED)
+    download = Download(routed.server, routed.client, BEHIND["server"].v4, 3)
+    time.sleep(1)
+    routed.gateway.ip("link", "set", "outer", "mtu", str(LOWERED))
+    time.sleep(1)
+    watched(routed.router)
+    time.sleep(0.5)
+    assert watched(routed.router) == {"long": 0, "fragments": 0}
+    download.finish()
+    settled(pair.gateway)
+
+
+def test_a_path_that_carries_more_again_is_used(routed: RoutedNetwork, make_pair: MakePair) -> None:
+    pair = make_pair(pyfw_run, pyfw_run, network=routed)
+    pair.first_ping_ms()
+    # The kernel believes in what a router said for 10 minutes; here for 3 s.
+    routed.gateway.sysctl("net.ipv4.route.mtu_expires", "3")
+    lower(routed.router)
+    assert too_big(routed.gateway, TUNNEL["client"].v4) == INNER
+    restore(routed.router)
+    deadline = time.monotonic() + 10
+    while not pings_whole(routed.gateway, TUNNEL["client"].v4, 1420 - 28):
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_download_keeps_four_fifths_of_its_speed_on_a_narrower_path(make_pair: MakePair) -> None:
+    adapted, configured = [], []
+    for _ in range(5):
+        adapted.append(goodput(make_pair, mtu=1420, is_lowered_first=False))
+        configured.append(goodput(make_pair, mtu=INNER, is_lowered_first=True))
+    print(f"adapted: {adapted} Mbit/s; configured: {configured} Mbit/s")
+    assert statistics.median(adapted) >= 0.8 * statistics.median(configured)
+
+
+def goodput(make_pair: MakePair, mtu: int, *, is_lowered_first: bool) -> float:
+    """Mbit/s of a download, from 2 s after its path was lowered, for 2 s."""
+    with RoutedNetwork() as network:
+        if is_lowered_first:
+            lower(network.router)
+        pair = make_pair(pyfw_run, pyfw_run, network=network, mtu=mtu)
+        pair.first_ping_ms()
+        download = Download(network.server, network.client, BEHIND["server"].v4, 6)
+        time.sleep(1.5)
+        lowered = time.monotonic()
+        if not is_lowered_first:
+            lower(network.router)
+        result = download.finish()
+        return result.mbit_s(lowered + _ADAPTED_S, lowered + _ADAPTED_S + 2)
+
+
+def too_big(at: Host, address: str) -> int | None:
+    """The MTU that a ping of full size, which must not be fragmented, is told within 3 s."""
+    size = 1420 - (48 if ":" in address else 28)
+    ping = ["ping", "-n", "-c", "15", "-i", "0.2", "-W", "1", "-M", "do", "-s", str(size), address]
+    done = at.run(*ping, check=False)
+    told = re.search(r"mtu[ =:]+(\d+)", done.stdout + done.stderr)
+    return int(told[1]) if told else None
+
+
+def pings_whole(at: Host, address: str, size: int) -> bool:
+    """Whether a ping of this payload, which must not be fragmented, is answered."""
+    ping = ["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", str(size), address]
+    return at.run(*ping, check=False).returncode == 0

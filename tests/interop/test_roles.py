@@ -1,0 +1,299 @@
+"""Roles: a gateway and its clients from three files in three commands; the kill switch; nothing is left."""
+
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from pyfw.lab import BEHIND, OUTER, Namespace, Network, Process
+from pyfw.lab.daemon import _pyfw
+from pyfw.lab.pair import Keys
+from pyfw.lab.web import WebServer
+from tests.interop.surroundings import surroundings
+
+_PHONE_GATEWAY = "198.18.1.2"
+_GATEWAY, _LAPTOP, _PHONE = ((f"10.8.0.{n}", f"fd08::{n}") for n in (1, 2, 3))
+# packaging/pyfw@.service gives no more than this.
+_AS_THE_UNIT = (
+    "setpriv", "--bounding-set=-all,+net_admin,+net_raw,+net_bind_service", "--no-new-privs",
+)  # fmt: skip
+
+
+@dataclass
+class Site:
+    """A gateway with a server behind it that knows no way back, and two clients outside."""
+
+    network: Network
+    laptop: Namespace
+    phone: Namespace
+    keys: tuple[Keys, Keys, Keys]
+
+    @property
+    def gateway(self) -> Namespace:
+        return self.network.gateway
+
+    def files(self) -> None:
+        """The three files, each beside its settings."""
+        own, laptop, phone = self.keys
+        peers = "".join(
+            f"[Peer]\nPublicKey = {key.public}\nAllowedIPs = {v4}/32, {v6}/128\n"
+            for key, (v4, v6) in ((laptop, _LAPTOP), (phone, _PHONE))
+        )
+        write(
+            self.gateway,
+            f"[Interface]\nPrivateKey = {own.private}\nListenPort = 51820\n"
+            f"Address = {_GATEWAY[0]}/24, {_GATEWAY[1]}/64\n{peers}",
+            'role = "gateway"\n',
+        )
+        for at, key, (v4, v6), endpoint in (
+            (self.laptop, laptop, _LAPTOP, OUTER["gateway"].v4),
+            (self.phone, phone, _PHONE, _PHONE_GATEWAY),
+        ):
+            write(
+                at,
+                f"[Interface]\nPrivateKey = {key.private}\nAddress = {v4}/24, {v6}/64\n"
+                f"DNS = {_GATEWAY[0]}\n"
+                f"[Peer]\nPublicKey = {own.public}\nEndpoint = {endpoint}:51820\n"
+                "AllowedIPs = 0.0.0.0/0, ::/0\n",
+                'role = "client"\n',
+            )
+
+    def up(self) -> tuple[Process, Process, Process]:
+        """Three commands."""
+        gateway = started(self.gateway, *_AS_THE_UNIT)
+        return gateway, started(self.laptop), started(self.phone)
+
+
+def write(at: Namespace, conf: str, toml: str) -> None:
+    at.write("/run/wg0.conf", conf)
+    at.write("/run/wg0.pyfw.toml", toml)
+
+
+def started(at: Namespace, *wrapper: str) -> Process:
+    process = at.start(*wrapper, _pyfw("pyfw"), "run", "/run/wg0.conf")
+    process.wait_for('"message":"started"', 10)
+    return process
+
+
+@pytest.fixture
+def site(network: Network) -> Site:
+    phone = network.another_client("phone", 1)
+    for at in (network.gateway, network.client, phone):
+        at.write("/run/resolv.conf", "nameserver 192.0.2.53\n")
+        at.run("mount", "--bind", "/run/resolv.conf", "/etc/resolv.conf")
+        at.run("mkdir", "-p", "/run/pyfw")
+    # Nothing that the role has to bring is there before.
+    for switch in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        assert network.gateway.sysctl(switch, "0")
+    for version in ("-4", "-6"):
+        network.server.ip(version, "route", "delete", "default")
+    keys = (Keys.generate(), Keys.generate(), Keys.generate())
+    site = Site(network, network.client, phone, keys)
+    site.files()
+    return site
+
+
+def loads(by: Namespace, address: str) -> str:
+    """The page's HTML, by curl."""
+    host = f"[{address}]" if ":" in address else address
+    return by.run("curl", "-sS", "-m", "10", f"http://{host}:8080/", check=False).stdout
+
+
+def pings(by: Namespace, address: str) -> bool:
+    # The first ones may meet a handshake.
+    return by.run("ping", "-c", "3", "-i", "0.2", "-W", "1", address, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_gateway_and_two_clients_load_a_page_and_leave_nothing(site: Site, version: int) -> None:
+    machines = (site.gateway, site.laptop, site.phone)
+    before = [surroundings(at) for at in machines]
+    processes = site.up()
+    web = WebServer(site.network.server, BEHIND["server"].of(version))
+    for client in (site.laptop, site.phone):
+        assert pings(client, _GATEWAY[version == 6])
+        page = web.load(client)
+        assert page.sha256_equal
+        assert page.resources > 1
+        assert "<title>pyfw</title>" in loads(client, web.address)
+        assert f"nameserver {_GATEWAY[0]}" in surroundings(client)["names"]
+    for process in processes:
+        process.signal(signal.SIGTERM)
+    assert [process.stop() for process in processes] == [0, 0, 0]
+    assert [surroundings(at) for at in machines] == before
+
+
+def test_lynx_shows_the_page_to_a_client(site: Site) -> None:
+    if subprocess.run(["which", "lynx"], capture_output=True).returncode != 0:
+        pytest.skip("lynx is not installed")
+    site.up()
+    web = WebServer(site.network.server, BEHIND["server"].v4)
+    shown = site.phone.run("lynx", "-source", f"http://{web.address}:8080/").stdout
+    assert "<title>pyfw</title>" in shown
+
+
+def test_peers_are_kept_from_each_other_until_they_are_let(site: Site) -> None:
+    gateway, *_ = site.up()
+    for client in (site.laptop, site.phone):
+        assert pings(client, _GATEWAY[0])
+    for ours, theirs in ((site.laptop, _PHONE), (site.phone, _LAPTOP)):
+        for address in theirs:
+            said = ours.run("ping", "-c", "2", "-W", "1", address, check=False).stdout
+            assert " 0 received" in said
+            assert re.search("Packet filtered|prohibited", said), said
+    site.gateway.write("/run/wg0.pyfw.toml", 'role = "gateway"\nisolate_peers = false\n')
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_for('"message":"reloaded"')
+    assert "restart" not in gateway.output()
+    for address in _PHONE:
+        assert pings(site.laptop, address)
+
+
+def test_a_killed_gateway_is_cleaned_up_after_by_the_next_start(site: Site) -> None:
+    before = surroundings(site.gateway)
+    gateway = started(site.gateway)
+    gateway.signal(signal.SIGKILL)
+    gateway.stop()
+    left = surroundings(site.gateway)
+    assert left["switches"][:2] == ["net.ipv4.ip_forward = 1", "net.ipv6.conf.all.forwarding = 1"]
+    assert any("masquerade" in line for line in left["firewall"])
+    site.gateway.write("/run/wg0.pyfw.toml", "")
+    again = started(site.gateway)
+    now = surroundings(site.gateway)
+    assert (now["switches"], now["firewall"]) == (before["switches"], before["firewall"])
+    assert again.stop() == 0
+    assert surroundings(site.gateway) == before
+
+
+def test_a_role_comes_and_goes_with_a_reload(site: Site) -> None:
+    site.gateway.write("/run/wg0.pyfw.toml", "")
+    gateway = started(site.gateway)
+    before = surroundings(site.gateway)
+    for number, toml in enumerate(('role = "gateway"\n', ""), 1):
+        site.gateway.write("/run/wg0.pyfw.toml", toml)
+        gateway.signal(signal.SIGHUP)
+        wait_until(lambda n=number: gateway.output().count('"message":"reloaded"') == n)
+        if toml:
+            assert surroundings(site.gateway)["switches"] != before["switches"]
+    assert surroundings(site.gateway) == before
+
+
+def test_forwarding_goes_off_with_the_last_of_two_gateways(site: Site) -> None:
+    before = surroundings(site.gateway)["switches"]
+    key = Keys.generate().private
+    site.gateway.write(
+        "/run/wg1.conf", f"[Interface]\nPrivateKey = {key}\nAddress = 10.81.0.1/24\n"
+    )
+    site.gateway.write("/run/wg1.pyfw.toml", 'role = "gateway"\n')
+    one = started(site.gateway)
+    two = site.gateway.start(_pyfw("pyfw"), "run", "/run/wg1.conf")
+    two.wait_for('"message":"started"', 10)
+    assert one.stop() == 0
+    assert surroundings(site.gateway)["switches"][0] == "net.ipv4.ip_forward = 1"
+    assert two.stop() == 0
+    assert surroundings(site.gateway)["switches"] == before
+
+
+# The kill switch
+
+
+@pytest.fixture
+def guarded(site: Site) -> Site:
+    """A laptop with a kill switch, that could reach the server past the tunnel, and a gateway that counts."""
+    laptop, server = site.laptop, site.network.server
+    laptop.ip("route", "add", "default", "via", OUTER["gateway"].v4)
+    server.ip("route", "add", "default", "via", BEHIND["gateway"].v4)
+    site.gateway.sysctl("net.ipv4.ip_forward", "1")
+    assert pings(laptop, BEHIND["server"].v4)
+    conf = laptop.run("cat", "/run/wg0.conf").stdout
+    laptop.write("/run/hosts", f"{OUTER['gateway'].v4} gate.example\n")
+    laptop.run("mount", "--bind", "/run/hosts", "/etc/hosts")
+    conf = conf.replace(f"Endpoint = {OUTER['gateway'].v4}", "Endpoint = gate.example")
+    write(laptop, conf, 'role = "client"\nkill_switch = true\n')
+    chain = (
+        'type filter hook prerouting priority -300; iifname != "outer" accept; '
+        "udp dport 51820 accept; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, "
+        "nd-router-solicit, mld2-listener-report } accept;"
+        " counter;"
+    )
+    site.gateway.run("nft", f"table inet leaks {{ chain c {{ {chain} }}; }}")
+    return site
+
+
+def leaked(site: Site) -> int:
+    told = site.gateway.run("nft", "list", "table", "inet", "leaks").stdout
+    return int(re.findall(r"counter packets (\d+)", told)[-1])
+
+
+def test_a_kill_switch_lets_nothing_past_the_tunnel_while_it_is_down(guarded: Site) -> None:
+    laptop, server = guarded.laptop, BEHIND["server"].v4
+    before = surroundings(laptop)
+    started(guarded.gateway)
+    client = started(laptop)
+    assert pings(laptop, server)
+    flood = laptop.start("ping", "-i", "0.01", server)
+    time.sleep(0.2)
+    since = leaked(guarded)
+    client.signal(signal.SIGKILL)
+    client.stop()
+    assert not pings(laptop, server)
+    refused = laptop.run("ping", "-c", "1", "-W", "1", OUTER["gateway"].v4, check=False)
+    assert refused.returncode != 0
+    # The name cannot be looked up any more: nobody could be asked.
+    laptop.run("sh", "-c", ": > /etc/hosts")
+    client = started(laptop)
+    assert pings(laptop, server)
+    assert leaked(guarded) == since
+    assert client.stop() == 0
+    # Told to end, it opens.
+    assert pings(laptop, server)
+    flood.stop()
+    assert leaked(guarded) > since
+    assert surroundings(laptop) == before
+
+
+def test_a_start_that_fails_leaves_a_closed_kill_switch_closed_and_down_opens_it(
+    guarded: Site,
+) -> None:
+    laptop, server = guarded.laptop, BEHIND["server"].v4
+    before = surroundings(laptop)
+    client = started(laptop)
+    client.signal(signal.SIGKILL)
+    client.stop()
+    since = leaked(guarded)
+    conf = laptop.run("cat", "/run/wg0.conf").stdout
+    laptop.write("/run/wg0.conf", conf.replace("[Peer]", "PostUp = false\n[Peer]"))
+    for _ in range(2):
+        done = laptop.run(_pyfw("pyfw"), "run", "/run/wg0.conf", check=False)
+        assert done.returncode == 1
+        assert "the kill switch stays closed; pyfw down wg0 opens it" in done.stderr
+        assert not pings(laptop, server)
+    assert leaked(guarded) == since
+    laptop.run(_pyfw("pyfw"), "down", "/run/wg0.conf")
+    assert pings(laptop, server)
+    assert surroundings(laptop) == before
+
+
+def test_a_kill_switch_closes_and_opens_with_a_reload(guarded: Site) -> None:
+    laptop, near = guarded.laptop, OUTER["gateway"].v4
+    laptop.write("/run/wg0.pyfw.toml", 'role = "client"\n')
+    client = started(laptop)
+    # The network it is in is better known than "everything", and past the tunnel.
+    assert pings(laptop, near)
+    for number, switch in enumerate(("true", "false"), 1):
+        laptop.write("/run/wg0.pyfw.toml", f'role = "client"\nkill_switch = {switch}\n')
+        client.signal(signal.SIGHUP)
+        wait_until(lambda n=number: client.output().count('"message":"reloaded"') == n)
+        assert pings(laptop, near) == (switch == "false")
+    assert client.stop() == 0
+
+
+def wait_until(condition: object, within_s: float = 5) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

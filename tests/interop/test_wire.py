@@ -1,0 +1,115 @@
+"""Wireshark judges what went over the wire between pyfw and each other WireGuard, with pyfw's key log."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyfw.lab import TUNNEL, Implementation, Network, Process
+from pyfw.lab.transfer import datagrams
+from tests.interop.meeting import Meeting
+
+pytestmark = pytest.mark.skipif(
+    not all(map(shutil.which, ("tshark", "tcpdump"))), reason="tshark or tcpdump is not installed"
+)
+
+_MTU = 1420
+_OVERHEAD = 32
+_INITIATION, _RESPONSE, _DATA = "1", "2", "4"
+# What the tests send inside; it must not be seen outside.
+CANARY = b"canary in the tunnel"
+
+
+class Recording:
+    """What passes the client's outer interface, and the key log that opens it."""
+
+    def __init__(self, meeting: Meeting, folder: Path) -> None:
+        self.folder = folder
+        self.key_log = folder / "keys"
+        self.file = folder / "outer.pcap"
+        self._dump: Process = meeting.network.client.start(
+            *("tcpdump", "--immediate-mode", "-U", "-i", "outer", "-w", str(self.file)),
+            *("-Z", "root", "udp"),
+        )
+        self._dump.wait_for("listening")
+
+    def end(self) -> None:
+        """Stops recording."""
+        time.sleep(0.3)  # what the kernel has is still written
+        self._dump.stop()
+
+    def fields(self, *names: str) -> list[list[str]]:
+        """These fields of each WireGuard message."""
+        wanted = [argument for name in names for argument in ("-e", name)]
+        done = subprocess.run(
+            [
+                *("tshark", "-n", "-r", str(self.file), "-o", f"wg.keylog_file:{self.key_log}"),
+                *("-Y", "wg", "-T", "fields", "-E", "separator=|", "-E", "occurrence=f", *wanted),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"HOME": str(self.folder), "PATH": "/usr/bin:/bin:/usr/local/bin"},
+        )
+        return [line.split("|") for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def recording(
+    place: tuple[Network, Implementation], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Recording]:
+    """Of a pair that has shaken hands from both ends and exchanged packets of all lengths."""
+    meeting = Meeting(*place)
+    for machine in (meeting.network.client, meeting.network.gateway):
+        # Each datagram by itself on the cable, which else takes a batch as one.
+        machine.ip("link", "set", "outer", "gso_max_segs", "1")
+    recording = Recording(meeting, tmp_path_factory.mktemp("wire"))
+    pair = meeting.pair_with_key_log(recording.key_log, preshared=True)
+    pair.first_ping_ms()
+    pair.restart("gateway")
+    pair.first_ping_ms(by="gateway", version=6)
+    ping = ["ping", "-n", "-c", "3", "-i", "0.1", "-p", CANARY[:16].hex(), "-s", "64"]
+    pair.client.at.run(*ping, TUNNEL["gateway"].v4)
+    if meeting.foreign.name != "kernel":
+        result = datagrams(
+            meeting.network.client, meeting.network.gateway, TUNNEL["gateway"].v4, 200
+        )
+        assert result.difference is None
+    recording.end()
+    yield recording
+    meeting.end()
+
+
+def test_it_opens_every_message_of_both_ends(recording: Recording) -> None:
+    rows = recording.fields("wg.type", "ip.src", "wg.handshake_ok", "_ws.expert.message")
+    for kind in (_INITIATION, _RESPONSE):
+        assert {row[1] for row in rows if row[0] == kind} == {"192.0.2.1", "192.0.2.2"}
+    # The response shows that both halves of a handshake were opened.
+    assert all(row[2] == "1" for row in rows if row[0] == _RESPONSE)
+    # Of what is inside, random bytes, Wireshark may think what it likes.
+    assert not [row for row in rows if "decryption failed" in row[3]]
+    assert len(rows) > 10
+
+
+def test_no_counter_is_used_twice_and_data_is_padded(recording: Recording) -> None:
+    rows = [
+        row
+        for row in recording.fields("wg.type", "wg.receiver", "wg.counter", "ip.src", "udp.length")
+        if row[0] == _DATA
+    ]
+    used = [tuple(row[1:4]) for row in rows]
+    assert len(used) == len(set(used))
+    for row in rows:
+        if row[3] == "192.0.2.1":
+            inner = int(row[4]) - 8 - _OVERHEAD
+            assert inner % 16 == 0 or inner == _MTU
+
+
+def test_nothing_of_a_packet_is_seen_outside(recording: Recording) -> None:
+    assert CANARY[:16] not in recording.file.read_bytes()
+    inner = recording.fields("data.data")
+    assert any(CANARY[:16].hex() in row[0] for row in inner)
+    assert recording.key_log.stat().st_mode & 0o777 == 0o600
