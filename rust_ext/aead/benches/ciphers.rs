@@ -16,7 +16,7 @@ struct Ready {
     opened: Vec<bool>,
 }
 
-fn ready(name: &str, length: u32) -> Ready {
+fn ready(name: &str, length: u32) -> Box<Ready> {
     let stride = 16 + length + 16;
     let slots = (0..64).map(|i| Slot { offset: 16 + i * stride, length, counter: u64::from(i) });
     let mut ready = Ready {
@@ -30,7 +30,7 @@ fn ready(name: &str, length: u32) -> Ready {
     if let Ok(mut ring) = pyfw_aead::open("ring") {
         ring.seal(&ready.key, &mut ready.buffer, &ready.slots);
     }
-    ready
+    Box::new(ready)
 }
 
 #[library_benchmark]
@@ -38,9 +38,10 @@ fn ready(name: &str, length: u32) -> Ready {
 #[bench::ring_64(ready("ring", 64))]
 #[bench::ipsec_mb_1420(ready("ipsec-mb", 1420))]
 #[bench::ipsec_mb_64(ready("ipsec-mb", 64))]
-fn seal(mut ready: Ready) -> Ready {
-    if let Some(cipher) = &mut ready.cipher {
-        cipher.seal(&ready.key, &mut ready.buffer, &ready.slots);
+fn seal(mut ready: Box<Ready>) -> Box<Ready> {
+    let Ready { cipher, key, buffer, slots, .. } = &mut *ready;
+    if let Some(cipher) = cipher {
+        cipher.seal(key, buffer, slots);
     }
     ready
 }
@@ -50,10 +51,11 @@ fn seal(mut ready: Ready) -> Ready {
 #[bench::ring_64(ready("ring", 64))]
 #[bench::ipsec_mb_1420(ready("ipsec-mb", 1420))]
 #[bench::ipsec_mb_64(ready("ipsec-mb", 64))]
-fn open(mut ready: Ready) -> Ready {
-    if let Some(cipher) = &mut ready.cipher {
-        cipher.open(&ready.key, &mut ready.buffer, &ready.slots, &mut ready.opened);
-        assert!(ready.opened.iter().all(|&opened| opened));
+fn open(mut ready: Box<Ready>) -> Box<Ready> {
+    let Ready { cipher, key, buffer, slots, opened } = &mut *ready;
+    if let Some(cipher) = cipher {
+        cipher.open(key, buffer, slots, opened);
+        assert!(opened.iter().all(|&opened| opened));
     }
     ready
 }

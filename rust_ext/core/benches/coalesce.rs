@@ -13,7 +13,9 @@ use pyfw_core::{
 use traffic::{Drain, SEGMENT, SENT_AT_ONCE, Wire, outbound};
 
 /// The stage, warm, and what decrypt left.
-fn ready(drain: Drain) -> (Coalesce, FrameBatch, Wire) {
+type Ready = Box<(Coalesce, FrameBatch, Wire)>;
+
+fn ready(drain: Drain) -> Ready {
     let options = CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false };
     let mut coalesce = Coalesce::new(options, 7);
     let mut path = outbound();
@@ -23,17 +25,16 @@ fn ready(drain: Drain) -> (Coalesce, FrameBatch, Wire) {
     let wire = Wire::of(&mut path, &drain);
     batch.clear();
     batch.frames.extend(wire.rows().frames);
-    (coalesce, batch, wire)
+    Box::new((coalesce, batch, wire))
 }
 
 #[library_benchmark]
 #[bench::of_180_segments(ready(Drain::bulk(4, SENT_AT_ONCE * SEGMENT)))]
 #[bench::of_128_flows(ready(Drain::small(128)))]
-fn coalesce(
-    (mut coalesce, mut batch, mut wire): (Coalesce, FrameBatch, Wire),
-) -> (Coalesce, FrameBatch, Wire) {
-    coalesce.process(&mut batch, &mut wire.buffer);
-    (coalesce, batch, wire)
+fn coalesce(mut ready: Ready) -> Ready {
+    let (coalesce, batch, wire) = &mut *ready;
+    coalesce.process(batch, &mut wire.buffer);
+    ready
 }
 
 library_benchmark_group!(name = stage, benchmarks = [coalesce]);

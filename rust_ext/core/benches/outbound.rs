@@ -10,21 +10,22 @@ use pyfw_core::{frame::FrameBatch, outbound::Outbound};
 use traffic::{Drain, FULL, send};
 
 /// The path after one drain, and the next.
-fn ready(drain: Drain) -> (Outbound, Drain, FrameBatch) {
+type Ready = Box<(Outbound, Drain, FrameBatch)>;
+
+fn ready(drain: Drain) -> Ready {
     let (mut path, mut batch) = (traffic::outbound(), FrameBatch::default());
     send(&mut path, &drain, &mut batch, |_, _| {});
-    (path, drain, batch)
+    Box::new((path, drain, batch))
 }
 
 #[library_benchmark]
 #[bench::of_4_super_packets(ready(Drain::bulk(4, FULL)))]
 #[bench::of_128_small(ready(Drain::small(128)))]
 #[bench::of_one_small(ready(Drain::small(1)))]
-fn outbound(
-    (mut path, drain, mut batch): (Outbound, Drain, FrameBatch),
-) -> (Outbound, Drain, FrameBatch) {
-    send(&mut path, &drain, &mut batch, |_, _| {});
-    (path, drain, batch)
+fn outbound(mut ready: Ready) -> Ready {
+    let (path, drain, batch) = &mut *ready;
+    send(path, drain, batch, |_, _| {});
+    ready
 }
 
 library_benchmark_group!(name = path, benchmarks = [outbound]);

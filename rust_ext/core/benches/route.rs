@@ -9,34 +9,43 @@ use std::sync::Arc;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use pyfw_core::{
-    allowed_ips::AllowedIps, counters::OutboundTally, frame::FrameBatch, peer::PeerId, route::Route,
+    allowed_ips::AllowedIps, counters::OutboundTally, frame::FrameBatch, peer::PeerId,
+    refusal::Refusals, route::Route,
 };
 use traffic::Drain;
 
+#[derive(Default)]
+struct Ready {
+    route: Route,
+    drain: Drain,
+    batch: FrameBatch,
+    tally: OutboundTally,
+    refusals: Refusals,
+}
+
 /// Routes to so many peers, and a drain of 128 frames to each in turn.
-fn ready(peers: u8) -> (Route, FrameBatch, OutboundTally) {
+fn ready(peers: u8) -> Box<Ready> {
     let mut allowed_ips = AllowedIps::default();
     for i in 0..peers {
         allowed_ips.insert(format!("10.0.{i}.0/24").parse().unwrap(), PeerId(i.into()));
     }
-    let mut route = Route::default();
-    route.replace(Arc::new(allowed_ips));
-    let mut batch = Drain::small(128).rows();
-    for (i, frame) in (0..).zip(&mut batch.frames) {
+    let mut ready = Ready { drain: Drain::small(128), ..Ready::default() };
+    ready.route.replace(Arc::new(allowed_ips));
+    ready.batch = ready.drain.rows();
+    for (i, frame) in (0..).zip(&mut ready.batch.frames) {
         frame.destination[2] = i % peers;
     }
-    (route, batch, OutboundTally::default())
+    Box::new(ready)
 }
 
 #[library_benchmark]
 #[bench::of_128_to_one_peer(ready(1))]
 #[bench::of_128_to_128_peers(ready(128))]
-fn route(
-    (mut route, mut batch, mut tally): (Route, FrameBatch, OutboundTally),
-) -> (Route, FrameBatch, OutboundTally) {
-    route.outbound(&mut batch, &mut tally);
+fn route(mut ready: Box<Ready>) -> Box<Ready> {
+    let Ready { route, drain, batch, tally, refusals } = &mut *ready;
+    route.outbound(batch, &drain.buffer, tally, refusals);
     assert_eq!(batch.frames.len(), 128);
-    (route, batch, tally)
+    ready
 }
 
 library_benchmark_group!(name = stage, benchmarks = [route]);

@@ -10,15 +10,18 @@ use pyfw_core::{frame::FrameBatch, split::Segments};
 use traffic::{Drain, FULL, MTU};
 
 /// The drain, its rows, and room for one segment.
-fn ready(drain: Drain) -> (Drain, FrameBatch, Vec<u8>) {
+type Ready = Box<(Drain, FrameBatch, Vec<u8>)>;
+
+fn ready(drain: Drain) -> Ready {
     let rows = drain.rows();
-    (drain, rows, vec![0; MTU])
+    Box::new((drain, rows, vec![0; MTU]))
 }
 
 #[library_benchmark]
 #[bench::of_64_kib(ready(Drain::bulk(1, FULL)))]
 #[bench::of_64_small(ready(Drain::small(64)))]
-fn split((drain, rows, mut slot): (Drain, FrameBatch, Vec<u8>)) -> (Drain, FrameBatch, Vec<u8>) {
+fn split(mut ready: Ready) -> Ready {
+    let (drain, rows, slot) = &mut *ready;
     for frame in &rows.frames {
         let bytes = frame.bytes(&drain.buffer);
         let segments = Segments::new(frame, bytes);
@@ -26,7 +29,7 @@ fn split((drain, rows, mut slot): (Drain, FrameBatch, Vec<u8>)) -> (Drain, Frame
             segments.write(i, bytes, &mut slot[..segments.length(i)]);
         }
     }
-    (drain, rows, slot)
+    ready
 }
 
 library_benchmark_group!(name = stage, benchmarks = [split]);

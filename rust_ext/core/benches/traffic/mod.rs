@@ -172,7 +172,7 @@ pub(crate) fn send(
     for &(offset, length) in &drain.places {
         path.ingress(batch, &drain.buffer, offset, length);
     }
-    path.route(batch);
+    path.route(batch, &drain.buffer);
     let taken = path.encrypt(batch, &drain.buffer, 0);
     assert_eq!(taken, drain.places.len());
     path.finish(NOW_NS);
@@ -222,7 +222,7 @@ pub(crate) fn inbound() -> Inbound {
         InboundCommand::AddPeer { peer: PEER, activity: Arc::default() },
         InboundCommand::SetPath(PEER, Some(peer_path())),
         InboundCommand::Routes(Arc::new(one_route("10.0.0.1/32"))),
-        InboundCommand::Install { session: receive_session(), confirmed: true },
+        InboundCommand::Install { session: receive_session(), next: None },
     ] {
         path.handle_command(command);
     }
