@@ -8,6 +8,8 @@
 #   make bench   pyfw, its peers and the machine's floor, judged; replay against its cipher; from a release
 #                wheel; five minutes, and once some for installing peers
 #   make bench-all  every measure, every network: three quarters of an hour
+#   make bench-guard  instructions of the inner loops against what was recorded, whatever the machine does;
+#                UPDATE=1 records them (needs valgrind)
 #   make wheel   a release wheel in dist/
 #   make interop-peers   foreign daemons that Debian has not, for the tests that meet them
 #
@@ -18,6 +20,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := build/bench-venv
 RESULTS := build/bench
+GUARD := build/guard/bin
 CARGO ?= cargo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -29,7 +32,7 @@ RUST_SOURCES := $(shell find rust_ext -name '*.rs' -o -name Cargo.toml) Cargo.to
 	rust-toolchain.toml
 PYTHON_SOURCES := $(shell find pyfw -name '*.py' -o -name '*.pyi')
 
-.PHONY: setup demo test test-rust test-python lint fmt bench bench-all wheel interop-peers
+.PHONY: setup demo test test-rust test-python lint fmt bench bench-all bench-guard wheel interop-peers
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.native $(VENV)/.debian
@@ -111,6 +114,18 @@ bench-all: $(BENCH)/.wheel $(VENV)/.debian
 	@mkdir -p $(RESULTS)
 	@$(BENCH)/bin/python -m bench.tunnel --json $(RESULTS)/all.json --html $(RESULTS)/all.html; \
 		tunnel=$$?; $(BENCH)/bin/python -m bench.stages --json $(RESULTS)/stages.json && exit $$tunnel
+
+bench-guard: $(GUARD)/gungraun-runner
+	@PATH="$(CURDIR)/$(GUARD):$$PATH" $(BIN)/python -m bench.guard $(if $(UPDATE),--update)
+
+# Of the version of the library; where that did not change, cargo finds it installed.
+$(GUARD)/gungraun-runner: Cargo.lock $(VENV)/.packages
+	@echo "bench-guard: gungraun-runner into $(GUARD)"
+	@mkdir -p $(GUARD)
+	@$(CARGO) install --quiet --locked --jobs 1 --root $(dir $(GUARD)) gungraun-runner --version \
+		"$$(sed -n '/^name = "gungraun-runner"$$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)" \
+		>$(GUARD)/install.log 2>&1 || { cat $(GUARD)/install.log >&2; exit 1; }
+	@touch $@
 
 $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.toml
 	@echo "bench: a release wheel into $(BENCH)"

@@ -145,7 +145,7 @@ impl Decrypt {
         let Some(peer) = self.peers.get_mut(&id) else {
             return datagrams.drop(DatagramDrop::NoSession, self.slots.len() as u64);
         };
-        let mut authenticated = false;
+        let mut newest = None;
         for (arrival, opened) in self.origins.iter().zip(&self.opened) {
             if !opened {
                 datagrams.drop(DatagramDrop::Forged, 1);
@@ -162,10 +162,9 @@ impl Decrypt {
                 }
                 Accept::Fresh => {}
             }
-            authenticated = true;
             let outer = &received[arrival.received as usize];
+            newest = Some(outer);
             peer.batch.bytes += u64::from(arrival.datagram_length);
-            peer.batch.from = Some(outer.from);
             if arrival.slot.length == 0 {
                 datagrams.keepalives += 1;
                 continue;
@@ -179,9 +178,8 @@ impl Decrypt {
                 true => CE,
                 false => outer.ds & 0b11,
             };
-            match judge(arrival, ecn, id, buffer, route) {
-                Ok((frame, marked)) => {
-                    batch.frames.push(frame);
+            match judge(arrival, ecn, id, buffer, route, &mut batch.frames) {
+                Ok(marked) => {
                     for tally in [&mut self.tally, &mut peer.tally] {
                         tally.queued += 1;
                         tally.marked += u64::from(marked);
@@ -195,9 +193,9 @@ impl Decrypt {
                 }
             }
         }
-        if !authenticated {
-            return;
-        }
+        // Nothing was authenticated.
+        let Some(newest) = newest else { return };
+        peer.batch.from = Some(newest.from);
         peer.touch(id, &mut self.touched);
         if !receiving.confirmed {
             receiving.confirmed = true;
@@ -345,15 +343,16 @@ impl Decrypt {
     }
 }
 
-/// Parses an opened text, checks that `id` may send it, and merges the outer ECN into it. Says
-/// whether it was marked.
+/// Parses an opened text, checks that `id` may send it, merges the outer ECN into it, and makes it
+/// the last of `frames`. Says whether it was marked.
 fn judge(
     arrival: &Arrival,
     outer_ecn: u8,
     id: PeerId,
     buffer: &mut [u8],
     route: &mut Route,
-) -> Result<(Frame, bool), InboundDrop> {
+    frames: &mut Vec<Frame>,
+) -> Result<bool, InboundDrop> {
     let Slot { offset, length, .. } = arrival.slot;
     let text = &mut buffer[offset as usize..(offset + length) as usize];
     let mut frame = packet::parse(text, offset).map_err(|_| InboundDrop::InvalidPacket)?;
@@ -361,15 +360,17 @@ fn judge(
         return Err(InboundDrop::SourceNotAllowed);
     }
     frame.peer = id.0;
-    match merge_ecn(outer_ecn, frame.ds & 0b11) {
-        EcnMerge::Keep => Ok((frame, false)),
+    let marked = match merge_ecn(outer_ecn, frame.ds & 0b11) {
+        EcnMerge::Keep => false,
         EcnMerge::Set(ecn) => {
             set_ecn(text, ecn);
             frame.ds = frame.ds & !0b11 | ecn;
-            Ok((frame, true))
+            true
         }
-        EcnMerge::Drop => Err(InboundDrop::EcnNotCapable),
-    }
+        EcnMerge::Drop => return Err(InboundDrop::EcnNotCapable),
+    };
+    frames.push(frame);
+    Ok(marked)
 }
 
 #[cfg(test)]

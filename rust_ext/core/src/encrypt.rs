@@ -15,9 +15,7 @@ use crate::{
     frame::{Frame, FrameBatch},
     gso_batch::{Target, send_limit},
     gso_egress::GsoEgress,
-    noise::timers::{
-        KEEPALIVE_TIMEOUT_NS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME_NS, REKEY_TIMEOUT_NS,
-    },
+    noise::timers::{KEEPALIVE_TIMEOUT_NS, REKEY_TIMEOUT_NS},
     packet::wireguard::{DATA_HEADER_LENGTH, write_data_header},
     path::Path,
     peer::{Activity, PeerId},
@@ -75,19 +73,18 @@ impl Encrypt {
     pub fn admit(&mut self, batch: &FrameBatch) {
         for frame in &batch.frames {
             let (id, segments) = (PeerId(frame.peer), u64::from(frame.segments));
-            let peer = self.peers.get_mut(id).map(|p| &mut p.tally);
+            let peer = self.peers.get_mut(id).map(|p| p.touched(id, &mut self.touched));
             for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
                 tally.entered += segments;
                 tally.queued += segments;
             }
-            self.touch(id);
         }
     }
 
     /// Counts what stages dropped and made of what was admitted.
     pub fn book(&mut self, bookings: &[Booking]) {
         for &Booking { peer: id, segments, created } in bookings {
-            let peer = self.peers.get_mut(id).map(|p| &mut p.tally);
+            let peer = self.peers.get_mut(id).map(|p| p.touched(id, &mut self.touched));
             for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
                 if created {
                     tally.created += segments;
@@ -97,7 +94,6 @@ impl Encrypt {
                     tally.drop(OutboundDrop::Stage, segments);
                 }
             }
-            self.touch(id);
         }
     }
 
@@ -105,10 +101,10 @@ impl Encrypt {
     pub fn adopt(&mut self, frame: &Frame) {
         let id = PeerId(frame.peer);
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.tally.created += u64::from(frame.segments);
-            peer.tally.queued += u64::from(frame.segments);
+            let tally = peer.touched(id, &mut self.touched);
+            tally.created += u64::from(frame.segments);
+            tally.queued += u64::from(frame.segments);
         }
-        self.touch(id);
     }
 
     /// Drops an admitted frame.
@@ -185,25 +181,28 @@ impl Encrypt {
             write_data_header(slot, sending.session.remote_index, sending.counter);
             let text = &mut slot[DATA_HEADER_LENGTH..DATA_HEADER_LENGTH + padded];
             parts.write(i, bytes, &mut text[..length]);
-            text[length..].fill(0);
+            // A full segment has no padding, and what would fill it costs a call even so.
+            if length < padded {
+                text[length..].fill(0);
+            }
             room.commit(DATA_HEADER_LENGTH, padded, sending.counter);
             sending.counter += 1;
             peer.batch.bytes += datagram as u64;
         }
+        let due = sending.due(now_ns);
         peer.batch.data = true;
-        self.touch(id);
-        self.ask_where_due(id, now_ns);
+        peer.touched(id, &mut self.touched);
+        if due {
+            self.ask(id, now_ns);
+        }
         Outcome::Done
     }
 
     fn dropped(&mut self, id: Option<PeerId>, reason: OutboundDrop, segments: u64) -> Outcome {
-        let peer = id.and_then(|id| self.peers.get_mut(id)).map(|p| &mut p.tally);
+        let peer = id.and_then(|id| Some(self.peers.get_mut(id)?.touched(id, &mut self.touched)));
         for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
             tally.queued -= segments;
             tally.drop(reason, segments);
-        }
-        if let Some(id) = id {
-            self.touch(id);
         }
         Outcome::Done
     }
@@ -211,24 +210,12 @@ impl Encrypt {
     fn stage(&mut self, id: PeerId, frame: &Frame, bytes: &[u8], now_ns: u64) -> Outcome {
         let Some(peer) = self.peers.get_mut(id) else { return Outcome::Done };
         let lost = peer.staged.push(frame, bytes, &mut self.staged_bytes);
-        for tally in [&mut self.tally, &mut peer.tally] {
+        for tally in [&mut self.tally, peer.touched(id, &mut self.touched)] {
             tally.queued -= lost;
             tally.drop(OutboundDrop::StagedOverflow, lost);
         }
-        self.touch(id);
         self.ask(id, now_ns);
         Outcome::Done
-    }
-
-    fn ask_where_due(&mut self, id: PeerId, now_ns: u64) {
-        let due = self.peers.get(id).and_then(|p| p.session.as_ref()).is_some_and(|sending| {
-            let age_ns = now_ns.saturating_sub(sending.session.created_ns);
-            sending.counter > REKEY_AFTER_MESSAGES
-                || (sending.session.initiator && age_ns > REKEY_AFTER_TIME_NS)
-        });
-        if due {
-            self.ask(id, now_ns);
-        }
     }
 
     /// Asks control for a handshake, at most once in the time in which it would not retry anyway.
@@ -237,15 +224,6 @@ impl Encrypt {
         if peer.asked_ns.is_none_or(|at| now_ns.saturating_sub(at) >= REKEY_TIMEOUT_NS) {
             peer.asked_ns = Some(now_ns);
             self.reports.push(Report::WantsHandshake(id));
-        }
-    }
-
-    fn touch(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(id) {
-            if !peer.batch.touched {
-                peer.batch.touched = true;
-                self.touched.push(id);
-            }
         }
     }
 
@@ -286,9 +264,12 @@ impl Encrypt {
         write_data_header(room.bytes(), sending.session.remote_index, sending.counter);
         room.commit(DATA_HEADER_LENGTH, 0, sending.counter);
         sending.counter += 1;
+        let due = sending.due(now_ns);
         peer.batch.bytes += length as u64;
-        self.touch(id);
-        self.ask_where_due(id, now_ns);
+        peer.touched(id, &mut self.touched);
+        if due {
+            self.ask(id, now_ns);
+        }
         true
     }
 
@@ -379,17 +360,13 @@ impl Encrypt {
     /// Takes the next `datagrams` off the GSO list: sent, or refused for a reason.
     pub fn depart(&mut self, datagrams: usize, refused: Option<OutboundDrop>) {
         let Some(gone) = self.gso.depart(datagrams) else { return };
-        let peer = self.peers.get_mut(gone.peer);
-        let tallies = [Some(&mut self.tally), peer.map(|p| &mut p.tally)];
-        for tally in tallies.into_iter().flatten() {
+        let peer = self.peers.get_mut(gone.peer).map(|p| p.touched(gone.peer, &mut self.touched));
+        for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
             tally.queued -= gone.segments;
             match refused {
                 Some(reason) => tally.drop(reason, gone.segments),
                 None => tally.left += gone.segments,
             }
-        }
-        if self.peers.get(gone.peer).is_some() {
-            self.touch(gone.peer);
         }
     }
 

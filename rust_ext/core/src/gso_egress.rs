@@ -74,12 +74,22 @@ impl GsoEgress {
     pub fn reserve(&mut self, target: &Target, length: usize) -> Option<Reservation<'_>> {
         let destination = &target.path.destination;
         assert!(0 < length && length <= send_limit(destination), "no datagram has {length} bytes");
-        let newest = self.list.iter().rposition(|b| b.target.path.destination == *destination);
-        let batch = match newest {
-            Some(i) if self.list[i].takes(target, length, self.max_segments) => i,
-            _ => self.open(target, length)?,
+        let batch = match self.list.back() {
+            // In bulk it goes where the one before went.
+            Some(last) if last.takes(target, length, self.max_segments) => self.list.len() - 1,
+            _ => self.search(target, length)?,
         };
         Some(Reservation { egress: self, batch, length })
+    }
+
+    /// The newest batch to the destination, where that takes the datagram, or a new one.
+    fn search(&mut self, target: &Target, length: usize) -> Option<usize> {
+        let destination = &target.path.destination;
+        let newest = self.list.iter().rposition(|b| b.target.path.destination == *destination);
+        match newest {
+            Some(i) if self.list[i].takes(target, length, self.max_segments) => Some(i),
+            _ => self.open(target, length),
+        }
     }
 
     fn open(&mut self, target: &Target, length: usize) -> Option<usize> {
@@ -228,6 +238,8 @@ impl Reservation<'_> {
         });
         batch.length += self.length;
         batch.closed = self.length < batch.segment_size;
+        // There is nothing left to undo.
+        std::mem::forget(self);
     }
 }
 

@@ -8,7 +8,9 @@ use crate::{
     aead::TransportKey,
     counters::OutboundTally,
     exchange::SendSession,
-    noise::timers::{REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_NS},
+    noise::timers::{
+        REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_NS, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME_NS,
+    },
     path::Path,
     peer::{Activity, ByPeer, PeerId},
     staged::Staged,
@@ -83,6 +85,15 @@ impl SendingPeer {
         self.session = Some(Sending { session, counter: 0 });
         self.asked_ns = None;
     }
+
+    /// Its counts, which are published at the end of the batch.
+    pub(crate) fn touched(&mut self, id: PeerId, all: &mut Vec<PeerId>) -> &mut OutboundTally {
+        if !self.batch.touched {
+            self.batch.touched = true;
+            all.push(id);
+        }
+        &mut self.tally
+    }
 }
 
 impl Sending {
@@ -90,6 +101,13 @@ impl Sending {
     pub(crate) fn usable(&self, segments: u64, now_ns: u64) -> bool {
         now_ns.saturating_sub(self.session.created_ns) < REJECT_AFTER_TIME_NS
             && self.counter.saturating_add(segments) <= REJECT_AFTER_MESSAGES
+    }
+
+    /// Whether the next ones must be asked for.
+    pub(crate) fn due(&self, now_ns: u64) -> bool {
+        let age_ns = now_ns.saturating_sub(self.session.created_ns);
+        self.counter > REKEY_AFTER_MESSAGES
+            || (self.session.initiator && age_ns > REKEY_AFTER_TIME_NS)
     }
 }
 

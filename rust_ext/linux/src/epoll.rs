@@ -180,9 +180,14 @@ pub fn boottime_ns() -> u64 {
     read_clock(libc::CLOCK_BOOTTIME)
 }
 
+/// The wall clock.
+pub fn unix_ns() -> u64 {
+    read_clock(libc::CLOCK_REALTIME)
+}
+
 /// Both clocks.
 pub fn now() -> Now {
-    Now { boot_ns: boottime_ns(), unix_ns: read_clock(libc::CLOCK_REALTIME) }
+    Now { boot_ns: boottime_ns(), unix_ns: unix_ns() }
 }
 
 fn read_clock(clock: libc::clockid_t) -> u64 {

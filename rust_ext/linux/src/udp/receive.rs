@@ -84,7 +84,7 @@ impl Receiver {
             let error = io::Error::last_os_error();
             return if passes(&error) { Ok(0) } else { Err(error) };
         }
-        let now_ns = crate::epoll::now().unix_ns;
+        let now_ns = crate::epoll::unix_ns();
         for (i, message) in headers[..count as usize].iter().enumerate() {
             self.controls[i].set_length(message.msg_hdr.msg_controllen);
             let Some(destination) = self.addresses[i].read() else { continue };

@@ -1,0 +1,284 @@
+//! What the loops are fed: traffic as the kernel gives it, one peer's keys, and both paths.
+//!
+//! Bulk is TCP over IPv4 with timestamps in super-packets; small is one UDP datagram a frame. What
+//! comes in is what the outbound path made of it. The cipher does nothing: its own loops are in
+//! pyfw-aead, and beside it nothing else here would be seen.
+
+#![allow(dead_code, reason = "each bench takes what it needs")]
+
+use std::sync::Arc;
+
+use pyfw_core::{
+    aead::{Aead, Slot, TransportKey},
+    allowed_ips::AllowedIps,
+    coalesce::CoalesceOptions,
+    exchange::{InboundCommand, OutboundCommand, ReceiveSession, SendSession},
+    frame::FrameBatch,
+    gso_egress::GsoEgress,
+    inbound::Inbound,
+    outbound::Outbound,
+    packet::{self, checksum::sum},
+    path::Path,
+    peer::PeerId,
+    udp_ingress::{Handshake, Received},
+};
+
+/// The default MTU of a tunnel.
+pub(crate) const MTU: usize = 1420;
+/// TCP payload of a segment: the MTU less 20 B of IPv4, 20 of TCP, 12 of timestamps.
+pub(crate) const SEGMENT: usize = MTU - HEADERS;
+/// Payload of the largest super-packet.
+pub(crate) const FULL: usize = 65_535 - HEADERS;
+/// Segments of this length that one UDP send carries over IPv4: 65,507 B / (1420 + 32).
+pub(crate) const SENT_AT_ONCE: usize = 45;
+/// The only peer, unless a bench makes more.
+pub(crate) const PEER: PeerId = PeerId(1);
+/// The boot time of every drain, and of the keys.
+pub(crate) const NOW_NS: u64 = 1_000_000_000;
+
+const HEADERS: usize = 52;
+const INDEX: u32 = 0x1234_5678;
+
+/// Frames in the TUN's buffer, each behind its virtio-net header.
+#[derive(Default)]
+pub(crate) struct Drain {
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) places: Vec<(usize, usize)>,
+}
+
+impl Drain {
+    /// So many super-packets of one flow, with so much payload each.
+    pub(crate) fn bulk(frames: usize, payload: usize) -> Self {
+        let mut drain = Self::default();
+        for i in 0..frames {
+            drain.push([1, 1, 52, 0], SEGMENT, 16, &tcp(i * payload, payload));
+        }
+        drain
+    }
+
+    /// So many datagrams of 64 B, each of a flow of its own.
+    pub(crate) fn small(frames: usize) -> Self {
+        let mut drain = Self::default();
+        for i in 0..frames {
+            drain.push([1, 0, 0, 0], 0, 6, &udp(1000 + i as u16));
+        }
+        drain
+    }
+
+    fn push(&mut self, kind: [u8; 4], size: usize, checksum_offset: u8, packet: &[u8]) {
+        self.places.push((self.buffer.len(), 10 + packet.len()));
+        self.buffer.extend(kind);
+        self.buffer.extend((size as u16).to_le_bytes());
+        self.buffer.extend([20, 0, checksum_offset, 0]);
+        self.buffer.extend(packet);
+    }
+
+    /// Its frames as rows.
+    pub(crate) fn rows(&self) -> FrameBatch {
+        let mut batch = FrameBatch { received_ns: NOW_NS, ..FrameBatch::default() };
+        for &(offset, length) in &self.places {
+            pyfw_core::tun_ingress::accept(&mut batch, &self.buffer, offset, length).unwrap();
+        }
+        batch
+    }
+}
+
+fn tcp(sequence: usize, payload: usize) -> Vec<u8> {
+    let mut packet = ip(6, HEADERS - 20 + payload);
+    packet.extend([0x9C, 0x40, 0x01, 0xBB]);
+    packet.extend((sequence as u32).to_be_bytes());
+    packet.extend([0, 0, 0, 77, 0x80, 0x10, 0x02, 0, 0, 0, 0, 0]);
+    packet.extend([1, 1, 8, 10, 0, 1, 2, 3, 0, 4, 5, 6]);
+    packet.extend((0..payload).map(|i| (i * 7) as u8));
+    with_partial_checksum(packet, 36)
+}
+
+fn udp(port: u16) -> Vec<u8> {
+    let mut packet = ip(17, 8 + 64);
+    packet.extend(port.to_be_bytes());
+    packet.extend([0x13, 0x88, 0, 72, 0, 0]);
+    packet.extend([port as u8; 64]);
+    with_partial_checksum(packet, 26)
+}
+
+fn ip(protocol: u8, length: usize) -> Vec<u8> {
+    let [high, low] = (20 + length as u16).to_be_bytes();
+    let mut packet = vec![0x45, 0, high, low, 0x12, 0x34, 0x40, 0, 64, protocol, 0, 0];
+    packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+    let checksum = sum(&packet).checksum();
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+fn with_partial_checksum(mut packet: Vec<u8>, field: usize) -> Vec<u8> {
+    let (addresses, protocol) = (&packet[12..20], packet[9]);
+    let partial = packet::checksum::pseudo_header(addresses, protocol, packet.len() - 20).fold();
+    packet[field..field + 2].copy_from_slice(&partial.to_be_bytes());
+    packet
+}
+
+/// Datagrams in the receive buffer, and what the socket said of them.
+#[derive(Default)]
+pub(crate) struct Wire {
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) received: Vec<Received>,
+}
+
+impl Wire {
+    /// What the outbound path makes of a drain, one receive a batch.
+    pub(crate) fn of(path: &mut Outbound, drain: &Drain) -> Self {
+        let mut wire = Self::default();
+        send(path, drain, &mut FrameBatch::default(), |size, payload| {
+            wire.received.push(Received {
+                offset: wire.buffer.len() as u32,
+                length: payload.len() as u32,
+                segment_size: size as u32,
+                from: peer_path(),
+                ds: 0,
+                truncated: false,
+                waited_ns: 0,
+            });
+            wire.buffer.extend_from_slice(payload);
+        });
+        wire
+    }
+
+    /// The packets in it, as decrypt leaves them.
+    pub(crate) fn rows(&self) -> FrameBatch {
+        let mut batch = FrameBatch { received_ns: NOW_NS, ..FrameBatch::default() };
+        for from in &self.received {
+            let end = from.offset + from.length;
+            for offset in (from.offset..end).step_by(from.segment_size as usize) {
+                let text =
+                    offset as usize + 16..(end.min(offset + from.segment_size) - 16) as usize;
+                let frame = packet::parse(&self.buffer[text.clone()], text.start as u32).unwrap();
+                batch.frames.push(pyfw_core::frame::Frame { peer: PEER.0, ..frame });
+            }
+        }
+        batch
+    }
+}
+
+/// One drain of the outbound path, from the TUN's buffer to the departure of each batch, of which
+/// `sent` gets the segment size and the payload.
+pub(crate) fn send(
+    path: &mut Outbound,
+    drain: &Drain,
+    batch: &mut FrameBatch,
+    mut sent: impl FnMut(usize, &[u8]),
+) {
+    batch.clear();
+    batch.received_ns = NOW_NS;
+    for &(offset, length) in &drain.places {
+        path.ingress(batch, &drain.buffer, offset, length);
+    }
+    path.route(batch, &drain.buffer);
+    let taken = path.encrypt(batch, &drain.buffer, 0);
+    assert_eq!(taken, drain.places.len());
+    path.finish(NOW_NS);
+    while let Some((batch, payload)) = path.gso().oldest() {
+        sent(batch.segment_size(), payload);
+        path.depart(usize::MAX, None);
+    }
+    path.publish();
+}
+
+/// One drain of the inbound path, from the receive buffer to the departure of each frame.
+pub(crate) fn receive(
+    path: &mut Inbound,
+    wire: &mut Wire,
+    batch: &mut FrameBatch,
+    handshakes: &mut Vec<Handshake>,
+) {
+    batch.clear();
+    batch.received_ns = NOW_NS;
+    path.process(&wire.received, &mut wire.buffer, batch, handshakes);
+    for frame in &batch.frames {
+        path.depart(frame, None);
+    }
+    path.publish();
+}
+
+/// The outbound path with a session to the peer.
+pub(crate) fn outbound() -> Outbound {
+    let gso = GsoEgress::new(64, 64);
+    let mut path = Outbound::new(gso, Box::new(NoCipher), MTU, Arc::default());
+    for command in [
+        OutboundCommand::AddPeer { peer: PEER, activity: Arc::default() },
+        OutboundCommand::SetPath(PEER, Some(peer_path())),
+        OutboundCommand::Routes(Arc::new(one_route("10.0.0.2/32"))),
+        OutboundCommand::Install { peer: PEER, session: send_session(), confirm: false },
+    ] {
+        path.handle_command(command, NOW_NS);
+    }
+    path
+}
+
+/// The inbound path with a session from the peer.
+pub(crate) fn inbound() -> Inbound {
+    let options = CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false };
+    let mut path = Inbound::new(Box::new(NoCipher), options, 7, Arc::default(), Arc::default());
+    for command in [
+        InboundCommand::AddPeer { peer: PEER, activity: Arc::default() },
+        InboundCommand::SetPath(PEER, Some(peer_path())),
+        InboundCommand::Routes(Arc::new(one_route("10.0.0.1/32"))),
+        InboundCommand::Install { session: receive_session(), next: None },
+    ] {
+        path.handle_command(command);
+    }
+    path
+}
+
+/// Where the peer is.
+pub(crate) fn peer_path() -> Path {
+    Path::to("192.0.2.1:51820".parse().unwrap())
+}
+
+/// Allowed IPs of the peer alone.
+pub(crate) fn one_route(prefix: &str) -> AllowedIps {
+    let mut allowed_ips = AllowedIps::default();
+    allowed_ips.insert(prefix.parse().unwrap(), PEER);
+    allowed_ips
+}
+
+/// Keys to send with.
+pub(crate) fn send_session() -> SendSession {
+    SendSession {
+        key: TransportKey::new([1; 32]),
+        remote_index: INDEX,
+        local_index: 1,
+        created_ns: NOW_NS,
+        initiator: true,
+    }
+}
+
+/// Keys to receive with.
+pub(crate) fn receive_session() -> ReceiveSession {
+    ReceiveSession {
+        key: TransportKey::new([1; 32]),
+        peer: PEER,
+        local_index: INDEX,
+        created_ns: NOW_NS,
+        initiator: false,
+    }
+}
+
+/// The index that datagrams carry.
+pub(crate) fn receiver_index() -> u32 {
+    INDEX
+}
+
+/// Leaves all as it is, and believes all.
+pub(crate) struct NoCipher;
+
+impl Aead for NoCipher {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn seal(&mut self, _: &TransportKey, _: &mut [u8], _: &[Slot]) {}
+
+    fn open(&mut self, _: &TransportKey, _: &mut [u8], _: &[Slot], opened: &mut [bool]) {
+        opened.fill(true);
+    }
+}
