@@ -79,6 +79,7 @@ class Pipeline(msgspec.Struct, frozen=True):
             udp_fds=udp_fds,
             listen_port=listen_port,
             threads=self.settings.threads,
+            nice=self.settings.nice,
             cipher=self.settings.cipher,
             offloads=self.settings.offloads,
             coalesce_psh=self.settings.coalesce_psh,

@@ -113,6 +113,11 @@ class Daemon:
         return self._stack is not None and not self._told_to_stop.is_set()
 
     @property
+    def nice(self) -> int:
+        """See Settings."""
+        return self._settings.nice
+
+    @property
     def has_left_behind(self) -> bool:
         """Whether a thread has not come back from a stage, though the tunnel is closed."""
         return self._pipeline.stages.has_left_behind

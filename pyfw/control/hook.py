@@ -34,7 +34,11 @@ async def run(key: str, hooks: Sequence[str], interface: str, echo: Echo) -> Non
 async def _run_one(key: str, command: str) -> None:
     try:
         process = await asyncio.create_subprocess_exec(
-            *_SHELL, command, env={**os.environ, "LC_ALL": "C"}
+            *_SHELL,
+            command,
+            env={**os.environ, "LC_ALL": "C"},
+            # What a hook leaves running is not to share our session's priority.
+            start_new_session=os.getsid(0) == os.getpid(),
         )
     except FileNotFoundError as error:
         raise HookFailed(error.errno, f"{key} needs bash, which is not installed") from None

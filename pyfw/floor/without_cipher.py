@@ -26,6 +26,7 @@ class WithoutCipher(Pipeline, frozen=True):
             udp_fds=udp_fds,
             listen_port=listen_port,
             threads=self.settings.threads,
+            nice=self.settings.nice,
             offloads=self.settings.offloads,
             coalesce_psh=self.settings.coalesce_psh,
             mtu=mtu,

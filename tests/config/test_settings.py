@@ -7,6 +7,7 @@ from pyfw.config.settings import read
 
 WHOLE = """\
 threads = 2
+nice = -10
 cipher = "ring"
 log_level = "debug"
 
@@ -22,6 +23,7 @@ def test_every_setting_is_read() -> None:
     assert read(WHOLE, "f") == (
         Settings(
             threads=2,
+            nice=-10,
             cipher="ring",
             log_level="debug",
             offloads=("udp_gso", "udp_gro", "uso"),
@@ -56,6 +58,9 @@ def test_an_empty_file_means_the_defaults() -> None:
         ("thread = 1", "f:1: thread: no such key in NAME.pyfw.toml; did you mean threads?"),
         ("\nthreads = 3", "f:2: threads: 3 is not valid; write 1 or 2"),
         ("threads = true", "f:1: threads: true is not valid; write 1 or 2"),
+        ("nice = -21", "f:1: nice: -21 is not valid; write a whole number from -20 to 19"),
+        ("nice = true", "f:1: nice: true is not valid; write a whole number from -20 to 19"),
+        ('nice = "low"', 'f:1: nice: "low" is not valid; write a whole number from -20 to 19'),
         (
             "[offloads]\n\nudp_gs = true",
             "f:3: offloads.udp_gs: no such key in NAME.pyfw.toml; did you mean offloads.udp_gso?",

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod epoll;
 #[cfg(test)]
 mod namespace;
+pub mod priority;
 pub mod socket_address;
 pub mod tun;
 pub mod udp;

@@ -56,7 +56,7 @@ use self::{
     udp_egress::UdpEgress,
 };
 pub use self::{control::KeyLogSink, shared::Sockets};
-use crate::{epoll::SystemEntropy, tun::Tun, udp::max_gso_segments};
+use crate::{epoll::SystemEntropy, priority::set_thread_nice, tun::Tun, udp::max_gso_segments};
 
 /// The name of every data thread, as `top -H` shows it.
 const DATA_THREAD: &str = "pyfw-data";
@@ -71,6 +71,8 @@ pub struct Options {
     pub sockets: Sockets,
     /// 1 (both directions in one) or 2 data threads.
     pub threads: usize,
+    /// Their nice value; 0 leaves it.
+    pub nice: i32,
     /// A transport cipher for each path.
     pub ciphers: [Box<dyn Aead>; 2],
     /// Whether datagrams are sent in batches (UDP_SEGMENT).
@@ -110,7 +112,7 @@ impl Engine {
     /// # Errors
     /// The kernel's, where it refuses a descriptor or a thread.
     pub fn start(options: Options) -> io::Result<Self> {
-        let Options { tun, sockets, threads, ciphers, udp_gso, coalesce, mtu, stages } = options;
+        let Options { tun, sockets, threads, nice, ciphers, udp_gso, coalesce, mtu, stages } = options;
         let shared = Arc::new(Shared::new(tun, stages)?);
         let sockets = Arc::new(sockets);
         let [seal, open] = ciphers;
@@ -156,17 +158,20 @@ impl Engine {
             seats,
         ));
         let engine = Self { control, crew: Arc::default() };
-        engine.start_threads()?;
+        engine.start_threads(nice)?;
         Ok(engine)
     }
 
-    fn start_threads(&self) -> io::Result<()> {
+    fn start_threads(&self, nice: i32) -> io::Result<()> {
         let (crew, shared) = (Arc::clone(&self.crew), Arc::clone(&self.control.shared));
         let sit = move |seat: &Arc<Seat>, sitting: u64| {
             let thread =
                 DataThread { shared: Arc::clone(&shared), seat: Arc::clone(seat), sitting };
             let seat = Some((Arc::clone(seat), sitting));
-            crew.start(DATA_THREAD, Arc::clone(&shared), seat, move || thread.run())
+            crew.start(DATA_THREAD, Arc::clone(&shared), seat, move || {
+                favour(nice, &thread.shared);
+                thread.run()
+            })
         };
         for seat in &self.control.seats {
             sit(seat, seat.sitting())?;
@@ -263,5 +268,17 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Lets the calling thread run before others, where that is allowed.
+fn favour(nice: i32, shared: &Shared) {
+    if nice == 0 {
+        return;
+    }
+    if let Err(error) = set_thread_nice(nice) {
+        let fields =
+            [("nice", Value::Number(nice.into())), ("error", Value::Text(error.to_string()))];
+        shared.say(Severity::Info, "priority.refused", fields);
     }
 }
