@@ -25,7 +25,7 @@ import structlog
 from pyfw import _native
 from pyfw.config import Config, Peer, Settings
 from pyfw.config.stages import StageConfig
-from pyfw.observe import log
+from pyfw.observe import log, tun_queue
 from pyfw.pipeline import MTU_DEFAULT, Engine, Pipeline
 from pyfw.stage import Stage
 from pyfw.stages.find import find
@@ -68,7 +68,7 @@ class Tunnel:
         self.pipeline = pipeline or Pipeline(chosen)
         self._stage_set = self.pipeline.stages
         self._log = structlog.get_logger("pyfw").bind(interface=self.name)
-        self._on_event = on_event or self._log_event
+        self._on_event = on_event or self.log_event
         self._engine: Engine | None = None
         self._fwmark = self._own_fwmark = 0
         self._left_port, self._left_at_s = 0, 0.0
@@ -308,6 +308,8 @@ class Tunnel:
                     exact reordering; marked: packets that took over a datagram's congestion mark
         datagrams:  received, data, handshakes, cookies, keepalives, others, drops; socket_drops: what
                     the kernel had no room for, before us
+        tun_queue_drops: what the kernel had no room for in the TUN's queue, before us; None where the
+                    link is in another network namespace
         handshake_drops: of handshake messages, by reason
         gso:        batches, datagrams, and sizes {datagrams in a batch: batches}
         stages:     where there are any: stages {name: calls, failures, frames, segments, created, time_ns,
@@ -319,6 +321,7 @@ class Tunnel:
         and received = data + handshakes + cookies + keepalives + others + sum of drops.
         """
         counters = self.engine.counters()
+        counters["tun_queue_drops"] = tun_queue.dropped(self.name)
         if self._stage_set:
             counters["stages"] = self._stage_set.counters()
         return counters
@@ -375,7 +378,8 @@ class Tunnel:
             self._on_event(event)
         return engine.ended()
 
-    def _log_event(self, event: Mapping[str, Any]) -> None:
+    def log_event(self, event: Mapping[str, Any]) -> None:
+        """Writes an event of the engine to the log."""
         fields = dict(event)
         peer = fields.get("peer")
         if isinstance(peer, bytes):  # a public key: what operators know a peer by

@@ -9,6 +9,7 @@ import asyncio
 import errno
 import os
 import socket
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pyfw.config import Config, ConfigError, Settings
 from pyfw.control import client, saved, uapi, uapi_socket
 from pyfw.control.echo import Echo
 from pyfw.control.link_watch import LinkWatch
+from pyfw.control.queue_length import QueueLength
 from pyfw.control.quick import Quick
 from pyfw.control.resolve import resolve
 from pyfw.control.uapi_socket import UapiServer
@@ -68,6 +70,7 @@ class Daemon:
         self._reason = ""
         self._applied = config
         self._found: list[Stage] = []
+        self._queue_length = QueueLength()
         self._stack: AsyncExitStack | None = None
         self._log = structlog.get_logger("pyfw").bind(interface=name)
         self._echo = echo or Echo(name)
@@ -143,7 +146,9 @@ class Daemon:
                 tun_fd=self._tun_fd,
                 listen_port=(config.interface.listen_port if config else None) or 0,
                 pipeline=self._pipeline,
+                on_event=self._on_event,
             )
+            stack.push_async_callback(self._queue_length.close)
             await stack.enter_async_context(tunnel)
             self.name = tunnel.name
             self._log = self._log.bind(interface=self.name)
@@ -265,6 +270,11 @@ class Daemon:
         if self._uapi_fd is not None:
             return socket.socket(fileno=self._uapi_fd)
         return uapi_socket.listen(self.name)
+
+    def _on_event(self, event: Mapping[str, Any]) -> None:
+        if event["message"] == "tun.queue_length":
+            self._queue_length.set_soon(self.name, event["frames"])
+        self._tunnel.log_event(event)
 
     def _mtu_changed(self, mtu: int) -> None:
         if self._tunnel.is_open:

@@ -144,8 +144,14 @@ impl Engine {
         for socket in [Some(&sockets.v4), sockets.v6.as_ref()].into_iter().flatten() {
             socket.set_gro(udp_gro)?;
         }
-        let facts =
-            Facts { cipher: name, threads, nice, tun_offloads: granted_names(&tun), udp_gso, udp_gro };
+        let facts = Facts {
+            cipher: name,
+            threads,
+            nice,
+            tun_offloads: granted_names(&tun),
+            udp_gso,
+            udp_gro,
+        };
         let stages = stages.map(|chain| chain.get().stages());
         let options = Options {
             tun,

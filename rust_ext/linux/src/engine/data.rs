@@ -15,6 +15,7 @@ use std::{
 use pyfw_core::stages::Direction;
 
 use super::{
+    outbound_worker::OutboundWorker,
     paths::{Paths, Seat},
     shared::{DataCommand, Shared},
     watched::{COMMANDS, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6, Watched},
@@ -72,6 +73,7 @@ impl DataThread {
                     TICK => {
                         watched.clear_tick();
                         paths.let_go(now_ns);
+                        paths.judge_queue(&self.shared, now_ns);
                         self.tick(paths, now_ns)
                     }
                     _ => Some(paths),
@@ -227,7 +229,8 @@ impl DataThread {
     /// When something has to be done whether or not anything arrives.
     fn tick_ns(&self, paths: &Paths) -> Option<u64> {
         let retired_ns = paths.retired.as_ref().map(|retired| retired.until_ns);
-        [self.stages_due_ns(paths), retired_ns].into_iter().flatten().min()
+        let queue_ns = paths.outbound.as_ref().and_then(OutboundWorker::queue_due_ns);
+        [self.stages_due_ns(paths), retired_ns, queue_ns].into_iter().flatten().min()
     }
 
     fn tick<'s>(

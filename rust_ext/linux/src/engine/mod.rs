@@ -22,6 +22,7 @@ mod shared;
 mod standby;
 mod surroundings;
 mod translate;
+mod tun_queue;
 mod udp_egress;
 mod watched;
 mod ways;
@@ -112,7 +113,8 @@ impl Engine {
     /// # Errors
     /// The kernel's, where it refuses a descriptor or a thread.
     pub fn start(options: Options) -> io::Result<Self> {
-        let Options { tun, sockets, threads, nice, ciphers, udp_gso, coalesce, mtu, stages } = options;
+        let Options { tun, sockets, threads, nice, ciphers, udp_gso, coalesce, mtu, stages } =
+            options;
         let shared = Arc::new(Shared::new(tun, stages)?);
         let sockets = Arc::new(sockets);
         let [seal, open] = ciphers;

@@ -19,9 +19,12 @@ use pyfw_core::{
 
 use super::{
     capture::Point,
+    events::{Severity, Value},
     shared::{Shared, Sockets},
+    tun_queue::{BUSY_FRAMES, TunQueue},
     udp_egress::{Flush, UdpEgress},
 };
+use crate::epoll;
 
 /// Bytes after which a drain ends.
 const DRAIN_BYTES: usize = 256 << 10;
@@ -43,6 +46,7 @@ pub(crate) struct OutboundWorker {
     batch: FrameBatch,
     /// The first row of the batch that is not encrypted yet.
     next: usize,
+    queue: TunQueue,
     /// The family of the socket that is full.
     blocked_on_ipv4: Option<bool>,
 }
@@ -55,6 +59,7 @@ impl OutboundWorker {
             buffer: Buffer::new(BUFFER_LENGTH),
             batch: FrameBatch::default(),
             next: 0,
+            queue: TunQueue::default(),
             blocked_on_ipv4: None,
         }
     }
@@ -118,7 +123,24 @@ impl OutboundWorker {
     /// Encrypts and sends the drain, as far as the socket takes it.
     pub(crate) fn send(&mut self, shared: &Shared, now_ns: u64) {
         shared.capture.frames(Point::Stages, true, &self.batch, &self.buffer);
+        let frames = self.batch.frames.len();
         self.go_on(shared, now_ns);
+        if frames >= BUSY_FRAMES {
+            self.queue.drained(frames, now_ns, epoll::boottime_ns());
+        }
+    }
+
+    /// When the length of the TUN's queue is to be judged.
+    pub(crate) fn queue_due_ns(&self) -> Option<u64> {
+        self.queue.due_ns()
+    }
+
+    /// Says how long the TUN's queue may be, where that has changed.
+    pub(crate) fn judge_queue(&mut self, shared: &Shared, now_ns: u64) {
+        if let Some(frames) = self.queue.judge(now_ns) {
+            let fields = [("frames", Value::Number(frames as i64))];
+            shared.say(Severity::Debug, "tun.queue_length", fields);
+        }
     }
 
     /// Encrypts and sends what is left of the drain, as far as the socket takes it.

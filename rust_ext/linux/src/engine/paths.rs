@@ -164,6 +164,13 @@ impl Paths {
         self.retired.take_if(|retired| retired.until_ns <= now_ns);
     }
 
+    /// Says how long the TUN's queue may be.
+    pub(crate) fn judge_queue(&mut self, shared: &Shared, now_ns: u64) {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.judge_queue(shared, now_ns);
+        }
+    }
+
     /// Whether a full socket holds the outbound path up.
     pub(crate) fn is_blocked(&self) -> bool {
         self.outbound.as_ref().is_some_and(OutboundWorker::is_blocked)
