@@ -80,6 +80,7 @@ class Pipeline(msgspec.Struct, frozen=True):
             listen_port=listen_port,
             threads=self.settings.threads,
             nice=self.settings.nice,
+            tun_queue_ms=self.settings.tun_queue_ms,
             cipher=self.settings.cipher,
             offloads=self.settings.offloads,
             coalesce_psh=self.settings.coalesce_psh,

@@ -20,6 +20,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """1: one data thread serves both directions. 2: inbound has its own."""
     nice: int = 0
     """How much of a busy processor the tunnel gets before others: -20 (first) to 19; 0 leaves it as it is."""
+    tun_queue_ms: int = 0
+    """How long a frame may wait in the TUN's queue while it is busy; 0: the length is the kernel's."""
     cipher: str = "auto"
     """"auto" takes the fastest that works here."""
     offloads: tuple[str, ...] = OFFLOADS
@@ -51,7 +53,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     **{f"offloads.{name}": (True, False) for name in OFFLOADS},
 }
 # Whole numbers: from, to.
-_NUMBERS = {"nice": (-20, 19)}
+_NUMBERS = {"nice": (-20, 19), "tun_queue_ms": (0, 1000)}
 _KEY_LOG = "key_log"
 KEYS = (*_CHOICES, *_NUMBERS, _KEY_LOG)
 # Keys that mean something in one role only.

@@ -27,6 +27,7 @@ class WithoutCipher(Pipeline, frozen=True):
             listen_port=listen_port,
             threads=self.settings.threads,
             nice=self.settings.nice,
+            tun_queue_ms=self.settings.tun_queue_ms,
             offloads=self.settings.offloads,
             coalesce_psh=self.settings.coalesce_psh,
             mtu=mtu,

@@ -8,6 +8,7 @@ from pyfw.config.settings import read
 WHOLE = """\
 threads = 2
 nice = -10
+tun_queue_ms = 2
 cipher = "ring"
 log_level = "debug"
 
@@ -24,6 +25,7 @@ def test_every_setting_is_read() -> None:
         Settings(
             threads=2,
             nice=-10,
+            tun_queue_ms=2,
             cipher="ring",
             log_level="debug",
             offloads=("udp_gso", "udp_gro", "uso"),

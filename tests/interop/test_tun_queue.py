@@ -1,4 +1,4 @@
-"""The queue in front of the tunnel: short while it is busy, then the kernel's own again; its drops are told."""
+"""The queue in front of the tunnel: short while it is busy, where that is asked for; its drops are told."""
 
 import json
 import time
@@ -20,7 +20,7 @@ def queue_length(machine: Namespace) -> int:
 
 
 def test_under_load_it_is_short_and_afterwards_a_burst_finds_room(make_pair: MakePair) -> None:
-    pair = make_pair(pyfw_run, pyfw_run)
+    pair = make_pair(lambda: pyfw_run("tun_queue_ms = 1"), pyfw_run)
     pair.first_ping_ms()
     client = pair.network.client
     assert queue_length(client) == _KERNELS

@@ -15,6 +15,7 @@ use pyfw_core::{
     device::PeerChange,
     peer::Activity,
     stages::Stages,
+    time::MILLISECOND_NS,
 };
 use pyfw_linux::{
     engine::{
@@ -78,6 +79,7 @@ impl Engine {
         listen_port,
         threads = 1,
         nice = 0,
+        tun_queue_ms = 0,
         cipher = "auto",
         offloads = OFFLOADS.map(String::from).to_vec(),
         coalesce_psh = "merge",
@@ -93,6 +95,7 @@ impl Engine {
         listen_port: u16,
         threads: usize,
         nice: i32,
+        tun_queue_ms: u16,
         cipher: &str,
         offloads: Vec<String>,
         coalesce_psh: &str,
@@ -158,6 +161,7 @@ impl Engine {
             sockets,
             threads,
             nice,
+            tun_queue_ns: u64::from(tun_queue_ms) * MILLISECOND_NS,
             ciphers,
             udp_gso,
             coalesce,

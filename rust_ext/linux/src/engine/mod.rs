@@ -54,6 +54,7 @@ use self::{
     paths::{Paths, Seat},
     shared::{ControlMail, DataCommand, Shared},
     surroundings::EngineSide,
+    tun_queue::TunQueue,
     udp_egress::UdpEgress,
 };
 pub use self::{control::KeyLogSink, shared::Sockets};
@@ -74,6 +75,8 @@ pub struct Options {
     pub threads: usize,
     /// Their nice value; 0 leaves it.
     pub nice: i32,
+    /// How long a frame may wait in the TUN's queue while it is busy; 0: as the kernel has it.
+    pub tun_queue_ns: u64,
     /// A transport cipher for each path.
     pub ciphers: [Box<dyn Aead>; 2],
     /// Whether datagrams are sent in batches (UDP_SEGMENT).
@@ -113,8 +116,18 @@ impl Engine {
     /// # Errors
     /// The kernel's, where it refuses a descriptor or a thread.
     pub fn start(options: Options) -> io::Result<Self> {
-        let Options { tun, sockets, threads, nice, ciphers, udp_gso, coalesce, mtu, stages } =
-            options;
+        let Options {
+            tun,
+            sockets,
+            threads,
+            nice,
+            tun_queue_ns,
+            ciphers,
+            udp_gso,
+            coalesce,
+            mtu,
+            stages,
+        } = options;
         let shared = Arc::new(Shared::new(tun, stages)?);
         let sockets = Arc::new(sockets);
         let [seal, open] = ciphers;
@@ -139,7 +152,7 @@ impl Engine {
             mtu,
             stop: false,
         };
-        let outbound = Some(OutboundWorker::new(outbound, egress));
+        let outbound = Some(OutboundWorker::new(outbound, egress, TunQueue::new(tun_queue_ns)));
         let inbound = Some(InboundWorker::new(inbound, coalesce));
         let seats = match threads {
             0 | 1 => vec![Seat::new(paths(outbound, inbound))?],

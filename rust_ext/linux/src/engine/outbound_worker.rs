@@ -52,14 +52,14 @@ pub(crate) struct OutboundWorker {
 }
 
 impl OutboundWorker {
-    pub(crate) fn new(outbound: Outbound, egress: UdpEgress) -> Self {
+    pub(crate) fn new(outbound: Outbound, egress: UdpEgress, queue: TunQueue) -> Self {
         Self {
             outbound,
             egress,
             buffer: Buffer::new(BUFFER_LENGTH),
             batch: FrameBatch::default(),
             next: 0,
-            queue: TunQueue::default(),
+            queue,
             blocked_on_ipv4: None,
         }
     }
@@ -125,7 +125,7 @@ impl OutboundWorker {
         shared.capture.frames(Point::Stages, true, &self.batch, &self.buffer);
         let frames = self.batch.frames.len();
         self.go_on(shared, now_ns);
-        if frames >= BUSY_FRAMES {
+        if frames >= BUSY_FRAMES && self.queue.is_kept_short() {
             self.queue.drained(frames, now_ns, epoll::boottime_ns());
         }
     }

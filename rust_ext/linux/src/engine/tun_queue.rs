@@ -1,25 +1,24 @@
-//! How long the TUN's queue may be, so that what waits there waits at most a millisecond.
+//! How long the TUN's queue may be, so that what waits there waits no longer than was asked for.
 //!
 //! In: how many frames a busy drain took, and how long. Out: a length in frames, at most once a second
 //! and only where it differs by a quarter from the one said last; the kernel's own again after a second
 //! without a busy drain, so that a burst finds room. Drops: what finds none, by the kernel (tx_dropped).
 //! Order: none is changed. There is no CoDel below a TUN: its queue is a plain ring.
 
-/// What may stand in the queue.
-const TARGET_NS: u64 = 1_000_000;
 /// Between two lengths.
 const PERIOD_NS: u64 = 1_000_000_000;
 /// A drain of fewer frames found no queue: what it took says nothing of what could be taken.
 pub(crate) const BUSY_FRAMES: usize = 4;
 /// As the kernel has it (TUN_READQ_SIZE in drivers/net/tun.c).
 const LONGEST: u64 = 500;
-/// Below this the window of one flow does not fit: of 64 KiB frames, 8 cost it 8 % of its speed, 16 next to
-/// nothing.
+/// Below this the window of one flow does not fit: of 64 KiB frames, 8 cost it 8 % of its speed.
 const SHORTEST: u64 = 16;
 
 /// The frames of busy drains, and the time they took.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TunQueue {
+    /// How long what is in the queue may wait; 0: the length is the kernel's.
+    target_ns: u64,
     frames: u64,
     busy_ns: u64,
     /// When this second began; 0 before the first busy drain.
@@ -29,6 +28,15 @@ pub(crate) struct TunQueue {
 }
 
 impl TunQueue {
+    pub(crate) fn new(target_ns: u64) -> Self {
+        Self { target_ns, frames: 0, busy_ns: 0, since_ns: 0, said: None }
+    }
+
+    /// Whether anything is asked of it.
+    pub(crate) fn is_kept_short(&self) -> bool {
+        self.target_ns != 0
+    }
+
     /// Notes a drain of at least [`BUSY_FRAMES`].
     pub(crate) fn drained(&mut self, frames: usize, from_ns: u64, to_ns: u64) {
         self.frames += frames as u64;
@@ -54,7 +62,7 @@ impl TunQueue {
             self.since_ns = 0;
             return self.said.take().map(|_| LONGEST);
         }
-        let length = (frames * TARGET_NS / busy_ns.max(1)).clamp(SHORTEST, LONGEST);
+        let length = (frames * self.target_ns / busy_ns.max(1)).clamp(SHORTEST, LONGEST);
         let before = self.said.unwrap_or(LONGEST);
         if length.abs_diff(before) * 4 <= before {
             return None;
@@ -92,21 +100,21 @@ mod tests {
     #[test]
     fn the_queue_holds_a_millisecond_of_what_is_taken() {
         // 50 µs a frame, as of 64 KiB at 10 Gbit/s; then 5 µs, as of small packets.
-        let mut queue = TunQueue::default();
+        let mut queue = TunQueue::new(1_000_000);
         assert_eq!(lengths(&mut queue, 1, 4, 8, 50_000), [20]);
         assert_eq!(lengths(&mut queue, 4, 8, 128, 5_000), [200]);
     }
 
     #[test]
     fn a_rate_that_hardly_changes_is_not_said_again() {
-        let mut queue = TunQueue::default();
+        let mut queue = TunQueue::new(1_000_000);
         assert_eq!(lengths(&mut queue, 1, 3, 8, 20_000), [50]);
         assert_eq!(lengths(&mut queue, 3, 9, 8, 18_000), []);
     }
 
     #[test]
     fn a_quiet_second_gives_the_kernels_length_back() {
-        let mut queue = TunQueue::default();
+        let mut queue = TunQueue::new(1_000_000);
         lengths(&mut queue, 1, 3, 8, 50_000);
         // What was taken in the second that was running is judged, then one without a busy drain.
         let mut said = Vec::new();
@@ -119,14 +127,14 @@ mod tests {
 
     #[test]
     fn who_was_never_busy_says_nothing() {
-        assert_eq!(TunQueue::default().due_ns(), None);
-        assert_eq!(TunQueue::default().judge(u64::MAX), None);
+        assert_eq!(TunQueue::new(1_000_000).due_ns(), None);
+        assert_eq!(TunQueue::new(1_000_000).judge(u64::MAX), None);
     }
 
     #[test]
     fn bounds_hold() {
-        assert_eq!(lengths(&mut TunQueue::default(), 1, 3, 8, 900_000), [SHORTEST]);
-        let mut queue = TunQueue::default();
+        assert_eq!(lengths(&mut TunQueue::new(1_000_000), 1, 3, 8, 900_000), [SHORTEST]);
+        let mut queue = TunQueue::new(1_000_000);
         lengths(&mut queue, 1, 3, 8, 50_000);
         assert_eq!(lengths(&mut queue, 3, 5, 128, 200), [LONGEST]);
     }
