@@ -69,6 +69,11 @@ impl GsoBatch {
         (self.consumed..self.slots.len()).map(move |i| whole.min(self.length - i * whole))
     }
 
+    /// Whether one more datagram as long as the first may be put behind the last one.
+    pub(crate) fn has_room(&self, max_segments: usize) -> bool {
+        self.takes(&self.target, self.segment_size, max_segments)
+    }
+
     /// Whether a datagram of `length` bytes for `target` may be put behind the last one, where a
     /// send carries at most `max_segments`.
     pub(crate) fn takes(&self, target: &Target, length: usize, max_segments: usize) -> bool {

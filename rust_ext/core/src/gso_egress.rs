@@ -158,6 +158,16 @@ impl GsoEgress {
         &buffer[(batch.consumed * batch.segment_size).min(batch.length)..]
     }
 
+    /// Whether the newest batch has room, and others leave before it: what is read next may fill it.
+    pub fn has_open_tail(&self) -> bool {
+        self.list.len() > 1 && self.list.back().is_some_and(|last| last.has_room(self.max_segments))
+    }
+
+    /// How many batches wait.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

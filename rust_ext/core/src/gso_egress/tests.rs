@@ -57,6 +57,19 @@ fn a_full_batch_seals_at_one_gso_send() {
 }
 
 #[test]
+fn the_newest_batch_is_an_open_tail_while_it_has_room_and_is_not_alone() {
+    let mut egress = GsoEgress::new(3, 16);
+    let target = peer_at("192.0.2.1:1");
+    let mut open = |length| {
+        push(&mut egress, &target, length);
+        egress.has_open_tail()
+    };
+    assert_eq!([1000, 1000, 1000].map(&mut open), [false, false, false]);
+    assert_eq!([1000, 1000, 1000].map(&mut open), [true, true, false]);
+    assert_eq!([1000, 900].map(&mut open), [true, false], "the shorter one closed it");
+}
+
+#[test]
 fn ipv6_may_carry_twenty_bytes_more() {
     for (destination, fits) in [("192.0.2.1:1", 65_507), ("[2001:db8::1]:1", 65_527)] {
         let mut egress = GsoEgress::new(64, 4);

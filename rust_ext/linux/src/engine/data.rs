@@ -44,10 +44,18 @@ impl DataThread {
         let mut ready = Vec::with_capacity(8);
         let mut commands = Vec::new();
         let mut idle_polls = SPINS;
+        let mut tail_waited = false;
         while !self.shared.has_ended() {
             watched.follow(&paths, &self.shared, self.tick_ns(&paths))?;
-            let timeout_ms = if idle_polls < SPINS { Some(0) } else { None };
+            let timeout_ms = (idle_polls < SPINS || paths.keeps_tail()).then_some(0);
             watched.wait(timeout_ms, &mut ready)?;
+            // A kept batch waits for one turn of the sockets, whose acknowledgements make the TUN readable.
+            let fills = ready.iter().any(|ready| ready.token == TUN);
+            let waits = paths.keeps_tail() && !fills && !ready.is_empty() && !tail_waited;
+            if paths.keeps_tail() && !fills && !waits {
+                paths.settle(&self.shared, epoll::boottime_ns());
+            }
+            tail_waited = waits;
             if ready.is_empty() {
                 idle_polls += 1;
                 std::thread::yield_now();
@@ -85,6 +93,7 @@ impl DataThread {
             paths = after;
             paths.report(&self.shared);
             if paths.stop {
+                paths.settle(&self.shared, now_ns);
                 break;
             }
         }

@@ -1,8 +1,9 @@
 //! The outbound path on its descriptors: TUN reads in, datagrams out.
 //!
 //! In: one drain of the TUN at a time (until EAGAIN, 256 KiB or 128 frames). Out: what the GSO list
-//! holds, sent before the next drain. Drops: see the stages. Order: while the socket is full, no
-//! frame is read; the drain goes on where it stopped.
+//! holds, sent before the next drain; only a newest batch with room waits for that one, to be filled.
+//! Drops: see the stages. Order: while the socket is full, no frame is read; the drain goes on where
+//! it stopped.
 //!
 //! A drain is `read`, a loan to the user's stages and back where there are any, and `send`.
 
@@ -46,6 +47,7 @@ pub(crate) struct OutboundWorker {
     batch: FrameBatch,
     /// The first row of the batch that is not encrypted yet.
     next: usize,
+    keeps_tail: bool,
     queue: TunQueue,
     /// The family of the socket that is full.
     blocked_on_ipv4: Option<bool>,
@@ -59,6 +61,7 @@ impl OutboundWorker {
             buffer: Buffer::new(BUFFER_LENGTH),
             batch: FrameBatch::default(),
             next: 0,
+            keeps_tail: false,
             queue,
             blocked_on_ipv4: None,
         }
@@ -124,7 +127,7 @@ impl OutboundWorker {
     pub(crate) fn send(&mut self, shared: &Shared, now_ns: u64) {
         shared.capture.frames(Point::Stages, true, &self.batch, &self.buffer);
         let frames = self.batch.frames.len();
-        self.go_on(shared, now_ns);
+        self.go_on(true, shared, now_ns);
         if frames >= BUSY_FRAMES && self.queue.is_kept_short() {
             self.queue.drained(frames, now_ns, epoll::boottime_ns());
         }
@@ -143,19 +146,25 @@ impl OutboundWorker {
         }
     }
 
-    /// Encrypts and sends what is left of the drain, as far as the socket takes it.
-    fn go_on(&mut self, shared: &Shared, now_ns: u64) {
+    /// Encrypts and sends what is left of the drain, as far as the socket takes it. Where `more` may be
+    /// read at once, a batch with room is kept for it: of 64 KiB frames, 45 segments leave instead of 45
+    /// and 3 (batches of 41 instead of 33 datagrams on average).
+    fn go_on(&mut self, more: bool, shared: &Shared, now_ns: u64) {
         loop {
             let staged = self.outbound.flush_staged(now_ns);
             if staged {
                 self.next = self.outbound.encrypt(&self.batch, &self.buffer, self.next);
             }
             self.outbound.finish(now_ns);
-            self.blocked_on_ipv4 = match self.egress.flush(&mut self.outbound, shared, now_ns) {
+            let is_last = staged && self.next == self.batch.frames.len();
+            self.keeps_tail = more && is_last && self.outbound.gso().has_open_tail();
+            let kept = usize::from(self.keeps_tail);
+            self.blocked_on_ipv4 = match self.egress.flush(&mut self.outbound, kept, shared, now_ns)
+            {
                 Flush::Done => None,
                 Flush::Blocked { is_ipv4 } => Some(is_ipv4),
             };
-            if self.is_blocked() || (staged && self.next == self.batch.frames.len()) {
+            if self.is_blocked() || is_last {
                 break;
             }
         }
@@ -170,7 +179,12 @@ impl OutboundWorker {
 
     /// Sends what commands or a writable socket made possible.
     pub(crate) fn settle(&mut self, shared: &Shared, now_ns: u64) {
-        self.go_on(shared, now_ns);
+        self.go_on(false, shared, now_ns);
+    }
+
+    /// Whether a batch waits to be filled by what is read next.
+    pub(crate) fn keeps_tail(&self) -> bool {
+        self.keeps_tail && !self.is_blocked()
     }
 
     /// Whether a full socket holds the path up.

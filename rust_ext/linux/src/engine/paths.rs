@@ -171,6 +171,11 @@ impl Paths {
         }
     }
 
+    /// Whether a batch waits to be filled by what is read next.
+    pub(crate) fn keeps_tail(&self) -> bool {
+        self.outbound.as_ref().is_some_and(OutboundWorker::keeps_tail)
+    }
+
     /// Whether a full socket holds the outbound path up.
     pub(crate) fn is_blocked(&self) -> bool {
         self.outbound.as_ref().is_some_and(OutboundWorker::is_blocked)

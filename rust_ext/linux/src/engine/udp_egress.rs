@@ -31,7 +31,7 @@ const MESSAGES: usize = 64;
 /// What became of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flush {
-    /// The list is empty.
+    /// What was to leave has left.
     Done,
     /// The socket of this family is full: go on when it is writable.
     Blocked {
@@ -58,9 +58,19 @@ impl UdpEgress {
         self.ways.forget();
     }
 
-    /// Sends the whole list, or as much as the sockets take.
-    pub(crate) fn flush(&mut self, outbound: &mut Outbound, shared: &Shared, now_ns: u64) -> Flush {
+    /// Sends the list but for its newest `kept` batches, or as much of it as the sockets take.
+    pub(crate) fn flush(
+        &mut self,
+        outbound: &mut Outbound,
+        kept: usize,
+        shared: &Shared,
+        now_ns: u64,
+    ) -> Flush {
         while let Some((first, _)) = outbound.gso().oldest() {
+            let leaving = outbound.gso().len().saturating_sub(kept);
+            if leaving == 0 {
+                break;
+            }
             let (peer, path) = (first.target().peer, first.target().path);
             let sockets = Arc::clone(&self.sockets);
             let segment = first.segment_size();
@@ -74,7 +84,7 @@ impl UdpEgress {
             }
             outbound.set_fits(peer, self.ways.fits(&path.destination), now_ns);
             let mut messages: ArrayVec<Outgoing<'_>, MESSAGES> = ArrayVec::new();
-            self.plan(outbound, now_ns, &mut messages);
+            self.plan(outbound, leaving, now_ns, &mut messages);
             let failed = Failed {
                 peer,
                 path,
@@ -111,16 +121,17 @@ impl UdpEgress {
         Flush::Done
     }
 
-    /// The next messages: whole batches where GSO may be used, else single datagrams.
+    /// The next messages, of the first `leaving` batches: whole ones where GSO may be used, else single datagrams.
     fn plan<'o>(
         &self,
         outbound: &'o Outbound,
+        leaving: usize,
         now_ns: u64,
         messages: &mut ArrayVec<Outgoing<'o>, MESSAGES>,
     ) {
         // A drain mostly goes to one destination.
         let mut known: Option<(SocketAddr, Means)> = None;
-        for (batch, payload) in outbound.gso().batches() {
+        for (batch, payload) in outbound.gso().batches().take(leaving) {
             let target = batch.target();
             let destination = target.path.destination;
             if messages

@@ -38,7 +38,7 @@ fn a_source_that_was_gone_is_used_again_once_it_is_back() {
         let mut from = |now_ns| -> IpAddr {
             outbound.handle_command(OutboundCommand::Keepalive(PEER), now_ns);
             outbound.finish(now_ns);
-            assert_eq!(egress.flush(&mut outbound, &shared, now_ns), Flush::Done);
+            assert_eq!(egress.flush(&mut outbound, 0, &shared, now_ns), Flush::Done);
             far.recv_from(&mut [0; 64]).unwrap().1.ip()
         };
         assert_eq!(from(SECOND_NS), OURS);
