@@ -9,7 +9,7 @@ from pyfw.lab import BEHIND, pyfw_run
 from tests.interop.conftest import MakePair
 
 _PORT = 5400
-# Around one batch of 64 datagrams and one drain of 128 frames; more than 250 overflow the default socket buffer.
+# Around one batch of 64 datagrams and one drain of 128 frames; 250 would overflow the default buffer.
 _BURSTS = [1, 63, 64, 65, 70, 127, 128, 129, 130, 200] * 3
 
 _SINK = """
