@@ -4,8 +4,8 @@
 //! sockets and the command mailbox. Out: see the workers. Order: commands run between drains; those
 //! posted before a datagram arrived run before it is looked at, as it may need the keys they bring.
 //! A batch that the user's stages want is lent to them; nothing else moves here until it is back.
-//! Time: one clock read a drain. After work it polls a few times before it sleeps: a sleep and a
-//! wake-up cost more than the short gaps of a busy flow.
+//! Time: one clock read a drain. It sleeps as soon as nothing is ready: polling 16 times before, with
+//! sched_yield, gained nothing beside programs that are busy, and cost up to 9 % of a small packet.
 
 use std::{
     io,
@@ -21,9 +21,6 @@ use super::{
     watched::{COMMANDS, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6, Watched},
 };
 use crate::epoll::{self, Ready};
-
-/// Empty polls before the thread sleeps (research: 8 to 30 bring one thread to the speed of two).
-const SPINS: u32 = 16;
 
 /// A thread, and its seat.
 pub(crate) struct DataThread {
@@ -43,11 +40,10 @@ impl DataThread {
         let mut watched = Watched::new(&self.seat, &self.shared, &paths)?;
         let mut ready = Vec::with_capacity(8);
         let mut commands = Vec::new();
-        let mut idle_polls = SPINS;
         let mut tail_waited = false;
         while !self.shared.has_ended() {
             watched.follow(&paths, &self.shared, self.tick_ns(&paths))?;
-            let timeout_ms = (idle_polls < SPINS || paths.keeps_tail()).then_some(0);
+            let timeout_ms = paths.keeps_tail().then_some(0);
             watched.wait(timeout_ms, &mut ready)?;
             // A kept batch waits for one turn of the sockets, whose acknowledgements make the TUN readable.
             let fills = ready.iter().any(|ready| ready.token == TUN);
@@ -57,11 +53,8 @@ impl DataThread {
             }
             tail_waited = waits;
             if ready.is_empty() {
-                idle_polls += 1;
-                std::thread::yield_now();
                 continue;
             }
-            idle_polls = 0;
             if paths.retired.is_some() {
                 // What came to the old port was sent before what came to the new one.
                 ready.sort_by_key(|ready| !matches!(ready.token, RETIRED_V4 | RETIRED_V6));
