@@ -74,7 +74,7 @@ class Pipeline(msgspec.Struct, frozen=True):
         self, tun_fd: int, udp_fds: tuple[int, int], listen_port: int, mtu: int = MTU_DEFAULT
     ) -> Engine:
         """Starts the threads. The descriptors belong to the engine from here on, also where it fails."""
-        return _native.Engine(
+        return self._made(
             tun_fd=tun_fd,
             udp_fds=udp_fds,
             listen_port=listen_port,
@@ -87,3 +87,6 @@ class Pipeline(msgspec.Struct, frozen=True):
             mtu=mtu,
             stages=self.stages.chain,
         )
+
+    def _made(self, **options: Any) -> Engine:
+        return _native.Engine(**options)

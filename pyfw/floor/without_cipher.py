@@ -4,6 +4,7 @@ In: a configuration that `lab_only` let through. Out: a running daemon, and a wa
 """
 
 import asyncio
+from typing import Any
 
 import structlog
 
@@ -11,29 +12,14 @@ from pyfw import _native
 from pyfw.config import Config
 from pyfw.control import Daemon, serve
 from pyfw.observe import log
-from pyfw.pipeline import MTU_DEFAULT, Engine, Pipeline
+from pyfw.pipeline import Engine, Pipeline
 
 
 class WithoutCipher(Pipeline, frozen=True):
     """Both paths, but what they send can be read and forged by anyone."""
 
-    def start(
-        self, tun_fd: int, udp_fds: tuple[int, int], listen_port: int, mtu: int = MTU_DEFAULT
-    ) -> Engine:
-        """Starts the threads, as Pipeline does."""
-        return _native.Engine(
-            tun_fd=tun_fd,
-            udp_fds=udp_fds,
-            listen_port=listen_port,
-            threads=self.settings.threads,
-            nice=self.settings.nice,
-            tun_queue_ms=self.settings.tun_queue_ms,
-            offloads=self.settings.offloads,
-            coalesce_psh=self.settings.coalesce_psh,
-            mtu=mtu,
-            stages=self.stages.chain,
-            without_cipher=True,
-        )
+    def _made(self, **options: Any) -> Engine:
+        return _native.Engine(**options, without_cipher=True)
 
 
 def run(config: Config) -> int:
