@@ -61,7 +61,9 @@ def test_the_parent_ends_well_when_the_child_is_ready_and_the_child_goes_on(tmp_
 
 def test_a_child_may_keep_its_output(tmp_path: Path) -> None:
     out, err = run(
-        "ready(); print('seen', flush=True); sys.stderr.write('too'); return 0", keep=True
+        # In one piece: the parent writes at the same time.
+        "ready(); os.write(1, b'seen\\n'); sys.stderr.write('too'); return 0",
+        keep=True,
     )
     assert "seen" in out
     assert err == "too"

@@ -68,7 +68,7 @@ def test_all_errors_of_both_files_are_told_at_once(tmp_path: Path) -> None:
         [f"{tmp_path}/wg0.conf:20", "PersistentKeepalive"],
         [f"{tmp_path}/wg0.pyfw.toml:2", "threads"],
         [f"{tmp_path}/wg0.pyfw.toml:3", "cipher"],
-        [f"{tmp_path}/wg0.pyfw.toml:12", "offloads.us"],
+        [f"{tmp_path}/wg0.pyfw.toml:14", "offloads.us"],
     ]
 
 
