@@ -51,7 +51,7 @@ def record(work: Callable[[Network], None], *, only: str = "ip or ip6") -> None:
         time.sleep(0.5)  # tcpdump is behind
         listening.stop()
         # The lab's /run is its own; the holder's root shows it.
-        content = Path(f"/proc/{network.client.pid}/root/run/capture.pcap").read_bytes()
+        content = network.client.path("/run/capture.pcap").read_bytes()
     told = listening.output()
     if "\n0 packets dropped by kernel" not in told:
         sys.exit(f"tcpdump missed some: {told}")
@@ -65,7 +65,7 @@ def serve(at: Namespace, address: str, files: Mapping[str, bytes]) -> None:
     """Serves files at port 8080 of an address, until the lab ends."""
     at.run("mkdir", "-p", "/run/www", "/run/nginx")
     for name, content in files.items():
-        Path(f"/proc/{at.pid}/root/run/www/{name}").write_bytes(content)
+        at.path(f"/run/www/{name}").write_bytes(content)
     host = f"[{address}]" if ":" in address else address
     at.write("/run/nginx.conf", _NGINX % host)
     at.start("nginx", "-p", "/run", "-c", "/run/nginx.conf", "-e", "stderr")

@@ -146,18 +146,7 @@ class Daemon:
         return self.process.stop()
 
     def _details(self) -> dict[str, Any]:
-        # As `pyfw show --json` asks, but without the tenth of a second that a command takes to start.
-        path = f"/proc/{self.at.pid}/root/run/wireguard/{INTERFACE}.sock"
-        with socket.socket(socket.AF_UNIX) as asking, asking.makefile("rw") as stream:
-            asking.settimeout(10)
-            asking.connect(path)
-            stream.write("pyfw=1\n\n")
-            stream.flush()
-            for line in stream:
-                if line.startswith("json="):
-                    details: dict[str, Any] = json.loads(line.removeprefix("json="))
-                    return details
-        raise RuntimeError(f"{self.implementation.name} does not tell its counters")
+        return details(self.at, INTERFACE)
 
     def _wait_for_socket(self) -> None:
         deadline = time.monotonic() + 10
@@ -171,7 +160,7 @@ class Daemon:
         # `wg` takes a socket away that nobody listens on, also where somebody is about to.
         with socket.socket(socket.AF_UNIX) as asking:
             try:
-                asking.connect(f"/proc/{self.at.pid}/root/run/wireguard/{INTERFACE}.sock")
+                asking.connect(str(_socket(self.at, INTERFACE)))
             except OSError:
                 return False
         return self.at.run("wg", "show", INTERFACE, "public-key", check=False).returncode == 0
@@ -194,3 +183,24 @@ def values(conf: str, key: str) -> list[str]:
         if name.strip() == key:
             found += [one.strip() for one in value.split(",")]
     return found
+
+
+def details(at: Namespace, interface: str) -> dict[str, Any]:
+    """What a pyfw tells of a tunnel there: process id, counters and facts. Raises RuntimeError, OSError.
+
+    As `pyfw show --json` asks, but without the tenth of a second that a command takes to start.
+    """
+    with socket.socket(socket.AF_UNIX) as asking, asking.makefile("rw") as stream:
+        asking.settimeout(15)
+        asking.connect(str(_socket(at, interface)))
+        stream.write("pyfw=1\n\n")
+        stream.flush()
+        for line in stream:
+            if line.startswith("json="):
+                told: dict[str, Any] = json.loads(line.removeprefix("json="))
+                return told
+    raise RuntimeError(f"{at.name}: {interface} does not tell its counters")
+
+
+def _socket(at: Namespace, interface: str) -> Path:
+    return at.path(f"/run/wireguard/{interface}.sock")

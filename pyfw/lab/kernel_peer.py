@@ -14,6 +14,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -77,24 +78,11 @@ class Guest(Host):
         for version, behind in (("-4", BEHIND_NETWORKS.v4), ("-6", BEHIND_NETWORKS.v6)):
             self.ip(version, "route", "add", behind, "via", _BRIDGE.of(int(version[1])))
 
-    def run(
-        self, *command: str, stdin: str = "", check: bool = True, timeout_s: float = 60
-    ) -> subprocess.CompletedProcess[str]:
-        """Runs a command to its end. A failure is raised with the command's own words."""
+    def _inside(self, command: Sequence[str], stdin: str) -> tuple[list[str], str | None]:
         if stdin:
             text = base64.b64encode(stdin.encode()).decode()
             command = ("sh", "-c", f"echo {text} | base64 -d | {shlex.join(command)}")
-        done = subprocess.run(
-            [self._program, "exec", str(self._directory), "--", *command],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        if check and done.returncode != 0:
-            words = (done.stderr or done.stdout).strip()
-            raise RuntimeError(f"{self.name}: {' '.join(command)}: {words}")
-        return done
+        return [self._program, "exec", str(self._directory), "--", *command], None
 
     def close(self) -> None:
         """Ends it."""

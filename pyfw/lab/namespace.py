@@ -94,10 +94,21 @@ class Host(ABC):
     name: str
 
     @abstractmethod
+    def _inside(self, command: Sequence[str], stdin: str) -> tuple[list[str], str | None]:
+        """What runs a command in here, and what that gets as its standard input; None: ours."""
+
     def run(
         self, *command: str, stdin: str = "", check: bool = True, timeout_s: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end. A failure is raised with the command's own words."""
+        argv, given = self._inside(command, stdin)
+        done = subprocess.run(
+            argv, input=given, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        if check and done.returncode != 0:
+            words = (done.stderr or done.stdout).strip()
+            raise RuntimeError(f"{self.name}: {' '.join(command)}: {words}")
+        return done
 
     def write(self, path: str, text: str) -> None:
         """Writes a private file into the machine's /run."""
@@ -137,22 +148,8 @@ class Namespace(Host):
         """The process that holds the namespaces: `nsenter -t PID -m -n` looks inside."""
         return self._holder.pid
 
-    def run(
-        self, *command: str, stdin: str = "", check: bool = True, timeout_s: float = 60
-    ) -> subprocess.CompletedProcess[str]:
-        """Runs a command to its end. A failure is raised with the command's own words."""
-        done = subprocess.run(
-            [*self._enter, *_dying_with_us(command)],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        if check and done.returncode != 0:
-            words = (done.stderr or done.stdout).strip()
-            raise RuntimeError(f"{self.name}: {' '.join(command)}: {words}")
-        return done
+    def _inside(self, command: Sequence[str], stdin: str) -> tuple[list[str], str | None]:
+        return [*self._enter, *_dying_with_us(command)], stdin
 
     def start(
         self,
@@ -166,9 +163,13 @@ class Namespace(Host):
         self._processes.append(process)
         return process
 
+    def path(self, inside: str) -> Path:
+        """Where a file of this machine's own, such as those in /run, is reached from outside."""
+        return Path(f"/proc/{self.pid}/root{inside}")
+
     def has(self, path: str) -> bool:
         """Whether a file is there, in this machine's own /run."""
-        return Path(f"/proc/{self.pid}/root{path}").exists()
+        return self.path(path).exists()
 
     def counters(self) -> kernel_counters.Counters:
         """The kernel's counters of this network namespace."""

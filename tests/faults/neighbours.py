@@ -2,11 +2,11 @@
 
 import json
 import re
-import socket
 from textwrap import dedent
 from typing import Any
 
 from pyfw.lab import OUTER, Network, Process, Stream, pyfw_run
+from pyfw.lab.daemon import details
 from pyfw.lab.pair import Keys, ping_ms
 from tests.faults.staged import judge_details, wait_until
 
@@ -51,18 +51,7 @@ class Neighbours:
 
     def details(self, name: str, side: str = "gateway") -> dict[str, Any]:
         """What the daemon tells of a tunnel."""
-        machine = getattr(self.network, side)
-        path = f"/proc/{machine.pid}/root/run/wireguard/{name}.sock"
-        with socket.socket(socket.AF_UNIX) as asking, asking.makefile("rw") as stream:
-            asking.settimeout(15)
-            asking.connect(path)
-            stream.write("pyfw=1\n\n")
-            stream.flush()
-            for line in stream:
-                if line.startswith("json="):
-                    found: dict[str, Any] = json.loads(line.removeprefix("json="))
-                    return found
-        raise RuntimeError(f"{name} does not tell its counters")
+        return details(getattr(self.network, side), name)
 
     def counters(self, name: str) -> dict[str, Any]:
         counters: dict[str, Any] = self.details(name)["counters"]

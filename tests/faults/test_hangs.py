@@ -2,7 +2,6 @@
 
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,7 +44,7 @@ threads = pytest.mark.parametrize("threads", [1, 2])
 
 def ask_to_hang(network: Network, kind: str, seconds: float, by: str = "") -> None:
     """Has the gateway's next call hang; returns once one does. by: what the client sends for that."""
-    ask = Path(f"/proc/{network.gateway.pid}/root/run/hang")
+    ask = network.gateway.path("/run/hang")
     whole = ask.with_name("whole")
     whole.write_text(f"{kind} {seconds}")
     whole.rename(ask)

@@ -78,6 +78,12 @@ def judge_stream(staged: Staged, stream: Stream) -> None:
     assert (it["failures"], it["drops"], it["is_out"]) == (0, {}, False)
 
 
+def reload_all(staged: Staged, source: str) -> None:
+    for version in range(1, _LOOPS + 1):
+        assert staged.reload(source % version), version
+        time.sleep(0.02)
+
+
 @threads
 def test_by_sighup_every_version_sees_its_frames_and_none_is_lost(
     make_staged: MakeStaged, threads: int
@@ -85,9 +91,7 @@ def test_by_sighup_every_version_sees_its_frames_and_none_is_lost(
     staged = make_staged(COUNTS % 0, threads=threads)
     staged.ping()
     with staged.stream(_PER_SECOND) as stream:
-        for version in range(1, _LOOPS + 1):
-            assert staged.reload(COUNTS % version), version
-            time.sleep(0.02)
+        reload_all(staged, COUNTS)
     judge_stream(staged, stream)
     it = staged.it
     # One slot, whatever stands in it: its counters go on.
@@ -107,9 +111,7 @@ def test_by_sighup_held_frames_survive_every_version(make_staged: MakeStaged, th
     staged = make_staged(HOLDS % 0, threads=threads)
     staged.ping()
     with staged.stream(_PER_SECOND) as stream:
-        for version in range(1, _LOOPS + 1):
-            assert staged.reload(HOLDS % version), version
-            time.sleep(0.02)
+        reload_all(staged, HOLDS)
     judge_stream(staged, stream)
     it = staged.it
     assert it["own"]["handed_over"] > _LOOPS

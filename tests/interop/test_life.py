@@ -253,7 +253,7 @@ def test_the_service_manager_is_told_of_start_reload_and_end(network: Network) -
     client.write("/run/wg1.conf", f"[Interface]\nPrivateKey = {key}\nListenPort = 4001\n")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         # A path of the machine's own /run, from outside.
-        manager.bind(f"/proc/{client.pid}/root/run/notify")
+        manager.bind(str(client.path("/run/notify")))
         manager.settimeout(10)
         process = client.start(
             _pyfw("pyfw"), "run", "/run/wg1.conf", environment={"NOTIFY_SOCKET": "/run/notify"}
