@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.peers import LeftOut
 from pyfw.lab import BEHIND, OUTER, Daemon, Implementation, Network, pyfw_run
-from pyfw.lab.measure.subject import LOAD_PORT, Subject
+from pyfw.lab.measure.subject import LOAD_PORT, Party, Subject
 from pyfw.lab.pair import MTU, PORT, Keys
 
 _DIRECTORY = Path(__file__).parent.parent / "build" / "peers" / "mitmproxy"
@@ -65,10 +65,9 @@ class Mitmproxy:
         """One TCP flow up, as the server gets it."""
         address = BEHIND["server"].v4
         seen = Subject(self).observe(  # type: ignore[arg-type]
-            "flows",
             seconds,
-            (self.network.server, ("serve", address, LOAD_PORT, 1)),
-            (self.network.client, ("connect", address, LOAD_PORT, 1, 0)),
+            Party(self.network.server, "flows", ("serve", address, LOAD_PORT)),
+            Party(self.network.client, "flows", ("connect", address, LOAD_PORT, 1, 0)),
         )
         received: int = sum(end["bytes"] for end in seen.told)
         return received * 8 / seconds / 1e9

@@ -77,7 +77,7 @@ def _session(
 
     made = 0
     try:
-        with Network(plan.net.link_mtu) as network:
+        with Network(plan.net.link_mtu, napi=True) as network:
             pair = Pair(
                 network,
                 candidate.implementation,

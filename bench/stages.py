@@ -97,7 +97,7 @@ def measure(rounds: int, seconds: float) -> Iterator[Record]:
     """All windows of all tunnels; each round begins with another tunnel."""
     with ExitStack() as stack:
         tunnels = {
-            name: _tunnel(stack.enter_context(Network()), pyfw_run(settings))
+            name: _tunnel(stack.enter_context(Network(napi=True)), pyfw_run(settings))
             for name, settings in ((NONE, ""), (COLUMNS, _with("Columns")), (LOOP, _with("Loop")))
         }
         proxy = _proxy(stack)
@@ -127,7 +127,7 @@ def _tunnel(network: Network, gateway: Implementation) -> Subject:
 def _proxy(stack: ExitStack) -> Mitmproxy | None:
     try:
         command = install()
-        return Mitmproxy(stack.enter_context(Network()), command)
+        return Mitmproxy(stack.enter_context(Network(napi=True)), command)
     except (LeftOut, RuntimeError, TimeoutError) as reason:
         print(f"bench: without mitmproxy: {reason}", file=sys.stderr)
         return None

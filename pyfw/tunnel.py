@@ -302,7 +302,8 @@ class Tunnel:
     def counters(self) -> dict[str, Any]:
         """What went through, exact at batch boundaries. Packets are inner segments.
 
-        outbound:   entered (read from the TUN), created, left (taken by the kernel), queued, drops
+        outbound:   entered (read from the TUN), created, left (taken by the kernel), queued, drops;
+                    marked: packets that were told of a queue that stood at the TUN, by CE
         inbound:    entered (out of data messages), created, left (written to the TUN), queued, drops;
                     late: messages below the highest counter already seen in their session, which is
                     exact reordering; marked: packets that took over a datagram's congestion mark

@@ -85,7 +85,7 @@ def _measured(
     measures: tuple[Measure, ...],
     seconds: float,
 ) -> Iterator[tuple[str, Sample]]:
-    with Network() as network:
+    with Network(napi=True) as network:
         pair = Pair(network, implementation, implementation)
         subject = Subject(pair)
         ping_ms(network.client, subject.server_address)

@@ -10,6 +10,7 @@ first byte, a receiver's after its last, so that hashing is not what is measured
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import mmap
@@ -58,6 +59,7 @@ def serve(arguments: argparse.Namespace) -> None:
     """Serves each connection in a thread, for ever."""
     family = socket.AF_INET6 if ":" in arguments.address else socket.AF_INET
     listener = socket.create_server((arguments.address, arguments.port), family=family)
+    _control(listener)
     print("listening", flush=True)
     while True:
         connection, _ = listener.accept()
@@ -90,7 +92,15 @@ def down(arguments: argparse.Namespace) -> None:
 
 
 def _connect(arguments: argparse.Namespace) -> socket.socket:
-    return socket.create_connection((arguments.address, arguments.port), timeout=60)
+    connection = socket.create_connection((arguments.address, arguments.port), timeout=60)
+    _control(connection)
+    return connection
+
+
+def _control(what: socket.socket) -> None:
+    # Of the socket: see pyfw.lab.load.flows. Here it is not what is judged.
+    with contextlib.suppress(OSError):
+        what.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
 
 
 def _report(amount: int, seconds: float, sent: str, received: str) -> None:

@@ -65,12 +65,12 @@ def keepalives(staged: Staged) -> int:
 def stalled(counters: dict[str, Any]) -> dict[str, int]:
     """What was dropped meanwhile, by path.
 
-    A queue that stood at the socket until the stall was noticed may have cost a packet in CoDel's name.
+    A queue that stood until the stall was noticed may have cost a packet in CoDel's name.
     """
     dropped = drops(counters)
     return {
-        "inbound": dropped["inbound.stage_stalled"] + dropped.get("inbound.congested", 0),
-        "outbound": dropped["outbound.stage_stalled"],
+        way: dropped[f"{way}.stage_stalled"] + dropped.get(f"{way}.congested", 0)
+        for way in ("inbound", "outbound")
     }
 
 

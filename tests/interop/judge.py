@@ -44,9 +44,10 @@ def assert_in_order(pair: Pair, received: Counters) -> None:
 
 def dropped(pair: Pair) -> int:
     """What was dropped of a queue: by the kernels at a UDP socket or at the TUN, in both machines of the
-    tunnel, and by the daemons where one stood at their socket."""
+    tunnel, and by the daemons where one stood before them."""
     told = [daemon.counters() for daemon in pair.daemons if daemon.implementation.is_pyfw]
-    found: int = sum(counters["inbound"]["drops"].get("congested", 0) for counters in told)
+    paths = [counters[way] for counters in told for way in ("outbound", "inbound")]
+    found: int = sum(path["drops"].get("congested", 0) for path in paths)
     for machine in (pair.network.client, pair.network.gateway):
         counters = machine.counters()
         found += counters.udp_buffer_drops + counters.interfaces["wg0"]["out_drops"]

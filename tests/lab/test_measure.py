@@ -18,16 +18,11 @@ from pyfw.lab.measure import (
     Tally,
     percentile,
 )
-from pyfw.lab.measure.pings import times
+from pyfw.lab.measure.pings import delays, pinging
+from pyfw.lab.measure.subject import LOAD_PORT, Party
 
-PING = """\
-PING 10.77.0.2 (10.77.0.2) 56(84) bytes of data.
-64 bytes from 10.77.0.2: icmp_seq=1 ttl=64 time=0.066 ms
-64 bytes from 10.77.0.2: icmp_seq=2 ttl=64 time=12.5 ms
-
-2 packets transmitted, 2 received, 0% packet loss, time 2ms
-rtt min/avg/max/mdev = 0.066/6.283/12.500/6.217 ms
-"""
+# Of a link, for `tc qdisc`.
+SLOW = ("rate", "50kbit", "burst", "1600", "limit", "100000")
 
 
 def test_a_percentile_is_one_of_the_values() -> None:
@@ -43,13 +38,17 @@ def test_nothing_has_no_percentile() -> None:
         percentile([], 0.5)
 
 
-def test_pings_are_read_one_by_one() -> None:
-    assert times(PING) == pytest.approx([66, 12_500])
+def test_delays_are_told_of_those_that_were_answered() -> None:
+    assert delays({"microseconds": [66, 12_500, 70], "unanswered": 2}) == {
+        "p50_us": 70,
+        "p99_us": 12_500,
+        "unanswered": 2,
+    }
 
 
 def test_a_tunnel_that_answers_no_ping_is_a_failure() -> None:
-    with pytest.raises(RuntimeError, match="no answer to any ping"):
-        times("3 packets transmitted, 0 received, 100% packet loss")
+    with pytest.raises(RuntimeError, match="no answer to any of 3 pings"):
+        delays({"microseconds": [], "unanswered": 3})
 
 
 def machine(rcvbuf_errors: int = 0, **interfaces: dict[str, int]) -> Counters:
@@ -131,6 +130,27 @@ class TestInNamespaces:
         # Half of it would still tell a rate from a flood, on a machine that has no time.
         assert 1_000 < values["sent_s"] < 3_000
         assert values["late_at_sink"] == 0
+
+    def test_pings_go_on_whatever_an_answer_takes(self, subject: Subject) -> None:
+        client = subject.pair.network.client
+        client.run("tc", "qdisc", "add", "dev", "outer", "root", "tbf", *SLOW)
+        try:
+            seen = subject.observe(0.4, pinging(subject, 0.01))
+        finally:
+            client.run("tc", "qdisc", "del", "dev", "outer", "root")
+        (told,) = seen.told
+        # Each takes some 27 ms of such a link, and all were sent in the window.
+        assert max(told["microseconds"]) > 200_000
+        assert len(told["microseconds"]) + told["unanswered"] >= 30
+
+    def test_both_ends_of_a_flow_are_controlled_by_cubic(self, subject: Subject) -> None:
+        network, address = subject.pair.network, subject.server_address
+        seen = subject.observe(
+            0.1,
+            Party(network.server, "flows", ("serve", address, LOAD_PORT)),
+            Party(network.client, "flows", ("connect", address, LOAD_PORT, 1, 1)),
+        )
+        assert [told["controlled_by"] for told in seen.told] == [["cubic"], ["cubic"]]
 
     def test_what_does_not_carry_is_a_failure(self) -> None:
         with Network() as network:

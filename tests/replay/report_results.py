@@ -167,7 +167,7 @@ def _flow(lengths: Sequence[int], early: int, late: int) -> dict[str, Any]:
 def _counters() -> dict[str, Any]:
     path = {"entered": 10, "created": 0, "left": 10, "queued": 0, "drops": {"no_route": 0}}
     return {
-        "outbound": path,
+        "outbound": {**path, "marked": 0},
         "inbound": {**path, "late": 0, "marked": 0},
         "datagrams": {
             "received": 11,

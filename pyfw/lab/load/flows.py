@@ -3,9 +3,10 @@
     serve ADDRESS PORT
     connect ADDRESS PORT UP DOWN
 
-In: how many flows each way; a window, on standard input. Out: {"bytes": received in the window}, at each
-end. One thread serves all flows; a socket gives and takes as much at a time as it has room for, and a flow
-that has to wait, for its first answer as well, holds up no other.
+In: how many flows each way; a window, on standard input. Out, at each end: {"bytes": received in the
+window, "controlled_by": [congestion controls of its flows]}. One thread serves all flows; a socket gives
+and takes as much at a time as it has room for, and a flow that has to wait, for its first answer as well,
+holds up no other.
 """
 
 import json
@@ -20,6 +21,8 @@ _READ = 256 << 10
 _WRITE = 1 << 20
 # Who reads its clock last sees the other end's leaving.
 _AT_THE_END_S = 0.01
+# What most hosts have.
+_CONGESTION = b"cubic"
 _UP, _DOWN = b"u", b"d"
 
 
@@ -34,12 +37,14 @@ class Flows:
         self._into = memoryview(bytearray(_READ))
         self._block = memoryview(bytes(_WRITE))
         self.received = 0
+        self.controlled_by: set[str] = set()
 
     def serve(self, address: str, port: int) -> None:
         """Takes flows until the window ends; the first byte of each says which way it goes."""
         with socket.create_server(
             (address, port), family=_family(address), backlog=256
         ) as listener:
+            _control(listener)
             listener.setblocking(False)
             self._watch(listener, select.EPOLLIN, lambda: self._accept(listener))
             self._wait_for_window()
@@ -50,6 +55,7 @@ class Flows:
         self._wait_for_window()
         for way in [_UP] * up + [_DOWN] * down:
             flow = socket.socket(_family(address), socket.SOCK_STREAM)
+            _control(flow)
             flow.setblocking(False)
             flow.connect_ex((address, port))
             self._watch(flow, select.EPOLLOUT, partial(self._begin, flow, way))
@@ -93,6 +99,8 @@ class Flows:
         self._carry(flow, gives=flow.recv(1) == _DOWN)
 
     def _carry(self, flow: socket.socket, gives: bool) -> None:
+        control = flow.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+        self.controlled_by.add(control.rstrip(b"\0").decode())
         if gives:
             self._watch(flow, select.EPOLLOUT, lambda: self._give(flow))
         else:
@@ -109,6 +117,21 @@ class Flows:
             self.received += n
 
 
+def _control(flow: socket.socket) -> None:
+    """Has it, and what it accepts, controlled by the one that figures are compared with.
+
+    As the default of a namespace the kernel takes only what any user of the machine may choose
+    (net/ipv4/tcp_cong.c) and else keeps the machine's own, so it is asked for each socket. Raises
+    SystemExit where the kernel has none.
+    """
+    try:
+        flow.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _CONGESTION)
+    except FileNotFoundError:
+        raise SystemExit(
+            "the kernel has no congestion control `cubic` (CONFIG_TCP_CONG_CUBIC)"
+        ) from None
+
+
 def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
@@ -120,7 +143,8 @@ def main(command: str, address: str, port: str, *counts: str) -> None:
         flows.serve(address, int(port))
     else:
         flows.connect(address, int(port), int(counts[0]), int(counts[1]))
-    print(json.dumps({"bytes": flows.received}), flush=True)
+    told = {"bytes": flows.received, "controlled_by": sorted(flows.controlled_by)}
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

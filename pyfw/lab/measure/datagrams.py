@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pyfw.lab.measure.sample import Sample
-from pyfw.lab.measure.subject import LOAD_PORT, Subject
+from pyfw.lab.measure.subject import LOAD_PORT, Party, Subject
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,13 @@ class Datagrams:
         """sent_s, received_s, lost (a share), cpu_us_packet, late, and late_at_sink, by their numbers."""
         network, address = subject.pair.network, subject.server_address
         seen = subject.observe(
-            "datagrams",
             seconds,
-            (network.server, ("sink", address, LOAD_PORT)),
-            (network.client, ("source", address, LOAD_PORT, self.length, self.rate)),
+            Party(network.server, "datagrams", ("sink", address, LOAD_PORT)),
+            Party(
+                network.client,
+                "datagrams",
+                ("source", address, LOAD_PORT, self.length, self.rate),
+            ),
         )
         sink, source = seen.told
         if not sink["received"]:

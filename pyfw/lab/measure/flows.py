@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from pyfw.lab.measure.pings import ping_times, ping_values, start_pings
+from pyfw.lab.measure.pings import delays, pinging
 from pyfw.lab.measure.sample import Sample
-from pyfw.lab.measure.subject import LOAD_PORT, Subject
-from pyfw.lab.process import Process
+from pyfw.lab.measure.subject import LOAD_PORT, Party, Subject
 
 # Between two pings under load: several hundred of them in a window, and nothing to the load.
 _PING_INTERVAL_S = 0.004
@@ -30,20 +29,13 @@ class Flows:
     def run(self, subject: Subject, seconds: float) -> Sample:
         """gbit_s and cpu_s_gb of what applications got, retransmitted, out_of_order, late; p50_us, p99_us."""
         network, address = subject.pair.network, subject.server_address
-        pings: list[Process] = []
-
-        def ping() -> None:
-            count = round(seconds / _PING_INTERVAL_S)
-            pings.append(start_pings(subject, count, _PING_INTERVAL_S))
-
-        seen = subject.observe(
-            "flows",
-            seconds,
-            (network.server, ("serve", address, LOAD_PORT)),
-            (network.client, ("connect", address, LOAD_PORT, self.up, self.down)),
-            ping if self.pinged else None,
-        )
-        received = sum(end["bytes"] for end in seen.told)
+        flows = [
+            Party(network.server, "flows", ("serve", address, LOAD_PORT)),
+            Party(network.client, "flows", ("connect", address, LOAD_PORT, self.up, self.down)),
+        ]
+        ping = [pinging(subject, _PING_INTERVAL_S)] if self.pinged else []
+        seen = subject.observe(seconds, *flows, *ping)
+        received = sum(told["bytes"] for told in seen.told[: len(flows)])
         if not received:
             raise RuntimeError("nothing arrived")
         ends = (seen.counted.client, seen.counted.server)
@@ -55,6 +47,6 @@ class Flows:
         }
         if seen.counted.late is not None:
             values["late"] = seen.counted.late
-        for process in pings:
-            values |= ping_values(ping_times(process))
+        if self.pinged:
+            values |= delays(seen.told[-1])
         return Sample(values, seen.counted.drops())

@@ -1,12 +1,11 @@
 """Pings through the tunnel, one end's kernel to the other's: the delay of the tunnel alone."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pyfw.lab.measure.sample import Sample, percentile
-from pyfw.lab.measure.subject import Subject
-from pyfw.lab.process import Process
+from pyfw.lab.measure.subject import Party, Subject
 
 _INTERVAL_S = 0.002
 
@@ -18,32 +17,27 @@ class Pings:
     name: str = "rtt-idle"
 
     def run(self, subject: Subject, seconds: float) -> Sample:
-        """p50_us and p99_us."""
-        process = start_pings(subject, max(round(seconds / _INTERVAL_S), 1), _INTERVAL_S)
-        return Sample(ping_values(ping_times(process)))
+        """p50_us and p99_us, unanswered."""
+        seen = subject.observe(seconds, pinging(subject, _INTERVAL_S))
+        return Sample(delays(seen.told[0]), seen.counted.drops())
 
 
-def start_pings(subject: Subject, count: int, interval_s: float) -> Process:
-    """Starts ping(8) at the client."""
-    return subject.pair.network.client.start(
-        *("ping", "-n", "-W", "1", "-i", f"{interval_s:g}", "-c", str(count)),
-        subject.gateway_address,
-    )
+def pinging(subject: Subject, interval_s: float) -> Party:
+    """The client, which pings the gateway."""
+    client = subject.pair.network.client
+    return Party(client, "pings", ("ping", subject.gateway_address, interval_s))
 
 
-def ping_times(process: Process, timeout_s: float = 30) -> list[float]:
-    """Microseconds of each answer, once it has ended. Raises RuntimeError if there was none."""
-    return times(process.wait(timeout_s))
+def delays(told: Mapping[str, Any]) -> dict[str, float]:
+    """p50_us, p99_us and unanswered, of what the pinging party told.
 
-
-def times(output: str) -> list[float]:
-    """The microseconds in what ping(8) prints."""
-    found = [float(time) * 1000 for time in re.findall(r"time=([\d.]+) ms", output)]
-    if not found:
-        raise RuntimeError(f"no answer to any ping: {output.strip()}")
-    return found
-
-
-def ping_values(times_us: Sequence[float]) -> dict[str, float]:
-    """p50_us and p99_us."""
-    return {"p50_us": percentile(times_us, 0.5), "p99_us": percentile(times_us, 0.99)}
+    Raises RuntimeError if there was no answer.
+    """
+    times_us, unanswered = told["microseconds"], told["unanswered"]
+    if not times_us:
+        raise RuntimeError(f"no answer to any of {unanswered} pings")
+    return {
+        "p50_us": percentile(times_us, 0.5),
+        "p99_us": percentile(times_us, 0.99),
+        "unanswered": unanswered,
+    }

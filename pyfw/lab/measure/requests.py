@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pyfw.lab.measure.sample import Sample, percentile
-from pyfw.lab.measure.subject import LOAD_PORT, Subject
+from pyfw.lab.measure.subject import LOAD_PORT, Party, Subject
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,9 @@ class Requests:
         for machine in (network.client, network.server):
             machine.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
         seen = subject.observe(
-            "requests",
             seconds,
-            (network.server, ("serve", address, LOAD_PORT)),
-            (network.client, ("ask", address, LOAD_PORT, self.at_once)),
+            Party(network.server, "requests", ("serve", address, LOAD_PORT)),
+            Party(network.client, "requests", ("ask", address, LOAD_PORT, self.at_once)),
         )
         took: list[int] = seen.told[1]["microseconds"]
         if not took:

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,20 @@ _LOADS = Path(__file__).parent.parent / "load"
 
 
 @dataclass(frozen=True)
+class Party:
+    """One that takes part in a load: where, a script of `pyfw.lab.load`, and what it is told."""
+
+    at: Namespace
+    script: str
+    words: Sequence[object]
+
+
+@dataclass(frozen=True)
 class Observation:
     """A load's window, seen from outside."""
 
-    # What the load's ends printed: who listened, then who began.
-    told: tuple[dict[str, Any], dict[str, Any]]
+    # What each party printed.
+    told: list[dict[str, Any]]
     # User and system time of both daemons in the window.
     cpu_ns: int
     # What was counted in all of the load's time.
@@ -61,43 +70,32 @@ class Subject:
         """The most that one of the two daemons ever held."""
         return max(daemon.process.peak_rss_mib() for daemon in self.pair.daemons)
 
-    def observe(
-        self,
-        script: str,
-        seconds: float,
-        listening: tuple[Namespace, Sequence[object]],
-        beginning: tuple[Namespace, Sequence[object]],
-        beside: Callable[[], None] | None = None,
-    ) -> Observation:
-        """Runs a load: its end that listens and its end that begins, each a machine and its arguments.
-
-        `beside` is called when the window begins, and may take as long as it is.
-        """
+    def observe(self, seconds: float, *parties: Party) -> Observation:
+        """Runs a load, by parties that start in this order and share one window."""
         before = Tally.take(self.pair)
-        ends: list[Process] = []
+        running: list[Process] = []
         try:
-            for at, words in (listening, beginning):
+            for party in parties:
                 # By its path: -P keeps the modules beside it off Python's.
-                command = [sys.executable, "-P", str(_LOADS / f"{script}.py"), *map(str, words)]
-                ends.append(at.start(*command, listens=True))
-            for process in ends:
+                script = str(_LOADS / f"{party.script}.py")
+                words = (sys.executable, "-P", script, *map(str, party.words))
+                running.append(party.at.start(*words, listens=True))
+            for process in running:
                 process.wait_for("ready", _READY_S)
             start = time.monotonic() + _WARM_UP_S
             end = start + seconds
-            for process in ends:
+            for process in running:
                 process.tell(f"{start!r} {end!r}")
             _sleep_until(start)
             cpu_ns = -self._cpu_ns()
-            if beside is not None:
-                beside()
             _sleep_until(end)
             cpu_ns += self._cpu_ns()
-            listened, began = map(_told, ends)
+            told = [_told(process) for process in running]
         finally:
             # One end that failed leaves the other waiting, at a port that the next load wants.
-            for process in ends:
+            for process in running:
                 process.stop()
-        return Observation((listened, began), cpu_ns, Tally.take(self.pair) - before)
+        return Observation(told, cpu_ns, Tally.take(self.pair) - before)
 
     def _cpu_ns(self) -> int:
         return sum(daemon.process.cpu_ns() for daemon in self.pair.daemons)

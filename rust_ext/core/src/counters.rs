@@ -82,6 +82,8 @@ tally! {
         left,
         /// Waiting: held by a stage, staged for a session, or in the GSO list.
         queued,
+        /// Packets whose ECN field was set to CE: a queue stood at the TUN (RFC 8289).
+        marked,
     }
 }
 

@@ -31,6 +31,7 @@ pub mod packet;
 pub mod path;
 pub mod peer;
 pub mod refusal;
+mod relief;
 pub mod route;
 mod sending;
 pub mod split;

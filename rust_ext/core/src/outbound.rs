@@ -4,7 +4,7 @@
 //! Drops: what its stages drop, each counted. Order: frames go through in the order in which they
 //! were read; a command that gives a peer keys sends its staged frames before the next is read.
 //!
-//! A drain is `ingress` for each frame, then `route`, the stages and `take_back` where there are any,
+//! A drain is `ingress` for each frame, then `relieve`, `route`, the stages and `take_back` where there are any,
 //! `encrypt` until it has taken all (sending in between where it says that it is full), and `finish`.
 
 use std::{collections::VecDeque, sync::Arc};
@@ -17,6 +17,7 @@ use crate::{
     frame::{FrameBatch, NO_PEER},
     gso_egress::GsoEgress,
     peer::PeerId,
+    relief::Relief,
     route::Route,
     stages::Loan,
     tun_ingress,
@@ -30,6 +31,7 @@ pub struct Outbound {
     /// Peers with new keys whose staged frames, or the empty message in their stead, did not all fit
     /// into the list.
     unflushed: VecDeque<PeerId>,
+    relief: Relief,
     counts: Arc<OutboundCounts>,
 }
 
@@ -45,6 +47,7 @@ impl Outbound {
             route: Route::default(),
             encrypt: Encrypt::new(gso, aead, mtu),
             unflushed: VecDeque::new(),
+            relief: Relief::new(),
             counts,
         }
     }
@@ -93,6 +96,12 @@ impl Outbound {
             self.tally().entered += 1;
             self.tally().drop(reason, 1);
         }
+    }
+
+    /// Has the sender of the drain's first frame slow down, where a queue stands at the TUN; `emptied`: the
+    /// drain took all there was. Called for each drain, one without a frame as well.
+    pub fn relieve(&mut self, batch: &mut FrameBatch, buffer: &mut [u8], emptied: bool) {
+        self.relief.process(batch, buffer, emptied, self.encrypt.tally());
     }
 
     /// Gives each frame its peer, or drops and refuses it; what has one is counted in.

@@ -104,6 +104,39 @@ impl Segments {
     }
 }
 
+/// Takes the first segment from a frame of at least three: its headers move up over what is dropped, and
+/// number the rest as they would have been numbered. Of two, one packet would be left, which is another
+/// kind of frame. Returns whether it was done.
+pub fn drop_first(frame: &mut Frame, buffer: &mut [u8]) -> bool {
+    if frame.segments < 3 {
+        return false;
+    }
+    let (start, size) = (frame.offset as usize, usize::from(frame.segment_size));
+    let header_length = usize::from(frame.header_length);
+    buffer.copy_within(start..start + header_length, start + size);
+    frame.offset += size as u32;
+    frame.length -= size as u32;
+    frame.segments -= 1;
+    let header = &mut buffer[frame.offset as usize..][..header_length];
+    if frame.version == 4 {
+        let identification = ip::identification(header).wrapping_add(1);
+        set_word(header, 4, identification);
+    }
+    let transport = &mut header[usize::from(frame.transport_offset)..];
+    if frame.protocol == tcp::PROTOCOL {
+        let sequence = tcp::sequence(transport).wrapping_add(size as u32);
+        transport[4..8].copy_from_slice(&sequence.to_be_bytes());
+        // It is the first segment's alone.
+        transport[tcp::FLAGS_OFFSET] &= !tcp::CWR;
+        frame.tcp_flags &= !tcp::CWR;
+    }
+    // The pseudo-header's length.
+    let field = usize::from(frame.checksum_offset);
+    let partial = Sum::of(word(transport, field)).without(size as u16).fold();
+    set_word(transport, field, partial);
+    true
+}
+
 /// Completes a checksum whose field holds the pseudo-header's sum. 0 becomes its equal 0xFFFF
 /// whatever the protocol, as in Linux's skb_checksum_help: UDP must not send 0.
 fn complete(packet: &mut [u8], start: usize, field: usize) {

@@ -26,6 +26,8 @@ reasons! {
         VirtioHeader => "virtio_header",
         /// Not an IPv4 or IPv6 packet, or its header lies about its length.
         InvalidPacket => "invalid_packet",
+        /// A queue stood at the TUN, and it could not be marked (CoDel, RFC 8289).
+        Congested => "congested",
         /// No peer's allowed IPs cover the destination.
         NoRoute => "no_route",
         /// The peer has no endpoint yet.

@@ -110,6 +110,47 @@ fn a_udp_checksum_of_zero_is_sent_as_ffff() {
 }
 
 #[test]
+fn without_its_first_segment_a_frame_is_the_rest_of_what_it_was() {
+    for build in [Build::tcp4(), Build::tcp6(), Build::udp4(), Build::udp6()] {
+        let all = tcp::ACK | tcp::PSH | tcp::FIN | tcp::CWR;
+        let build = build.flags(all).payload(550).with(|p| {
+            p.partial = true;
+            p.identification = 0xFFFF;
+            p.sequence = u32::MAX - 50;
+        });
+        let mut buffer = [vec![0xEE; 7], build.bytes()].concat();
+        let mut frame = parse(&buffer[7..], 7).unwrap();
+        (frame.segments, frame.segment_size) = (6, 100);
+        frame.flags |= flags::PARTIAL_CHECKSUM;
+        let field = if frame.protocol == tcp::PROTOCOL { tcp::CHECKSUM_OFFSET } else { 6 };
+        (frame.checksum_start, frame.checksum_offset) = (frame.transport_offset, field as u16);
+        let mut rest = expected(&build.clone().with(|p| p.partial = false), 100);
+        while frame.segments >= 3 {
+            rest.remove(0);
+            assert!(drop_first(&mut frame, &mut buffer));
+            let bytes = frame.bytes(&buffer);
+            let segments = Segments::new(&frame, bytes);
+            let written: Vec<Vec<u8>> = (0..segments.count())
+                .map(|i| {
+                    let mut slot = vec![0; segments.length(i)];
+                    segments.write(i, bytes, &mut slot);
+                    slot
+                })
+                .collect();
+            assert_eq!(written, rest);
+            // What a kernel would have left in the field.
+            let length = bytes.len() - usize::from(frame.transport_offset);
+            let pseudo = pseudo_header(ip::addresses(bytes, frame.version), frame.protocol, length);
+            let held = word(bytes, usize::from(frame.transport_offset) + field);
+            assert_eq!(held, pseudo.fold());
+        }
+        let before = (frame, buffer.clone());
+        assert!(!drop_first(&mut frame, &mut buffer), "two segments");
+        assert_eq!((frame, buffer), before);
+    }
+}
+
+#[test]
 fn one_packet_is_copied_and_its_checksum_completed() {
     for build in [Build::tcp4(), Build::tcp6(), Build::udp4(), Build::udp6()] {
         let build = build.payload(333);

@@ -73,15 +73,19 @@ impl OutboundWorker {
         self.begin(now_ns);
         let Self { outbound, batch, buffer, .. } = self;
         let room = buffer.begin();
-        let (mut frames, mut filled) = (0, 0);
+        let (mut frames, mut filled, mut emptied) = (0, 0, false);
         while filled < DRAIN_BYTES && frames < DRAIN_FRAMES {
             let offset = filled.next_multiple_of(LINE) + LINE - VIRTIO_HEADER_LENGTH;
             let place = &mut room[offset..offset + LONGEST];
-            let Some(length) = shared.tun.read(place)? else { break };
+            let Some(length) = shared.tun.read(place)? else {
+                emptied = true;
+                break;
+            };
             outbound.ingress(batch, room, offset, length);
             filled = offset + length;
             frames += 1;
         }
+        outbound.relieve(batch, room, emptied);
         if frames == 0 {
             return Ok(false);
         }
