@@ -115,8 +115,8 @@ def test_one_call_in_a_thousand_is_no_more_than_a_loss_to_tcp(
     staged = make_staged(ONE_IN_A_THOUSAND, threads=threads)
     staged.ping()
     serving = TransferServer(staged.network.server, BEHIND["server"].v4)
-    assert serving.transfer(staged.network.client, "up", 64 << 20).sha256_equal
-    assert serving.transfer(staged.network.client, "down", 64 << 20).sha256_equal
+    assert serving.transfer(staged.network.client, "up", 256 << 20).sha256_equal
+    assert serving.transfer(staged.network.client, "down", 256 << 20).sha256_equal
     it, dropped = staged.it, drops(staged.counters)
     assert it["failures"] == it["calls"] // 1000 > 0
     by_stage = [n for reason, n in dropped.items() if reason.endswith(".stage")]
