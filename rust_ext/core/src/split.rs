@@ -122,6 +122,7 @@ pub fn drop_first(frame: &mut Frame, buffer: &mut [u8]) -> bool {
         let identification = ip::identification(header).wrapping_add(1);
         set_word(header, 4, identification);
     }
+    ip::set_length(header, frame.version, frame.length as usize);
     let transport = &mut header[usize::from(frame.transport_offset)..];
     if frame.protocol == tcp::PROTOCOL {
         let sequence = tcp::sequence(transport).wrapping_add(size as u32);
@@ -129,6 +130,9 @@ pub fn drop_first(frame: &mut Frame, buffer: &mut [u8]) -> bool {
         // It is the first segment's alone.
         transport[tcp::FLAGS_OFFSET] &= !tcp::CWR;
         frame.tcp_flags &= !tcp::CWR;
+    } else {
+        let length = frame.length as u16 - frame.transport_offset;
+        set_word(transport, udp::LENGTH_OFFSET, length);
     }
     // The pseudo-header's length.
     let field = usize::from(frame.checksum_offset);

@@ -138,7 +138,13 @@ fn without_its_first_segment_a_frame_is_the_rest_of_what_it_was() {
                 })
                 .collect();
             assert_eq!(written, rest);
-            // What a kernel would have left in the field.
+            // For a stage or a capture it is as a kernel would have given it.
+            let read = parse(bytes, frame.offset).unwrap();
+            let left = Frame { segments: 1, segment_size: 0, flags: 0, checksum_start: 0, ..frame };
+            assert_eq!(Frame { flags: 0, checksum_start: 0, ..read }, left);
+            if frame.version == 4 {
+                assert_eq!(sum(&bytes[..ip::V4_HEADER_LENGTH]).checksum(), 0);
+            }
             let length = bytes.len() - usize::from(frame.transport_offset);
             let pseudo = pseudo_header(ip::addresses(bytes, frame.version), frame.protocol, length);
             let held = word(bytes, usize::from(frame.transport_offset) + field);
