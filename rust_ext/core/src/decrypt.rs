@@ -24,7 +24,7 @@ use crate::{
     },
     packet::{
         self,
-        ip::{CE, EcnMerge, merge_ecn, set_ecn},
+        ip::{CE, EcnMerge, mark, merge_ecn},
     },
     path::Path,
     peer::{Activity, ByPeer, PeerId},
@@ -363,8 +363,7 @@ fn judge(
     let marked = match merge_ecn(outer_ecn, frame.ds & 0b11) {
         EcnMerge::Keep => false,
         EcnMerge::Set(ecn) => {
-            set_ecn(text, ecn);
-            frame.ds = frame.ds & !0b11 | ecn;
+            mark(&mut frame, text, ecn);
             true
         }
         EcnMerge::Drop => return Err(InboundDrop::EcnNotCapable),

@@ -12,8 +12,8 @@
 use crate::{
     codel::Codel,
     counters::OutboundTally,
-    frame::{Frame, FrameBatch},
-    packet::ip::{CE, NOT_ECT, set_ecn},
+    frame::FrameBatch,
+    packet::ip::{self, CE, NOT_ECT},
     split::drop_first,
     verdict::OutboundDrop,
 };
@@ -46,7 +46,7 @@ impl Relief {
             if emptied { None } else { Some(self.stands_since_ns.unwrap_or(now_ns)) };
         let Some(frame) = batch.frames.first_mut().filter(|_| signals) else { return };
         if frame.ds & 0b11 != NOT_ECT {
-            mark(frame, buffer);
+            ip::mark(frame, &mut buffer[frame.offset as usize..], CE);
             tally.marked += u64::from(frame.segments);
             return;
         }
@@ -54,11 +54,6 @@ impl Relief {
         tally.entered += u64::from(lost);
         tally.drop(OutboundDrop::Congested, u64::from(lost));
     }
-}
-
-fn mark(frame: &mut Frame, buffer: &mut [u8]) {
-    set_ecn(&mut buffer[frame.offset as usize..][..frame.length as usize], CE);
-    frame.ds |= CE;
 }
 
 #[cfg(test)]
@@ -69,7 +64,7 @@ mod tests {
             build::{Build, checksums_are_right},
             parse,
         },
-        split::Segments,
+        split::all,
         time::MILLISECOND_NS,
     };
 
@@ -92,19 +87,9 @@ mod tests {
         let drains = (0..12).map(|n| {
             let (mut batch, mut buffer) = drain(build, segments, 10 * n);
             relief.process(&mut batch, &mut buffer, false, &mut tally);
-            batch.frames.first().map(|frame| all(frame, &buffer)).unwrap_or_default()
+            batch.frames.first().map(|frame| all(frame, frame.bytes(&buffer))).unwrap_or_default()
         });
         (drains.collect(), tally)
-    }
-
-    fn all(frame: &Frame, buffer: &[u8]) -> Vec<Vec<u8>> {
-        let segments = Segments::new(frame, frame.bytes(buffer));
-        let write = |i| {
-            let mut slot = vec![0; segments.length(i)];
-            segments.write(i, frame.bytes(buffer), &mut slot);
-            slot
-        };
-        (0..segments.count()).map(write).collect()
     }
 
     #[test]

@@ -217,5 +217,18 @@ impl Template {
     }
 }
 
+/// All segments of a frame whose bytes are `bytes`, in order.
+#[cfg(test)]
+pub(crate) fn all(frame: &Frame, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let segments = Segments::new(frame, bytes);
+    assert_eq!(segments.count(), usize::from(frame.segments));
+    let write = |i| {
+        let mut slot = vec![0xAA; segments.length(i)];
+        segments.write(i, bytes, &mut slot);
+        slot
+    };
+    (0..segments.count()).map(write).collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,7 @@ use crate::{
         build::{Build, checksums_are_right},
         parse,
     },
-    split::Segments,
-    tun_egress,
+    split, tun_egress,
 };
 
 mod properties;
@@ -35,14 +34,7 @@ impl Drained {
     pub(super) fn packets(&self, frame: &Frame) -> Vec<Vec<u8>> {
         let bytes = self.bytes(frame);
         assert_eq!(bytes.len(), frame.length as usize);
-        let segments = Segments::new(frame, &bytes);
-        assert_eq!(segments.count(), usize::from(frame.segments));
-        let write = |i| {
-            let mut slot = vec![0; segments.length(i)];
-            segments.write(i, &bytes, &mut slot);
-            slot
-        };
-        (0..segments.count()).map(write).collect()
+        split::all(frame, &bytes)
     }
 
     fn all_packets(&self) -> Vec<Vec<u8>> {

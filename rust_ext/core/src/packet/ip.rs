@@ -222,6 +222,12 @@ pub const fn merge_ecn(outer: u8, inner: u8) -> EcnMerge {
     }
 }
 
+/// Sets the ECN field of a packet and of its row.
+pub fn mark(frame: &mut Frame, packet: &mut [u8], ecn: u8) {
+    set_ecn(packet, ecn);
+    frame.ds = frame.ds & !0b11 | ecn;
+}
+
 /// Sets the ECN field of a packet that was parsed, and repairs IPv4's header checksum for it.
 pub fn set_ecn(packet: &mut [u8], ecn: u8) {
     if packet[0] >> 4 == 4 {

@@ -135,7 +135,7 @@ fn take_segments(frame: &mut Frame, cut: Cut) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{packet::build::Build, split::Segments};
+    use crate::{packet::build::Build, split::all};
     use proptest::prelude::*;
 
     const CUT: Cut = Cut { segment_size: 0, mtu: 1420 };
@@ -143,14 +143,7 @@ mod tests {
     /// What leaves for a frame of these bytes: each segment, complete.
     fn leaving(mut bytes: Vec<u8>, cut: Cut) -> Vec<Vec<u8>> {
         let frame = repair(&mut bytes, cut).unwrap();
-        let segments = Segments::new(&frame, &bytes);
-        (0..segments.count())
-            .map(|i| {
-                let mut segment = vec![0; segments.length(i)];
-                segments.write(i, &bytes, &mut segment);
-                segment
-            })
-            .collect()
+        all(&frame, &bytes)
     }
 
     #[test]
@@ -229,11 +222,7 @@ mod tests {
                 *first = version;
             }
             if let Ok(frame) = repair(&mut bytes, Cut { segment_size, mtu: 200 }) {
-                let segments = Segments::new(&frame, &bytes);
-                prop_assert_eq!(segments.count(), usize::from(frame.segments));
-                for i in 0..segments.count() {
-                    let mut segment = vec![0; segments.length(i)];
-                    segments.write(i, &bytes, &mut segment);
+                for segment in all(&frame, &bytes) {
                     prop_assert!(packet::parse(&segment, 0).is_ok());
                 }
             }

@@ -6,7 +6,7 @@ use crate::{
         build::{Build, checksums_are_right},
         virtio::{GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM},
     },
-    split::Segments,
+    split::all,
 };
 
 /// A read at an odd place of a buffer, behind the header that a kernel would write.
@@ -37,14 +37,7 @@ fn accepted(header: VirtioHeader, packet: &[u8]) -> Result<Frame, OutboundDrop> 
 }
 
 fn segments(frame: &Frame, packet: &[u8]) -> Vec<Vec<u8>> {
-    let segments = Segments::new(frame, &packet[..frame.length as usize]);
-    assert_eq!(segments.count(), usize::from(frame.segments));
-    let write = |i| {
-        let mut slot = vec![0; segments.length(i)];
-        segments.write(i, &packet[..frame.length as usize], &mut slot);
-        slot
-    };
-    (0..segments.count()).map(write).collect()
+    all(frame, &packet[..frame.length as usize])
 }
 
 #[test]

@@ -170,12 +170,7 @@ proptest! {
         frame.segments = count as u16;
         frame.segment_size = size;
         frame.flags |= flags::PARTIAL_CHECKSUM;
-        let segments = crate::split::Segments::new(&frame, &bytes);
-        let first: Vec<Vec<u8>> = (0..segments.count()).map(|i| {
-            let mut slot = vec![0; segments.length(i)];
-            segments.write(i, &bytes, &mut slot);
-            slot
-        }).collect();
+        let first = crate::split::all(&frame, &bytes);
         let drained = drain(&mut Coalesce::new(ALL, 7), &first);
         prop_assert_eq!(drained.batch.frames.len(), 1);
         let merged = &drained.batch.frames[0];

@@ -136,8 +136,7 @@ impl Edits {
         }
         if let Some(ecn) = ecn {
             let head = pieces(&frame, &loan.batch.slices, &mut [Slice { offset: 0, length: 0 }])[0];
-            ip::set_ecn(loan.buffer.change(head.offset, head.length), ecn);
-            frame.ds = frame.ds & !0b11 | ecn;
+            ip::mark(&mut frame, loan.buffer.change(head.offset, head.length), ecn);
         }
         kept.push(frame);
     }
