@@ -13,6 +13,7 @@ import os
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -73,12 +74,12 @@ class Network:
             self.gateway = self._machine("gateway", stack)
             self.server = self._machine("server", stack)
             self._connect_outside(stack)
-            _connect(
+            behind: tuple[_End, _End] = (
                 (self.gateway, "behind", BEHIND["gateway"]),
                 (self.server, "eth0", BEHIND["server"]),
-                mtu,
-                cpu=1,
             )
+            _connect(*behind, mtu, cpu=1)
+            _introduce(*behind)
             _forward(self.gateway)
             self.server.ip("route", "add", "default", "via", BEHIND["gateway"].v4)
             self.server.ip("-6", "route", "add", "default", "via", BEHIND["gateway"].v6)
@@ -188,27 +189,29 @@ def _connect(one: _End, two: _End, mtu: int, cpu: int) -> None:
         machine.ip("link", "set", name, "mtu", str(mtu), "up")
 
 
-def _poll(machine: Namespace, name: str) -> None:
-    # UDP that a socket sent goes through one ring, which one CPU at a time polls, and whichever sent
-    # (drivers/net/veth.c, veth_skb_is_eligible_for_gro): in order without an interrupt for each batch,
-    # which costs a virtual machine an exit, and one flow 10 to 20 % of its speed. Nothing else whose order
-    # counts crosses that cable. A kernel without the feature (before 5.13) goes on steering.
-    script = (
-        "from pyroute2 import Ethtool\n"
-        "import sys\n"
-        "name, steering = sys.argv[1:]\n"
-        "with Ethtool() as ethtool:\n"
-        "    known = ethtool.get_features(name)\n"
-        "    for feature in ('rx-gro', 'rx-udp-gro-forwarding'):\n"
-        "        known.features[feature].enable = True\n"
-        "    ethtool.set_features(name, known)\n"
-        "with open(steering, 'w') as file:\n"
-        "    file.write('0')\n"
-    )
-    machine.run(sys.executable, "-P", "-c", script, name, _STEERING.format(name), check=False)
+def _introduce(one: _End, two: _End) -> None:
+    # What waits for a neighbour's address is sent without the lock that the next packet would wait for
+    # (net/core/neighbour.c, __neigh_update): a flow that asks for it overtakes itself, one time in five. On
+    # the outer network a handshake, one message, asks before.
+    for (machine, name, _), (other, its_name, addresses) in ((one, two), (two, one)):
+        address = other.run("cat", f"/sys/class/net/{its_name}/address").stdout.strip()
+        for version in (4, 6):
+            known = [addresses.of(version), "lladdr", address, "nud", "permanent", "dev", name]
+            machine.ip("neighbour", "replace", *known)
 
 
+# By its path: -P keeps the modules beside it off Python's.
+_POLLED = str(Path(__file__).with_name("polled.py"))
 _STEERING = "/sys/class/net/{}/queues/rx-0/rps_cpus"
+
+
+def _poll(machine: Namespace, name: str) -> None:
+    """Stops steering one end of a cable, or says why it goes on: see `pyfw.lab.polled`."""
+    steering = _STEERING.format(name)
+    polled = machine.run(sys.executable, "-P", _POLLED, name, steering, check=False)
+    if polled.returncode != 0:
+        reason = polled.stderr.strip().rpartition("\n")[2]
+        print(f"lab: {machine.name} goes on steering what it receives: {reason}", file=sys.stderr)
 
 
 def _receive_on(machine: Namespace, name: str, cpu: int) -> None:

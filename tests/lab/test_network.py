@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfw.lab import BEHIND, OUTER, Network, unavailable
+from pyfw.lab import BEHIND, OUTER, Namespace, Network, unavailable
 from pyfw.lab.pair import ping_ms
 from pyfw.lab.transfer import TransferServer, datagrams
 from pyfw.lab.web import WebServer
@@ -31,6 +31,47 @@ def network() -> Iterator[Network]:
 def test_neighbours_reach_each_other(network: Network, version: int) -> None:
     ping_ms(network.client, OUTER["gateway"].of(version))
     ping_ms(network.server, BEHIND["gateway"].of(version))
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_flow_behind_the_gateway_does_not_wait_for_its_neighbours_address(
+    network: Network, version: int
+) -> None:
+    # Waiting packets are overtaken by the one that comes as the address does: see `_introduce`.
+    for machine, other in ((network.gateway, "server"), (network.server, "gateway")):
+        known = machine.ip("neighbour", "show", "nud", "permanent").splitlines()
+        assert any(line.startswith(BEHIND[other].of(version) + " ") for line in known), known
+
+
+def test_cables_are_steered_or_polled_as_they_are_asked_for(
+    network: Network, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert [received_by(end) for end in outer_ends(network)] == [("1", False)] * 2
+    with Network(napi=True) as polled:
+        if "goes on steering" in capfd.readouterr().err:
+            pytest.skip("a kernel that cannot forward merged UDP (before 5.13)")
+        assert [received_by(end) for end in outer_ends(polled)] == [("0", True)] * 2
+        serving = TransferServer(polled.gateway, OUTER["gateway"].v4)
+        assert serving.transfer(polled.client, "up", 40_000_001).sha256_equal
+
+
+def outer_ends(network: Network) -> tuple[Namespace, Namespace]:
+    return network.client, network.gateway
+
+
+def received_by(machine: Namespace) -> tuple[str, bool]:
+    """The CPUs that `outer` steers to, in hexadecimal, and whether it merges UDP as it forwards it."""
+    steering = machine.run("cat", "/sys/class/net/outer/queues/rx-0/rps_cpus").stdout.strip()
+    asked = [sys.executable, "-c", _MERGES, "outer"]
+    return steering, machine.run(*asked).stdout.strip() == "True"
+
+
+_MERGES = """
+import sys
+from pyroute2 import Ethtool
+with Ethtool() as ethtool:
+    print(ethtool.get_features(sys.argv[1]).features["rx-udp-gro-forwarding"].enable)
+"""
 
 
 def test_the_client_has_no_way_to_the_server_but_a_tunnel(network: Network) -> None:

@@ -25,7 +25,7 @@ class Pings:
 def pinging(subject: Subject, interval_s: float) -> Party:
     """The client, which pings the gateway."""
     client = subject.pair.network.client
-    return Party(client, "pings", ("ping", subject.gateway_address, interval_s))
+    return Party(client, "pings", (subject.gateway_address, interval_s))
 
 
 def delays(told: Mapping[str, Any]) -> dict[str, float]:
