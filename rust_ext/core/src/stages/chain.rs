@@ -78,21 +78,19 @@ impl Chain {
     }
 
     /// Goes over to these stages, between batches. What those that are left out hold is dropped; who is
-    /// inside one of them comes out behind it ([`Slot::is_busy`]).
+    /// inside one of them comes out behind it ([`Slot::is_busy`]). One thread at a time calls this.
     pub fn set(&self, slots: Vec<Arc<Slot>>) {
-        let before = {
-            let mut held = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *held, slots.into())
-        };
-        self.look_who_wants();
-        let now = self.slots();
-        for slot in before.iter().filter(|slot| !now.iter().any(|other| Arc::ptr_eq(slot, other))) {
-            slot.out.store(true, SeqCst);
-            slot.desk.ledger.stop();
+        let before = self.slots();
+        let left = before.iter().filter(|slot| !slots.iter().any(|one| Arc::ptr_eq(slot, one)));
+        // Before anyone sees the others: what they emit is older than any batch that goes without them.
+        for slot in left {
+            slot.leave();
             self.leaving().push(Arc::clone(slot));
-            for direction in Direction::BOTH {
-                self.links.with(|surroundings| surroundings.wake(direction));
-            }
+        }
+        *self.slots.write().unwrap_or_else(PoisonError::into_inner) = slots.into();
+        self.look_who_wants();
+        for direction in Direction::BOTH {
+            self.links.with(|surroundings| surroundings.wake(direction));
         }
         self.links.wake_for_tick();
     }
@@ -156,7 +154,8 @@ impl Chain {
 
 impl Stages for Chain {
     fn wants(&self, direction: Direction) -> bool {
-        self.wants[direction as usize].load(Relaxed)
+        // Before what is pending is looked for: who no longer wants has left something there.
+        self.wants[direction as usize].load(SeqCst)
     }
 
     fn has_pending(&self, direction: Direction) -> bool {
@@ -175,8 +174,9 @@ impl Stages for Chain {
         mtu: usize,
         wanted: &dyn Fn() -> bool,
     ) {
-        self.settle_leaving(direction, loan);
+        // In this order: what stages emitted that are no more among these is found there.
         let slots = self.slots();
+        self.settle_leaving(direction, loan);
         let peers = self.links.peers();
         let first = slots.iter().position(|slot| slot.has_work(direction, loan, &peers));
         let Some(first) = first else { return };

@@ -157,11 +157,13 @@ impl Slot {
     }
 
     pub(super) fn has_work(&self, direction: Direction, loan: &Loan, peers: &PeerNames) -> bool {
+        let options = self.options();
+        // First: what a stage emitted before it was taken out is pending then.
+        let stands = self.stands_in(direction, &options);
         if self.desk.ledger.has_pending(direction) {
             return true;
         }
-        let options = self.options();
-        self.stands_in(direction, &options)
+        stands
             && loan.batch.frames.iter().any(|frame| match &options.selection {
                 None => true,
                 Some(words) => words.holds(frame, &loan.buffer, &loan.batch.slices, peers),
@@ -169,7 +171,17 @@ impl Slot {
     }
 
     pub(super) fn stands_in(&self, direction: Direction, options: &SlotOptions) -> bool {
-        options.directions[direction as usize] && !self.out.load(SeqCst)
+        !self.has_left() && options.directions[direction as usize]
+    }
+
+    /// Whether it was taken out; then a tick that is under way emits nothing any more.
+    fn has_left(&self) -> bool {
+        let out = self.is_out();
+        if out {
+            // Whoever took it out may not have come to that yet.
+            self.desk.ledger.stop();
+        }
+        out
     }
 
     /// Takes a batch through this stage.
@@ -179,7 +191,7 @@ impl Slot {
             return;
         }
         self.desk.mtu.store(mtu as u64, Relaxed);
-        if self.is_out() {
+        if self.has_left() {
             return self.pass_pending(direction, loan);
         }
         let watch = &self.desk.links.watches[direction as usize];
@@ -293,9 +305,15 @@ impl Slot {
         }
     }
 
+    /// It is not called any more, what it holds is dropped, and nothing that it emits from now on goes.
+    pub(super) fn leave(&self) -> bool {
+        let was_in = !self.out.swap(true, SeqCst);
+        self.desk.ledger.stop();
+        was_in
+    }
+
     pub(super) fn take_out(&self, text: &str) {
-        if !self.out.swap(true, SeqCst) {
-            self.desk.ledger.stop();
+        if self.leave() {
             self.say("stage.removed", text.to_owned(), 1);
         }
     }

@@ -1,4 +1,8 @@
-use std::sync::Mutex;
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, OnceLock, Weak},
+    thread,
+};
 
 use proptest::prelude::*;
 
@@ -305,6 +309,63 @@ fn a_stage_that_is_left_out_during_its_call_leaves_nothing_unbooked() {
     let mut outbound = loan(&[]);
     chain.process(Direction::Outbound, &mut outbound, 1420);
     assert_eq!(outbound.batch.frames.len(), 1);
+}
+
+/// A stage that holds what it sees, to let go of it a moment later, comes and goes beside traffic: by
+/// another set of stages, or because it failed.
+fn comes_and_goes(go: fn(&Chain, &Slot)) {
+    const BATCHES: u32 = 20_000;
+    let chain = Arc::new(chain(vec![]));
+    let done = AtomicBool::new(false);
+    let mut came = Vec::new();
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            while !done.load(SeqCst) {
+                let kept = Arc::new(Mutex::new(VecDeque::<Held>::new()));
+                let (keeps, itself) = (Arc::clone(&kept), Arc::new(OnceLock::<Weak<Slot>>::new()));
+                let finds = Arc::clone(&itself);
+                let body = move |work: &mut Work| {
+                    let slot = finds.get().and_then(Weak::upgrade).unwrap();
+                    for row in 0..work.edits.len() {
+                        keeps.lock().unwrap().push_back(hold(&slot, work, row));
+                    }
+                    Ok(())
+                };
+                let slot = chain.slot(options("delays"), Box::new(Closure(Box::new(body))));
+                itself.set(Arc::downgrade(&slot)).unwrap();
+                chain.set(vec![Arc::clone(&slot)]);
+                for _ in 0..20 {
+                    let oldest = kept.lock().unwrap().pop_front();
+                    if oldest.is_some() {
+                        slot.desk().emit(&mut { oldest }, Direction::Inbound).unwrap();
+                    }
+                    thread::yield_now();
+                }
+                go(&chain, &slot);
+            }
+        });
+        for number in 0..BATCHES {
+            let packet = Build { sequence: number, ..Build::tcp4() }.payload(8).bytes();
+            let mut loan = loan(&[packet]);
+            if chain.wants(Direction::Inbound) || chain.has_pending(Direction::Inbound) {
+                chain.process(Direction::Inbound, &mut loan, 1420);
+            }
+            came.extend(numbers(&loan));
+        }
+        done.store(true, SeqCst);
+    });
+    assert!(came.len() > 100, "{}", came.len());
+    assert!(came.is_sorted(), "{:?}", came.windows(2).find(|pair| pair[0] > pair[1]));
+}
+
+#[test]
+fn what_a_stage_emitted_before_it_was_left_out_goes_before_what_it_never_saw() {
+    comes_and_goes(|chain, _| chain.set(vec![]));
+}
+
+#[test]
+fn what_a_stage_emitted_before_it_was_taken_out_goes_before_what_it_never_saw() {
+    comes_and_goes(|_, slot| slot.take_out("it failed"));
 }
 
 #[test]
