@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from pyfw.lab import Daemon, Pair
-from pyfw.lab.account import imbalances, late
+from pyfw.lab.account import drops, imbalances, late
 from pyfw.lab.kernel_counters import Counters
 
 # What is on its way in a descriptor needs a moment; the law holds at batch boundaries.
@@ -52,3 +52,13 @@ def dropped(pair: Pair) -> int:
         counters = machine.counters()
         found += counters.udp_buffer_drops + counters.interfaces["wg0"]["out_drops"]
     return found
+
+
+def told_drops(pair: Pair) -> str:
+    """In words: what both daemons and their kernels say that they dropped, for who wonders what was lost."""
+    told = []
+    for daemon in pair.daemons:
+        kernel = daemon.at.counters()
+        queue = {"udp": kernel.udp_buffer_drops, "tun": kernel.interfaces["wg0"]["out_drops"]}
+        told.append(f"{daemon.at.name}: {drops(daemon.counters())}, its kernel: {queue}")
+    return "; ".join(told)

@@ -11,11 +11,14 @@ import pytest
 from pyfw.lab import TUNNEL, Daemon, Implementation, Pair, Stream, pyfw_run
 from pyfw.lab.measure import Datagrams, Subject
 from tests.interop.conftest import MakePair
-from tests.interop.judge import settled
+from tests.interop.judge import settled, told_drops
 
 _FILE = "/run/counting.py"
 _SETTINGS = f'[[stages]]\nuse = "{_FILE}:Counting"\n'
 _RELOADS = 20
+# What two scripts send and take each way and leave a processor for who reloads: beyond it, the kernel's queue
+# at the TUN overflows (500 packets) for want of one, with reloads or without.
+_SCRIPTS_PER_SECOND = 5000
 # Holds one frame of each batch for a moment, so that some are held whenever it is exchanged.
 _SOURCE = '''
 import pyfw
@@ -90,7 +93,7 @@ def test_twenty_reloads_under_a_fifth_of_the_capacity_lose_and_reorder_nothing(
     pair = make_pair(counting(threads), counting(threads))
     pair.first_ping_ms()
     capacity = Datagrams(200).run(Subject(pair), 1.0).values["received_s"]
-    each_way = int(capacity / 5 / 2)
+    each_way = min(int(capacity / 5 / 2), _SCRIPTS_PER_SECOND)
     addresses = (TUNNEL[side].v4 for side in ("client", "gateway"))
     before = [settled(daemon) for daemon in pair.daemons]
     ends = pair.network.client, pair.network.gateway
@@ -99,7 +102,7 @@ def test_twenty_reloads_under_a_fifth_of_the_capacity_lose_and_reorder_nothing(
             write(pair, _SOURCE.format(version=number))
             reload(pair, "reloaded", number)
     for way in (stream.up, stream.down):
-        assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), stream
+        assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), (stream, told_drops(pair))
         assert way.sent > 1000, stream
     for daemon, earlier in zip(pair.daemons, before, strict=True):
         after = settled(daemon)
