@@ -26,7 +26,17 @@ RAISES = """
         def process(self, batch):
             raise ValueError
 """
-FILES = {"stage.py": HANGS, "well.py": WELL, "raises.py": RAISES}
+# In the middle of a call whenever it is asked to be, and running: only Python's own switching stops it.
+BUSY = """
+    from pathlib import Path
+    import pyfw
+
+    class Busy(pyfw.Stage):
+        def process(self, batch):
+            while Path("/run/busy").exists():
+                pass
+"""
+FILES = {"stage.py": HANGS, "well.py": WELL, "raises.py": RAISES, "busy.py": BUSY}
 SETTINGS = {
     "wg1": '[[stages]]\nuse = "stage.py:It"\nstall_s = 0\n',
     "wg2": "threads = 2\n",
@@ -94,6 +104,29 @@ def test_with_the_interpreter_held_who_needs_it_waits_and_who_does_not_goes_on(
     assert {name: neighbours.handshake_s(name) for name in OTHERS} == before
     assert not neighbours.said("stage.removed", "wg3")
     assert neighbours.counters("wg3")["stages"]["stages"]["Well"]["failures"] == 0
+    neighbours.judge()
+
+
+def test_a_stage_that_is_kept_out_in_the_middle_of_a_call_is_not_blamed(network: Network) -> None:
+    busy = '[[stages]]\nuse = "busy.py:Busy"\nstall_s = 0.5\n'
+    neighbours = Neighbours(network, {"wg1": SETTINGS["wg1"], "wg3": busy}, FILES)
+    begun = neighbours.handshake_s("wg3")
+    with neighbours.stream("wg1") as hung, neighbours.stream("wg3") as kept_out:
+        # What both do is asked for at once: wg3 turns in its call by the time that wg1 does not return.
+        network.gateway.write("/run/busy", "")
+        hang(neighbours, "hold", 2)
+        network.gateway.run("rm", "/run/busy")
+        wait_until(lambda: neighbours.said("stage.stall_over", "wg3"), 8)
+        time.sleep(0.3)
+    (told,) = neighbours.said("stage.stalled", "wg3")
+    # As it looks at 250 ms, before or after it is clear who is waited for.
+    assert told["stage"] in ("Busy", "(waiting for the interpreter)")
+    (over,) = neighbours.said("stage.stall_over", "wg3")
+    assert over["for_ms"] > 1500
+    assert kept_out.up.lost > 1000 and len(kept_out.up.lost_ranges) == 1, kept_out
+    assert hung.up.lost > 1000, hung
+    assert neighbours.handshake_s("wg3") == begun
+    assert not neighbours.said("tunnel.ended", "wg3")
     neighbours.judge()
 
 

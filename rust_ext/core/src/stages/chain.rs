@@ -11,6 +11,7 @@ mod options;
 mod slot;
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
@@ -28,13 +29,16 @@ pub use self::{
     slot::Slot,
 };
 use self::{
-    links::{Links, TICKS},
+    links::{Links, TICKS, Watch},
     slot::Call,
 };
 use super::{
     Direction, Loan, Notice, Outcome, Running, Stages, Surroundings, selection::PeerNames,
 };
 use crate::peer::PeerId;
+
+/// A call that lasts so long is looked at more closely.
+const LONG_NS: u64 = 100_000_000;
 
 /// How long paths had to wait for the interpreter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,10 +139,26 @@ impl Chain {
         }
     }
 
+    /// In which stage a call is (0: it waits for the interpreter), and for how long.
+    fn under_way(&self, watch: &Watch, now_ns: u64) -> Option<(u64, u64)> {
+        let (since_ns, stage) = (watch.since_ns.load(Relaxed), watch.stage.load(Relaxed));
+        let lasts_ns = Some(now_ns.saturating_sub(since_ns)).filter(|_| since_ns != 0)?;
+        let is_kept_out = stage != 0 && lasts_ns >= LONG_NS && {
+            self.entrance.is_kept_out(watch.thread.load(Relaxed), now_ns)
+        };
+        if is_kept_out {
+            watch.kept_out_ns.store(now_ns, Relaxed);
+            return Some((0, lasts_ns));
+        }
+        let began_ns = since_ns.max(watch.kept_out_ns.load(Relaxed));
+        Some((stage, now_ns.saturating_sub(began_ns)))
+    }
+
     fn enter(&self, watch: usize, body: &mut dyn FnMut()) {
         let watch = &self.links.watches[watch];
         let entry = watch.entry.fetch_add(1, Relaxed) + 1;
         watch.stage.store(0, Relaxed);
+        watch.thread.store(self.entrance.thread(), Relaxed);
         watch.since_ns.store(self.entrance.now_ns(), Relaxed);
         let waited_ns = self.entrance.enter(body);
         // Another thread may have taken our place, and be inside now.
@@ -220,11 +240,10 @@ impl Stages for Chain {
     }
 
     fn running(&self, now_ns: u64) -> Option<Running> {
-        let watches = self.links.watches.iter();
-        let (since_ns, stage) = watches
-            .map(|watch| (watch.since_ns.load(Relaxed), watch.stage.load(Relaxed)))
-            .filter(|(since_ns, _)| *since_ns != 0)
-            .min()?;
+        let calls = self.links.watches.iter().filter_map(|watch| self.under_way(watch, now_ns));
+        // Whoever waits may wait for the stage that does not return, and is not to hide it.
+        let (stage, for_ns) = calls
+            .min_by_key(|&(stage, for_ns)| (stage == 0 || for_ns < LONG_NS, Reverse(for_ns)))?;
         let slots = self.slots();
         let options = slots.iter().find(|slot| slot.id == stage).map(|slot| slot.options());
         // Who waits for the interpreter is held up by somebody else's code, and no stage of ours is to
@@ -235,7 +254,7 @@ impl Stages for Chain {
                 Some(options) => options.name.clone(),
                 None => "(waiting for the interpreter)".into(),
             },
-            for_ns: now_ns.saturating_sub(since_ns),
+            for_ns,
             limit_ns: options.as_ref().and_then(|options| options.stall_ns),
             outcome: options.map_or(Outcome::Close, |options| options.outcome),
         })

@@ -8,6 +8,8 @@ use std::{cell::OnceCell, time::Instant};
 use pyfw_core::stages::chain::Entrance;
 use pyo3::{ffi, prelude::*};
 
+use super::kept_out;
+
 /// See the module.
 pub(super) struct Interpreter;
 
@@ -34,6 +36,14 @@ impl Entrance for Interpreter {
                 (here.0)();
             });
         });
+    }
+
+    fn thread(&self) -> u64 {
+        kept_out::this_thread()
+    }
+
+    fn is_kept_out(&self, thread: u64, now_ns: u64) -> bool {
+        kept_out::is_kept_out(thread, now_ns)
     }
 
     fn now_ns(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! chain     StageChain, StageSlot: made by pyfw.pipeline, run by an engine, a replay or a trial
 //! guest     one stage object: enters it with a batch, and comes back with what it said
 //! entrance  the interpreter: attached to once a batch, left while somebody waits
+//! kept_out  who waits for it in the middle of a call
 //! batch     FrameBatch; frame: one of its rows; lent: what both show while a call lasts
 //! column    numbers that numpy and memoryview read in place; export: a frame's bytes likewise
 //! held      HeldFrame
@@ -19,6 +20,7 @@ mod export;
 pub(crate) mod frame;
 mod guest;
 pub(crate) mod held;
+mod kept_out;
 mod lent;
 mod packet;
 mod trial;

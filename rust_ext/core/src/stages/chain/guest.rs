@@ -28,6 +28,17 @@ pub trait Entrance: Send + Sync {
     /// Runs `body`, which may have to wait, where no guest is kept from going on by it.
     fn leave(&self, body: &mut dyn FnMut());
 
+    /// The calling thread, by a number of the entrance's own.
+    fn thread(&self) -> u64 {
+        0
+    }
+
+    /// Whether that thread, in the middle of a guest's call, is kept from going on by somebody else's code.
+    /// Asked several times a second as long as the call lasts.
+    fn is_kept_out(&self, _thread: u64, _now_ns: u64) -> bool {
+        false
+    }
+
     /// Boot nanoseconds.
     fn now_ns(&self) -> u64;
 }

@@ -22,6 +22,10 @@ pub(super) struct Links {
 pub(super) struct Watch {
     pub(super) since_ns: AtomicU64,
     pub(super) stage: AtomicU64,
+    /// Whose call it is, as the entrance knows it.
+    pub(super) thread: AtomicU64,
+    /// When it was last found to be kept out in the middle of a stage.
+    pub(super) kept_out_ns: AtomicU64,
     /// Counts the calls.
     pub(super) entry: AtomicU64,
 }

@@ -1,6 +1,6 @@
 use std::{
     collections::VecDeque,
-    sync::{Mutex, OnceLock, Weak},
+    sync::{Mutex, OnceLock, Weak, atomic::AtomicU64},
     thread,
 };
 
@@ -455,6 +455,10 @@ fn who_waits_for_the_interpreter_is_told_and_has_no_limit() {
             body();
         }
 
+        fn is_kept_out(&self, _: u64, now_ns: u64) -> bool {
+            now_ns < 3 * LONG_NS
+        }
+
         fn now_ns(&self) -> u64 {
             1
         }
@@ -464,7 +468,9 @@ fn who_waits_for_the_interpreter_is_told_and_has_no_limit() {
     *place.lock().unwrap() = Some(Arc::clone(&chain));
     let (looks, sees) = (Arc::clone(&chain), Arc::clone(&seen));
     let body = move |_: &mut Work| {
-        sees.lock().unwrap().extend(looks.running(21));
+        for now_ns in [21, LONG_NS + 1, 2 * LONG_NS + 1, 5 * LONG_NS + 1] {
+            sees.lock().unwrap().extend(looks.running(now_ns));
+        }
         Ok(())
     };
     let strict = SlotOptions { stall_ns: Some(5), ..options("strict") };
@@ -472,8 +478,56 @@ fn who_waits_for_the_interpreter_is_told_and_has_no_limit() {
     chain.process(Direction::Inbound, &mut loan(&numbered(1)), 1420);
     let seen = seen.lock().unwrap().clone();
     let told: Vec<_> = seen.iter().map(|r| (&*r.name, r.for_ns, r.limit_ns)).collect();
-    assert_eq!(told, [("(waiting for the interpreter)", 10, None), ("strict", 20, Some(5))]);
+    let waits = |for_ns| ("(waiting for the interpreter)", for_ns, None);
+    let works = |for_ns| ("strict", for_ns, Some(5));
+    // It waits to come in, is in, is kept out in the middle, and goes on: then its time begins anew.
+    let expected = [waits(10), works(20), waits(LONG_NS), waits(2 * LONG_NS), works(3 * LONG_NS)];
+    assert_eq!(told, expected);
     assert_eq!(chain.running(31), None);
+}
+
+#[test]
+fn who_waits_for_longer_does_not_hide_the_stage_that_is_waited_for() {
+    /// The other path enters while this one waits.
+    #[derive(Default)]
+    struct Late {
+        now_ns: AtomicU64,
+        other: Mutex<Option<Arc<Chain>>>,
+    }
+    impl Entrance for Arc<Late> {
+        fn enter(&self, body: &mut dyn FnMut()) -> u64 {
+            let other = self.other.lock().unwrap().take();
+            if let Some(chain) = other {
+                self.now_ns.store(LONG_NS, SeqCst);
+                chain.process(Direction::Inbound, &mut loan(&numbered(1)), 1420);
+            }
+            body();
+            0
+        }
+
+        fn leave(&self, body: &mut dyn FnMut()) {
+            body();
+        }
+
+        fn now_ns(&self) -> u64 {
+            self.now_ns.load(SeqCst)
+        }
+    }
+    let late = Arc::new(Late { now_ns: AtomicU64::new(1), other: Mutex::default() });
+    let chain = Arc::new(Chain::new(Box::new(Arc::clone(&late))));
+    *late.other.lock().unwrap() = Some(Arc::clone(&chain));
+    let (looks, seen) = (Arc::clone(&chain), Arc::new(Mutex::new(Vec::new())));
+    let sees = Arc::clone(&seen);
+    let body = move |_: &mut Work| {
+        sees.lock().unwrap().extend(looks.running(3 * LONG_NS));
+        Ok(())
+    };
+    chain.set(vec![chain.slot(options("lasts"), Box::new(Closure(Box::new(body))))]);
+    chain.process(Direction::Outbound, &mut loan(&numbered(1)), 1420);
+    let seen = seen.lock().unwrap();
+    let (inbound, outbound) = (&seen[0], &seen[1]);
+    assert_eq!((&*inbound.name, inbound.for_ns), ("lasts", 2 * LONG_NS));
+    assert_eq!((&*outbound.name, outbound.for_ns), ("lasts", 2 * LONG_NS));
 }
 
 #[test]
