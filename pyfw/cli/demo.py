@@ -9,8 +9,9 @@ import click
 from pyfw.cli.demo_account import Account, Direction
 from pyfw.cli.demo_terminal import Terminal
 from pyfw.cli.in_lab import in_lab
-from pyfw.lab import BEHIND, Network, Pair, pyfw_wg
-from pyfw.lab.account import gso, late
+from pyfw.lab import BEHIND, Daemon, Network, Pair, pyfw_wg
+from pyfw.lab.account import drops, gso, late
+from pyfw.lab.daemon import INTERFACE
 from pyfw.lab.limits import limits
 from pyfw.lab.transfer import TransferServer, finished
 from pyfw.lab.web import WebServer
@@ -69,11 +70,16 @@ def show(terminal: Terminal, amount: int) -> Account:
             page=page,
             up=directions["up"],
             down=directions["down"],
-            client=pair.client.counters(),
-            gateway=pair.gateway.counters(),
+            client_drops=_drops(pair.client),
+            gateway_drops=_drops(pair.gateway),
             seed_batches=seed_batches(),
             limits=limits(network.user.is_root),
         )
+
+
+def _drops(daemon: Daemon) -> dict[str, int]:
+    """What a daemon and the queues of its machine have dropped."""
+    return drops(daemon.counters()) | daemon.at.counters().queue_drops(INTERFACE)
 
 
 def seed_batches() -> list[list[int]]:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyfw.cli.demo_terminal import Terminal
-from pyfw.lab.account import GsoBatches, drops
+from pyfw.lab.account import GsoBatches
 from pyfw.lab.transfer import Transfer
 from pyfw.lab.web import PageLoad
 
@@ -34,8 +34,8 @@ class Account:
     page: PageLoad
     up: Direction
     down: Direction
-    client: dict[str, Any]
-    gateway: dict[str, Any]
+    client_drops: dict[str, int]
+    gateway_drops: dict[str, int]
     seed_batches: list[list[int]]
     limits: list[str]
 
@@ -60,7 +60,7 @@ class Account:
             },
             "up": _direction_json(self.up),
             "down": _direction_json(self.down),
-            "drops": {"client": drops(self.client), "gateway": drops(self.gateway)},
+            "drops": {"client": self.client_drops, "gateway": self.gateway_drops},
             "seed_batches": self.seed_batches,
             "limits": self.limits,
         }
@@ -98,8 +98,8 @@ class Account:
             _row("out of order", *(_zero(terminal, way.out_of_order) for way in ways))
             + terminal.styled("TCPOFOQueue of the receiving kernel", "dim"),
             _row("retransmitted", *(f"{way.retransmitted:,}" for way in ways)),
-            _row("client dropped", _drops_text(self.client)),
-            _row("gateway dropped", _drops_text(self.gateway)),
+            _row("client dropped", _drops_text(self.client_drops)),
+            _row("gateway dropped", _drops_text(self.gateway_drops)),
             "",
             _row("the seed's trace", " ".join(_batch_text(batch) for batch in self.seed_batches)),
             *(_row("limited", limit) for limit in self.limits),
@@ -143,8 +143,7 @@ def _zero(terminal: Terminal, n: int) -> str:
     return terminal.styled(f"{n:,}", "bad" if n else "good")
 
 
-def _drops_text(counters: dict[str, Any]) -> str:
-    found = drops(counters)
+def _drops_text(found: dict[str, int]) -> str:
     return ", ".join(f"{reason} {n:,}" for reason, n in found.items()) if found else "none"
 
 

@@ -43,6 +43,14 @@ class Counters:
         """Datagrams dropped because a socket's receive buffer was full."""
         return self.protocols["Udp.RcvbufErrors"] + self.protocols.get("Udp6.Udp6RcvbufErrors", 0)
 
+    def queue_drops(self, tun: str) -> dict[str, int]:
+        """What full queues around a tunnel dropped: datagrams at UDP sockets, packets at the TUN."""
+        found = {
+            "udp_socket": self.udp_buffer_drops,
+            "tun_queue": self.interfaces[tun]["out_drops"],
+        }
+        return {queue: n for queue, n in found.items() if n}
+
 
 # The columns of /proc/net/dev: net/core/net-procfs.c, dev_seq_printf_stats.
 _DEV = (

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,9 +44,9 @@ def account(late: int = 0, received: str = "aa") -> Account:
         segments=786_000,
         gso=GsoBatches(20_000, 786_000, (1, 0, 0, 0, 0, 0, 20, 0)),
     )
-    counters = {path: {"drops": {"no_route": 0}} for path in ("outbound", "inbound", "datagrams")}
+    drops = {"outbound.no_route": 2, "tun_queue": 7}
     page = PageLoad(36, 4_000_000, 0.05, sha256_equal=True)
-    return Account(2.0, "nginx", page, way, way, counters, counters, SEED_BATCHES, [])
+    return Account(2.0, "nginx", page, way, way, drops, {}, SEED_BATCHES, [])
 
 
 def test_an_account_names_what_matters() -> None:
@@ -53,6 +54,8 @@ def test_an_account_names_what_matters() -> None:
     assert "8.59 Gbit/s" in text
     assert "[1228 834] [1031] [1228 834] [1228 1228 637] [1228 1228]" in text
     assert "20,000 of 39.3" in text
+    assert re.search(r"client dropped +outbound.no_route 2, tun_queue 7\n", text)
+    assert re.search(r"gateway dropped +none\n", text)
 
 
 def test_one_late_counter_or_a_wrong_digest_is_a_failure() -> None:

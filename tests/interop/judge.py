@@ -49,8 +49,7 @@ def dropped(pair: Pair) -> int:
     paths = [counters[way] for counters in told for way in ("outbound", "inbound")]
     found: int = sum(path["drops"].get("congested", 0) for path in paths)
     for machine in (pair.network.client, pair.network.gateway):
-        counters = machine.counters()
-        found += counters.udp_buffer_drops + counters.interfaces["wg0"]["out_drops"]
+        found += sum(machine.counters().queue_drops("wg0").values())
     return found
 
 
@@ -58,7 +57,6 @@ def told_drops(pair: Pair) -> str:
     """In words: what both daemons and their kernels say that they dropped, for who wonders what was lost."""
     told = []
     for daemon in pair.daemons:
-        kernel = daemon.at.counters()
-        queue = {"udp": kernel.udp_buffer_drops, "tun": kernel.interfaces["wg0"]["out_drops"]}
-        told.append(f"{daemon.at.name}: {drops(daemon.counters())}, its kernel: {queue}")
+        named = drops(daemon.counters()) | daemon.at.counters().queue_drops("wg0")
+        told.append(f"{daemon.at.name}: {named}")
     return "; ".join(told)
