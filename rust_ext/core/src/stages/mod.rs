@@ -112,7 +112,8 @@ pub trait Stages: Send + Sync {
     /// What the tunnel's peers are called: number and public key of each.
     fn set_peers(&self, peers: &[(PeerId, [u8; 32])]);
 
-    /// The stage that has been running for longest at `now_ns`, and for how long.
+    /// The stage that has been running for longest at `now_ns`, and for how long; where none lasts, who waits
+    /// to enter one. What a stage was kept out for in the middle of a call is not counted as its own.
     fn running(&self, now_ns: u64) -> Option<Running>;
 
     /// Takes out a stage that does not return, by its number in [`Running`]; 0 is none.

@@ -4,7 +4,7 @@
 //! sockets and the command mailbox. Out: see the workers. Order: commands run between drains; those
 //! posted before a datagram arrived run before it is looked at, as it may need the keys they bring.
 //! A batch that the user's stages want is lent to them; nothing else moves here until it is back.
-//! Time: one clock read a drain. It sleeps as soon as nothing is ready: polling 16 times before, with
+//! Time: one clock read a wake-up, and one after each call of a stage, which may last. It sleeps as soon as nothing is ready: polling 16 times before, with
 //! sched_yield, gained nothing beside programs that are busy, and cost up to 9 % of a small packet.
 
 use std::{
@@ -59,7 +59,7 @@ impl DataThread {
                 // What came to the old port was sent before what came to the new one.
                 ready.sort_by_key(|ready| !matches!(ready.token, RETIRED_V4 | RETIRED_V6));
             }
-            let now_ns = epoll::boottime_ns();
+            let mut now_ns = epoll::boottime_ns();
             for &Ready { token, .. } in &ready {
                 let step = match token {
                     COMMANDS => {
@@ -67,22 +67,22 @@ impl DataThread {
                         paths.carry_out(&mut commands, &self.shared, now_ns);
                         Some(paths)
                     }
-                    TUN => self.drain_tun(paths, &mut commands, now_ns)?,
+                    TUN => self.drain_tun(paths, &mut commands, &mut now_ns)?,
                     UDP_V4 | UDP_V6 | RETIRED_V4 | RETIRED_V6 => {
-                        self.serve_socket(paths, token, &mut commands, now_ns)?
+                        self.serve_socket(paths, token, &mut commands, &mut now_ns)?
                     }
                     TICK => {
                         watched.clear_tick();
                         paths.let_go(now_ns);
                         paths.judge_queue(&self.shared, now_ns);
-                        self.tick(paths, now_ns)
+                        self.tick(paths, &mut now_ns)
                     }
                     _ => Some(paths),
                 };
                 let Some(after) = step else { return Ok(()) };
                 paths = after;
             }
-            let Some(after) = self.serve_pending(paths, now_ns)? else { return Ok(()) };
+            let Some(after) = self.serve_pending(paths, &mut now_ns)? else { return Ok(()) };
             paths = after;
             paths.report(&self.shared);
             if paths.stop {
@@ -97,12 +97,12 @@ impl DataThread {
         &'s self,
         mut paths: MutexGuard<'s, Paths>,
         commands: &mut Vec<DataCommand>,
-        now_ns: u64,
+        now_ns: &mut u64,
     ) -> Step<'s> {
         // What the other path has learnt from a batch is known before the answer to it is read.
         if self.seat.commands.waiting() != 0 {
             self.seat.commands.take(commands);
-            paths.carry_out(commands, &self.shared, now_ns);
+            paths.carry_out(commands, &self.shared, *now_ns);
         }
         if paths.is_blocked() {
             // A suspended TUN is watched for nothing but its end.
@@ -110,7 +110,7 @@ impl DataThread {
             return Ok(Some(paths));
         }
         let Some(outbound) = &mut paths.outbound else { return Ok(Some(paths)) };
-        if !outbound.read(&self.shared, now_ns)? {
+        if !outbound.read(&self.shared, *now_ns)? {
             return Ok(Some(paths));
         }
         self.through_stages(paths, Direction::Outbound, now_ns)
@@ -122,7 +122,7 @@ impl DataThread {
         mut paths: MutexGuard<'s, Paths>,
         token: u64,
         commands: &mut Vec<DataCommand>,
-        now_ns: u64,
+        now_ns: &mut u64,
     ) -> Step<'s> {
         let in_use = matches!(token, UDP_V4 | UDP_V6);
         let sockets = match &paths.retired {
@@ -139,18 +139,18 @@ impl DataThread {
         // Control posts a session before it sends the response that the peer answers.
         if received && self.seat.commands.waiting() != 0 {
             self.seat.commands.take(commands);
-            paths.carry_out(commands, &self.shared, now_ns);
+            paths.carry_out(commands, &self.shared, *now_ns);
         }
         if let Some(inbound) = paths.inbound.as_mut().filter(|_| received) {
-            inbound.open(&self.shared, now_ns);
-            paths.tell_outbound(&self.shared, now_ns);
+            inbound.open(&self.shared, *now_ns);
+            paths.tell_outbound(&self.shared, *now_ns);
             match self.through_stages(paths, Direction::Inbound, now_ns)? {
                 Some(after) => paths = after,
                 None => return Ok(None),
             }
         }
         if paths.is_blocked() {
-            paths.settle(&self.shared, now_ns);
+            paths.settle(&self.shared, *now_ns);
         }
         Ok(Some(paths))
     }
@@ -160,31 +160,33 @@ impl DataThread {
         &'s self,
         paths: MutexGuard<'s, Paths>,
         direction: Direction,
-        now_ns: u64,
+        now_ns: &mut u64,
     ) -> Step<'s> {
         let wanted = |stages: &dyn pyfw_core::stages::Stages| {
             stages.wants(direction) || stages.has_pending(direction)
         };
         let lent = match self.shared.stages.as_deref().is_some_and(wanted) {
-            true => self.lend(paths, direction),
+            true => self.lend(paths, direction, now_ns),
             false => Some(paths),
         };
         let Some(mut paths) = lent else { return Ok(None) };
-        paths.release(direction, &self.shared, now_ns)?;
+        paths.release(direction, &self.shared, *now_ns)?;
         Ok(Some(paths))
     }
 
-    /// Lends a batch, and gives up the paths for as long.
+    /// Lends a batch, and gives up the paths for as long: it is later then.
     fn lend<'s>(
         &'s self,
         mut paths: MutexGuard<'s, Paths>,
         direction: Direction,
+        now_ns: &mut u64,
     ) -> Option<MutexGuard<'s, Paths>> {
         let Some(stages) = &self.shared.stages else { return Some(paths) };
         let (mut loan, mtu) = (paths.lend(direction), paths.mtu);
         drop(paths);
         self.shared.note_stage_call();
         stages.process_while(direction, &mut loan, mtu, &|| self.is_mine());
+        *now_ns = epoll::boottime_ns();
         match self.sit_down() {
             Some(mut paths) => {
                 paths.take_back(direction, loan);
@@ -209,11 +211,11 @@ impl DataThread {
     }
 
     /// What stages emitted between batches goes on.
-    fn serve_pending<'s>(&'s self, mut paths: MutexGuard<'s, Paths>, now_ns: u64) -> Step<'s> {
+    fn serve_pending<'s>(&'s self, mut paths: MutexGuard<'s, Paths>, now_ns: &mut u64) -> Step<'s> {
         let Some(stages) = &self.shared.stages else { return Ok(Some(paths)) };
         for direction in Direction::BOTH {
             if paths.serves(direction) && stages.has_pending(direction) {
-                paths.begin(direction, now_ns);
+                paths.begin(direction, *now_ns);
                 match self.through_stages(paths, direction, now_ns)? {
                     Some(after) => paths = after,
                     None => return Ok(None),
@@ -238,15 +240,16 @@ impl DataThread {
     fn tick<'s>(
         &'s self,
         paths: MutexGuard<'s, Paths>,
-        now_ns: u64,
+        now_ns: &mut u64,
     ) -> Option<MutexGuard<'s, Paths>> {
         let Some(stages) = &self.shared.stages else { return Some(paths) };
-        if self.stages_due_ns(&paths).is_none_or(|due_ns| due_ns > now_ns) {
+        if self.stages_due_ns(&paths).is_none_or(|due_ns| due_ns > *now_ns) {
             return Some(paths);
         }
         drop(paths);
         self.shared.note_stage_call();
-        stages.tick(now_ns);
+        stages.tick(*now_ns);
+        *now_ns = epoll::boottime_ns();
         self.sit_down()
     }
 }
