@@ -24,7 +24,7 @@ fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
         Plain::bind("127.0.0.1:0").unwrap().send_to(&keepalive(0), to).unwrap();
 
         let paths = thread.seat.lock();
-        assert!(thread.serve_socket(paths, UDP_V4, &mut Vec::new(), 2).unwrap().is_some());
+        assert!(thread.serve_socket(paths, UDP_V4, &mut Vec::new(), &mut 2).unwrap().is_some());
         let counts = thread.shared.datagrams.read();
         assert_eq!((counts.received, counts.keepalives), (1, 1), "{counts:?}");
     });
