@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 
 _READY, _FAILED = b"ready", b"failed"
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 
 Serve = Callable[[Callable[[], None]], int]
 """Runs the daemon; is given what to call when it is ready; returns the exit status."""
@@ -26,10 +27,15 @@ def run(serve: Serve, *, keep_output: bool) -> int | None:
     report_read, report_write = os.pipe2(os.O_CLOEXEC)
     sys.stdout.flush()
     sys.stderr.flush()
+    # Held back over the fork: one that came before the parent passes them on would end it and leave the child.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     child = os.fork()
     if child:
         os.close(report_write)
+        _pass_signals_on(child)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         return _await(child, report_read)
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
     os.close(report_read)
     _serve_and_end(serve, _Report(report_write), keep_output)
     return None
@@ -69,9 +75,16 @@ def _serve_and_end(serve: Serve, report: _Report, keep_output: bool) -> None:
         os._exit(status)
 
 
+def _pass_signals_on(child: int) -> None:
+    def pass_on(number: int, _frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):  # ended, and its status is known
+            os.kill(child, number)
+
+    for number in _PASSED_ON:
+        signal.signal(number, pass_on)
+
+
 def _await(child: int, report: int) -> int | None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: os.kill(child, number))
     with os.fdopen(report, "rb") as pipe:
         told = pipe.read()
     if told == _READY:

@@ -14,6 +14,8 @@ _SCRIPT = """
     import os, sys, time
     from pyfw.cli import background
 
+    {before}
+
     def serve(ready):
     {body}
 
@@ -22,9 +24,12 @@ _SCRIPT = """
 """
 
 
-def start(body: str, *, keep: bool = False) -> subprocess.Popen[str]:
-    indented = textwrap.indent(textwrap.dedent(body).strip(), " " * 8)
-    script = textwrap.dedent(_SCRIPT).format(body=indented, keep=keep)
+def start(body: str, *, before: str = "", keep: bool = False) -> subprocess.Popen[str]:
+    script = textwrap.dedent(_SCRIPT).format(
+        before=textwrap.dedent(before).strip(),
+        body=textwrap.indent(textwrap.dedent(body).strip(), " " * 4),
+        keep=keep,
+    )
     return subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
@@ -33,9 +38,12 @@ def start(body: str, *, keep: bool = False) -> subprocess.Popen[str]:
     )
 
 
-def run(body: str, *, keep: bool = False) -> tuple[list[str], str]:
-    """What both wrote on standard output, and on standard error."""
-    with start(body, keep=keep) as started:
+def run(body: str, *, before: str = "", keep: bool = False) -> tuple[list[str], str]:
+    """What both wrote on standard output, and on standard error.
+
+    before: what the script does before it goes into the background.
+    """
+    with start(body, before=before, keep=keep) as started:
         out, err = started.communicate(timeout=30)
     return out.splitlines(), err
 
@@ -122,3 +130,35 @@ def test_a_signal_to_the_parent_reaches_the_child(number: signal.Signals) -> Non
         out, _ = started.communicate(timeout=30)
     assert out.splitlines()[0] == f"undone {int(number)}"
     assert out.splitlines()[1].startswith("parent 1 ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_right_after_the_fork_reaches_the_child(number: signal.Signals) -> None:
+    # The parent is stopped where the fork returns, until the child waits, and is told there.
+    out, err = run(
+        f"""
+        import signal
+        told = []
+        signal.signal({int(number)}, lambda number, _frame: told.append(number))
+        os.write(waits, b"w")
+        while not told:
+            time.sleep(0.01)
+        print("undone", int(told[0]), flush=True)
+        return 0
+        """,
+        before=f"""
+        waited, waits = os.pipe()
+        fork = os.fork
+
+        def fork_and_be_told():
+            child = fork()
+            if child:
+                os.read(waited, 1)
+                os.kill(os.getpid(), {int(number)})
+            return child
+
+        os.fork = fork_and_be_told
+        """,
+    )
+    assert out[0] == f"undone {int(number)}", err
+    assert out[1].startswith("parent 1 ")
