@@ -27,7 +27,7 @@ def run(serve: Serve, *, keep_output: bool) -> int | None:
     report_read, report_write = os.pipe2(os.O_CLOEXEC)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Held back over the fork: one that came before the parent passes them on would end it and leave the child.
+    # Held back over the fork: one that came before the parent passes them on would end it alone.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     child = os.fork()
     if child:
