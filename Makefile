@@ -25,8 +25,9 @@ CARGO ?= cargo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 # Foreign WireGuards, judges and tools of the tests; tests that miss one are skipped with a reason.
+# Of names with a / between them the first that there is.
 DEBIAN_PACKAGES := wireguard-tools wireguard-go iperf3 tshark tcpdump nginx-light lynx \
-	iputils-ping nftables iproute2 libipsec-mb1
+	iputils-ping nftables iproute2 libipsec-mb1/libipsec-mb2
 
 RUST_SOURCES := $(shell find rust_ext -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock \
 	rust-toolchain.toml
@@ -61,8 +62,8 @@ $(VENV)/.debian: Makefile | $(VENV)/.packages
 	else \
 		missing=; \
 		for p in $(DEBIAN_PACKAGES); do \
-			[ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] \
-				|| missing="$$missing $$p"; \
+			dpkg-query -W -f '$${db:Status-Status}\n' $$(echo $$p | tr / ' ') 2>/dev/null \
+				| grep -qx installed || missing="$$missing $$p"; \
 		done; \
 		if [ -z "$$missing" ]; then :; \
 		elif [ "$$(id -u)" != 0 ]; then \
@@ -71,8 +72,11 @@ $(VENV)/.debian: Makefile | $(VENV)/.packages
 			echo "setup: Debian packages for the tests:$$missing"; \
 			apt-get update -qq || true; \
 			for p in $$missing; do \
-				DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$p \
-					>/dev/null || echo "setup: $$p could not be installed; its tests are skipped"; \
+				for one in $$(echo $$p | tr / ' '); do \
+					apt-cache show $$one >/dev/null 2>&1 && break; \
+				done; \
+				DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$one \
+					>/dev/null || echo "setup: $$one could not be installed; its tests are skipped"; \
 			done; \
 		fi; \
 	fi

@@ -45,7 +45,7 @@ def implementation(mode: str) -> Callable[[], Implementation]:
 
     def make() -> Implementation:
         if mode == "ipsec-mb" and not any(name.startswith("ipsec-mb") for name in ciphers()):
-            pytest.skip("no usable libIPSec_MB (Debian: libipsec-mb1)")
+            pytest.skip("no usable libIPSec_MB (Debian: libipsec-mb1 or -mb2)")
         return pyfw_run(MODES[mode])
 
     return make

@@ -4,19 +4,19 @@
 //! opens its own. No primitive is written here, and nothing is kept between calls of [`open`].
 //!
 //! - `ring` is compiled in.
-//! - `ipsec-mb` is Intel's library, loaded at run time where it is installed (Debian: libipsec-mb1),
-//!   of a version whose layout was verified, and after a self-test against ring.
+//! - `ipsec-mb` is Intel's library, loaded at run time where it is installed (Debian 12: libipsec-mb1,
+//!   13: libipsec-mb2), of a version whose interface was verified, and after a self-test against ring.
 //! - `auto` is `ipsec-mb` where it can be used, otherwise `ring`.
 //!
 //! What the preference is worth, in nanoseconds a slot to seal / to open, in batches of 46, measured
-//! by `examples/seal.rs` (the library's check of arguments off, as here) on an EPYC with AVX-512:
+//! by `examples/seal.rs` on an EPYC with AVX-512:
 //!
-//! | bytes | ring 0.17.14 | ipsec-mb 1.3.0 |
-//! |---|---|---|
-//! | 0 | 152 / 158 | 131 / 144 |
-//! | 64 | 171 / 176 | 151 / 157 |
-//! | 256 | 244 / 249 | 222 / 235 |
-//! | 1420 | 729 / 693 | 503 / 518 |
+//! | bytes | ring 0.17.14 | ipsec-mb 1.3.0 | 2.0.0 |
+//! |---|---|---|---|
+//! | 0 | 150 / 158 | 132 / 145 | 135 / 146 |
+//! | 64 | 170 / 177 | 152 / 158 | 154 / 156 |
+//! | 256 | 243 / 248 | 223 / 236 | 220 / 236 |
+//! | 1420 | 728 / 694 | 504 / 518 | 505 / 514 |
 
 pub mod cost;
 mod off;

@@ -35,7 +35,8 @@ fn ipsec_mb_is_opened_or_refused_with_the_reason() {
     let ipsec_mb = available().into_iter().find(|cipher| cipher.name == "ipsec-mb").unwrap();
     match ipsec_mb.usable {
         Ok(()) => {
-            assert_eq!(ipsec_mb.version.as_deref(), Some("1.3.0"));
+            let version = ipsec_mb.version.unwrap();
+            assert!(version == "1.3.0" || version.starts_with("2.0."), "{version}");
             assert_eq!(open("ipsec-mb").unwrap().name(), "ipsec-mb");
         }
         Err(reason) => {

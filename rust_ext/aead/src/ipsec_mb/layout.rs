@@ -1,15 +1,15 @@
-//! What IPsec-MB 1.3.0 looks like in memory, as far as it is touched here.
+//! What IPsec-MB looks like in memory, as far as it is touched here.
 //!
-//! The library exports no functions for jobs: they are pointers inside its manager, so its layout
-//! *is* its interface. These structs were checked field by field (offset, size, enum value) with a C
-//! program against `intel-ipsec-mb.h` 1.3.0; the assertions below hold them there. Headers of
-//! releases 1.4, 1.5 and 2.0 were not at hand, so those versions are refused by [`VERIFIED`].
+//! 1.3 exports no functions for jobs: they are pointers inside its manager, so its layout *is* its
+//! interface. These structs were checked field by field (offset, size, enum value) with a C program
+//! against `intel-ipsec-mb.h` 1.3.0; the assertions below hold them there. Of 2.0, whose jobs are
+//! longer, only [`Direction`], which is a parameter there, and the features in [`Head`] are used;
+//! they were checked against the headers of 2.0.0 and 2.0.2 in the same way.
 
 use std::ffi::{c_int, c_void};
 use std::mem::{offset_of, size_of};
 
-/// The versions, as `imb_get_version` gives them, that have exactly this layout.
-pub(super) const VERIFIED: &[u32] = &[0x01_03_00];
+use super::library::Interface;
 
 /// `IMB_CIPHER_CHACHA20_POLY1305` of `IMB_CIPHER_MODE`.
 pub(super) const CIPHER_CHACHA20_POLY1305: u32 = 19;
@@ -17,10 +17,14 @@ pub(super) const CIPHER_CHACHA20_POLY1305: u32 = 19;
 pub(super) const AUTH_CHACHA20_POLY1305: u32 = 29;
 /// `IMB_STATUS_COMPLETED` of `IMB_STATUS`: both cipher and authentication are done.
 pub(super) const STATUS_COMPLETED: u32 = 3;
-/// `IMB_FEATURE_SELF_TEST`: this build tests its own ciphers when a manager is set up.
-pub(super) const FEATURE_SELF_TEST: u64 = 1 << 20;
+/// `IMB_FEATURE_SELF_TEST` (this build tests its own ciphers when a manager is set up) and
 /// `IMB_FEATURE_SELF_TEST_PASS`.
-pub(super) const FEATURE_SELF_TEST_PASS: u64 = 1 << 21;
+pub(super) fn self_test(interface: Interface) -> (u64, u64) {
+    match interface {
+        Interface::Jobs => (1 << 20, 1 << 21),
+        Interface::Packets => (1 << 19, 1 << 20),
+    }
+}
 
 /// `IMB_CIPHER_DIRECTION`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +75,13 @@ pub(super) struct Job {
 }
 
 /// A function of the manager that gives a job, or null.
-pub(super) type JobFunction = unsafe extern "C" fn(*mut Manager) -> *mut Job;
+pub(super) type JobFunction = unsafe extern "C" fn(*mut Head) -> *mut Job;
 
 /// The head of `IMB_MGR`; the library allocates the whole, of which this is never a copy.
 ///
-/// The functions are null until a manager is set up.
+/// The functions are null until a manager is set up, and are called in 1.3 alone.
 #[repr(C)]
-pub(super) struct Manager {
+pub(super) struct Head {
     _flags: u64,
     pub(super) features: u64,
     _reserved: [u64; 5],
@@ -108,8 +112,8 @@ const _: () = {
     assert!(offset_of!(Job, cipher_func) == 168);
     assert!(offset_of!(Job, sgl_state) == 184);
     assert!(offset_of!(Job, cipher_fields) == 192);
-    assert!(offset_of!(Manager, features) == 8);
-    assert!(offset_of!(Manager, get_next_job) == 64);
-    assert!(offset_of!(Manager, submit_job_nocheck) == 80);
-    assert!(offset_of!(Manager, flush_job) == 96);
+    assert!(offset_of!(Head, features) == 8);
+    assert!(offset_of!(Head, get_next_job) == 64);
+    assert!(offset_of!(Head, submit_job_nocheck) == 80);
+    assert!(offset_of!(Head, flush_job) == 96);
 };

@@ -7,11 +7,27 @@ use std::ffi::CStr;
 
 use libloading::os::unix::{Library, Symbol};
 
-use super::layout::VERIFIED;
+/// The names a distribution installs it under, the faster one first (Debian: 13 and 12).
+pub(super) const SONAMES: &[&str] = &["libIPSec_MB.so.2", "libIPSec_MB.so.1"];
 
-/// The names a distribution installs it under, the one whose layout is known first. The second is
-/// loaded only to say which version was found.
-pub(super) const SONAMES: &[&str] = &["libIPSec_MB.so.1", "libIPSec_MB.so.2"];
+/// How a version is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interface {
+    /// One job a packet, by functions inside of the manager: its layout is the interface.
+    Jobs,
+    /// Many packets a call, by an exported function.
+    Packets,
+}
+
+/// The versions, as `imb_get_version` gives them, whose header was read. Those between them were
+/// not at hand: 1.4 has no call for many packets of this cipher, and it changed before 2.0.
+const VERIFIED: &[(u32, Interface)] = &[
+    (0x01_03_00, Interface::Jobs),
+    (0x02_00_00, Interface::Packets),
+    // Its header differs from 2.0.0's in nothing but the number, so 2.0.1's can be no other.
+    (0x02_00_01, Interface::Packets),
+    (0x02_00_02, Interface::Packets),
+];
 
 /// The shared object, while it is loaded.
 #[derive(Debug)]
@@ -56,23 +72,22 @@ impl IpsecMbLibrary {
         unsafe { symbol(&self.library, name) }
     }
 
-    /// Says why this version cannot be used, if its layout is not known.
-    pub(super) fn judge(&self) -> Result<(), String> {
-        judge_version(self.number)
+    /// How this version is called, or why it cannot be used.
+    pub(super) fn interface(&self) -> Result<Interface, String> {
+        interface_of(self.number)
     }
 }
 
-/// Says why a version cannot be used.
-fn judge_version(number: u32) -> Result<(), String> {
-    if VERIFIED.contains(&number) {
-        return Ok(());
-    }
-    let known: Vec<String> = VERIFIED.iter().copied().map(dotted).collect();
-    Err(format!(
-        "version {} has a layout that was not verified (verified: {})",
-        dotted(number),
-        known.join(", ")
-    ))
+fn interface_of(number: u32) -> Result<Interface, String> {
+    let found = VERIFIED.iter().find(|(verified, _)| *verified == number);
+    found.map(|(_, interface)| *interface).ok_or_else(|| {
+        let known: Vec<String> = VERIFIED.iter().map(|(verified, _)| dotted(*verified)).collect();
+        format!(
+            "version {} has an interface that was not verified (verified: {})",
+            dotted(number),
+            known.join(", ")
+        )
+    })
 }
 
 /// `IMB_VERSION(major, minor, patch)`: a byte each.
@@ -94,12 +109,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_of_unverified_layout_are_refused_by_number() {
-        for number in [0x01_01_00, 0x01_03_01, 0x01_04_00, 0x01_05_00, 0x02_00_00, 0x03_00_00] {
-            let reason = judge_version(number).unwrap_err();
-            assert!(reason.contains(&dotted(number)) && reason.contains("1.3.0"), "{reason}");
+    fn versions_that_were_not_verified_are_refused_by_number() {
+        for number in [0x01_01_00, 0x01_03_01, 0x01_04_00, 0x01_05_00, 0x02_01_00, 0x03_00_00] {
+            let reason = interface_of(number).unwrap_err();
+            assert!(
+                reason.contains(&dotted(number)) && reason.contains("1.3.0, 2.0.0"),
+                "{reason}"
+            );
         }
-        judge_version(0x01_03_00).unwrap();
+        assert_eq!(interface_of(0x01_03_00), Ok(Interface::Jobs));
+        assert_eq!(interface_of(0x02_00_02), Ok(Interface::Packets));
     }
 
     #[test]

@@ -1,42 +1,92 @@
 //! Intel IPsec-MB, loaded at run time: ChaCha20-Poly1305 of AVX2 and AVX-512 for one packet at a time.
 //!
-//! In: a key, a buffer and its slots. Out: the same slots, sealed or opened in place, one job each;
-//! the slots of a call may complete in any order, the call returns when all have.
-//! Nothing is allocated. A job that the library does not complete never leaves as if it were sealed.
+//! In: a key, a buffer and its slots. Out: the same slots, sealed or opened in place; the slots of a
+//! call may complete in any order, the call returns when all have.
+//! Nothing is allocated. A slot that the library does not complete never leaves as if it were sealed.
 
+mod jobs;
 mod layout;
 mod library;
 mod manager;
+mod packets;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::c_void;
-use std::ptr::null_mut;
-
+use arrayvec::ArrayVec;
 use pyfw_core::aead::{Aead, Slot, TAG_LENGTH, TransportKey};
 use subtle::ConstantTimeEq;
 
-use self::layout::{
-    AUTH_CHACHA20_POLY1305, CIPHER_CHACHA20_POLY1305, ChainOrder, Direction, Job, STATUS_COMPLETED,
-};
-use self::library::{IpsecMbLibrary, SONAMES};
-use self::manager::JobQueue;
+use self::jobs::JobQueue;
+use self::layout::Direction;
+use self::library::{Interface, IpsecMbLibrary, SONAMES};
+use self::manager::Manager;
+use self::packets::PacketCalls;
 use crate::self_test;
 
-/// Jobs queued before a flush: a full GSO send (UDP_MAX_SEGMENTS), below the library's queue of 256.
-const JOBS_A_ROUND: usize = 64;
+/// Packets given at once: a full GSO send (UDP_MAX_SEGMENTS), below the 256 jobs that a queue holds.
+const PACKETS_A_ROUND: usize = 64;
 
 /// RFC 8439 §2.8: a 96-bit nonce.
 const NONCE_LENGTH: usize = 12;
 
-/// The cipher of IPsec-MB, with a job queue of its own.
+/// The cipher of IPsec-MB, with a manager of its own.
 #[derive(Debug)]
 pub(crate) struct IpsecMb {
-    queue: JobQueue,
+    calls: Calls,
     /// Whitepaper §5.4.6: the first four bytes stay zero, the counter follows.
-    nonces: [[u8; NONCE_LENGTH]; JOBS_A_ROUND],
+    nonces: [[u8; NONCE_LENGTH]; PACKETS_A_ROUND],
     /// Where `open` has tags computed, to compare.
-    tags: [[u8; TAG_LENGTH]; JOBS_A_ROUND],
+    tags: [[u8; TAG_LENGTH]; PACKETS_A_ROUND],
+}
+
+/// How the library is called.
+#[derive(Debug)]
+enum Calls {
+    Jobs(JobQueue),
+    Packets(PacketCalls),
+}
+
+/// A packet to be sealed or opened in place, all of it elsewhere.
+#[derive(Debug)]
+struct Packet {
+    nonce: *const u8,
+    text: *mut u8,
+    length: usize,
+    /// Where the computed tag goes.
+    tag: *mut u8,
+}
+
+impl Calls {
+    fn new(library: IpsecMbLibrary) -> Result<Self, String> {
+        let interface = library.interface()?;
+        let manager = Manager::new(library, interface)?;
+        match interface {
+            Interface::Jobs => JobQueue::new(manager).map(Self::Jobs),
+            Interface::Packets => PacketCalls::new(manager).map(Self::Packets),
+        }
+    }
+
+    /// Seals or opens the packets; gives how many were completed, all if nothing is wrong.
+    ///
+    /// # Safety
+    /// What the packets point to is valid for their lengths and touched by nobody else; they are
+    /// [`PACKETS_A_ROUND`] at most.
+    unsafe fn run(
+        &mut self,
+        direction: Direction,
+        key: &TransportKey,
+        associated: &[u8],
+        packets: &[Packet],
+    ) -> usize {
+        debug_assert!(packets.len() <= PACKETS_A_ROUND);
+        // SAFETY: as the caller's.
+        unsafe {
+            match self {
+                Self::Jobs(queue) => queue.run(direction, key, associated, packets),
+                Self::Packets(calls) => calls.run(direction, key, associated, packets),
+            }
+        }
+    }
 }
 
 impl IpsecMb {
@@ -55,15 +105,15 @@ impl IpsecMb {
 
     fn trusted(library: IpsecMbLibrary) -> Result<Self, String> {
         let mut cipher = Self {
-            queue: JobQueue::new(library)?,
-            nonces: [[0; NONCE_LENGTH]; JOBS_A_ROUND],
-            tags: [[0; TAG_LENGTH]; JOBS_A_ROUND],
+            calls: Calls::new(library)?,
+            nonces: [[0; NONCE_LENGTH]; PACKETS_A_ROUND],
+            tags: [[0; TAG_LENGTH]; PACKETS_A_ROUND],
         };
         self_test::agrees_with_ring(&mut cipher)?;
         Ok(cipher)
     }
 
-    /// Runs at most `JOBS_A_ROUND` jobs and waits for all; `completed(i)` is told of each.
+    /// Seals or opens at most `PACKETS_A_ROUND` slots; says whether the library completed all.
     ///
     /// Tags go behind the slots when sealing, into `self.tags` when opening.
     fn run_round(
@@ -72,9 +122,8 @@ impl IpsecMb {
         key: &TransportKey,
         buffer: &mut [u8],
         slots: &[Slot],
-        mut completed: impl FnMut(usize),
-    ) {
-        assert!(slots.len() <= JOBS_A_ROUND);
+    ) -> bool {
+        assert!(slots.len() <= PACKETS_A_ROUND);
         for (slot, nonce) in slots.iter().zip(&mut self.nonces) {
             let end = slot.offset as usize + slot.length as usize + TAG_LENGTH;
             assert!(end <= buffer.len(), "the slot and its tag lie inside the buffer");
@@ -82,41 +131,24 @@ impl IpsecMb {
         }
         let (nonces, tags) = (self.nonces.as_ptr(), self.tags.as_mut_ptr());
         let buffer = buffer.as_mut_ptr();
-        let mut note = |job: &Job| {
-            if job.status == STATUS_COMPLETED {
-                completed(job.user_data as usize);
-            }
-        };
-        for (index, slot) in slots.iter().enumerate() {
+        let packet = |(index, slot): (usize, &Slot)| {
             // SAFETY: the range of text and tag was found inside `buffer` above; `index` is below
-            // the length of both arrays. Nothing else touches the three until the flush below.
-            let job = unsafe {
+            // the length of both arrays.
+            unsafe {
                 let text = buffer.add(slot.offset as usize);
                 let tag = match direction {
                     Direction::Encrypt => text.add(slot.length as usize),
                     Direction::Decrypt => tags.add(index).cast(),
                 };
                 let nonce = nonces.add(index).cast();
-                chacha20_poly1305(
-                    direction,
-                    key,
-                    nonce,
-                    &[],
-                    text,
-                    slot.length as usize,
-                    tag,
-                    index,
-                )
-            };
-            // SAFETY: as above for `buffer`, `nonces` and `tags`; the key is borrowed for the call.
-            // Every round ends with an empty queue, and has fewer than 256 jobs.
-            if let Some(job) = unsafe { self.queue.submit(job) } {
-                note(job);
+                Packet { nonce, text, length: slot.length as usize, tag }
             }
-        }
-        while let Some(job) = self.queue.flush() {
-            note(job);
-        }
+        };
+        let packets: ArrayVec<Packet, PACKETS_A_ROUND> =
+            slots.iter().enumerate().map(packet).collect();
+        // SAFETY: as above; nothing else touches the buffer and both arrays meanwhile.
+        let completed = unsafe { self.calls.run(direction, key, &[], &packets) };
+        completed == slots.len()
     }
 }
 
@@ -126,22 +158,21 @@ impl Aead for IpsecMb {
     }
 
     fn seal(&mut self, key: &TransportKey, buffer: &mut [u8], slots: &[Slot]) {
-        for slots in slots.chunks(JOBS_A_ROUND) {
-            let mut sealed = 0;
-            self.run_round(Direction::Encrypt, key, buffer, slots, |_| sealed += 1);
-            // What is in the buffer now may be plaintext; there is no verdict for that but to stop.
-            assert_eq!(sealed, slots.len(), "IPsec-MB did not complete a job");
+        for slots in slots.chunks(PACKETS_A_ROUND) {
+            // Else what is in the buffer may be plaintext; there is no verdict for that but to stop.
+            let completed = self.run_round(Direction::Encrypt, key, buffer, slots);
+            assert!(completed, "IPsec-MB did not complete a packet");
         }
     }
 
     fn open(&mut self, key: &TransportKey, buffer: &mut [u8], slots: &[Slot], opened: &mut [bool]) {
         assert_eq!(slots.len(), opened.len(), "one verdict a slot");
-        for (slots, opened) in slots.chunks(JOBS_A_ROUND).zip(opened.chunks_mut(JOBS_A_ROUND)) {
-            opened.fill(false);
-            self.run_round(Direction::Decrypt, key, buffer, slots, |index| opened[index] = true);
+        for (slots, opened) in slots.chunks(PACKETS_A_ROUND).zip(opened.chunks_mut(PACKETS_A_ROUND))
+        {
+            let completed = self.run_round(Direction::Decrypt, key, buffer, slots);
             for ((slot, computed), opened) in slots.iter().zip(&self.tags).zip(opened) {
                 let end = slot.offset as usize + slot.length as usize;
-                *opened &= same_tag(computed, &buffer[end..end + TAG_LENGTH]);
+                *opened = completed && same_tag(computed, &buffer[end..end + TAG_LENGTH]);
             }
         }
     }
@@ -151,51 +182,4 @@ impl Aead for IpsecMb {
 fn same_tag(computed: &[u8; TAG_LENGTH], received: &[u8]) -> bool {
     let received = received.try_into().expect("a tag has 16 bytes");
     u128::from_ne_bytes(*computed).ct_eq(&u128::from_ne_bytes(received)).into()
-}
-
-/// A job over `text`, in place; comes back with `user_data` in it.
-#[expect(clippy::too_many_arguments, reason = "the fields of one struct, named once")]
-fn chacha20_poly1305(
-    direction: Direction,
-    key: &TransportKey,
-    nonce: *const u8,
-    associated: &[u8],
-    text: *mut u8,
-    length: usize,
-    tag: *mut u8,
-    user_data: usize,
-) -> Job {
-    let key: *const c_void = key.as_ptr().cast();
-    Job {
-        enc_keys: key,
-        dec_keys: key,
-        key_len_in_bytes: 32,
-        src: text,
-        dst: text,
-        cipher_start_src_offset_in_bytes: 0,
-        msg_len_to_cipher_in_bytes: length as u64,
-        hash_start_src_offset_in_bytes: 0,
-        msg_len_to_hash_in_bytes: length as u64,
-        iv: nonce,
-        iv_len_in_bytes: NONCE_LENGTH as u64,
-        auth_tag_output: tag,
-        auth_tag_output_len_in_bytes: TAG_LENGTH as u64,
-        aad: associated.as_ptr(),
-        aad_len_in_bytes: associated.len() as u64,
-        sgl_context: null_mut(),
-        status: 0,
-        cipher_mode: CIPHER_CHACHA20_POLY1305,
-        cipher_direction: direction,
-        hash_alg: AUTH_CHACHA20_POLY1305,
-        chain_order: match direction {
-            Direction::Encrypt => ChainOrder::CipherThenHash,
-            Direction::Decrypt => ChainOrder::HashThenCipher,
-        },
-        user_data: user_data as *mut c_void,
-        user_data2: null_mut(),
-        cipher_func: null_mut(),
-        hash_func: null_mut(),
-        sgl_state: 0,
-        cipher_fields: null_mut(),
-    }
 }

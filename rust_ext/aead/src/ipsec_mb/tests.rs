@@ -10,7 +10,7 @@ fn installed() -> Option<IpsecMb> {
     IpsecMb::new().map_err(|reason| eprintln!("skipped: ipsec-mb: {reason}")).ok()
 }
 
-/// One job with any nonce and associated data; the tag it computed.
+/// One packet with any nonce and associated data; the tag it computed.
 fn run(
     cipher: &mut IpsecMb,
     direction: Direction,
@@ -21,21 +21,16 @@ fn run(
 ) -> [u8; TAG_LENGTH] {
     let key = TransportKey::new(*key);
     let mut tag = [0; TAG_LENGTH];
-    let (length, text, tag_output) = (text.len(), text.as_mut_ptr(), tag.as_mut_ptr());
-    let nonce = nonce.as_ptr();
-    let job = chacha20_poly1305(direction, &key, nonce, associated, text, length, tag_output, 7);
-    // SAFETY: key, nonce, associated data, text and tag outlive the flush below and are not touched
-    // before it; the queue is empty.
-    let mut jobs = Vec::from_iter(unsafe { cipher.queue.submit(job) }.map(outcome));
-    while let Some(job) = cipher.queue.flush() {
-        jobs.push(outcome(job));
-    }
-    assert_eq!(jobs, [(STATUS_COMPLETED, 7)]);
+    let packet = Packet {
+        nonce: nonce.as_ptr(),
+        text: text.as_mut_ptr(),
+        length: text.len(),
+        tag: tag.as_mut_ptr(),
+    };
+    // SAFETY: nonce, text and tag outlive the call and are not touched during it.
+    let completed = unsafe { cipher.calls.run(direction, &key, associated, &[packet]) };
+    assert_eq!(completed, 1);
     tag
-}
-
-fn outcome(job: &Job) -> (u32, usize) {
-    (job.status, job.user_data as usize)
 }
 
 #[test]
@@ -79,10 +74,14 @@ fn queue_is_empty_after_each_call() {
     let Some(mut cipher) = installed() else { return };
     let key = TransportKey::new([4; 32]);
     let slots = [0, 40, 80].map(|offset| Slot { offset, length: 24, counter: 1 });
+    let flushed = |cipher: &mut IpsecMb| match &mut cipher.calls {
+        Calls::Jobs(queue) => queue.flush().is_none(),
+        Calls::Packets(_) => true,
+    };
     cipher.seal(&key, &mut [0; 120], &slots);
-    assert!(cipher.queue.flush().is_none());
+    assert!(flushed(&mut cipher));
     cipher.open(&key, &mut [0; 120], &slots, &mut [true; 3]);
-    assert!(cipher.queue.flush().is_none());
+    assert!(flushed(&mut cipher));
 }
 
 #[test]
