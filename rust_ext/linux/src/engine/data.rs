@@ -4,8 +4,9 @@
 //! sockets and the command mailbox. Out: see the workers. Order: commands run between drains; those
 //! posted before a datagram arrived run before it is looked at, as it may need the keys they bring.
 //! A batch that the user's stages want is lent to them; nothing else moves here until it is back.
-//! Time: one clock read a wake-up, and one after each call of a stage, which may last. It sleeps as soon as nothing is ready: polling 16 times before, with
-//! sched_yield, gained nothing beside programs that are busy, and cost up to 9 % of a small packet.
+//! Time: one clock read a wake-up, and one after each call of a stage, which may last. It sleeps as soon
+//! as nothing is ready: polling 16 times before, with sched_yield, gained nothing beside programs that are
+//! busy, and cost up to 9 % of a small packet.
 
 use std::{
     io,
