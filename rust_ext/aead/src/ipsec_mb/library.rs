@@ -39,18 +39,21 @@ pub(super) struct IpsecMbLibrary {
 }
 
 impl IpsecMbLibrary {
-    /// Loads the first of `sonames` that the system has.
+    /// Loads the first of `sonames` that the system has in a verified version; where it has none of
+    /// these, the first there is, to say which.
     pub(super) fn load(sonames: &[&str]) -> Result<Self, String> {
-        let mut refusals = Vec::new();
+        let (mut refusals, mut unverified) = (Vec::new(), None);
         for soname in sonames {
             // SAFETY: loading runs the object's constructors. It is the vendor's library under its
             // registered name, from the directories the administrator gave the system's loader.
-            match unsafe { Library::new(soname) } {
-                Ok(library) => return Self::identify(library),
-                Err(error) => refusals.push(error.to_string()),
+            let library = unsafe { Library::new(soname) }.map_err(|error| error.to_string());
+            match library.and_then(Self::identify) {
+                Ok(found) if found.interface().is_ok() => return Ok(found),
+                Ok(found) => unverified = unverified.or(Some(found)),
+                Err(reason) => refusals.push(reason),
             }
         }
-        Err(refusals.join("; "))
+        unverified.ok_or_else(|| refusals.join("; "))
     }
 
     fn identify(library: Library) -> Result<Self, String> {
