@@ -5,14 +5,14 @@
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
-use pyfw_core::aead::{TAG_LENGTH, TransportKey};
+use pyfw_core::aead::TAG_LENGTH;
 
 use super::layout::{
     AUTH_CHACHA20_POLY1305, CIPHER_CHACHA20_POLY1305, ChainOrder, Direction, Job, JobFunction,
     STATUS_COMPLETED,
 };
 use super::manager::Manager;
-use super::{NONCE_LENGTH, Packet};
+use super::{NONCE_LENGTH, Packet, Round};
 
 /// The queue of a manager.
 #[derive(Debug)]
@@ -40,17 +40,11 @@ impl JobQueue {
     /// # Safety
     /// What the packets point to is valid for their lengths and touched by nobody else, and they are
     /// fewer than 256: so many the library's queue holds.
-    pub(super) unsafe fn run(
-        &mut self,
-        direction: Direction,
-        key: &TransportKey,
-        associated: &[u8],
-        packets: &[Packet],
-    ) -> usize {
+    pub(super) unsafe fn run(&mut self, round: Round<'_>) -> usize {
         let mut completed = 0;
         let mut note = |job: &Job| completed += usize::from(job.status == STATUS_COMPLETED);
-        for packet in packets {
-            let job = job(direction, key, associated, packet);
+        for packet in round.packets {
+            let job = job(round, packet);
             // SAFETY: as the caller's; the key is borrowed for the call, and the flush below ends the
             // use of all.
             if let Some(job) = unsafe { self.submit(job) } {
@@ -90,7 +84,8 @@ impl JobQueue {
 }
 
 /// A packet's job, in place.
-fn job(direction: Direction, key: &TransportKey, associated: &[u8], packet: &Packet) -> Job {
+fn job(round: Round<'_>, packet: &Packet) -> Job {
+    let Round { direction, key, associated, .. } = round;
     let key: *const c_void = key.as_ptr().cast();
     Job {
         enc_keys: key,

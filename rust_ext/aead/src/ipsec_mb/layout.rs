@@ -3,7 +3,7 @@
 //! 1.3 exports no functions for jobs: they are pointers inside its manager, so its layout *is* its
 //! interface. These structs were checked field by field (offset, size, enum value) with a C program
 //! against `intel-ipsec-mb.h` 1.3.0; the assertions below hold them there. Of 2.0, whose jobs are
-//! longer, only [`Direction`], which is a parameter there, and the features in [`Head`] are used;
+//! longer, only [`Direction`], which is a parameter there, and of [`Head`] features and error are used;
 //! they were checked against the headers of 2.0.0 and 2.0.2 in the same way.
 
 use std::ffi::{c_int, c_void};
@@ -86,7 +86,8 @@ pub(super) struct Head {
     pub(super) features: u64,
     _reserved: [u64; 5],
     _used_arch: u32,
-    _imb_errno: c_int,
+    /// The number of this manager's last error, 0 for none.
+    pub(super) imb_errno: c_int,
     pub(super) get_next_job: Option<JobFunction>,
     _submit_job: Option<JobFunction>,
     pub(super) submit_job_nocheck: Option<JobFunction>,
@@ -113,6 +114,7 @@ const _: () = {
     assert!(offset_of!(Job, sgl_state) == 184);
     assert!(offset_of!(Job, cipher_fields) == 192);
     assert!(offset_of!(Head, features) == 8);
+    assert!(offset_of!(Head, imb_errno) == 60);
     assert!(offset_of!(Head, get_next_job) == 64);
     assert!(offset_of!(Head, submit_job_nocheck) == 80);
     assert!(offset_of!(Head, flush_job) == 96);

@@ -13,7 +13,6 @@ use super::library::{Interface, IpsecMbLibrary};
 pub(super) struct Manager {
     address: NonNull<Head>,
     free: unsafe extern "C" fn(*mut Head),
-    errno: unsafe extern "C" fn(*mut Head) -> c_int,
     /// Dropped after `Drop::drop` has run, so that `free` is still loaded when it is called.
     library: IpsecMbLibrary,
 }
@@ -31,24 +30,24 @@ impl Manager {
     pub(super) fn new(library: IpsecMbLibrary, interface: Interface) -> Result<Self, String> {
         // SAFETY: the signatures in every verified header; the functions are called while the library
         // is held beside them.
-        let (allocate, free, errno) = unsafe {
+        let (allocate, free) = unsafe {
             let allocate: unsafe extern "C" fn(u64) -> *mut Head =
                 library.function(c"alloc_mb_mgr")?;
-            let errno: unsafe extern "C" fn(*mut Head) -> c_int =
-                library.function(c"imb_get_errno")?;
-            (allocate, library.function(c"free_mb_mgr")?, errno)
+            (allocate, library.function(c"free_mb_mgr")?)
         };
         // SAFETY: no flags; null where memory is refused.
         let Some(address) = NonNull::new(unsafe { allocate(0) }) else {
+            // SAFETY: the signature in every verified header, called while the library is held.
+            let errno: unsafe extern "C" fn(*mut Head) -> c_int =
+                unsafe { library.function(c"imb_get_errno")? };
             // SAFETY: null asks for the library's own last error.
             let number = unsafe { errno(null_mut()) };
             return Err(format!("alloc_mb_mgr: {}", describe(&library, number)?));
         };
-        let manager = Self { address, free, errno, library };
+        let manager = Self { address, free, library };
         manager.set_up()?;
         let (has_self_test, passed) = layout::self_test(interface);
-        // SAFETY: allocated and set up; nothing writes to it meanwhile.
-        let features = unsafe { manager.address.as_ref() }.features;
+        let features = manager.head().features;
         if features & has_self_test != 0 && features & passed == 0 {
             return Err("the library's own self-test failed".into());
         }
@@ -61,7 +60,7 @@ impl Manager {
             unsafe { self.library.function(c"init_mb_mgr_auto")? };
         // SAFETY: allocated, not used yet; a null architecture means "do not tell me".
         unsafe { set_up(self.address.as_ptr(), null_mut()) };
-        match self.error_number() {
+        match self.head().imb_errno {
             0 => Ok(()),
             number => Err(format!("init_mb_mgr_auto: {}", describe(&self.library, number)?)),
         }
@@ -74,19 +73,13 @@ impl Manager {
 
     /// Its head, as far as it is known for the version.
     pub(super) fn head(&self) -> &Head {
-        // SAFETY: allocated and set up; writing to it takes `&mut self`.
+        // SAFETY: allocated, zeroed or set up; while this is borrowed the library does not write to it.
         unsafe { self.address.as_ref() }
     }
 
     /// The library it came from.
     pub(super) fn library(&self) -> &IpsecMbLibrary {
         &self.library
-    }
-
-    /// The number of the last error, 0 for none.
-    pub(super) fn error_number(&self) -> c_int {
-        // SAFETY: an allocated manager; only reads.
-        unsafe { (self.errno)(self.address.as_ptr()) }
     }
 }
 

@@ -56,6 +56,16 @@ struct Packet {
     tag: *mut u8,
 }
 
+/// Packets that are sealed or opened together.
+#[derive(Clone, Copy, Debug)]
+struct Round<'r> {
+    direction: Direction,
+    key: &'r TransportKey,
+    /// With each of them; a tunnel's have none (whitepaper §5.4.6).
+    associated: &'r [u8],
+    packets: &'r [Packet],
+}
+
 impl Calls {
     fn new(library: IpsecMbLibrary) -> Result<Self, String> {
         let interface = library.interface()?;
@@ -71,19 +81,13 @@ impl Calls {
     /// # Safety
     /// What the packets point to is valid for their lengths and touched by nobody else; they are
     /// [`PACKETS_A_ROUND`] at most.
-    unsafe fn run(
-        &mut self,
-        direction: Direction,
-        key: &TransportKey,
-        associated: &[u8],
-        packets: &[Packet],
-    ) -> usize {
-        debug_assert!(packets.len() <= PACKETS_A_ROUND);
+    unsafe fn run(&mut self, round: Round<'_>) -> usize {
+        debug_assert!(round.packets.len() <= PACKETS_A_ROUND);
         // SAFETY: as the caller's.
         unsafe {
             match self {
-                Self::Jobs(queue) => queue.run(direction, key, associated, packets),
-                Self::Packets(calls) => calls.run(direction, key, associated, packets),
+                Self::Jobs(queue) => queue.run(round),
+                Self::Packets(calls) => calls.run(round),
             }
         }
     }
@@ -147,7 +151,8 @@ impl IpsecMb {
         let packets: ArrayVec<Packet, PACKETS_A_ROUND> =
             slots.iter().enumerate().map(packet).collect();
         // SAFETY: as above; nothing else touches the buffer and both arrays meanwhile.
-        let completed = unsafe { self.calls.run(direction, key, &[], &packets) };
+        let completed =
+            unsafe { self.calls.run(Round { direction, key, associated: &[], packets: &packets }) };
         completed == slots.len()
     }
 }

@@ -28,7 +28,8 @@ fn run(
         tag: tag.as_mut_ptr(),
     };
     // SAFETY: nonce, text and tag outlive the call and are not touched during it.
-    let completed = unsafe { cipher.calls.run(direction, &key, associated, &[packet]) };
+    let completed =
+        unsafe { cipher.calls.run(Round { direction, key: &key, associated, packets: &[packet] }) };
     assert_eq!(completed, 1);
     tag
 }
@@ -75,13 +76,17 @@ fn queue_is_empty_after_each_call() {
     let key = TransportKey::new([4; 32]);
     let slots = [0, 40, 80].map(|offset| Slot { offset, length: 24, counter: 1 });
     let flushed = |cipher: &mut IpsecMb| match &mut cipher.calls {
-        Calls::Jobs(queue) => queue.flush().is_none(),
-        Calls::Packets(_) => true,
+        Calls::Jobs(queue) => Some(queue.flush().is_none()),
+        Calls::Packets(_) => None,
     };
+    if flushed(&mut cipher).is_none() {
+        eprintln!("skipped: this version has no queue");
+        return;
+    }
     cipher.seal(&key, &mut [0; 120], &slots);
-    assert!(flushed(&mut cipher));
+    assert_eq!(flushed(&mut cipher), Some(true));
     cipher.open(&key, &mut [0; 120], &slots, &mut [true; 3]);
-    assert!(flushed(&mut cipher));
+    assert_eq!(flushed(&mut cipher), Some(true));
 }
 
 #[test]
