@@ -7,8 +7,8 @@ mod traffic;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use pyfw_core::{
-    coalesce::{Coalesce, CoalesceOptions},
     frame::FrameBatch,
+    inbound::coalesce::{Coalesce, CoalesceOptions},
 };
 use traffic::{Drain, SEGMENT, SENT_AT_ONCE, Wire, outbound};
 

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use pyfw_core::{
     counters::DatagramTally,
-    decrypt::Decrypt,
     frame::FrameBatch,
-    route::Route,
-    udp_ingress::{Arrival, classify_drain},
+    inbound::{
+        decrypt::Decrypt,
+        udp_ingress::{Arrival, classify_drain},
+    },
+    outbound::route::Route,
 };
 use traffic::{
     Drain, NOW_NS, NoCipher, PEER, SEGMENT, SENT_AT_ONCE, Wire, one_route, outbound,

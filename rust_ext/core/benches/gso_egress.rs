@@ -4,7 +4,10 @@
 #![allow(missing_docs, reason = "what the macros of gungraun make")]
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use pyfw_core::{gso_batch::Target, gso_egress::GsoEgress, path::Path, peer::PeerId};
+use pyfw_core::{
+    outbound::{gso_batch::Target, gso_egress::GsoEgress},
+    wireguard::{path::Path, peer::PeerId},
+};
 
 const DATAGRAM: usize = 1452;
 

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use pyfw_core::{
-    allowed_ips::AllowedIps, counters::OutboundTally, frame::FrameBatch, peer::PeerId,
-    refusal::Refusals, route::Route,
+    counters::OutboundTally,
+    frame::FrameBatch,
+    outbound::{icmp_error::Refusals, route::Route},
+    wireguard::{allowed_ips::AllowedIps, peer::PeerId},
 };
 use traffic::Drain;
 

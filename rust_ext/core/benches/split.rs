@@ -6,7 +6,7 @@
 mod traffic;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use pyfw_core::{frame::FrameBatch, split::Segments};
+use pyfw_core::{frame::FrameBatch, packet::split::Segments};
 use traffic::{Drain, FULL, MTU};
 
 /// The drain, its rows, and room for one segment.

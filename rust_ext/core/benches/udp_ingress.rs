@@ -8,7 +8,7 @@ mod traffic;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use pyfw_core::{
     counters::DatagramTally,
-    udp_ingress::{Arrival, classify_drain},
+    inbound::udp_ingress::{Arrival, classify_drain},
 };
 use traffic::{Drain, SEGMENT, SENT_AT_ONCE, Wire, outbound};
 

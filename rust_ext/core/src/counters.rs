@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::verdict::{DatagramDrop, HandshakeDrop, InboundDrop, OutboundDrop};
+use crate::drop_reason::{DatagramDrop, HandshakeDrop, InboundDrop, OutboundDrop};
 
 macro_rules! tally {
     (

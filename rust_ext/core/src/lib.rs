@@ -11,34 +11,15 @@
 #![deny(unsafe_code)]
 
 pub mod aead;
-pub mod allowed_ips;
 pub mod bpf;
 pub mod buffer;
-pub mod coalesce;
 pub mod codel;
 pub mod counters;
-pub mod decrypt;
-pub mod device;
-pub mod encrypt;
-pub mod exchange;
+pub mod drop_reason;
 pub mod frame;
-pub mod gso_batch;
-pub mod gso_egress;
 pub mod inbound;
-pub mod noise;
 pub mod outbound;
 pub mod packet;
-pub mod path;
-pub mod peer;
-pub mod refusal;
-mod relief;
-pub mod route;
-mod sending;
-pub mod split;
-pub mod staged;
 pub mod stages;
 pub mod time;
-pub mod tun_egress;
-pub mod tun_ingress;
-pub mod udp_ingress;
-pub mod verdict;
+pub mod wireguard;

@@ -18,7 +18,7 @@ use std::{
 use end::End;
 use packets::{plain, tcp, tso, udp};
 use pair::{CLIENT, Pair, SERVER};
-use pyfw_core::{frame::FrameBatch, path::Path, udp_ingress::Received};
+use pyfw_core::{frame::FrameBatch, inbound::udp_ingress::Received, wireguard::path::Path};
 
 struct Counted;
 

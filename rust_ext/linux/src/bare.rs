@@ -8,7 +8,8 @@
 use std::{convert::Infallible, io, net::SocketAddr, os::fd::AsFd};
 
 use pyfw_core::{
-    frame::Slice, packet::virtio::VIRTIO_HEADER_LENGTH, path::Path, udp_ingress::Received,
+    frame::Slice, inbound::udp_ingress::Received, packet::virtio::VIRTIO_HEADER_LENGTH,
+    wireguard::path::Path,
 };
 
 use crate::{

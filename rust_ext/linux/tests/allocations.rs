@@ -7,7 +7,7 @@ use std::{
     os::fd::AsFd,
 };
 
-use pyfw_core::path::Path;
+use pyfw_core::wireguard::path::Path;
 use pyfw_linux::{
     epoll::{Epoll, Interest},
     udp::{Outgoing, RECEIVE_BUFFER_LENGTH, Receiver, Sender, UdpSocket},

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use pyfw_core::allowed_ips::{Prefix, PrefixError};
+use pyfw_core::wireguard::allowed_ips::{Prefix, PrefixError};
 use pyo3::{
     PyErr, PyResult,
     exceptions::{PyOSError, PyValueError},

@@ -10,12 +10,11 @@ use std::{
 };
 
 use pyfw_core::{
-    coalesce::CoalesceOptions,
     counters::{DatagramTally, InboundTally, OutboundTally},
-    device::PeerChange,
-    peer::Activity,
+    inbound::coalesce::CoalesceOptions,
     stages::Stages,
     time::MILLISECOND_NS,
+    wireguard::{device::PeerChange, peer::Activity},
 };
 use pyfw_linux::{
     engine::{

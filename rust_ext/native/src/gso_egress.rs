@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use pyfw_core::{
-    gso_batch::{Target, send_limit},
-    gso_egress::GsoEgress as Egress,
-    path::Path,
-    peer::PeerId,
+    outbound::{
+        gso_batch::{Target, send_limit},
+        gso_egress::GsoEgress as Egress,
+    },
+    wireguard::{path::Path, peer::PeerId},
 };
 use pyo3::{exceptions::PyBufferError, prelude::*, types::PyBytes};
 

@@ -1,6 +1,6 @@
 //! Keys and ciphers.
 
-use pyfw_core::{device::Entropy, noise::handshake};
+use pyfw_core::wireguard::{device::Entropy, noise::handshake};
 use pyo3::prelude::*;
 
 use crate::convert::key;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use pyfw_core::coalesce::CoalesceOptions;
+use pyfw_core::inbound::coalesce::CoalesceOptions;
 use pyfw_replay::plan::{DrainPlan, EndPlan, Frames, Happening, Impairment, Plan, Rule, What};
 use pyo3::{prelude::*, types::PyDict};
 

@@ -10,15 +10,13 @@ use std::{
 };
 
 use pyfw_core::{
-    device::Event,
-    exchange::SendSession,
-    gso_batch::{GsoBatch, Target},
+    inbound::udp_ingress::Received,
+    outbound::gso_batch::{GsoBatch, Target},
     packet::{
         self,
-        wireguard::{Class, MIN_DATA_LENGTH, classify},
+        message_header::{Class, MIN_DATA_LENGTH, classify},
     },
-    path::Path,
-    udp_ingress::Received,
+    wireguard::{commands::SendSession, device::Event, path::Path},
 };
 
 use crate::{
@@ -404,7 +402,7 @@ impl Surroundings for Speaker<'_> {
     }
 
     fn message(&mut self, destination: SocketAddr, ds: u8, bytes: &[u8]) {
-        let peer = pyfw_core::peer::PeerId(u32::MAX);
+        let peer = pyfw_core::wireguard::peer::PeerId(u32::MAX);
         let target = Target { peer, path: Path::to(destination), ds };
         self.air.emit(self.end, self.address, &target, bytes.len(), bytes, self.judge);
     }

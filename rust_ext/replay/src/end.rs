@@ -9,20 +9,22 @@ use std::{net::SocketAddr, sync::Arc};
 use pyfw_core::{
     aead::Aead,
     buffer::{Buffer, STAGE_ROOM},
-    coalesce::{Coalesce, CoalesceOptions},
     counters::{DatagramCounts, InboundCounts, OutboundCounts},
-    device::{Device, Event, PeerChange},
-    exchange::{Command, OutboundCommand, Report, SendSession},
     frame::{Frame, FrameBatch, Slice},
-    gso_batch::GsoBatch,
-    gso_egress::GsoEgress,
-    inbound::Inbound,
-    outbound::Outbound,
+    inbound::{
+        Inbound,
+        coalesce::{Coalesce, CoalesceOptions},
+        tun_egress::{pieces, virtio_header},
+        udp_ingress::{Handshake, Received},
+    },
+    outbound::{Outbound, gso_batch::GsoBatch, gso_egress::GsoEgress},
     packet::{self, virtio::VIRTIO_HEADER_LENGTH},
     stages::{Direction, Loan, Stages},
     time::Now,
-    tun_egress::{pieces, virtio_header},
-    udp_ingress::{Handshake, Received},
+    wireguard::{
+        commands::{Command, OutboundCommand, Report, SendSession},
+        device::{Device, Event, PeerChange},
+    },
 };
 
 use crate::{
@@ -418,6 +420,6 @@ fn peer_of(peer: &EndPlan, key: &[u8; 32], plan: &Plan, number: usize) -> PeerCh
         endpoint: Some(peer.endpoint),
         replace_allowed_ips: true,
         add_allowed_ips: addresses,
-        ..PeerChange::new(pyfw_core::noise::handshake::public_key(key))
+        ..PeerChange::new(pyfw_core::wireguard::noise::handshake::public_key(key))
     }
 }

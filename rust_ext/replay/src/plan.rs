@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use pyfw_core::{
-    allowed_ips::Prefix,
     counters::{DatagramTally, InboundTally, OutboundTally},
     stages::Stages,
+    wireguard::allowed_ips::Prefix,
 };
 
 /// The stages of an end.
@@ -128,7 +128,7 @@ pub struct Plan {
     /// Segments of a batch.
     pub max_segments: usize,
     /// What the receiving end merges.
-    pub coalesce: pyfw_core::coalesce::CoalesceOptions,
+    pub coalesce: pyfw_core::inbound::coalesce::CoalesceOptions,
     /// Whether the ends have a session before the first packet, or make one because of it.
     pub handshake_before: bool,
     /// Where all randomness comes from.

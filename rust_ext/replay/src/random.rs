@@ -1,6 +1,6 @@
 //! Randomness that is the same every time: the ends' keys and what the wire does.
 
-use pyfw_core::device::Entropy;
+use pyfw_core::wireguard::device::Entropy;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, and good enough for dice; its numbers
 /// become keys only of ends that live inside a replay.

@@ -8,7 +8,7 @@
 
 use std::io::{self, Write};
 
-use pyfw_core::device::KeyLog;
+use pyfw_core::wireguard::device::KeyLog;
 
 use crate::{
     capture::LinkType,

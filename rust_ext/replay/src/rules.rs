@@ -4,7 +4,7 @@
 //! order in which the rule would send them. Order: only [`Rule::Ordered`], which does not come
 //! through here, and [`Rule::Unbatched`] keep it whatever the datagrams are.
 
-use pyfw_core::gso_batch::{Target, send_limit};
+use pyfw_core::outbound::gso_batch::{Target, send_limit};
 
 use crate::plan::Rule;
 
@@ -84,7 +84,7 @@ fn has_room(batch: &Group, datagram: &Datagram, max_segments: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use pyfw_core::{path::Path, peer::PeerId};
+    use pyfw_core::wireguard::{path::Path, peer::PeerId};
 
     use super::*;
 

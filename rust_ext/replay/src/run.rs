@@ -13,11 +13,10 @@ use std::{
 
 use pyfw_core::{
     aead::Aead,
-    allowed_ips::AllowedIps,
     frame::{Frame, NO_PEER},
-    peer::PeerId,
     stages::Direction,
     time::{Now, SECOND_NS},
+    wireguard::{allowed_ips::AllowedIps, peer::PeerId},
 };
 
 use crate::{
@@ -129,7 +128,7 @@ impl Run {
             .iter()
             .map(|_| {
                 let mut key = [0; 32];
-                pyfw_core::device::Entropy::fill(&mut secrets, &mut key);
+                pyfw_core::wireguard::device::Entropy::fill(&mut secrets, &mut key);
                 key
             })
             .collect();

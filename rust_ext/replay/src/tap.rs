@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use pyfw_core::{
     aead::{Aead, Slot, TAG_LENGTH, TransportKey},
-    exchange::SendSession,
-    packet::wireguard::{Class, DATA_HEADER_LENGTH, classify},
+    packet::message_header::{Class, DATA_HEADER_LENGTH, classify},
+    wireguard::commands::SendSession,
 };
 
 /// Keys by the receiver index that each data message names.

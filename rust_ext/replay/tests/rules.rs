@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use pyfw_core::coalesce::CoalesceOptions;
+use pyfw_core::inbound::coalesce::CoalesceOptions;
 use pyfw_replay::{
     plan::{DrainPlan, EndPlan, Frames, Impairment, Plan, Rule},
     run::{Outcome, Run},

@@ -10,17 +10,20 @@ use std::sync::Arc;
 
 use pyfw_core::{
     aead::{Aead, Slot, TransportKey},
-    allowed_ips::AllowedIps,
-    coalesce::CoalesceOptions,
-    exchange::{InboundCommand, OutboundCommand, ReceiveSession, SendSession},
     frame::FrameBatch,
-    gso_egress::GsoEgress,
-    inbound::Inbound,
-    outbound::Outbound,
+    inbound::{
+        Inbound,
+        coalesce::CoalesceOptions,
+        udp_ingress::{Handshake, Received},
+    },
+    outbound::{Outbound, gso_egress::GsoEgress},
     packet::{self, checksum::sum},
-    path::Path,
-    peer::PeerId,
-    udp_ingress::{Handshake, Received},
+    wireguard::{
+        allowed_ips::AllowedIps,
+        commands::{InboundCommand, OutboundCommand, ReceiveSession, SendSession},
+        path::Path,
+        peer::PeerId,
+    },
 };
 
 /// The default MTU of a tunnel.
@@ -77,7 +80,8 @@ impl Drain {
     pub(crate) fn rows(&self) -> FrameBatch {
         let mut batch = FrameBatch { received_ns: NOW_NS, ..FrameBatch::default() };
         for &(offset, length) in &self.places {
-            pyfw_core::tun_ingress::accept(&mut batch, &self.buffer, offset, length).unwrap();
+            pyfw_core::outbound::tun_ingress::accept(&mut batch, &self.buffer, offset, length)
+                .unwrap();
         }
         batch
     }

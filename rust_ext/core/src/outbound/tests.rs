@@ -3,12 +3,9 @@ use std::sync::Mutex;
 use super::*;
 use crate::{
     aead::{Slot, TransportKey},
-    allowed_ips::AllowedIps,
-    exchange::SendSession,
     packet::{build::Build, virtio::VIRTIO_HEADER_LENGTH},
-    path::Path,
-    peer::Activity,
     time::SECOND_NS,
+    wireguard::{allowed_ips::AllowedIps, commands::SendSession, path::Path, peer::Activity},
 };
 
 const PEER: PeerId = PeerId(0);

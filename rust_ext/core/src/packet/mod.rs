@@ -6,10 +6,11 @@
 
 pub mod checksum;
 pub mod ip;
+pub mod message_header;
+pub mod split;
 pub mod tcp;
 pub mod udp;
 pub mod virtio;
-pub mod wireguard;
 
 #[cfg(test)]
 pub(crate) mod build;

@@ -14,14 +14,14 @@
 //! Order: frames keep it; what a stage emits goes before the batch in which it does so.
 
 pub mod chain;
-pub mod edits;
-pub mod ledger;
-pub mod repair;
-pub mod selection;
+pub mod filter;
+pub mod fixup;
+pub mod state;
+pub mod verdicts;
 
 use std::sync::Arc;
 
-use crate::{buffer::Buffer, frame::FrameBatch, peer::PeerId};
+use crate::{buffer::Buffer, frame::FrameBatch, wireguard::peer::PeerId};
 
 /// Which path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,18 +8,18 @@ use chacha20poly1305::{
 };
 use pyfw_core::{
     aead::{Aead, Slot, TAG_LENGTH, TransportKey},
-    coalesce::CoalesceOptions,
     counters::{DatagramCounts, InboundCounts, OutboundCounts},
-    device::{Device, Entropy, PeerChange},
-    exchange::{Command, Report},
     frame::{Frame, FrameBatch, Slice},
-    gso_egress::GsoEgress,
-    inbound::Inbound,
-    outbound::Outbound,
-    path::Path,
+    inbound::{
+        Inbound, coalesce::CoalesceOptions, tun_egress::virtio_header, udp_ingress::Received,
+    },
+    outbound::{Outbound, gso_egress::GsoEgress},
     time::Now,
-    tun_egress::virtio_header,
-    udp_ingress::Received,
+    wireguard::{
+        commands::{Command, Report},
+        device::{Device, Entropy, PeerChange},
+        path::Path,
+    },
 };
 
 /// A batch on the wire.

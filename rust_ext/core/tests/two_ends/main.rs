@@ -10,7 +10,7 @@ mod pair;
 use end::{Batch, Written};
 use packets::{HEADERS, address, is_sound, plain, tcp, tso, udp};
 use pair::{CLIENT, Pair, SERVER};
-use pyfw_core::{coalesce::CoalesceOptions, time::SECOND_NS, verdict::InboundDrop};
+use pyfw_core::{drop_reason::InboundDrop, inbound::coalesce::CoalesceOptions, time::SECOND_NS};
 
 #[test]
 fn the_seeds_packets_leave_in_five_batches_and_arrive_in_order() {

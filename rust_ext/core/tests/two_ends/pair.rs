@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use pyfw_core::{
-    device::PeerChange,
     time::{Now, SECOND_NS},
+    wireguard::device::PeerChange,
 };
 
 use crate::{

@@ -17,7 +17,7 @@ use std::{
 
 use pyfw_core::{
     frame::{Frame, FrameBatch, Slice},
-    path::Path,
+    wireguard::path::Path,
 };
 
 use crate::epoll::{self, EventFd};

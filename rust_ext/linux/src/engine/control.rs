@@ -13,9 +13,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
 
-use pyfw_core::{
+use pyfw_core::wireguard::{
+    commands::{Command, Report},
     device::{Device, Event, KeyLog, Transmit},
-    exchange::{Command, Report},
     path::Path,
 };
 

@@ -11,16 +11,17 @@ use std::{io, sync::atomic::Ordering::Relaxed};
 
 use pyfw_core::{
     buffer::{Buffer, STAGE_ROOM},
-    coalesce::CoalesceOptions,
-    exchange::{InboundCommand, OutboundCommand, Report},
+    drop_reason::{DatagramDrop, InboundDrop},
     frame::{Frame, FrameBatch, Slice},
-    inbound::Inbound,
-    packet,
-    split::Segments,
+    inbound::{
+        Inbound,
+        coalesce::CoalesceOptions,
+        tun_egress::{pieces, virtio_header},
+        udp_ingress::{Handshake, Received},
+    },
+    packet::{self, split::Segments},
     stages::Loan,
-    tun_egress::{pieces, virtio_header},
-    udp_ingress::{Handshake, Received},
-    verdict::{DatagramDrop, InboundDrop},
+    wireguard::commands::{InboundCommand, OutboundCommand, Report},
 };
 
 use super::{

@@ -34,13 +34,14 @@ use std::{
 
 use pyfw_core::{
     aead::Aead,
-    coalesce::CoalesceOptions,
     counters::{DatagramTally, InboundTally, OutboundTally},
-    device::{Device, Entropy},
-    gso_egress::{GsoCounts, GsoEgress},
-    inbound::Inbound,
-    outbound::Outbound,
+    inbound::{Inbound, coalesce::CoalesceOptions},
+    outbound::{
+        Outbound,
+        gso_egress::{GsoCounts, GsoEgress},
+    },
     stages::Stages,
+    wireguard::device::{Device, Entropy},
 };
 
 use self::{

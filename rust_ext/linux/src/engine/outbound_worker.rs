@@ -11,11 +11,11 @@ use std::{io, sync::Arc};
 
 use pyfw_core::{
     buffer::{Buffer, STAGE_ROOM},
-    exchange::{OutboundCommand, Report},
     frame::FrameBatch,
     outbound::Outbound,
     packet::virtio::VIRTIO_HEADER_LENGTH,
     stages::Loan,
+    wireguard::commands::{OutboundCommand, Report},
 };
 
 use super::{

@@ -10,10 +10,12 @@ use std::sync::{
 
 use pyfw_core::{
     counters::{DatagramCounts, InboundCounts, OutboundCounts},
-    exchange::{InboundCommand, OutboundCommand, Report},
-    gso_egress::GsoCounts,
-    path::Path,
+    outbound::gso_egress::GsoCounts,
     stages::{Direction, Loan, Stages},
+    wireguard::{
+        commands::{InboundCommand, OutboundCommand, Report},
+        path::Path,
+    },
 };
 
 use super::{

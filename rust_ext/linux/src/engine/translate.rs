@@ -1,8 +1,8 @@
 //! The device's events as the engine's: names and fields for a log line.
 
 use pyfw_core::{
-    device::{Event, Severity as CoreSeverity},
     time::MILLISECOND_NS,
+    wireguard::device::{Event, Severity as CoreSeverity},
 };
 
 use super::events::{EngineEvent, Severity, Value};

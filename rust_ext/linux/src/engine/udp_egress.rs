@@ -9,12 +9,14 @@ use std::{io, net::SocketAddr, net::UdpSocket as Probe, sync::Arc};
 
 use arrayvec::ArrayVec;
 use pyfw_core::{
-    exchange::Report,
+    drop_reason::OutboundDrop,
     outbound::Outbound,
-    path::{Path, Source},
-    peer::PeerId,
     time::SECOND_NS,
-    verdict::OutboundDrop,
+    wireguard::{
+        commands::Report,
+        path::{Path, Source},
+        peer::PeerId,
+    },
 };
 
 use super::{

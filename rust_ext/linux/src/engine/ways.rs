@@ -8,8 +8,8 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use pyfw_core::{
-    path::{Path, Source},
     time::SECOND_NS,
+    wireguard::path::{Path, Source},
 };
 
 use super::outage::Outage;

@@ -7,7 +7,7 @@ use std::{
 
 use pyfw_core::{
     packet::virtio::{GSO_NONE, GSO_UDP_L4, NEEDS_CSUM, VirtioHeader},
-    path::Path,
+    wireguard::path::Path,
 };
 
 use super::*;

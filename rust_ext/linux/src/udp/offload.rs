@@ -8,7 +8,7 @@ use std::{
     os::fd::OwnedFd,
 };
 
-use pyfw_core::path::Path;
+use pyfw_core::wireguard::path::Path;
 
 use super::{Outgoing, Sender, UdpSocket};
 use crate::{epoll::check, socket_address::Raw};

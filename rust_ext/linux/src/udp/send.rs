@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use pyfw_core::path::Path;
+use pyfw_core::wireguard::path::Path;
 
 use super::UdpSocket;
 use crate::{cmsg::Control, socket_address::Raw};

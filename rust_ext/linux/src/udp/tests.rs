@@ -5,8 +5,8 @@ use std::{
 };
 
 use pyfw_core::{
-    path::{Path, Source},
-    udp_ingress::Received,
+    inbound::udp_ingress::Received,
+    wireguard::path::{Path, Source},
 };
 
 use super::*;

@@ -6,8 +6,8 @@ use pyfw_core::{
     frame::Frame as Row,
     stages::{
         chain::{Desk, Work},
-        edits::Refused,
-        ledger::Reason,
+        state::Reason,
+        verdicts::Refused,
     },
 };
 use pyo3::{

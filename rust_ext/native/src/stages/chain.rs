@@ -8,8 +8,8 @@ use std::{
 use pyfw_core::stages::{
     Outcome, Stages,
     chain::{Chain, Slot, SlotOptions},
-    ledger::HoldLimit,
-    selection::{Selection, Word},
+    filter::{Selection, Word},
+    state::HoldLimit,
 };
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},

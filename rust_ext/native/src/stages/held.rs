@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyfw_core::stages::{
     Direction,
     chain::Desk,
-    ledger::{EmitError, Held},
+    state::{EmitError, Held},
 };
 use pyo3::{
     exceptions::PyValueError,

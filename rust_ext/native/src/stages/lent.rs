@@ -10,11 +10,11 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pyfw_core::{
     frame::NO_PEER,
-    peer::PeerId,
     stages::{
         chain::{Desk, Work},
-        selection::PeerNames,
+        filter::PeerNames,
     },
+    wireguard::peer::PeerId,
 };
 use pyo3::{
     exceptions::{PyIndexError, PyRuntimeError},

@@ -6,10 +6,9 @@
 use pyfw_core::{
     buffer::{Buffer, STAGE_ROOM},
     frame::Frame,
-    packet,
-    peer::PeerId,
-    split::Segments,
+    packet::{self, split::Segments},
     stages::{Direction, Loan, Stages, chain::Chain},
+    wireguard::peer::PeerId,
 };
 
 /// How packets are fed.

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use pyfw_core::{
-    allowed_ips::Prefix,
     bpf::{Instruction, Program},
-    stages::selection::{Field, Selection, Word},
+    stages::filter::{Field, Selection, Word},
+    wireguard::allowed_ips::Prefix,
 };
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},

@@ -5,7 +5,7 @@
 //! the static and ephemeral keys of one end are enough, and so are some mixtures. Drops: what does
 //! not open, with a reason.
 
-use pyfw_core::noise::{
+use pyfw_core::wireguard::noise::{
     handshake::{Identity, KEY_LENGTH, Secret},
     message::{INITIATION_NOISE, RESPONSE_NOISE},
     symmetric::{IDENTIFIER, Split, Symmetric},

@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use pyfw_core::{
+use pyfw_core::wireguard::{
     device::KeyLog,
     noise::{
         cookie::CookieChecker,

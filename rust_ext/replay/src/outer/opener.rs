@@ -6,12 +6,12 @@
 
 use pyfw_core::{
     aead::{Aead, Slot, TAG_LENGTH},
-    noise::{
+    packet::message_header::{Class, DATA_HEADER_LENGTH, classify},
+    wireguard::noise::{
         message::{Kind, first_index, second_index},
         replay_window::{Accept, ReplayWindow},
         symmetric::Split,
     },
-    packet::wireguard::{Class, DATA_HEADER_LENGTH, classify},
 };
 
 use super::{

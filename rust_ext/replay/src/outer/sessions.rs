@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use pyfw_core::{aead::TransportKey, noise::replay_window::ReplayWindow};
+use pyfw_core::{aead::TransportKey, wireguard::noise::replay_window::ReplayWindow};
 
 use super::{Reason, handshake::Initiation, keys::Key};
 

@@ -3,7 +3,10 @@
 mod ends;
 mod tshark;
 
-use pyfw_core::{device::KeyLog, noise::message::Kind, time::SECOND_NS};
+use pyfw_core::{
+    time::SECOND_NS,
+    wireguard::{device::KeyLog, noise::message::Kind},
+};
 
 use self::ends::{PRESHARED, Wire, opener};
 use super::*;
@@ -281,7 +284,7 @@ fn a_key_log_of_the_operators_is_judged_line_by_line() {
 fn a_key_log_is_written_in_wiresharks_words() {
     let secret = |byte| [byte; 32].into();
     let log = KeyLog {
-        peer: pyfw_core::peer::PeerId(0),
+        peer: pyfw_core::wireguard::peer::PeerId(0),
         public_key: [2; 32],
         static_secret: secret(1),
         ephemeral_secret: secret(3),

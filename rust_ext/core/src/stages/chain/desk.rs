@@ -14,8 +14,8 @@ use std::sync::{
 use super::{links::Links, options::SlotOptions};
 use crate::stages::{
     Direction,
-    ledger::{EmitError, Held, Ledger},
-    repair::Unfit,
+    fixup::Unfit,
+    state::{EmitError, Held, Ledger},
 };
 
 /// See the module.

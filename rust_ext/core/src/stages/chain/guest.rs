@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::desk::Desk;
-use crate::stages::{Loan, edits::Edits, selection::PeerNames};
+use crate::stages::{Loan, filter::PeerNames, verdicts::Edits};
 
 /// A stage's code, in whatever language.
 pub trait Guest: Send {

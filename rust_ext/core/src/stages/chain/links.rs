@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64};
 
-use crate::stages::{Notice, Surroundings, selection::PeerNames};
+use crate::stages::{Notice, Surroundings, filter::PeerNames};
 
 /// Notices kept while nobody surrounds the chain (tests, replays).
 const NOTICES_MAX: usize = 256;

@@ -1,6 +1,6 @@
 //! options: how a stage is built in.
 
-use crate::stages::{Outcome, ledger::HoldLimit, selection::Selection};
+use crate::stages::{Outcome, filter::Selection, state::HoldLimit};
 
 /// How a stage is built in.
 #[derive(Clone, Debug)]

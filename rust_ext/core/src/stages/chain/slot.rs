@@ -21,9 +21,9 @@ use super::{
 use crate::{
     stages::{
         Direction, Loan, Notice, Outcome,
-        edits::Edits,
-        ledger::{Emission, StageCounts},
-        selection::{PeerNames, Selection},
+        filter::{PeerNames, Selection},
+        state::{Emission, StageCounts},
+        verdicts::Edits,
     },
     time::SECOND_NS,
 };

@@ -10,13 +10,12 @@ use super::*;
 use crate::{
     buffer::{Buffer, STAGE_ROOM},
     frame::{Frame, NO_PEER},
-    packet::{build::Build, parse},
-    split::Segments,
+    packet::{build::Build, parse, split::Segments},
     stages::{
         Booking,
-        edits::Refused,
-        ledger::{EmitError, Held, HoldLimit, Reason},
-        selection::{Field, Selection, Word},
+        filter::{Field, Selection, Word},
+        state::{EmitError, Held, HoldLimit, Reason},
+        verdicts::Refused,
     },
 };
 

@@ -2,10 +2,11 @@ use std::net::{SocketAddr, UdpSocket as Plain};
 
 use pyfw_core::{
     aead::{Aead, Slot, TransportKey},
-    coalesce::CoalesceOptions,
-    exchange::{InboundCommand, ReceiveSession},
-    inbound::Inbound,
-    peer::{Activity, PeerId},
+    inbound::{Inbound, coalesce::CoalesceOptions},
+    wireguard::{
+        commands::{InboundCommand, ReceiveSession},
+        peer::{Activity, PeerId},
+    },
 };
 
 use super::*;

@@ -5,9 +5,11 @@ use std::{
 
 use pyfw_core::{
     aead::{Aead, Slot, TransportKey},
-    exchange::{OutboundCommand, SendSession},
-    gso_egress::GsoEgress,
-    peer::Activity,
+    outbound::gso_egress::GsoEgress,
+    wireguard::{
+        commands::{OutboundCommand, SendSession},
+        peer::Activity,
+    },
 };
 
 use super::*;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use pyfw_core::{
     aead::{Aead, Slot, TAG_LENGTH},
-    device::{Device, Entropy, Event, PeerChange},
-    exchange::{Command, InboundCommand, OutboundCommand, Report, SendSession},
-    packet::wireguard::{DATA_HEADER_LENGTH, write_data_header},
-    path::Path,
-    peer::PeerId,
+    packet::message_header::{DATA_HEADER_LENGTH, write_data_header},
     time::{Now, SECOND_NS},
+    wireguard::{
+        commands::{Command, InboundCommand, OutboundCommand, Report, SendSession},
+        device::{Device, Entropy, Event, PeerChange},
+        path::Path,
+        peer::PeerId,
+    },
 };
 
 use super::{Opener, OuterKeys, key_log_text};

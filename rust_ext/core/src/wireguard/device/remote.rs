@@ -1,0 +1,60 @@
+//! What control knows about one peer.
+
+use std::sync::Arc;
+
+use super::sessions::Sessions;
+use crate::wireguard::{
+    noise::{
+        cookie::CookieJar,
+        handshake::{Initiator, PeerSecrets},
+        tai64n::Stamp,
+        timers::Timers,
+    },
+    path::Path,
+    peer::{Activity, NEVER},
+};
+
+pub(super) struct Remote {
+    pub(super) secrets: PeerSecrets,
+    pub(super) activity: Arc<Activity>,
+    pub(super) path: Option<Path>,
+    pub(super) timers: Timers,
+    pub(super) jar: CookieJar,
+    /// Our initiation that waits for its response.
+    pub(super) waiting: Option<Waiting>,
+    pub(super) sessions: Sessions,
+    /// The stamp of the last initiation that was accepted.
+    pub(super) last_stamp: Option<Stamp>,
+    /// When that was.
+    pub(super) last_initiation_ns: Option<u64>,
+    /// When the last handshake was completed, for people; 0 for never.
+    pub(super) last_handshake_unix_ns: u64,
+    /// When the device will look at this peer: its entry in the device's list.
+    pub(super) wake_ns: u64,
+}
+
+pub(super) struct Waiting {
+    pub(super) initiator: Initiator,
+    pub(super) local_index: u32,
+}
+
+impl Remote {
+    pub(super) fn new(secrets: PeerSecrets) -> Self {
+        let jar = CookieJar::new(&secrets.public_key);
+        let activity = Arc::<Activity>::default();
+        activity.will_look(NEVER);
+        Self {
+            secrets,
+            activity,
+            path: None,
+            timers: Timers::default(),
+            jar,
+            waiting: None,
+            sessions: Sessions::default(),
+            last_stamp: None,
+            last_initiation_ns: None,
+            last_handshake_unix_ns: 0,
+            wake_ns: NEVER,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The WireGuard protocol: handshakes, timers, peers and cryptokey routing.
+
+pub mod allowed_ips;
+pub mod commands;
+pub mod device;
+pub mod noise;
+pub mod path;
+pub mod peer;
