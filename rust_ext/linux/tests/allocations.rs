@@ -8,7 +8,7 @@ use std::{
 };
 
 use pyfw_core::wireguard::path::Path;
-use pyfw_linux::{
+use pyfw_linux::sys::{
     epoll::{Epoll, Interest},
     udp::{Outgoing, RECEIVE_BUFFER_LENGTH, Receiver, Sender, UdpSocket},
 };

@@ -17,7 +17,7 @@ use std::{
 
 use pyfw_linux::{
     engine::capture::{CapturePoints, Point, Taken},
-    epoll::{Epoll, Interest, block_signals_in_thread},
+    sys::epoll::{Epoll, Interest, block_signals_in_thread},
 };
 use pyfw_replay::{capture::LinkType, outer_packet, pcapng::PcapngWriter};
 

@@ -4,8 +4,10 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use pyfw_linux::{
     engine::Sockets,
-    tun::{Tun, TunOffloads},
-    udp::{UdpSocket, bind_pair},
+    sys::{
+        tun::{Tun, TunOffloads},
+        udp::{UdpSocket, bind_pair},
+    },
 };
 use pyo3::prelude::*;
 

@@ -22,8 +22,7 @@ use pyfw_linux::{
         capture::Point,
         events::{Severity, Value},
     },
-    epoll, socket_address,
-    tun::Tun,
+    sys::{epoll, socket_address, tun::Tun},
 };
 use pyfw_replay::outer::key_log_text;
 use pyo3::{
@@ -141,7 +140,7 @@ impl Engine {
             udp: granted.uso4 && granted.uso6,
             psh_closes,
         };
-        let udp_gso = udp.iter().any(|n| n == "udp_gso") && pyfw_linux::udp::gso_is_sound();
+        let udp_gso = udp.iter().any(|n| n == "udp_gso") && pyfw_linux::sys::udp::gso_is_sound();
         let udp_gro = udp.iter().any(|n| n == "udp_gro");
         for socket in [Some(&sockets.v4), sockets.v6.as_ref()].into_iter().flatten() {
             socket.set_gro(udp_gro)?;

@@ -2,6 +2,8 @@
 //! what is worth testing lives in the crates below.
 
 #[cfg(target_os = "linux")]
+mod baseline;
+#[cfg(target_os = "linux")]
 mod capture;
 mod convert;
 mod counters;
@@ -9,8 +11,6 @@ mod counters;
 mod descriptors;
 #[cfg(target_os = "linux")]
 mod engine;
-#[cfg(target_os = "linux")]
-mod floor;
 mod gso_egress;
 mod keys;
 mod replay;
@@ -24,13 +24,13 @@ mod timed;
 mod _native {
     #[cfg(target_os = "linux")]
     #[pymodule_export]
+    use super::baseline::{cipher_cost, forward_bare};
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
     use super::descriptors::{attach_tun, open_tun, open_udp};
     #[cfg(target_os = "linux")]
     #[pymodule_export]
     use super::engine::Engine;
-    #[cfg(target_os = "linux")]
-    #[pymodule_export]
-    use super::floor::{cipher_cost, forward_bare};
     #[pymodule_export]
     use super::gso_egress::{GsoBatch, GsoEgress};
     #[pymodule_export]

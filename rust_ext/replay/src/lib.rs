@@ -1,12 +1,12 @@
 //! Replay: captures through the real core, in virtual time, and a verdict on what came out.
 #![deny(unsafe_code)]
 
-mod air;
 pub mod capture;
-mod end;
-mod envelope;
 pub mod judge;
+mod network;
+mod node;
 pub mod outer;
+mod outer_header;
 pub mod pcapng;
 pub mod plan;
 pub mod random;
@@ -17,6 +17,6 @@ mod tap;
 mod wire;
 
 pub use self::{
-    envelope::outer_packet,
+    outer_header::outer_packet,
     recorder::{INNER, OUTER},
 };

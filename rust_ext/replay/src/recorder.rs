@@ -12,8 +12,8 @@ use pyfw_core::wireguard::device::KeyLog;
 
 use crate::{
     capture::LinkType,
-    envelope::outer_packet,
     outer::key_log_text,
+    outer_header::outer_packet,
     pcapng::PcapngWriter,
     wire::{InFlight, Label},
 };

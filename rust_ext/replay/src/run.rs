@@ -20,9 +20,9 @@ use pyfw_core::{
 };
 
 use crate::{
-    air::{Air, AirPlan, Connection, Speaker},
-    end::End,
     judge::{FlowCounts, FlowKey, Judge},
+    network::{Air, AirPlan, Connection, Speaker},
+    node::End,
     plan::{EndCounts, Fate, Happening, Plan, Point, SentBatch, What},
     random::Seeded,
     recorder::Recorder,

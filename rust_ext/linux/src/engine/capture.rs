@@ -20,7 +20,7 @@ use pyfw_core::{
     wireguard::path::Path,
 };
 
-use crate::epoll::{self, EventFd};
+use crate::sys::epoll::{self, EventFd};
 
 /// Bytes that wait for the listener at most.
 const RING_BYTES: usize = 4 << 20;

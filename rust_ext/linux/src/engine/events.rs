@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::epoll::EventFd;
+use crate::sys::epoll::EventFd;
 
 /// Events that wait at most.
 const CAPACITY: usize = 1024;

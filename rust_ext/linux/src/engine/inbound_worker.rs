@@ -27,10 +27,10 @@ use pyfw_core::{
 use super::{
     capture::{Point, local_address},
     events::{Severity, Value},
-    outage::Outage,
+    failure_log::Outage,
     shared::{ControlMail, Shared},
 };
-use crate::udp::{RECEIVE_BUFFER_LENGTH, Receiver, UdpSocket};
+use crate::sys::udp::{RECEIVE_BUFFER_LENGTH, Receiver, UdpSocket};
 
 /// Handshake messages that wait for control: MAX_QUEUED_INCOMING_HANDSHAKES is 4096 in Linux's
 /// messages.h, QueueHandshakeSize 1024 in wireguard-go; the smaller bounds memory better.

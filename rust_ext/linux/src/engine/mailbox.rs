@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::epoll::EventFd;
+use crate::sys::epoll::EventFd;
 
 /// Items for one thread, and the descriptor that wakes it.
 pub(crate) struct Mailbox<T> {

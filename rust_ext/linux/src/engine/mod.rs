@@ -9,23 +9,24 @@
 //! ```
 
 pub mod capture;
-mod control;
-mod crew;
-mod data;
+mod control_thread;
+mod data_plane;
+mod data_thread;
+mod destination_cache;
 pub mod events;
+mod failure_log;
 mod inbound_worker;
 mod mailbox;
-mod outage;
 mod outbound_worker;
-mod paths;
+pub mod passthrough;
+mod poller;
 mod shared;
-mod standby;
-mod surroundings;
+mod stage_host;
+mod stage_watchdog;
+mod threads;
 mod translate;
 mod tun_queue;
 mod udp_egress;
-mod watched;
-mod ways;
 
 use std::{
     io,
@@ -46,20 +47,22 @@ use pyfw_core::{
 
 use self::{
     capture::CapturePoints,
-    control::ControlPlane,
-    crew::Crew,
-    data::DataThread,
+    control_thread::ControlPlane,
+    data_plane::{Paths, Seat},
+    data_thread::DataThread,
     events::{Events, Severity, Value},
     inbound_worker::InboundWorker,
     outbound_worker::OutboundWorker,
-    paths::{Paths, Seat},
     shared::{ControlMail, DataCommand, Shared},
-    surroundings::EngineSide,
+    stage_host::EngineSide,
+    threads::Crew,
     tun_queue::TunQueue,
     udp_egress::UdpEgress,
 };
-pub use self::{control::KeyLogSink, shared::Sockets};
-use crate::{epoll::SystemEntropy, priority::set_thread_nice, tun::Tun, udp::max_gso_segments};
+pub use self::{control_thread::KeyLogSink, shared::Sockets};
+use crate::sys::{
+    epoll::SystemEntropy, priority::set_thread_nice, tun::Tun, udp::max_gso_segments,
+};
 
 /// The name of every data thread, as `top -H` shows it.
 const DATA_THREAD: &str = "pyfw-data";

@@ -25,7 +25,7 @@ use super::{
     tun_queue::{BUSY_FRAMES, TunQueue},
     udp_egress::{Flush, UdpEgress},
 };
-use crate::epoll;
+use crate::sys::epoll;
 
 /// Bytes after which a drain ends.
 const DRAIN_BYTES: usize = 256 << 10;

@@ -6,7 +6,7 @@ use pyfw_core::{
 };
 
 use super::events::{EngineEvent, Severity, Value};
-use crate::epoll;
+use crate::sys::epoll;
 
 /// `None` for what is never logged: secrets go to a file of their own.
 pub(crate) fn engine_event(event: &Event) -> Option<EngineEvent> {

@@ -17,13 +17,13 @@ use pyo3::{
 };
 
 use super::{
+    batch_access::{Lent, key_of, no_row},
     column::{self, Numbers},
     export::Views,
+    filter_args,
     frame::Frame,
     held::HeldFrame,
-    lent::{Lent, key_of, no_row},
     packet::with_bytes,
-    words,
 };
 
 type Column<'py> = PyResult<Bound<'py, PyMemoryView>>;
@@ -207,7 +207,7 @@ impl FrameBatch {
     #[pyo3(signature = (**words))]
     fn r#where(&self, words: Option<Bound<'_, PyDict>>) -> PyResult<Vec<usize>> {
         // Before the lock: compiling a filter runs Python.
-        let chosen = words.as_ref().map(words::selection).transpose()?.unwrap_or_default();
+        let chosen = words.as_ref().map(filter_args::selection).transpose()?.unwrap_or_default();
         self.with(|work| {
             let Work { loan, edits, peers, .. } = work;
             let holds =

@@ -19,12 +19,13 @@ use pyo3::{
 
 use super::{
     direction,
-    entrance::Interpreter,
     export::Views,
-    guest::{PythonStage, is_inside},
+    filter_args,
+    handler::{PythonStage, is_inside},
     held::HeldFrame,
     packet::with_bytes,
-    trial, words,
+    runtime::Interpreter,
+    test_feed,
 };
 use crate::convert::value_error;
 
@@ -116,12 +117,12 @@ impl StageChain {
             .iter()
             .map(|packet| with_bytes(packet, |bytes| Ok(bytes.to_vec())))
             .collect::<PyResult<Vec<_>>>()?;
-        let peer = peer.map(words::peer).transpose()?.unwrap_or_default();
+        let peer = peer.map(filter_args::peer).transpose()?.unwrap_or_default();
         py.detach(|| {
-            trial::feed(
+            test_feed::feed(
                 &self.chain,
                 &packets,
-                trial::Feed { towards, now_ns, segment_size, mtu, peer },
+                test_feed::Feed { towards, now_ns, segment_size, mtu, peer },
             )
         })
         .map_err(value_error)
@@ -292,7 +293,7 @@ fn slot_options(given: Option<&Bound<'_, PyDict>>) -> PyResult<SlotOptions> {
             "peers" if !value.is_none() => {
                 peers = Some(value.try_iter()?.collect::<PyResult<Vec<_>>>()?);
             }
-            "filter" if !value.is_none() => words = Some(words::selection(value.cast()?)?),
+            "filter" if !value.is_none() => words = Some(filter_args::selection(value.cast()?)?),
             "peers" | "filter" => {}
             "reorders" => options.reorders = value.extract()?,
             "on_error" => {
@@ -317,7 +318,7 @@ fn slot_options(given: Option<&Bound<'_, PyDict>>) -> PyResult<SlotOptions> {
         }
     }
     if let Some(peers) = peers {
-        let keys = peers.iter().map(words::peer).collect::<PyResult<_>>()?;
+        let keys = peers.iter().map(filter_args::peer).collect::<PyResult<_>>()?;
         words.get_or_insert_with(Selection::default).words.insert(0, Word::Peer(keys));
     }
     options.selection = words;

@@ -6,7 +6,7 @@ use pyfw_core::{frame::Frame as Row, packet, stages::chain::Work};
 use pyo3::{prelude::*, types::PyMemoryView};
 
 use super::{
-    lent::{Lent, no_row},
+    batch_access::{Lent, no_row},
     packet::to_scapy,
 };
 

@@ -13,18 +13,18 @@
 //! ```
 
 pub(crate) mod batch;
+mod batch_access;
 pub(crate) mod chain;
 mod column;
-mod entrance;
 mod export;
+mod filter_args;
 pub(crate) mod frame;
-mod guest;
+mod handler;
 pub(crate) mod held;
 mod kept_out;
-mod lent;
 mod packet;
-mod trial;
-mod words;
+mod runtime;
+mod test_feed;
 
 use pyfw_core::stages::Direction;
 use pyo3::prelude::*;

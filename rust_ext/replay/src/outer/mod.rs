@@ -11,15 +11,15 @@
 //! ```
 
 mod datagram;
+mod decryptor;
 mod handshake;
 mod keys;
-mod opener;
 mod sessions;
 
 pub use self::{
     datagram::{Datagram, NotUdp, datagram},
+    decryptor::{OpenCounts, Opened, Opener},
     keys::{KeyLogError, OuterKeys, key_log_text},
-    opener::{OpenCounts, Opened, Opener},
 };
 
 /// Why a datagram was not opened: the later in this list, the farther it came.

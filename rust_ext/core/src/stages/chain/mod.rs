@@ -4,10 +4,10 @@
 //! stage. Drops: see `slot`. Order: each stage is entered by one thread at a time and gets batches in
 //! order. Time: `tick` where a stage asked for it.
 
-mod desk;
-mod guest;
-mod links;
+mod handle;
+mod handler;
 mod options;
+mod shared;
 mod slot;
 
 use std::{
@@ -23,13 +23,13 @@ use std::{
 };
 
 pub use self::{
-    desk::Desk,
-    guest::{Entrance, Failure, Guest, Work},
+    handle::Desk,
+    handler::{Entrance, Failure, Guest, Work},
     options::SlotOptions,
     slot::Slot,
 };
 use self::{
-    links::{Links, TICKS, Watch},
+    shared::{Links, TICKS, Watch},
     slot::Call,
 };
 use super::{Direction, Loan, Notice, Outcome, Running, Stages, Surroundings, filter::PeerNames};

@@ -13,10 +13,10 @@ use std::sync::{
 };
 
 use super::{
-    desk::Desk,
-    guest::{Entrance, Failure, Guest, Work},
-    links::{Links, TICKS},
+    handle::Desk,
+    handler::{Entrance, Failure, Guest, Work},
     options::SlotOptions,
+    shared::{Links, TICKS},
 };
 use crate::{
     stages::{

@@ -13,7 +13,7 @@ use pyfw_core::{
 };
 
 use super::*;
-use crate::{
+use crate::sys::{
     namespace::{in_own_namespace, set_address, set_up},
     tun::{Tun, TunOffloads},
     udp::bind_pair,

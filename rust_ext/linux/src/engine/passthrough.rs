@@ -12,7 +12,7 @@ use pyfw_core::{
     wireguard::path::Path,
 };
 
-use crate::{
+use crate::sys::{
     epoll::{Epoll, Interest},
     tun::Tun,
     udp::{Outgoing, RECEIVE_BUFFER_LENGTH, Receiver, Sender, UdpSocket},

@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 use pyfw_core::stages::{Direction, Notice, Surroundings};
 
 use super::{
+    data_plane::Seat,
     events::{Severity, Value},
-    paths::Seat,
     shared::{DataCommand, Shared},
 };
 

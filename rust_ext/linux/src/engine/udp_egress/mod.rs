@@ -21,11 +21,11 @@ use pyfw_core::{
 
 use super::{
     capture::local_address,
+    destination_cache::{Means, MtuChange, Ways},
     events::{Severity, Value},
     shared::{Shared, Sockets},
-    ways::{Means, MtuChange, Ways},
 };
-use crate::udp::{Outgoing, SendFailure, Sender, UdpSocket, classify_send_failure};
+use crate::sys::udp::{Outgoing, SendFailure, Sender, UdpSocket, classify_send_failure};
 
 /// Messages of one `sendmmsg`.
 const MESSAGES: usize = 64;

@@ -12,9 +12,11 @@ use pyfw_core::{
 use super::*;
 use crate::{
     engine::{inbound_worker::InboundWorker, shared::Sockets},
-    namespace::in_own_namespace,
-    tun::{Tun, TunOffloads},
-    udp::bind_pair,
+    sys::{
+        namespace::in_own_namespace,
+        tun::{Tun, TunOffloads},
+        udp::bind_pair,
+    },
 };
 
 #[test]

@@ -20,14 +20,14 @@ use pyfw_core::wireguard::{
 };
 
 use super::{
+    data_plane::Seat,
     events::{Severity, Value},
-    outage::Outage,
-    paths::Seat,
+    failure_log::Outage,
     shared::{ControlMail, DataCommand, Shared, Sockets},
-    standby::Standby,
+    stage_watchdog::Standby,
     translate::engine_event,
 };
-use crate::{
+use crate::sys::{
     deadline::DeadlineTimer,
     epoll::{self, Epoll, Interest},
     udp::{SendFailure, classify_send_failure},

@@ -20,8 +20,8 @@ use pyfw_core::{
 };
 
 use crate::{
-    end::Surroundings,
     judge::{FlowKey, Judge},
+    node::Surroundings,
     plan::{Fate, Rule, SentBatch},
     recorder::Recorder,
     rules::{self, Datagram},

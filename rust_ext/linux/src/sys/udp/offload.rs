@@ -11,7 +11,7 @@ use std::{
 use pyfw_core::wireguard::path::Path;
 
 use super::{Outgoing, Sender, UdpSocket};
-use crate::{epoll::check, socket_address::Raw};
+use crate::sys::{epoll::check, socket_address::Raw};
 
 /// Segments that every kernel with UDP_SEGMENT sends (UDP_MAX_SEGMENTS was 1 << 6), and that
 /// newer ones do (1 << 7 since Linux 6.9).

@@ -14,11 +14,11 @@ use std::{
 use pyfw_core::stages::{Outcome, Running};
 
 use super::{
+    data_plane::Seat,
     events::{Severity, Value},
-    paths::Seat,
     shared::{DataCommand, Shared, Sockets},
 };
-use crate::epoll::{self, Epoll, Interest};
+use crate::sys::epoll::{self, Epoll, Interest};
 
 /// A call that lasts longer is stalled (design §6).
 const STALLED_NS: u64 = 250_000_000;

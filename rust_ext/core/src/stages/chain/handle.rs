@@ -11,7 +11,7 @@ use std::sync::{
     },
 };
 
-use super::{links::Links, options::SlotOptions};
+use super::{options::SlotOptions, shared::Links};
 use crate::stages::{
     Direction,
     fixup::Unfit,

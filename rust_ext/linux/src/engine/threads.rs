@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{data::guarded, paths::Seat, shared::Shared};
-use crate::epoll;
+use super::{data_plane::Seat, data_thread::guarded, shared::Shared};
+use crate::sys::epoll;
 
 /// How long the end of a stage's call is waited for when the tunnel closes.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -9,7 +9,7 @@ use std::{
 use pyfw_core::wireguard::path::Path;
 
 use super::UdpSocket;
-use crate::{cmsg::Control, socket_address::Raw};
+use crate::sys::{cmsg::Control, socket_address::Raw};
 
 /// Messages of one call.
 const MESSAGES: usize = 64;

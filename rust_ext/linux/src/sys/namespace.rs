@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use crate::epoll::check;
+use crate::sys::epoll::check;
 
 /// Runs the test in a new network namespace, in which `lo` is up; says why where it may not.
 pub(crate) fn in_own_namespace(test: impl FnOnce() + Send + 'static) {

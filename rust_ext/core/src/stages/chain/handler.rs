@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::desk::Desk;
+use super::handle::Desk;
 use crate::stages::{Loan, filter::PeerNames, verdicts::Edits};
 
 /// A stage's code, in whatever language.

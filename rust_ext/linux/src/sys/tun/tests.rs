@@ -11,7 +11,7 @@ use pyfw_core::{
 };
 
 use super::*;
-use crate::{
+use crate::sys::{
     namespace::{in_own_namespace, set_address, set_mtu, set_up},
     udp::{Outgoing, Sender, UdpSocket},
 };

@@ -6,11 +6,11 @@
 use std::{io, os::fd::AsFd, sync::Arc};
 
 use super::{
+    data_plane::{Paths, Seat},
     outbound_worker::OutboundWorker,
-    paths::{Paths, Seat},
     shared::{Shared, Sockets},
 };
-use crate::{
+use crate::sys::{
     deadline::DeadlineTimer,
     epoll::{Epoll, Interest, Ready},
 };

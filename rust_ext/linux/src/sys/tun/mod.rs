@@ -16,7 +16,7 @@ use arrayvec::ArrayVec;
 use pyfw_core::{frame::Slice, packet::virtio::VIRTIO_HEADER_LENGTH};
 
 pub use self::offloads::TunOffloads;
-use crate::epoll::check;
+use crate::sys::epoll::check;
 
 /// Pieces of one written frame: its header, and its segments (UIO_MAXIOV of the kernel).
 const PIECES: usize = 1024;

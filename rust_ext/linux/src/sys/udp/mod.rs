@@ -19,7 +19,7 @@ pub use self::{
     receive::{RECEIVE_BUFFER_LENGTH, Receiver},
     send::{Outgoing, SendFailure, Sender, classify_send_failure},
 };
-use crate::{epoll::check, socket_address::Raw};
+use crate::sys::{epoll::check, socket_address::Raw};
 
 /// Receive and send buffer, as wireguard-go's socketBufferSize: a default one loses thousands of
 /// datagrams of one fast flow.

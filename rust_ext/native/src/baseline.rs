@@ -2,7 +2,10 @@
 
 use std::os::fd::RawFd;
 
-use pyfw_linux::{bare, socket_address, tun::Tun, udp::UdpSocket};
+use pyfw_linux::{
+    engine::passthrough,
+    sys::{socket_address, tun::Tun, udp::UdpSocket},
+};
 use pyo3::{exceptions::PyValueError, prelude::*};
 
 use crate::{
@@ -38,5 +41,5 @@ pub(crate) fn forward_bare(
     if segment_size == 0 {
         return Err(value_error("segment_size is 0".into()));
     }
-    match py.detach(|| bare::forward(&tun, &socket, peer, segment_size.into()))? {}
+    match py.detach(|| passthrough::forward(&tun, &socket, peer, segment_size.into()))? {}
 }

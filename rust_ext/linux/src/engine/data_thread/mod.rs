@@ -16,12 +16,12 @@ use std::{
 use pyfw_core::stages::Direction;
 
 use super::{
+    data_plane::{Paths, Seat},
     outbound_worker::OutboundWorker,
-    paths::{Paths, Seat},
+    poller::{COMMANDS, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6, Watched},
     shared::{DataCommand, Shared},
-    watched::{COMMANDS, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6, Watched},
 };
-use crate::epoll::{self, Ready};
+use crate::sys::epoll::{self, Ready};
 
 /// A thread, and its seat.
 pub(crate) struct DataThread {

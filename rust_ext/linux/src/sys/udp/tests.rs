@@ -10,7 +10,7 @@ use pyfw_core::{
 };
 
 use super::*;
-use crate::{
+use crate::sys::{
     epoll::{Epoll, Interest},
     namespace::{in_own_namespace, set_address, set_mtu, set_up},
     tun::{Tun, TunOffloads},

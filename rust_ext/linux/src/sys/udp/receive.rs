@@ -12,7 +12,7 @@ use pyfw_core::{
 };
 
 use super::UdpSocket;
-use crate::{cmsg::Control, socket_address::Raw};
+use crate::sys::{cmsg::Control, socket_address::Raw};
 
 /// Buffers of one call: the coalescing window is all of them together.
 const MESSAGES: usize = 4;
@@ -66,7 +66,7 @@ impl Receiver {
             header.msg_iov = &raw mut pieces[i];
             header.msg_iovlen = 1;
             header.msg_control = self.controls[i].as_mut_ptr();
-            header.msg_controllen = crate::cmsg::ROOM;
+            header.msg_controllen = crate::sys::cmsg::ROOM;
         }
         // SAFETY: every pointer in the headers is to memory of the length beside it, which
         // outlives the call.
@@ -84,7 +84,7 @@ impl Receiver {
             let error = io::Error::last_os_error();
             return if passes(&error) { Ok(0) } else { Err(error) };
         }
-        let now_ns = crate::epoll::unix_ns();
+        let now_ns = crate::sys::epoll::unix_ns();
         for (i, message) in headers[..count as usize].iter().enumerate() {
             self.controls[i].set_length(message.msg_hdr.msg_controllen);
             let Some(destination) = self.addresses[i].read() else { continue };

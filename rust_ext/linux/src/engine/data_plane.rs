@@ -21,7 +21,7 @@ use super::{
     outbound_worker::OutboundWorker,
     shared::{ControlMail, DataCommand, Shared, Sockets},
 };
-use crate::udp::UdpSocket;
+use crate::sys::udp::UdpSocket;
 
 /// Where a data thread sits: what it is told, and what it works on.
 pub(crate) struct Seat {
