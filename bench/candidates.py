@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bench import peers
 from bench.peers import LeftOut
-from pyfw.lab import Implementation, bare, pyfw_run, without_cipher
+from lab import Implementation, bare, pyfw_run, without_cipher
 
 OURS, FLOOR, PEER = "ours", "floor", "peer"
 _TITLES = {"tailscale": "Tailscale's fork"}

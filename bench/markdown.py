@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.bars import Bar
 from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.results import Results
@@ -18,6 +17,7 @@ from bench.tables import (
     ratio_text,
     spread_text,
 )
+from bench.targets import Bar
 
 _BEGIN = "<!-- results: written by python -m bench.tunnel --markdown -->"
 _END = "<!-- end of results -->"

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from bench.peers import LeftOut
-from pyfw.lab import BEHIND, OUTER, Daemon, Implementation, Network, pyfw_run
-from pyfw.lab.measure.subject import LOAD_PORT, Party, Subject
-from pyfw.lab.pair import MTU, PORT, Keys
+from lab import BEHIND, OUTER, Daemon, Implementation, Network, pyfw_run
+from lab.measure.subject import LOAD_PORT, Party, Subject
+from pyfw.demo.pair import MTU, PORT, Keys
 
 _DIRECTORY = Path(__file__).parent.parent / "build" / "peers" / "mitmproxy"
 # The address that its documentation gives to the client.

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pyfw.lab import Implementation, wireguard_go
-from pyfw.lab.pair import INTERFACE
+from lab import Implementation, wireguard_go
+from pyfw.demo.pair import INTERFACE
 
 _DIRECTORY = Path(__file__).parent.parent / "build" / "peers"
 

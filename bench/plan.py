@@ -1,6 +1,6 @@
 """What is measured: networks, and for each the measures, how long, and who takes part.
 
-The short set has what the bars of bench.bars need, and the rest of the table where it costs little; the
+The short set has what the bars of bench.targets need, and the rest of the table where it costs little; the
 long one has all.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from bench.candidates import FLOOR, OURS, PEER, Candidate
-from pyfw.lab.measure import Datagrams, Flows, Measure, Pings, Requests
+from lab.measure import Datagrams, Flows, Measure, Pings, Requests
 
 
 @dataclass(frozen=True)

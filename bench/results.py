@@ -14,7 +14,7 @@ from statistics import median
 import msgspec
 
 from bench.quantities import QUANTITIES
-from pyfw.lab.machine import Machine
+from lab.machine import Machine
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):

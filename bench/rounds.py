@@ -13,9 +13,9 @@ from bench.candidates import FLOOR, Candidate
 from bench.plan import Plan, Step
 from bench.quantities import QUANTITIES
 from bench.results import Record
-from pyfw.lab import Network, Pair, Unavailable
-from pyfw.lab.measure import Cipher, Sample, Subject
-from pyfw.lab.pair import ping_ms
+from lab import Network, Pair, Unavailable
+from lab.measure import Cipher, Sample, Subject
+from pyfw.demo.pair import ping_ms
 
 # What a tunnel that does not carry, a load that breaks or a daemon that ends looks like.
 _FAILURES = (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired)

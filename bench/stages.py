@@ -19,9 +19,9 @@ from statistics import median
 from bench.mitmproxy import Mitmproxy, install
 from bench.operations import Cost, costs, markdown
 from bench.peers import LeftOut
-from pyfw.lab import Implementation, Network, Pair, Unavailable, pyfw_run
-from pyfw.lab.measure import Datagrams, Flows, Subject
-from pyfw.lab.pair import ping_ms
+from lab import Implementation, Network, Pair, Unavailable, pyfw_run
+from lab.measure import Datagrams, Flows, Subject
+from pyfw.demo.pair import ping_ms
 
 NONE, COLUMNS, LOOP, MITMPROXY = "no stage", "columns", "loop", "mitmproxy"
 _FLOW, _FLOOD = Flows(1, 0), Datagrams(64)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.bars import MET, MISSED, Bar
 from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.results import Entry, Results, Spread
+from bench.targets import MET, MISSED, Bar
 from pyfw.replay.report.quantity import of
 
 # The quantities that ratios are taken of: the rest follows from them, or is too small to divide by.

@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import bars, candidates, markdown, plan, report, rounds, tables
+from bench import candidates, markdown, plan, report, rounds, tables, targets
 from bench.candidates import Candidate
 from bench.conditions import Watch
 from bench.peers import PEERS
 from bench.results import Document, Entry, Results
-from pyfw.lab import Unavailable, pyfw_run
-from pyfw.lab.machine import this_machine
+from lab import Unavailable, pyfw_run
+from lab.machine import this_machine
 
 _DOCUMENTATION = Path(__file__).parent.parent / "docs" / "performance.md"
 
@@ -33,7 +33,7 @@ def main() -> None:
         except Unavailable as reason:
             sys.exit(f"bench: {reason}")
     results = Results(document)
-    judged = bars.bars(results)
+    judged = targets.bars(results)
     print(tables.text(results, judged))
     if arguments.json:
         document.save(arguments.json)
@@ -43,14 +43,14 @@ def main() -> None:
         arguments.svg.write_text(report.picture(results), encoding="utf-8")
     if arguments.markdown:
         markdown.replace_results(arguments.markdown, markdown.results_of(results, judged))
-    sys.exit(bars.exit_status(judged, document.rounds))
+    sys.exit(targets.exit_status(judged, document.rounds))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.tunnel", description=__doc__)
     wanted = parser.add_argument_group("what is measured")
     wanted.add_argument("--quick", action="store_true", help="what the bars need, under 5 minutes")
-    wanted.add_argument("--rounds", type=int, default=bars.ROUNDS)
+    wanted.add_argument("--rounds", type=int, default=targets.ROUNDS)
     wanted.add_argument("--seconds", type=float, help="of each window, instead of the plan's")
     wanted.add_argument(
         "--peers",

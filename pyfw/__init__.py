@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pyfw.control import Daemon
     from pyfw.pipeline import Pipeline
     from pyfw.stage import Frame, FrameBatch, HeldFrame, Stage
-    from pyfw.trial import StageTest
+    from pyfw.testing import StageTest
     from pyfw.tunnel import Tunnel
 
 __all__ = [
@@ -46,7 +46,7 @@ _HOMES = {
     "Settings": "pyfw.config",
     "Stage": "pyfw.stage",
     "StageConfig": "pyfw.config",
-    "StageTest": "pyfw.trial",
+    "StageTest": "pyfw.testing",
     "Tunnel": "pyfw.tunnel",
     "load": "pyfw.config",
 }

@@ -129,7 +129,7 @@ class Engine:
         coalesce_psh: str = "merge",
         mtu: int = 1420,
         stages: "StageChain | None" = None,
-        without_cipher: bool = False,  # for benchmarks (pyfw.floor): RuntimeWarning; no setting leads here
+        without_cipher: bool = False,  # for benchmarks (bench.baseline): RuntimeWarning; no setting leads here
     ) -> "Engine": ...
     def set_private_key(self, private_key: bytes | None) -> None: ...
     def set_peer(

@@ -14,7 +14,7 @@ import msgspec
 
 from pyfw import _native
 from pyfw.config import Settings
-from pyfw.stages.running import StageSet
+from pyfw.stages.stage_set import StageSet
 
 __all__ = ["MTU_DEFAULT", "Engine", "Pipeline", "StageSet"]
 

@@ -63,7 +63,7 @@ def test_rust_crates_name_only_those_below_them() -> None:
         ("pyfw.cli.up", {"asyncio", "pyfw._native", "structlog", "pyroute2"}),
         ("pyfw.config", {"asyncio", "pyfw._native", "structlog", "pyroute2"}),
         ("pyfw.cli.genkey", {"asyncio", "msgspec", "structlog", "pyroute2"}),
-        ("pyfw.control.client", {"asyncio", "pyfw._native", "structlog", "pyroute2"}),
+        ("pyfw.control.uapi.client", {"asyncio", "pyfw._native", "structlog", "pyroute2"}),
         ("pyfw.control.daemon", {"scapy"}),
         ("pyfw.stages.find", {"scapy", "numpy", "pyroute2"}),
     ],

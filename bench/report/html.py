@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
-from bench.bars import MET, MISSED, Bar
 from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.report.chart import better, chart
 from bench.results import Results
 from bench.tables import among, failures, found_text, losses, net_title, spread_text
+from bench.targets import MET, MISSED, Bar
 from pyfw.replay.report.markup import Html, element, joined, row, table
 from pyfw.replay.report.quantity import of
 

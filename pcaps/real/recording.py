@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pyfw.lab import Network, Pair, pyfw_run
-from pyfw.lab.daemon import INTERFACE
-from pyfw.lab.namespace import Namespace
+from lab import Network, Pair, pyfw_run
+from pyfw.demo.daemon import INTERFACE
+from pyfw.demo.namespace import Namespace
 
 BYTES_MAX = 1 << 20
 # Without offloads each captured packet is one segment, as it was on the wire.

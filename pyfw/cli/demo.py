@@ -6,15 +6,15 @@ import time
 
 import click
 
-from pyfw.cli.demo_account import Account, Direction
-from pyfw.cli.demo_terminal import Terminal
-from pyfw.cli.in_lab import in_lab
-from pyfw.lab import BEHIND, Daemon, Network, Pair, pyfw_wg
-from pyfw.lab.account import drops, gso, late
-from pyfw.lab.daemon import INTERFACE
-from pyfw.lab.limits import limits
-from pyfw.lab.transfer import TransferServer, finished
-from pyfw.lab.web import WebServer
+from lab import BEHIND, Daemon, Network, Pair, pyfw_wg
+from pyfw.demo.counter_checks import drops, gso, late
+from pyfw.demo.daemon import INTERFACE
+from pyfw.demo.in_namespace import in_lab
+from pyfw.demo.limits import limits
+from pyfw.demo.report import Account, Direction
+from pyfw.demo.terminal import Terminal
+from pyfw.demo.transfer import TransferServer, finished
+from pyfw.demo.web import WebServer
 
 # The inner payloads of the trace that the project starts from: a web server's answer in which full
 # and shorter TCP segments alternate.

@@ -19,7 +19,7 @@ def down(conf: str) -> None:
 
     from pyfw import config as configuration
     from pyfw.control.down import down as take_down
-    from pyfw.control.echo import Echo
+    from pyfw.control.host.step_reporter import Echo
     from pyfw.observe import log
 
     become_root()

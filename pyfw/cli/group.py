@@ -21,7 +21,6 @@ SUBCOMMANDS = (
     "pubkey",
     "genpsk",
     "demo",
-    "bench",
 )
 
 EXIT_USAGE = 2

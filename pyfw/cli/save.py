@@ -17,7 +17,8 @@ def save(conf: str) -> None:
     import asyncio
 
     from pyfw import config as configuration
-    from pyfw.control import client, saved
+    from pyfw.control import saved
+    from pyfw.control.uapi import client
 
     become_root()
     config = load(conf)

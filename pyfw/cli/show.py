@@ -10,7 +10,7 @@ from pyfw.cli.group import fail, system_error
 from pyfw.cli.show_columns import FIELDS, lines, public_key, text_of
 
 if TYPE_CHECKING:
-    from pyfw.control.client import ShownDevice, ShownPeer
+    from pyfw.control.uapi.client import ShownDevice, ShownPeer
 
 
 @click.command(name="show", short_help="Show running tunnels, as wg show does.")
@@ -27,7 +27,7 @@ def show(interface: str, what: str | None, as_json: bool) -> None:
     fwmark, peers, preshared-keys, endpoints, allowed-ips, latest-handshakes, transfer,
     persistent-keepalive, or dump for all of them.
     """
-    from pyfw.control import client
+    from pyfw.control.uapi import client
 
     if interface == "interfaces":
         click.echo(" ".join(client.interfaces()))

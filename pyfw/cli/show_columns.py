@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyfw.control.client import ShownDevice, ShownPeer
+    from pyfw.control.uapi.client import ShownDevice, ShownPeer
 
 _NANOSECONDS = 1_000_000_000
 

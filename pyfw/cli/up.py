@@ -37,7 +37,7 @@ def _serve(conf: str, config: "Config", ready: Callable[[], None]) -> int:
     from pyfw.cli.run import log_level
     from pyfw.config import path_of
     from pyfw.control import Daemon, StartFailed, run_to_end, serve
-    from pyfw.control.echo import Echo
+    from pyfw.control.host.step_reporter import Echo
     from pyfw.observe import log
 
     log.configure(log_level("warning"))

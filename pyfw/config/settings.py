@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a segment with PSH ends its frame."""
     log_level: str = "info"
     role: Literal["gateway", "client"] | None = None
-    """What is done beside what wg-quick does (pyfw.control.role)."""
+    """What is done beside what wg-quick does (pyfw.control.host.roles)."""
     isolate_peers: bool = True
     """Of a gateway: whether its peers are kept from each other."""
     kill_switch: bool = False

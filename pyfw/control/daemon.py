@@ -19,13 +19,14 @@ from msgspec.structs import replace
 
 from pyfw import config as configuration
 from pyfw.config import Config, ConfigError, Settings
-from pyfw.control import client, saved, uapi, uapi_socket
-from pyfw.control.echo import Echo
+from pyfw.control import saved
+from pyfw.control.host.step_reporter import Echo
+from pyfw.control.interface_setup import Quick
 from pyfw.control.link_watch import LinkWatch
 from pyfw.control.queue_length import QueueLength
-from pyfw.control.quick import Quick
 from pyfw.control.resolve import resolve
-from pyfw.control.uapi_socket import UapiServer
+from pyfw.control.uapi import client, protocol, server
+from pyfw.control.uapi.server import UapiServer
 from pyfw.pipeline import Pipeline
 from pyfw.stage import Stage
 from pyfw.stages.find import find
@@ -260,7 +261,7 @@ class Daemon:
     async def _save(self) -> None:
         config = self._config
         if config is not None and config.interface.save_config and self._config_path is not None:
-            device = client.parsed(self.name, uapi.get(self._tunnel))
+            device = client.parsed(self.name, protocol.get(self._tunnel))
             await saved.save(self._config_path, config, device)
 
     def _set_mark(self, mark: int) -> None:
@@ -269,7 +270,7 @@ class Daemon:
     def _listener(self) -> socket.socket:
         if self._uapi_fd is not None:
             return socket.socket(fileno=self._uapi_fd)
-        return uapi_socket.listen(self.name)
+        return server.listen(self.name)
 
     def _on_event(self, event: Mapping[str, Any]) -> None:
         if event["message"] == "tun.queue_length":

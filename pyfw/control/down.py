@@ -17,10 +17,12 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from pyfw.config import Config
-from pyfw.control import client, hook, policy_routing, quick, saved, socket_path, surroundings
-from pyfw.control.echo import Echo
-from pyfw.control.firewall import Table
-from pyfw.control.record import Record, RecordFile, network_namespace
+from pyfw.control import interface_setup, saved
+from pyfw.control.host import hooks, host_network, policy_routing
+from pyfw.control.host.firewall import Table
+from pyfw.control.host.step_reporter import Echo
+from pyfw.control.host.undo_log import Record, RecordFile, network_namespace
+from pyfw.control.uapi import client, socket_path
 
 # A daemon drains what is queued, and its threads are joined.
 _END_S, _PAUSE_S = 15.0, 0.02
@@ -37,7 +39,7 @@ async def down(name: str, config: Config | None, path: Path | None, echo: Echo) 
         if not client.answers(name):
             if record is None:
                 raise OSError(errno.ENODEV, f"{name} is not up: no daemon answers for it")
-            await quick.clean_up(name, record, echo)
+            await interface_setup.clean_up(name, record, echo)
             file.forget()
             return
         pre_down, post_down = (
@@ -47,16 +49,16 @@ async def down(name: str, config: Config | None, path: Path | None, echo: Echo) 
             if record is not None
             else ((), ())
         )
-        await hook.run("PreDown", pre_down, name, echo)
+        await hooks.run("PreDown", pre_down, name, echo)
         if config is not None and path is not None and config.interface.save_config:
             echo.step(f"wg showconf {name} > {path}")
             await saved.save(path, config, client.device(name))
-        await surroundings.undo(name, record or await _recognised(name), echo)
+        await host_network.undo(name, record or await _recognised(name), echo)
         if record is None:
             await _remove_wg_quicks_tables(name, echo)
         file.forget()
         await _end(name, echo)
-        await hook.run("PostDown", post_down, name, echo)
+        await hooks.run("PostDown", post_down, name, echo)
     finally:
         file.release()
 
@@ -95,7 +97,7 @@ async def _end(name: str, echo: Echo) -> None:
         echo.step(f"kill -TERM {pid}")
         await _end_process(pid)
     deadline = asyncio.get_running_loop().time() + _END_S
-    while client.answers(name) or quick.is_there(name):
+    while client.answers(name) or interface_setup.is_there(name):
         if asyncio.get_running_loop().time() > deadline:
             raise OSError(errno.ETIMEDOUT, f"the daemon of {name} does not end")
         await asyncio.sleep(_PAUSE_S)

@@ -14,8 +14,8 @@ from pathlib import Path
 from pyroute2 import AsyncIPRoute
 
 from pyfw.config import Config
-from pyfw.control.client import ShownDevice
-from pyfw.control.policy_routing import FAMILIES
+from pyfw.control.host.policy_routing import FAMILIES
+from pyfw.control.uapi.client import ShownDevice
 
 
 async def save(path: Path, config: Config, device: ShownDevice) -> None:

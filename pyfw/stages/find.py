@@ -13,8 +13,8 @@ from pathlib import Path
 from pyfw.config.problem import ConfigError, Problem
 from pyfw.config.stages import NAME, StageConfig
 from pyfw.stage import Stage
-from pyfw.stages.declared import faults, options_of
 from pyfw.stages.load import Modules, Wrong, guarded, load, source_of
+from pyfw.stages.validate import faults, options_of
 
 
 def find(configs: Sequence[StageConfig], base: Path | None = None) -> list[Stage]:

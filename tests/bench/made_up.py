@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bench.results import Conditions, Document, Entry, Record
-from pyfw.lab.machine import Machine
+from lab.machine import Machine
 
 NET = "ipv4-1420"
 MACHINE = Machine(processor="Some CPU <fast>", cpus=2, memory_gib=8.0, kernel="6.18")

@@ -1,10 +1,10 @@
 """What is measured, with whom, and how long it takes."""
 
-from bench.bars import NOT_MEASURED, ROUNDS, bars
 from bench.candidates import Candidate
 from bench.plan import MAIN, NETS, full, narrowed, quick
 from bench.results import Results
-from pyfw.lab import Implementation
+from bench.targets import NOT_MEASURED, ROUNDS, bars
+from lab import Implementation
 from tests.bench.made_up import ENTRIES, VALUES, document
 
 # Beside its window, a measure warms up and comes to its end, and a candidate is started and stopped.

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from bench import bars, markdown, report, tables
-from bench.bars import Bar
+from bench import markdown, report, tables, targets
 from bench.results import Document, Record, Results
+from bench.targets import Bar
 from tests.bench.made_up import NET, document
 
 
@@ -21,7 +21,7 @@ def results() -> Results:
 
 @pytest.fixture
 def judged(results: Results) -> list[Bar]:
-    return bars.bars(results)
+    return targets.bars(results)
 
 
 def test_the_table_has_medians_ratios_and_every_bar(results: Results, judged: list[Bar]) -> None:
@@ -34,7 +34,7 @@ def test_the_table_has_medians_ratios_and_every_bar(results: Results, judged: li
 
 def test_a_missed_bar_stands_out(results: Results) -> None:
     slow = Results(document(changes={"rtt-idle pyfw p50_us": 999}))
-    text = tables.text(slow, bars.bars(slow))
+    text = tables.text(slow, targets.bars(slow))
     assert "FAIL  pyfw (ipsec-mb): ping, idle, delay, over boringtun: 12.49" in text
 
 
@@ -129,7 +129,7 @@ def test_a_run_of_nothing_makes_a_page_all_the_same() -> None:
         candidates=[],
     )
     results = Results(empty)
-    judged = bars.bars(results)
+    judged = targets.bars(results)
     assert "What was measured" in report.page(results, judged)
     assert "not measured" in tables.text(results, judged)
     ElementTree.fromstring(report.picture(results))

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pyfw.cli.demo_account import Account, Direction
-from pyfw.cli.demo_terminal import Terminal
-from pyfw.lab import unavailable
-from pyfw.lab.account import GsoBatches
-from pyfw.lab.transfer import Transfer
-from pyfw.lab.web import PageLoad
+from lab import unavailable
+from pyfw.demo.counter_checks import GsoBatches
+from pyfw.demo.report import Account, Direction
+from pyfw.demo.terminal import Terminal
+from pyfw.demo.transfer import Transfer
+from pyfw.demo.web import PageLoad
 
 SEED_BATCHES = [[1228, 834], [1031], [1228, 834], [1228, 1228, 637], [1228, 1228]]
 

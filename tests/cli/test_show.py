@@ -6,8 +6,8 @@ from click.testing import CliRunner
 from pyfw import _native
 from pyfw.cli import show, show_columns
 from pyfw.cli.group import group
-from pyfw.control import client
-from pyfw.control.client import ShownDevice, ShownPeer
+from pyfw.control.uapi import client
+from pyfw.control.uapi.client import ShownDevice, ShownPeer
 
 PRIVATE, PUBLIC, PEER, PSK = (bytes([n]) * 32 for n in (1, 2, 3, 4))
 NOW = 1_700_000_000

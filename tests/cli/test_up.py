@@ -7,14 +7,15 @@ from click.testing import CliRunner, Result
 
 from pyfw.cli import tunnel_file
 from pyfw.cli.group import group
-from pyfw.control import record, socket_path
+from pyfw.control.host import undo_log
+from pyfw.control.uapi import socket_path
 
 GOOD = "[Interface]\nPrivateKey = AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
 
 
 @pytest.fixture(autouse=True)
 def directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(record, "DIRECTORY", tmp_path / "pyfw")
+    monkeypatch.setattr(undo_log, "DIRECTORY", tmp_path / "pyfw")
     monkeypatch.setattr(socket_path, "DIRECTORY", tmp_path / "wireguard")
     monkeypatch.setattr("pyfw.cli.down.become_root", lambda: None)
     monkeypatch.setattr("pyfw.cli.up.become_root", lambda: None)
@@ -40,7 +41,7 @@ def test_a_wrong_file_is_told_whole_and_nothing_is_done(path: Path, command: str
     assert done.exit_code == 2
     assert f"{path}:2: PrivateKey" in done.stderr
     assert f"{path}:3: MTU" in done.stderr
-    assert not record.DIRECTORY.exists()
+    assert not undo_log.DIRECTORY.exists()
 
 
 @pytest.mark.parametrize("command", ["up", "save", "strip"])

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pyfw import _native, config
-from pyfw.control import Daemon, record, serve, socket_path
+from pyfw.control import Daemon, serve
+from pyfw.control.host import undo_log
 from pyfw.control.service import reload
+from pyfw.control.uapi import socket_path
 from tests.fake_engine import FakeEngine, FakePipeline
 
 _TUNSETIFF, _IFF_TUN_NO_PI = 0x4004_54CA, 0x1001
@@ -131,7 +133,7 @@ async def scenario(name: str, directory: Path) -> Any:
 def main() -> None:
     name, directory = sys.argv[1], Path(sys.argv[2])
     socket_path.DIRECTORY = directory / "wireguard"
-    record.DIRECTORY = directory / "pyfw"
+    undo_log.DIRECTORY = directory / "pyfw"
     vars(_native).update(open_tun=open_tun, open_udp=lambda port, mark=0: (-1, -1, port or 4000))
     for command in (
         "link set lo up",

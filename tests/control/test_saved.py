@@ -8,7 +8,7 @@ import pytest
 
 from pyfw import config
 from pyfw.control import saved
-from pyfw.control.client import ShownDevice, ShownPeer
+from pyfw.control.uapi.client import ShownDevice, ShownPeer
 
 PRIVATE, PEER, OTHER, PSK = (bytes([n]) * 32 for n in (1, 3, 4, 5))
 DEVICE = ShownDevice(

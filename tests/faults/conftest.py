@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pyfw.lab import Network, unavailable
+from lab import Network, unavailable
 from tests.faults.staged import Staged
 
 MakeStaged = Callable[..., Staged]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyfw
 from pyfw.config.stages import StageConfig
-from pyfw.stages.running import StageSet
+from pyfw.stages.stage_set import StageSet
 
 
 class Judged(pyfw.StageTest):

@@ -5,9 +5,9 @@ import re
 from textwrap import dedent
 from typing import Any
 
-from pyfw.lab import OUTER, Network, Process, Stream, pyfw_run
-from pyfw.lab.daemon import details
-from pyfw.lab.pair import Keys, ping_ms
+from lab import OUTER, Network, Process, Stream, pyfw_run
+from pyfw.demo.daemon import details
+from pyfw.demo.pair import Keys, ping_ms
 from tests.faults.staged import judge_details, wait_until
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from textwrap import dedent
 from typing import Any
 
-from pyfw.lab import TUNNEL, Daemon, Network, Pair, Stream, pyfw_run
-from pyfw.lab.account import drops, imbalances, late
+from lab import TUNNEL, Daemon, Network, Pair, Stream, pyfw_run
+from pyfw.demo.counter_checks import drops, imbalances, late
 from tests.interop.judge import dropped
 
 STAGE_FILE = "/run/stage.py"

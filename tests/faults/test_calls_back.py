@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pyfw.lab import Network, unavailable
-from pyfw.lab.account import imbalances, late
+from lab import Network, unavailable
+from pyfw.demo.counter_checks import imbalances, late
 
 _SCRIPT = str(Path(__file__).with_name("calls_back.py"))
 _REFUSED = ("close", "set_stages")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pyfw.lab import Network
-from pyfw.lab.account import drops
+from lab import Network
+from pyfw.demo.counter_checks import drops
 from tests.faults.conftest import MakeStaged
 from tests.faults.staged import Staged, wait_until
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from pyfw.lab import Stream
-from pyfw.lab.account import drops
+from lab import Stream
+from pyfw.demo.counter_checks import drops
 from tests.faults.conftest import MakeStaged
 from tests.faults.staged import Staged, wait_until
 from tests.interop.judge import dropped

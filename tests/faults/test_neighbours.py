@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from pyfw.lab import Network
-from pyfw.lab.account import drops
-from pyfw.lab.transfer import TransferServer
+from lab import Network
+from pyfw.demo.counter_checks import drops
+from pyfw.demo.transfer import TransferServer
 from tests.faults.neighbours import Neighbours
 from tests.faults.staged import wait_until
 from tests.faults.test_hangs import HANGS, ask_to_hang, stalled

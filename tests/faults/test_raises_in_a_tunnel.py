@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from pyfw.lab import BEHIND
-from pyfw.lab.account import drops
-from pyfw.lab.transfer import TransferServer
+from lab import BEHIND
+from pyfw.demo.counter_checks import drops
+from pyfw.demo.transfer import TransferServer
 from tests.faults.conftest import MakeStaged
 
 threads = pytest.mark.parametrize("threads", [1, 2])

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyfw.lab import Network, pyfw_run, unavailable
-from pyfw.lab.pair import Keys
+from lab import Network, pyfw_run, unavailable
+from pyfw.demo.pair import Keys
 from tests.faults.conftest import MakeStaged
 from tests.faults.staged import SETTINGS_FILE, STAGE_FILE, settings_of, wait_until
 

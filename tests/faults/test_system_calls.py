@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pyfw.lab import TUNNEL, Daemon, Network, Pair, Process, Stream, pyfw_run, unavailable
-from pyfw.lab.account import drops
+from lab import TUNNEL, Daemon, Network, Pair, Process, Stream, pyfw_run, unavailable
+from pyfw.demo.counter_checks import drops
 from tests.interop.judge import settled
 
 pytestmark = [

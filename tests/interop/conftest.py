@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pyfw.lab import (
+from lab import (
     Implementation,
     Network,
     Pair,

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from pyfw.cli import main
-from pyfw.lab.daemon import CONF
+from pyfw.demo.daemon import CONF
 
 HOLD_FILE = "/run/hold"
 _HOLD_S = 5

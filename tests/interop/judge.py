@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
-from pyfw.lab import Daemon, Pair
-from pyfw.lab.account import drops, imbalances, late
-from pyfw.lab.kernel_counters import Counters
+from lab import Daemon, Pair
+from pyfw.demo.counter_checks import drops, imbalances, late
+from pyfw.demo.kernel_counters import Counters
 
 # What is on its way in a descriptor needs a moment; the law holds at batch boundaries.
 _SETTLE_S = 3.0

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pyfw.lab import OUTER, Daemon, Implementation, Network, Pair, Process, pyfw_run, pyfw_wg
-from pyfw.lab import relay as relay_script
+from lab import OUTER, Daemon, Implementation, Network, Pair, Process, pyfw_run, pyfw_wg
+from lab import relay as relay_script
 from tests.interop.judge import judge
 
 # Where the relay listens for pyfw, and for the other one.

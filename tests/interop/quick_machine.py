@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pyfw.lab import Namespace, Process
-from pyfw.lab.network import BEHIND_NETWORKS, OUTER, TUNNEL
-from pyfw.lab.pair import Keys
+from lab import Namespace, Process
+from pyfw.demo.network import BEHIND_NETWORKS, OUTER, TUNNEL
+from pyfw.demo.pair import Keys
 
 BIN = Path(sys.executable).parent
 CONF = "/run/wg0.conf"

@@ -3,7 +3,7 @@
 import json
 import re
 
-from pyfw.lab import Namespace
+from lab import Namespace
 
 
 def surroundings(at: Namespace) -> dict[str, list[str]]:

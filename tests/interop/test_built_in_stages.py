@@ -9,8 +9,8 @@ import pytest
 from scapy.layers.inet import ICMP, IP
 from scapy.utils import PcapNgReader
 
-from pyfw.lab import TUNNEL, Implementation, Pair, Stream, pyfw_run
-from pyfw.lab.pair import ping_ms
+from lab import TUNNEL, Implementation, Pair, Stream, pyfw_run
+from pyfw.demo.pair import ping_ms
 
 MakePair = Callable[..., Pair]
 

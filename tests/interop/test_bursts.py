@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from pyfw.lab import BEHIND, pyfw_run
+from lab import BEHIND, pyfw_run
 from tests.interop.conftest import MakePair
 
 _PORT = 5400

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from pyfw.lab import BEHIND, Network, Pair, pyfw_run
-from pyfw.lab.transfer import TransferServer
+from lab import BEHIND, Network, Pair, pyfw_run
+from pyfw.demo.transfer import TransferServer
 from tests.interop.conftest import MakePair
 from tests.interop.judge import judge
 

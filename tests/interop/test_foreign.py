@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pyfw.lab import BEHIND, OUTER, TUNNEL, Pair
-from pyfw.lab.pair import Keys, ping_ms
-from pyfw.lab.transfer import TransferServer, datagrams
+from lab import BEHIND, OUTER, TUNNEL, Pair
+from pyfw.demo.pair import Keys, ping_ms
+from pyfw.demo.transfer import TransferServer, datagrams
 from tests.interop.meeting import (
     Meeting,
     latest_handshake,

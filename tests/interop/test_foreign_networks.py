@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pyfw.lab import BEHIND, OUTER, TUNNEL, Network, Pair, Stream, Unavailable, pyfw_wg
-from pyfw.lab.pair import ping_ms
+from lab import BEHIND, OUTER, TUNNEL, Network, Pair, Stream, Unavailable, pyfw_wg
+from pyfw.demo.pair import ping_ms
 from tests.interop.conftest import FOREIGN
 from tests.interop.judge import judge
 from tests.interop.meeting import Meeting, endpoint, latest_handshake, relayed

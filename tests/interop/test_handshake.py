@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pyfw.lab import TUNNEL, Daemon, Pair
-from pyfw.lab.pair import Keys, ping_ms
-from pyfw.lab.transfer import datagrams
+from lab import TUNNEL, Daemon, Pair
+from pyfw.demo.pair import Keys, ping_ms
+from pyfw.demo.transfer import datagrams
 
 Fresh = Callable[..., Pair]
 

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from pyfw.lab import BEHIND, Implementation
-from pyfw.lab.transfer import TransferServer
+from lab import BEHIND, Implementation
+from pyfw.demo.transfer import TransferServer
 from tests.interop.conftest import MakePair
 from tests.interop.held_interpreter import HOLD_FILE
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pyfw.lab import OUTER, TUNNEL, Daemon, Network, Pair, Process, Stream, pyfw_run, pyfw_wg
-from pyfw.lab.daemon import _pyfw
-from pyfw.lab.pair import Keys, ping_ms
+from lab import OUTER, TUNNEL, Daemon, Network, Pair, Process, Stream, pyfw_run, pyfw_wg
+from pyfw.demo.daemon import _pyfw
+from pyfw.demo.pair import Keys, ping_ms
 from tests.interop.surroundings import surroundings
 
 MakePair = Callable[..., Pair]

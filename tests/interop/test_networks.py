@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pyfw.lab import OUTER, ROUTED, TUNNEL, Implementation, Network, Pair, RoutedNetwork, pyfw_run
-from pyfw.lab.stream import Stream
+from lab import OUTER, ROUTED, TUNNEL, Implementation, Network, Pair, RoutedNetwork, pyfw_run
+from lab.stream import Stream
 from tests.interop.conftest import MakePair
 from tests.interop.judge import settled
 from tests.interop.meeting import endpoint

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pyfw.lab import BEHIND, Implementation, Network, Pair, pyfw_run
-from pyfw.lab.transfer import TransferServer, datagrams
+from lab import BEHIND, Implementation, Network, Pair, pyfw_run
+from pyfw.demo.transfer import TransferServer, datagrams
 from tests.interop.conftest import MakePair
 from tests.interop.judge import assert_in_order
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pyfw.lab import TUNNEL, Pair
+from lab import TUNNEL, Pair
 
 scapy = pytest.importorskip("scapy.all", reason="scapy builds these packets")
 sctp = pytest.importorskip("scapy.layers.sctp")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyfw.lab import BEHIND, TUNNEL, Host, Namespace, RoutedNetwork, pyfw_run
-from pyfw.lab.download import Download
+from lab import BEHIND, TUNNEL, Host, Namespace, RoutedNetwork, pyfw_run
+from lab.download import Download
 from tests.interop.conftest import MakePair
 from tests.interop.judge import settled
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pyfw.lab import pyfw_run
+from lab import pyfw_run
 from tests.interop.conftest import MakePair
 
 

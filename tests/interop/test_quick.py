@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyfw.lab import OUTER, TUNNEL, Daemon, Network, pyfw_wg
-from pyfw.lab.pair import Keys, ping_ms
+from lab import OUTER, TUNNEL, Daemon, Network, pyfw_wg
+from pyfw.demo.pair import Keys, ping_ms
 from tests.interop.quick_machine import CONF, PEER, QuickMachine, conf, ends
 
 pytestmark = pytest.mark.skipif(shutil.which("nft") is None, reason="nft is not installed")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyfw.lab import TUNNEL, Host, Network, Pair, pyfw_run
+from lab import TUNNEL, Host, Network, Pair, pyfw_run
 from tests.interop.judge import judge, settled
 from tests.interop.meeting import Meeting
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pyfw.lab import OUTER, TUNNEL, Daemon, Pair, Stream, pyfw_run
-from pyfw.lab.account import drops, late
-from pyfw.lab.daemon import CONF, plain
-from pyfw.lab.pair import Keys
+from lab import OUTER, TUNNEL, Daemon, Pair, Stream, pyfw_run
+from pyfw.demo.counter_checks import drops, late
+from pyfw.demo.daemon import CONF, plain
+from pyfw.demo.pair import Keys
 from tests.interop.judge import dropped
 from tests.interop.surroundings import surroundings
 

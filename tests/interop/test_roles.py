@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from pyfw.lab import BEHIND, OUTER, Namespace, Network, Process
-from pyfw.lab.daemon import _pyfw
-from pyfw.lab.pair import Keys
-from pyfw.lab.web import WebServer
+from lab import BEHIND, OUTER, Namespace, Network, Process
+from pyfw.demo.daemon import _pyfw
+from pyfw.demo.pair import Keys
+from pyfw.demo.web import WebServer
 from tests.interop.surroundings import surroundings
 
 _PHONE_GATEWAY = "198.18.1.2"

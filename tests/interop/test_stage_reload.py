@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pyfw.lab import TUNNEL, Daemon, Implementation, Pair, Stream, pyfw_run
-from pyfw.lab.measure import Datagrams, Subject
+from lab import TUNNEL, Daemon, Implementation, Pair, Stream, pyfw_run
+from lab.measure import Datagrams, Subject
 from tests.interop.conftest import MakePair
 from tests.interop.judge import settled, told_drops
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyfw.lab import TUNNEL, Daemon, Implementation, Pair, Stream, pyfw_run
+from lab import TUNNEL, Daemon, Implementation, Pair, Stream, pyfw_run
 from tests.interop.conftest import MakePair
 from tests.interop.hanging import HANG_S
 

@@ -2,8 +2,8 @@
 
 from textwrap import dedent
 
-from pyfw.lab import Network, Pair, pyfw_run
-from pyfw.lab.measure import Flows, Sample, Subject
+from lab import Network, Pair, pyfw_run
+from lab.measure import Flows, Sample, Subject
 from tests.interop.conftest import MakePair
 from tests.interop.judge import settled
 

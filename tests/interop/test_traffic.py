@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from pyfw.lab import BEHIND, TUNNEL, Pair
-from pyfw.lab.transfer import TransferServer, datagrams
+from lab import BEHIND, TUNNEL, Pair
+from pyfw.demo.transfer import TransferServer, datagrams
 from tests.interop.judge import assert_in_order
 
 _BULK = 48 << 20

@@ -3,10 +3,10 @@
 import json
 import time
 
-from pyfw.lab import pyfw_run
-from pyfw.lab.daemon import INTERFACE
-from pyfw.lab.measure import Datagrams, Flows, Subject
-from pyfw.lab.namespace import Namespace
+from lab import pyfw_run
+from lab.measure import Datagrams, Flows, Subject
+from pyfw.demo.daemon import INTERFACE
+from pyfw.demo.namespace import Namespace
 from tests.interop.conftest import MakePair
 
 _KERNELS = 500

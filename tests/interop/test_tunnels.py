@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from scapy.utils import RawPcapNgReader
 
-from pyfw.lab import Network
-from pyfw.lab.account import imbalances, late
+from lab import Network
+from pyfw.demo.counter_checks import imbalances, late
 
 _SCRIPT = [sys.executable, str(Path(__file__).with_name("two_tunnels.py"))]
 _PACKETS = 2000

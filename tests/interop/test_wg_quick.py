@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab import TUNNEL, Daemon, Network, Stream, pyfw_wg
 from pyfw.cli.show_columns import FIELDS
-from pyfw.lab import TUNNEL, Daemon, Network, Stream, pyfw_wg
-from pyfw.lab.pair import Keys, ping_ms
+from pyfw.demo.pair import Keys, ping_ms
 from tests.interop.quick_machine import CONF, QuickMachine, conf, ends
 
 pytestmark = [

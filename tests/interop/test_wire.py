@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pyfw.lab import TUNNEL, Implementation, Network, Process
-from pyfw.lab.transfer import datagrams
+from lab import TUNNEL, Implementation, Network, Process
+from pyfw.demo.transfer import datagrams
 from tests.interop.meeting import Meeting
 
 pytestmark = pytest.mark.skipif(

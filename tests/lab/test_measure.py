@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyfw.lab import BEHIND, Network, Pair, bare, pyfw_run, unavailable
-from pyfw.lab.kernel_counters import Counters
-from pyfw.lab.measure import (
+from lab import BEHIND, Network, Pair, bare, pyfw_run, unavailable
+from lab.measure import (
     Cipher,
     Datagrams,
     Flows,
@@ -18,8 +17,9 @@ from pyfw.lab.measure import (
     Tally,
     percentile,
 )
-from pyfw.lab.measure.pings import delays, pinging
-from pyfw.lab.measure.subject import LOAD_PORT, Party
+from lab.measure.pings import delays, pinging
+from lab.measure.subject import LOAD_PORT, Party
+from pyfw.demo.kernel_counters import Counters
 
 # Of a link, for `tc qdisc`.
 SLOW = ("rate", "50kbit", "burst", "1600", "limit", "100000")

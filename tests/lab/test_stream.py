@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyfw.lab import OUTER, Network, unavailable
-from pyfw.lab.numbered import Received, ranges
-from pyfw.lab.stream import Stream, _one_way
+from lab import OUTER, Network, unavailable
+from lab.sequenced_udp import Received, ranges
+from lab.stream import Stream, _one_way
 
 _MS = 1_000_000
 

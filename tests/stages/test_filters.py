@@ -10,7 +10,7 @@ from scapy.packet import Raw
 import pyfw
 from pyfw.config.filter_words import FILTER_CHECKS
 from pyfw.config.settings import read
-from pyfw.trial import PEER
+from pyfw.testing import PEER
 from tests.stages.libpcap import needs_libpcap
 
 SYN = IP(src="10.0.0.1", dst="10.1.0.2") / TCP(sport=1000, dport=80, flags="S")

@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from recording import record
 
-from pyfw.lab import BEHIND, Network
+from lab import BEHIND, Network
 
 # Answers A with 203.0.113.N and AAAA with 2001:db8::N, for any name.
 _SERVER = """

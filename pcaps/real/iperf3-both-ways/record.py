@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from recording import record
 
-from pyfw.lab import BEHIND, Network
+from lab import BEHIND, Network
 
 
 def measure(network: Network) -> None:

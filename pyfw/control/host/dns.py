@@ -1,0 +1,143 @@
+"""Name servers and search domains of a tunnel, for as long as it is up, by whoever owns them on this machine.
+
+    resolvconf   the command, as wg-quick calls it, unless it is systemd-resolved's in disguise
+    resolved     systemd-resolved over its bus, where /etc/resolv.conf leads to it: servers of the link, for
+                 all names, which go with the link
+    file         /etc/resolv.conf itself, with what stood there kept: see resolv_conf
+
+All of them prefer the tunnel's servers to any other, as wg-quick does.
+"""
+
+import asyncio
+import ipaddress
+import re
+import shutil
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyfw.control.host import resolv_conf
+from pyfw.control.host.step_reporter import Echo
+
+_RESOLVED = (
+    "org.freedesktop.resolve1",
+    "/org/freedesktop/resolve1",
+    "org.freedesktop.resolve1.Manager",
+)
+# systemd-resolved.service(8): the stubs it listens on.
+_STUBS = ("127.0.0.53", "127.0.0.54")
+_INTERFACE_ORDER = Path("/etc/resolvconf/interface-order")
+
+
+async def set_(name: str, entries: Sequence[str], backend: str, echo: Echo) -> None:
+    """Sets addresses and search domains, in their order. Raises OSError."""
+    servers, domains = split(entries)
+    match backend:
+        case "resolvconf":
+            text = "".join(f"nameserver {server}\n" for server in servers)
+            if domains:
+                text += f"search {' '.join(domains)}\n"
+            command = ["resolvconf", "-a", _resolvconf_name(name), "-m", "0", "-x"]
+            await _command(command, echo, stdin=text)
+        case "resolved":
+            index = str(socket.if_nametoindex(name))
+            await _resolved(echo, "SetLinkDNS", "ia(iay)", index, *_server_arguments(servers))
+            # "." as a routing domain: every name is asked here first.
+            routed = [*((domain, "false") for domain in domains), (".", "true")]
+            flat = [part for pair in routed for part in pair]
+            await _resolved(echo, "SetLinkDomains", "ia(sb)", index, str(len(routed)), *flat)
+            await _resolved(echo, "SetLinkDefaultRoute", "ib", index, "true")
+        case _:
+            echo.step(f"printf 'nameserver %s\\n' {' '.join(servers)} > {resolv_conf.PATH}")
+            resolv_conf.add(name, servers, domains)
+
+
+async def unset(name: str, backend: str, echo: Echo) -> None:
+    """Takes them back, after a crash as well. Raises OSError."""
+    match backend:
+        case "resolvconf":
+            await _command(["resolvconf", "-d", _resolvconf_name(name), "-f"], echo)
+        case "resolved":
+            try:
+                index = str(socket.if_nametoindex(name))
+            except OSError:
+                return  # they went with the link
+            await _resolved(echo, "RevertLink", "i", index)
+        case _:
+            if resolv_conf.remove(name):
+                echo.step(f"restore {resolv_conf.PATH}")
+            else:
+                echo.warning(f"{resolv_conf.PATH} was changed by somebody else, and stays")
+
+
+def found() -> str:
+    """Who owns name servers here: resolvconf, resolved or file."""
+    command = shutil.which("resolvconf")
+    if command and Path(command).resolve().name not in ("resolvectl", "systemd-resolve"):
+        return "resolvconf"
+    if shutil.which("busctl") and _leads_to_resolved():
+        return "resolved"
+    return "file"
+
+
+def split(entries: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Addresses, and what is no address: search domains."""
+    servers = [entry for entry in entries if _address(entry) is not None]
+    return servers, [entry for entry in entries if entry not in servers]
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _leads_to_resolved() -> bool:
+    if "systemd/resolve" in str(resolv_conf.PATH.resolve()):
+        return True
+    try:
+        text = resolv_conf.PATH.read_text(errors="replace")
+    except OSError:
+        return False
+    return any(line.split()[1:2] == [stub] for line in text.splitlines() for stub in _STUBS)
+
+
+def _resolvconf_name(name: str) -> str:
+    # Debian's resolvconf orders by names; wg-quick takes its first prefix that ends with an asterisk.
+    try:
+        lines = _INTERFACE_ORDER.read_text(errors="replace").splitlines()
+    except OSError:
+        return name
+    prefixes = (re.fullmatch(r"([A-Za-z0-9-]+)\*", line.strip()) for line in lines)
+    return next((f"{found[1]}.{name}" for found in prefixes if found), name)
+
+
+def _server_arguments(servers: Sequence[str]) -> list[str]:
+    arguments = [str(len(servers))]
+    for server in servers:
+        address = ipaddress.ip_address(server)
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        arguments += [str(int(family)), str(len(address.packed)), *map(str, address.packed)]
+    return arguments
+
+
+async def _resolved(echo: Echo, method: str, signature: str, *arguments: str) -> None:
+    await _command(["busctl", "call", *_RESOLVED, method, signature, *arguments], echo)
+
+
+async def _command(command: Sequence[str], echo: Echo, stdin: str = "") -> None:
+    echo.step(" ".join(command))
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except FileNotFoundError as error:
+        raise OSError(error.errno, f"{command[0]} is not installed") from None
+    _, refused = await process.communicate(stdin.encode())
+    if process.returncode != 0:
+        words = " ".join(refused.decode(errors="replace").split())
+        raise OSError(f"{command[0]}: {words or f'exit {process.returncode}'}")
