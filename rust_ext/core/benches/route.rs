@@ -11,7 +11,7 @@ use gungraun::{library_benchmark, library_benchmark_group, main};
 use pyfw_core::{
     counters::OutboundTally,
     frame::FrameBatch,
-    outbound::{icmp_error::Refusals, route::Route},
+    outbound::{icmp_error::IcmpErrors, route::Route},
     wireguard::{allowed_ips::AllowedIps, peer::PeerId},
 };
 use traffic::Drain;
@@ -22,7 +22,7 @@ struct Ready {
     drain: Drain,
     batch: FrameBatch,
     tally: OutboundTally,
-    refusals: Refusals,
+    icmp_errors: IcmpErrors,
 }
 
 /// Routes to so many peers, and a drain of 128 frames to each in turn.
@@ -44,8 +44,8 @@ fn ready(peers: u8) -> Box<Ready> {
 #[bench::of_128_to_one_peer(ready(1))]
 #[bench::of_128_to_128_peers(ready(128))]
 fn route(mut ready: Box<Ready>) -> Box<Ready> {
-    let Ready { route, drain, batch, tally, refusals } = &mut *ready;
-    route.outbound(batch, &drain.buffer, tally, refusals);
+    let Ready { route, drain, batch, tally, icmp_errors } = &mut *ready;
+    route.outbound(batch, &drain.buffer, tally, icmp_errors);
     assert_eq!(batch.frames.len(), 128);
     ready
 }

@@ -266,7 +266,8 @@ impl Engine {
     }
 
     fn configuration<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (private, public) = self.with(py, |n| n.look(|d| (d.private_key(), d.public_key())))?;
+        let (private, public) =
+            self.with(py, |n| n.with_device(|d| (d.private_key(), d.public_key())))?;
         let outside = self.outside();
         let fields = PyDict::new(py);
         fields.set_item("private_key", private.map(|key| PyBytes::new(py, &*key)))?;
@@ -277,7 +278,7 @@ impl Engine {
     }
 
     fn peers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let peers = self.with(py, |n| n.look(|d| d.peers().collect::<Vec<_>>()))?;
+        let peers = self.with(py, |n| n.with_device(|d| d.peers().collect::<Vec<_>>()))?;
         let list = PyList::empty(py);
         for peer in peers {
             let (sent, received) = peer.activity.bytes();
@@ -299,8 +300,9 @@ impl Engine {
     }
 
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (counts, handshakes) = self
-            .with(py, |n| (n.counts(), n.look(|d| d.counts().named_drops().collect::<Vec<_>>())))?;
+        let (counts, handshakes) = self.with(py, |n| {
+            (n.counts(), n.with_device(|d| d.counts().named_drops().collect::<Vec<_>>()))
+        })?;
         let all = PyDict::new(py);
         all.set_item("outbound", outbound(py, &counts.outbound)?)?;
         all.set_item("inbound", inbound(py, &counts.inbound)?)?;
@@ -419,8 +421,8 @@ impl Engine {
     /// Tells the stages what the peers are called.
     fn name_peers(&self, native: &Native) {
         if let Some(stages) = &self.stages {
-            let peers: Vec<_> =
-                native.look(|d| d.peers().map(|peer| (peer.peer, peer.public_key)).collect());
+            let peers: Vec<_> = native
+                .with_device(|d| d.peers().map(|peer| (peer.peer, peer.public_key)).collect());
             stages.set_peers(&peers);
         }
     }

@@ -14,7 +14,7 @@ use std::{
 use pyfw_replay::{
     INNER, OUTER,
     capture::{Capture, CaptureError},
-    outer::{Opened, Opener, OuterKeys, datagram},
+    outer::{Decryptor, Opened, OuterKeys, datagram},
     run::Run,
 };
 use pyo3::{exceptions::PyKeyboardInterrupt, prelude::*, types::PyDict};
@@ -78,7 +78,7 @@ impl Task {
         let mut opener = self
             .keys
             .map(|keys| {
-                Ok::<_, PyErr>(Opener::new(
+                Ok::<_, PyErr>(Decryptor::new(
                     keys,
                     pyfw_aead::open(&self.cipher).map_err(cipher_error)?,
                 ))
@@ -124,7 +124,7 @@ impl Task {
 fn feed(
     capture: &mut Capture,
     run: &mut Run,
-    mut opener: Option<&mut Opener>,
+    mut opener: Option<&mut Decryptor>,
     progress: &mut Progress,
 ) -> PyResult<Option<CaptureError>> {
     let mut known_secrets = 0;

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use pyfw_core::inbound::coalesce::CoalesceOptions;
-use pyfw_replay::plan::{DrainPlan, EndPlan, Frames, Happening, Impairment, Plan, Rule, What};
+use pyfw_replay::plan::{
+    DrainPlan, Frames, Impairment, NodePlan, Plan, Rule, TimelineAction, TimelineEvent,
+};
 use pyo3::{prelude::*, types::PyDict};
 
 use crate::{
@@ -92,12 +94,12 @@ fn end_plan(
     table: &Table<'_, '_>,
     impairments: &Table<'_, '_>,
     stages: &Bound<'_, PyDict>,
-) -> PyResult<EndPlan> {
+) -> PyResult<NodePlan> {
     let name: String = table.get("name", String::new())?;
     let addresses: Vec<String> = table.get("addresses", Vec::new())?;
     let dict = impairments.dict(&name)?;
     let chain = stages.get_item(&name)?.map(|chain| chain.cast_into::<StageChain>()).transpose()?;
-    Ok(EndPlan {
+    Ok(NodePlan {
         stages: chain.map(|chain| chain.get().stages()),
         endpoint: socket_address(&table.get("endpoint", String::new())?)?,
         addresses: addresses.iter().map(|text| prefix(text)).collect::<PyResult<_>>()?,
@@ -141,27 +143,27 @@ fn rule(name: &str) -> PyResult<Rule> {
     }
 }
 
-fn happening(table: &Table<'_, '_>, ends: &[EndPlan]) -> PyResult<Happening> {
+fn happening(table: &Table<'_, '_>, ends: &[NodePlan]) -> PyResult<TimelineEvent> {
     let name: String = table.get("end", String::new())?;
     let end = ends.iter().position(|end| end.name == name).ok_or_else(|| {
         value_error(format!("plan: an event names the end {name:?}, which is none"))
     })?;
     let what = match table.get("do", String::new())?.as_str() {
-        "roam" => What::Roam(roaming(&table.get("to", String::new())?, &ends[end])?),
-        "rekey" => What::Rekey,
-        "replay" => What::Replay,
-        "forge" => What::Forge,
+        "roam" => TimelineAction::Roam(roaming(&table.get("to", String::new())?, &ends[end])?),
+        "rekey" => TimelineAction::Rekey,
+        "replay" => TimelineAction::Replay,
+        "forge" => TimelineAction::Forge,
         other => {
             return Err(value_error(format!(
                 "plan: no event {other:?}: roam, rekey, replay or forge"
             )));
         }
     };
-    Ok(Happening { at_ns: (table.get("at_s", 0.0)? * 1e9) as u64, end, what })
+    Ok(TimelineEvent { at_ns: (table.get("at_s", 0.0)? * 1e9) as u64, end, what })
 }
 
 /// Where an end roams to: an address of its own family, as the hub's is.
-fn roaming(text: &str, end: &EndPlan) -> PyResult<SocketAddr> {
+fn roaming(text: &str, end: &NodePlan) -> PyResult<SocketAddr> {
     let to = socket_address(text)?;
     if to.is_ipv4() == end.endpoint.is_ipv4() {
         return Ok(to);

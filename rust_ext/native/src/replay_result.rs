@@ -6,7 +6,7 @@ use pyfw_replay::{
     capture::CaptureError,
     judge::{FlowCounts, FlowKey},
     outer::{OpenCounts, Reason},
-    plan::{EndCounts, SentBatch},
+    plan::{NodeCounts, SentBatch},
     run::Outcome,
 };
 use pyo3::{
@@ -129,8 +129,8 @@ pub(crate) fn result<'py>(
     }))
 }
 
-fn end<'py>(py: Python<'py>, counts: &EndCounts) -> PyResult<Bound<'py, PyDict>> {
-    let EndCounts { outbound, inbound, datagrams, handshakes, frames } = counts;
+fn end<'py>(py: Python<'py>, counts: &NodeCounts) -> PyResult<Bound<'py, PyDict>> {
+    let NodeCounts { outbound, inbound, datagrams, handshakes, frames } = counts;
     let counters = dict!(py, {
         "outbound": named(py, outbound.fields(), outbound.named_drops())?,
         "inbound": named(py, inbound.fields(), inbound.named_drops())?,

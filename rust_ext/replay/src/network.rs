@@ -21,7 +21,7 @@ use pyfw_core::{
 
 use crate::{
     judge::{FlowKey, Judge},
-    node::Surroundings,
+    node::NetworkSink,
     plan::{Fate, Rule, SentBatch},
     recorder::Recorder,
     rules::{self, Datagram},
@@ -59,7 +59,7 @@ impl Connection {
     }
 }
 
-pub(crate) struct Air {
+pub(crate) struct Network {
     pub(crate) wire: Wire,
     pub(crate) impairers: Vec<Impairer>,
     pub(crate) inboxes: Vec<Inbox>,
@@ -89,8 +89,8 @@ pub(crate) struct Air {
     unix_minus_boot_ns: u64,
 }
 
-/// What an [`Air`] is made of.
-pub(crate) struct AirPlan {
+/// What an [`Network`] is made of.
+pub(crate) struct NetworkPlan {
     pub(crate) impairers: Vec<Impairer>,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) rule: Rule,
@@ -104,8 +104,8 @@ pub(crate) struct AirPlan {
     pub(crate) unix_minus_boot_ns: u64,
 }
 
-impl Air {
-    pub(crate) fn new(plan: AirPlan) -> Self {
+impl Network {
+    pub(crate) fn new(plan: NetworkPlan) -> Self {
         let ends = plan.addresses.len();
         Self {
             wire: Wire::default(),
@@ -295,7 +295,7 @@ impl Air {
         let time_ns = self.unix_ns();
         let Some(recorder) = &mut self.recorder else { return };
         if !self.addresses.contains_key(&datagram.destination) {
-            datagram.label.fates.push("nobody_there");
+            datagram.label.fates.push("unreachable");
         }
         recorder.outer(time_ns, &datagram);
     }
@@ -382,40 +382,40 @@ fn carries_packet(datagram: &[u8]) -> bool {
     matches!(classify(datagram), Class::Data { .. }) && datagram.len() > MIN_DATA_LENGTH
 }
 
-/// One end speaking into the air.
+/// One end speaking into the network.
 pub(crate) struct Speaker<'a> {
-    pub(crate) air: &'a mut Air,
+    pub(crate) network: &'a mut Network,
     pub(crate) judge: &'a Judge,
     pub(crate) end: usize,
     pub(crate) address: SocketAddr,
 }
 
-impl Surroundings for Speaker<'_> {
+impl NetworkSink for Speaker<'_> {
     fn batch(&mut self, batch: &GsoBatch, payload: &[u8]) {
         let target = batch.target();
-        if self.air.rule != Rule::Ordered {
+        if self.network.rule != Rule::Ordered {
             let bytes = payload.to_vec();
-            return self.air.pending.push(Datagram { target: *target, bytes });
+            return self.network.pending.push(Datagram { target: *target, bytes });
         }
         let size = batch.segment_size();
-        self.air.emit(self.end, self.address, target, size, payload, self.judge);
+        self.network.emit(self.end, self.address, target, size, payload, self.judge);
     }
 
     fn message(&mut self, destination: SocketAddr, ds: u8, bytes: &[u8]) {
         let peer = pyfw_core::wireguard::peer::PeerId(u32::MAX);
         let target = Target { peer, path: Path::to(destination), ds };
-        self.air.emit(self.end, self.address, &target, bytes.len(), bytes, self.judge);
+        self.network.emit(self.end, self.address, &target, bytes.len(), bytes, self.judge);
     }
 
     fn session(&mut self, session: &SendSession) {
-        if let Some(tap) = &mut self.air.tap {
+        if let Some(tap) = &mut self.network.tap {
             tap.learn(session);
         }
     }
 
     fn event(&mut self, event: Event) {
         if let Event::KeyLog(secrets) = event {
-            if let Some(recorder) = &mut self.air.recorder {
+            if let Some(recorder) = &mut self.network.recorder {
                 recorder.secrets(&secrets);
             }
         }

@@ -19,7 +19,7 @@ use pyfw_core::{
     },
     outbound::{Outbound, gso_batch::GsoBatch, gso_egress::GsoEgress},
     packet::{self, virtio::VIRTIO_HEADER_LENGTH},
-    stages::{Direction, Loan, Stages},
+    stages::{Direction, StageBatch, Stages},
     time::Now,
     wireguard::{
         commands::{Command, OutboundCommand, Report, SendSession},
@@ -28,7 +28,7 @@ use pyfw_core::{
 };
 
 use crate::{
-    plan::{EndCounts, EndPlan, Frames, Plan, Rule},
+    plan::{Frames, NodeCounts, NodePlan, Plan, Rule},
     random::Seeded,
 };
 
@@ -36,7 +36,7 @@ use crate::{
 const BUFFERS: usize = 64;
 
 /// What an end says to its surroundings while it works.
-pub(crate) trait Surroundings {
+pub(crate) trait NetworkSink {
     /// A batch leaves.
     fn batch(&mut self, batch: &GsoBatch, payload: &[u8]);
     /// A handshake message leaves.
@@ -48,7 +48,7 @@ pub(crate) trait Surroundings {
 }
 
 /// The end.
-pub(crate) struct End {
+pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
     device: Device,
@@ -71,7 +71,7 @@ pub(crate) struct End {
     counts: (Arc<OutboundCounts>, Arc<InboundCounts>, Arc<DatagramCounts>),
 }
 
-impl End {
+impl Node {
     pub(crate) fn new(
         plan: &Plan,
         number: usize,
@@ -142,7 +142,7 @@ impl End {
     }
 
     /// Ends the drain: its packets go through the outbound path.
-    pub(crate) fn drain(&mut self, now: Now, out: &mut impl Surroundings) {
+    pub(crate) fn drain(&mut self, now: Now, out: &mut impl NetworkSink) {
         self.batch.clear();
         self.batch.received_ns = now.boot_ns;
         if self.frames == Frames::Tso {
@@ -153,7 +153,7 @@ impl End {
         }
         self.outbound.route(&mut self.batch, &self.buffer);
         // Nobody sits behind a replay's TUN who would heed an ICMP error.
-        self.outbound.refusals().clear();
+        self.outbound.icmp_errors().clear();
         if self.wants(Direction::Outbound) {
             let drain = std::mem::take(&mut self.buffer);
             self.through_stages(Direction::Outbound, &drain, 0);
@@ -167,11 +167,11 @@ impl End {
         self.buffer.clear();
         self.places.clear();
         self.packets.clear();
-        self.settle(now, out);
+        self.flush(now, out);
     }
 
     /// Encrypts and sends the batch, whose frames lie in `drain`, or where stages left them.
-    fn encrypt(&mut self, now: Now, drain: Option<&[u8]>, out: &mut impl Surroundings) {
+    fn encrypt(&mut self, now: Now, drain: Option<&[u8]>, out: &mut impl NetworkSink) {
         let mut next = 0;
         loop {
             let buffer = drain.unwrap_or(&self.stage_buffer);
@@ -212,12 +212,12 @@ impl End {
     }
 
     /// What stages emitted outbound leaves.
-    pub(crate) fn send_pending(&mut self, now: Now, out: &mut impl Surroundings) {
+    pub(crate) fn send_pending(&mut self, now: Now, out: &mut impl NetworkSink) {
         self.batch.clear();
         self.batch.received_ns = now.boot_ns;
         self.through_stages(Direction::Outbound, &[], 0);
         self.encrypt(now, None, out);
-        self.settle(now, out);
+        self.flush(now, out);
     }
 
     /// What stages emitted inbound is written.
@@ -245,17 +245,17 @@ impl End {
         }
         self.stage_buffer.begin()[..drain.len()].copy_from_slice(drain);
         self.stage_buffer.fill(drain.len());
-        let mut loan = Loan {
+        let mut stage_batch = StageBatch {
             batch: std::mem::take(&mut self.batch),
             buffer: std::mem::take(&mut self.stage_buffer),
-            ..Loan::default()
+            ..StageBatch::default()
         };
-        stages.process(direction, &mut loan, self.mtu);
+        stages.process(direction, &mut stage_batch, self.mtu);
         match direction {
-            Direction::Outbound => self.outbound.take_back(&mut loan),
-            Direction::Inbound => self.inbound.take_back(&mut loan),
+            Direction::Outbound => self.outbound.take_back(&mut stage_batch),
+            Direction::Inbound => self.inbound.take_back(&mut stage_batch),
         }
-        (self.batch, self.stage_buffer) = (loan.batch, loan.buffer);
+        (self.batch, self.stage_buffer) = (stage_batch.batch, stage_batch.buffer);
     }
 
     /// Counts the batch as written.
@@ -310,14 +310,14 @@ impl End {
     }
 
     /// Ends the drain: control answers the handshake messages in it.
-    pub(crate) fn answer(&mut self, buffer: &[u8], now: Now, out: &mut impl Surroundings) {
+    pub(crate) fn answer(&mut self, buffer: &[u8], now: Now, out: &mut impl NetworkSink) {
         for handshake in &self.handshakes {
             let Slice { offset, length } = handshake.bytes;
             let bytes = &buffer[offset as usize..(offset + length) as usize];
             // A refusal is counted by the device.
             let _ = self.device.handle_datagram(bytes, handshake.from, 0, now);
         }
-        self.settle(now, out);
+        self.flush(now, out);
     }
 
     /// When the device wants to be woken.
@@ -326,27 +326,27 @@ impl End {
     }
 
     /// Wakes the device.
-    pub(crate) fn timeout(&mut self, now: Now, out: &mut impl Surroundings) {
+    pub(crate) fn timeout(&mut self, now: Now, out: &mut impl NetworkSink) {
         self.device.handle_timeout(now);
-        self.settle(now, out);
+        self.flush(now, out);
     }
 
     /// Starts a handshake with every peer.
-    pub(crate) fn want_handshakes(&mut self, now: Now, out: &mut impl Surroundings) {
+    pub(crate) fn want_handshakes(&mut self, now: Now, out: &mut impl NetworkSink) {
         let peers: Vec<_> = self.device.peers().map(|peer| peer.peer).collect();
         for peer in peers {
             self.device.handle_report(Report::WantsHandshake(peer), now);
         }
-        self.settle(now, out);
+        self.flush(now, out);
     }
 
     /// Carries everything between device and paths until nothing moves.
-    pub(crate) fn settle(&mut self, now: Now, out: &mut impl Surroundings) {
+    pub(crate) fn flush(&mut self, now: Now, out: &mut impl NetworkSink) {
         loop {
             self.reports.append(self.outbound.reports());
             self.reports.append(self.inbound.reports());
             let mut moved = !self.reports.is_empty();
-            for command in self.inbound.news().drain(..) {
+            for command in self.inbound.outbound_commands().drain(..) {
                 moved = true;
                 if let OutboundCommand::Install { session, .. } = &command {
                     out.session(session);
@@ -387,7 +387,7 @@ impl End {
         }
     }
 
-    fn send(&mut self, now: Now, out: &mut impl Surroundings) {
+    fn send(&mut self, now: Now, out: &mut impl NetworkSink) {
         self.outbound.finish(now.boot_ns);
         while let Some((batch, payload)) = self.outbound.gso().oldest() {
             out.batch(batch, payload);
@@ -397,8 +397,8 @@ impl End {
     }
 
     /// What was counted.
-    pub(crate) fn counts(&self) -> EndCounts {
-        EndCounts {
+    pub(crate) fn counts(&self) -> NodeCounts {
+        NodeCounts {
             outbound: self.counts.0.read(),
             inbound: self.counts.1.read(),
             datagrams: self.counts.2.read(),
@@ -408,7 +408,7 @@ impl End {
     }
 }
 
-fn peer_of(peer: &EndPlan, key: &[u8; 32], plan: &Plan, number: usize) -> PeerChange {
+fn peer_of(peer: &NodePlan, key: &[u8; 32], plan: &Plan, number: usize) -> PeerChange {
     // All that the hub leads to is the hub's, seen from another end.
     let addresses = if number == 0 {
         peer.addresses.clone()

@@ -13,7 +13,7 @@ pub type EndStages = Arc<dyn Stages>;
 
 /// One end of the virtual wire.
 #[derive(Clone)]
-pub struct EndPlan {
+pub struct NodePlan {
     /// What it is called in results.
     pub name: String,
     /// Its outer address.
@@ -90,18 +90,18 @@ pub enum Rule {
 
 /// Something that happens at a moment of virtual time.
 #[derive(Clone, Debug)]
-pub struct Happening {
+pub struct TimelineEvent {
     /// Nanoseconds after the first packet.
     pub at_ns: u64,
     /// Whose.
     pub end: usize,
     /// What.
-    pub what: What,
+    pub what: TimelineAction,
 }
 
-/// See [`Happening`].
+/// See [`TimelineEvent`].
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum TimelineAction {
     /// The end sends from another address from now on.
     Roam(SocketAddr),
     /// The end wants new keys.
@@ -116,7 +116,7 @@ pub enum What {
 #[derive(Clone)]
 pub struct Plan {
     /// Two or more ends; the first is the hub, every other one its peer.
-    pub ends: Vec<EndPlan>,
+    pub ends: Vec<NodePlan>,
     /// The TUNs' MTU.
     pub mtu: usize,
     /// How packets become frames.
@@ -136,14 +136,14 @@ pub struct Plan {
     /// Wall clock at the first packet.
     pub start_unix_ns: u64,
     /// What happens, in order of time.
-    pub happenings: Vec<Happening>,
+    pub happenings: Vec<TimelineEvent>,
     /// How many batches, points and fates are kept.
     pub keep: usize,
 }
 
 /// What one end counted.
 #[derive(Clone, Debug, Default)]
-pub struct EndCounts {
+pub struct NodeCounts {
     /// On the way out.
     pub outbound: OutboundTally,
     /// On the way in.

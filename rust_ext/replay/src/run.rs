@@ -21,9 +21,9 @@ use pyfw_core::{
 
 use crate::{
     judge::{FlowCounts, FlowKey, Judge},
-    network::{Air, AirPlan, Connection, Speaker},
-    node::End,
-    plan::{EndCounts, Fate, Happening, Plan, Point, SentBatch, What},
+    network::{Connection, Network, NetworkPlan, Speaker},
+    node::Node,
+    plan::{Fate, NodeCounts, Plan, Point, SentBatch, TimelineAction, TimelineEvent},
     random::Seeded,
     recorder::Recorder,
     tap::Tap,
@@ -52,7 +52,7 @@ pub struct Outcome {
     /// Virtual time from the first packet to the last event.
     pub duration_ns: u64,
     /// Each end's name and counts.
-    pub ends: Vec<(String, EndCounts)>,
+    pub ends: Vec<(String, NodeCounts)>,
     /// Each flow's verdict.
     pub flows: Vec<(FlowKey, FlowCounts)>,
     /// Batches by connection.
@@ -73,11 +73,11 @@ pub struct Outcome {
 
 /// The world of one run.
 pub struct Run {
-    ends: Vec<End>,
-    air: Air,
+    ends: Vec<Node>,
+    network: Network,
     judge: Judge,
     placement: AllowedIps,
-    happenings: std::iter::Peekable<std::vec::IntoIter<Happening>>,
+    happenings: std::iter::Peekable<std::vec::IntoIter<TimelineEvent>>,
     /// When each end's drain ends, and what is in it.
     drains: Vec<Option<DrainSoFar>>,
     plan: Plan,
@@ -140,14 +140,14 @@ impl Run {
                 placement.insert(prefix, PeerId(number as u32));
             }
         }
-        let mut ends: Vec<End> = (0..plan.ends.len())
-            .map(|number| End::new(&plan, number, [cipher(), cipher()], &keys, now))
+        let mut ends: Vec<Node> = (0..plan.ends.len())
+            .map(|number| Node::new(&plan, number, [cipher(), cipher()], &keys, now))
             .collect();
-        ends.iter_mut().for_each(End::log_keys);
+        ends.iter_mut().for_each(Node::log_keys);
         let impairers = plan.ends.iter().enumerate().map(|(number, end)| {
             Impairer::new(end.impairment, number, Seeded::new(plan.seed, 1000 + number as u64))
         });
-        let mut air = Air::new(AirPlan {
+        let mut network = Network::new(NetworkPlan {
             impairers: impairers.collect(),
             addresses: plan.ends.iter().map(|end| end.endpoint).collect(),
             rule: plan.rule,
@@ -159,11 +159,11 @@ impl Run {
             recorder,
             unix_minus_boot_ns: plan.start_unix_ns - START_NS,
         });
-        air.now_ns = boot_ns;
+        network.now_ns = boot_ns;
         let mut run = Self {
             drains: ends.iter().map(|_| None).collect(),
             ends,
-            air,
+            network,
             judge: Judge::new(plan.keep),
             placement,
             happenings: plan.happenings.clone().into_iter().peekable(),
@@ -183,7 +183,7 @@ impl Run {
     fn meet(&mut self) {
         for end in 0..self.ends.len() {
             self.speak(end, |end, now, speaker| {
-                end.settle(now, speaker);
+                end.flush(now, speaker);
             });
         }
         if self.plan.handshake_before {
@@ -205,7 +205,7 @@ impl Run {
         self.bytes += bytes.len() as u64;
         let end = self.place(bytes);
         if let Some(frame) = self.ends[end].read(bytes) {
-            self.judge.sent(end, &frame, &bytes[..frame.length as usize], self.air.time_ns());
+            self.judge.sent(end, &frame, &bytes[..frame.length as usize], self.network.time_ns());
         }
         let limits = self.plan.drain;
         let drain = self.drains[end].get_or_insert(DrainSoFar {
@@ -258,15 +258,15 @@ impl Run {
             return self.set_time(until_ns);
         }
         loop {
-            let timeouts = self.ends.iter().filter_map(End::next_timeout_ns);
-            let ticks = self.ends.iter().filter_map(End::next_tick_ns);
+            let timeouts = self.ends.iter().filter_map(Node::next_timeout_ns);
+            let ticks = self.ends.iter().filter_map(Node::next_tick_ns);
             let drains = self.drains.iter().flatten().map(|drain| drain.ends_at_ns);
-            let happening = self.happenings.peek().map(|h| START_NS.saturating_add(h.at_ns));
+            let event = self.happenings.peek().map(|h| START_NS.saturating_add(h.at_ns));
             let next = timeouts
                 .chain(ticks)
                 .chain(drains)
-                .chain(happening)
-                .chain(self.air.wire.next_due_ns());
+                .chain(event)
+                .chain(self.network.wire.next_due_ns());
             self.next_ns = next.min().unwrap_or(u64::MAX);
             if self.next_ns > until_ns {
                 break;
@@ -281,13 +281,13 @@ impl Run {
         let boot_ns = boot_ns.max(self.now.boot_ns);
         self.now.unix_ns += boot_ns - self.now.boot_ns;
         self.now.boot_ns = boot_ns;
-        self.air.now_ns = boot_ns;
+        self.network.now_ns = boot_ns;
     }
 
     fn happen(&mut self) {
         let now_ns = self.now.boot_ns;
-        while let Some(datagram) = self.air.wire.take(now_ns) {
-            self.air.land(datagram);
+        while let Some(datagram) = self.network.wire.take(now_ns) {
+            self.network.land(datagram);
         }
         self.deliver();
         for end in 0..self.ends.len() {
@@ -302,30 +302,32 @@ impl Run {
                 self.drain(end);
             }
         }
-        while let Some(happening) =
+        while let Some(event) =
             self.happenings.next_if(|h| START_NS.saturating_add(h.at_ns) <= now_ns)
         {
-            self.carry_out(happening);
+            self.apply(event);
         }
         self.deliver();
     }
 
-    fn carry_out(&mut self, Happening { end, what, .. }: Happening) {
+    fn apply(&mut self, TimelineEvent { end, what, .. }: TimelineEvent) {
         match what {
-            What::Roam(to) => {
+            TimelineAction::Roam(to) => {
                 self.ends[end].address = to;
-                self.air.move_end(end, to);
+                self.network.move_end(end, to);
             }
-            What::Rekey => self.speak(end, |end, now, speaker| end.want_handshakes(now, speaker)),
-            What::Replay | What::Forge => {
-                if let Some((target, mut bytes)) = self.air.last_data[end].clone() {
+            TimelineAction::Rekey => {
+                self.speak(end, |end, now, speaker| end.want_handshakes(now, speaker))
+            }
+            TimelineAction::Replay | TimelineAction::Forge => {
+                if let Some((target, mut bytes)) = self.network.last_data[end].clone() {
                     let mut told = "replayed";
-                    if matches!(what, What::Forge) {
+                    if matches!(what, TimelineAction::Forge) {
                         // A counter that is still to come: an old one would be a replay.
                         bytes[COUNTER_OFFSET + 3] ^= 1;
                         told = "forged";
                     }
-                    self.air.inject(end, self.ends[end].address, &target, bytes, told);
+                    self.network.inject(end, self.ends[end].address, &target, bytes, told);
                 }
             }
         }
@@ -350,7 +352,7 @@ impl Run {
             || self.ends[end].has_pending(Direction::Inbound)
         {
             if self.ends[end].has_pending(Direction::Inbound) {
-                let time_ns = self.air.time_ns();
+                let time_ns = self.network.time_ns();
                 let (batch, buffer) = self.ends[end].write_pending(self.now);
                 for frame in &batch.frames {
                     let from = sender_of(end, frame);
@@ -364,33 +366,35 @@ impl Run {
     }
 
     /// Lets an end act, and groups what it sent where the rule is not pyfw's.
-    fn speak(&mut self, end: usize, act: impl FnOnce(&mut End, Now, &mut Speaker<'_>)) {
+    fn speak(&mut self, end: usize, act: impl FnOnce(&mut Node, Now, &mut Speaker<'_>)) {
         let address = self.ends[end].address;
-        let mut speaker = Speaker { air: &mut self.air, judge: &self.judge, end, address };
+        let mut speaker = Speaker { network: &mut self.network, judge: &self.judge, end, address };
         act(&mut self.ends[end], self.now, &mut speaker);
-        self.air.end_drain(end, address, &self.judge);
+        self.network.end_drain(end, address, &self.judge);
     }
 
     /// Lets the ends read their inboxes until all are empty.
     fn deliver(&mut self) {
-        let unread = |air: &Air| air.inboxes.iter().position(|inbox| !inbox.received.is_empty());
-        while let Some(end) = unread(&self.air) {
-            let mut inbox = std::mem::take(&mut self.air.inboxes[end]);
-            let (address, time_ns) = (self.ends[end].address, self.air.time_ns());
+        let unread =
+            |network: &Network| network.inboxes.iter().position(|inbox| !inbox.received.is_empty());
+        while let Some(end) = unread(&self.network) {
+            let mut inbox = std::mem::take(&mut self.network.inboxes[end]);
+            let (address, time_ns) = (self.ends[end].address, self.network.time_ns());
             for received in inbox.received.chunks(RECEIVE_MESSAGES) {
                 let (batch, buffer) = self.ends[end].open(received, &mut inbox.buffer, self.now);
                 for frame in &batch.frames {
                     self.judge.arrived(sender_of(end, frame), frame, batch, buffer, time_ns);
                 }
-                let mut speaker = Speaker { air: &mut self.air, judge: &self.judge, end, address };
+                let mut speaker =
+                    Speaker { network: &mut self.network, judge: &self.judge, end, address };
                 self.ends[end].answer(&inbox.buffer, self.now, &mut speaker);
                 self.serve_stages(end);
             }
-            self.air.end_drain(end, address, &self.judge);
+            self.network.end_drain(end, address, &self.judge);
             inbox.buffer.clear();
             inbox.received.clear();
-            if self.air.inboxes[end].received.is_empty() {
-                self.air.inboxes[end] = inbox;
+            if self.network.inboxes[end].received.is_empty() {
+                self.network.inboxes[end] = inbox;
             }
         }
     }
@@ -398,7 +402,7 @@ impl Run {
     /// When stages want the time for frames that they hold.
     fn next_release_ns(&self, patience_ns: u64) -> Option<u64> {
         let holding = self.ends.iter().filter(|end| end.is_held_from());
-        holding.filter_map(End::next_tick_ns).min().filter(|&at_ns| at_ns <= patience_ns)
+        holding.filter_map(Node::next_tick_ns).min().filter(|&at_ns| at_ns <= patience_ns)
     }
 
     /// Ends the run: what is under way arrives, then all is counted.
@@ -414,14 +418,14 @@ impl Run {
         // What is on the wire arrives; what stages hold, they get some time to let go of.
         let patience_ns = self.now.boot_ns.saturating_add(HOLDING_NS);
         while let Some(due_ns) =
-            self.air.wire.next_due_ns().or_else(|| self.next_release_ns(patience_ns))
+            self.network.wire.next_due_ns().or_else(|| self.next_release_ns(patience_ns))
         {
             self.advance(due_ns);
         }
-        if let Some(recorder) = self.air.recorder.take() {
+        if let Some(recorder) = self.network.recorder.take() {
             recorder.finish()?;
         }
-        let is_truncated = self.air.is_truncated || self.judge.is_full();
+        let is_truncated = self.network.is_truncated || self.judge.is_full();
         let (flows, points) = self.judge.finish();
         Ok(Outcome {
             packets: self.packets,
@@ -430,12 +434,12 @@ impl Run {
             duration_ns: self.now.boot_ns - START_NS,
             ends: self.ends.iter().map(|end| (end.name.clone(), end.counts())).collect(),
             flows,
-            connections: self.air.take_connections(),
-            batches: self.air.batches,
+            connections: self.network.take_connections(),
+            batches: self.network.batches,
             points,
-            fates: self.air.fates,
-            fate_counts: self.air.fate_counts,
-            control_messages: self.air.control_messages,
+            fates: self.network.fates,
+            fate_counts: self.network.fate_counts,
+            control_messages: self.network.control_messages,
             is_truncated,
         })
     }

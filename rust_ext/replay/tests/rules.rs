@@ -4,7 +4,7 @@
 
 use pyfw_core::inbound::coalesce::CoalesceOptions;
 use pyfw_replay::{
-    plan::{DrainPlan, EndPlan, Frames, Impairment, Plan, Rule},
+    plan::{DrainPlan, Frames, Impairment, NodePlan, Plan, Rule},
     run::{Outcome, Run},
 };
 
@@ -87,7 +87,7 @@ fn lucky(outcome: &Outcome) -> u64 {
 }
 
 fn plan(rule: Rule) -> Plan {
-    let end = |name: &str, endpoint: &str, prefix: &str| EndPlan {
+    let end = |name: &str, endpoint: &str, prefix: &str| NodePlan {
         stages: None,
         name: name.into(),
         endpoint: endpoint.parse().unwrap(),

@@ -21,7 +21,7 @@ use crate::{
         self,
         ip::{CE, EcnMerge, mark, merge_ecn},
     },
-    stages::Booking,
+    stages::CountAdjustment,
     wireguard::{
         commands::{OutboundCommand, ReceiveSession, Report, SendSession},
         noise::{
@@ -43,7 +43,7 @@ pub struct Decrypt {
     peers: ByPeer<ReceivingPeer>,
     touched: Vec<PeerId>,
     reports: Vec<Report>,
-    news: Vec<OutboundCommand>,
+    outbound_commands: Vec<OutboundCommand>,
     tally: InboundTally,
     codel: Codel,
     /// Room for one run: what is worth opening, and what came of it.
@@ -97,7 +97,7 @@ impl Decrypt {
             peers: ByPeer::default(),
             touched: Vec::new(),
             reports: Vec::new(),
-            news: Vec::new(),
+            outbound_commands: Vec::new(),
             tally: InboundTally::default(),
             codel: Codel::default(),
             slots: Vec::new(),
@@ -203,7 +203,11 @@ impl Decrypt {
             receiving.confirmed = true;
             self.reports.push(Report::Confirmed(id, index));
             if let Some(session) = peer.next.take_if(|next| next.local_index == index) {
-                self.news.push(OutboundCommand::Install { peer: id, session, confirm: false });
+                self.outbound_commands.push(OutboundCommand::Install {
+                    peer: id,
+                    session,
+                    confirm: false,
+                });
             }
         }
         if receiving.session.initiator
@@ -224,7 +228,7 @@ impl Decrypt {
             if from.is_some() && from != peer.path {
                 peer.path = from;
                 self.reports.extend(from.map(|path| Report::Moved(*id, path)));
-                self.news.push(OutboundCommand::SetPath(*id, from));
+                self.outbound_commands.push(OutboundCommand::SetPath(*id, from));
             }
             if bytes != 0 && peer.activity.received(now_ns, bytes, data, KEEPALIVE_TIMEOUT_NS) {
                 self.reports.push(Report::Active(*id));
@@ -250,8 +254,8 @@ impl Decrypt {
     }
 
     /// Counts what stages dropped and made.
-    pub fn book(&mut self, bookings: &[Booking]) {
-        for &Booking { peer: id, segments, created } in bookings {
+    pub fn book(&mut self, adjustments: &[CountAdjustment]) {
+        for &CountAdjustment { peer: id, segments, created } in adjustments {
             let mut peer = self.peers.get_mut(&id);
             if let Some(peer) = &mut peer {
                 peer.touch(id, &mut self.touched);
@@ -340,8 +344,8 @@ impl Decrypt {
     }
 
     /// What outbound must be told before the batch is written.
-    pub fn news(&mut self) -> &mut Vec<OutboundCommand> {
-        &mut self.news
+    pub fn outbound_commands(&mut self) -> &mut Vec<OutboundCommand> {
+        &mut self.outbound_commands
     }
 }
 

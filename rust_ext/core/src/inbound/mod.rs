@@ -4,7 +4,7 @@
 //! TUN, handshake messages for control. Drops: what its stages drop, each counted. Order: frames
 //! leave in the order in which their first segment arrived; segments of a flow keep their order.
 //!
-//! A drain is `process`, then `news` handed to the outbound path, the stages and `take_back` where
+//! A drain is `process`, then `outbound_commands` handed to the outbound path, the stages and `take_back` where
 //! there are any, a `depart` for each frame, and `publish`.
 
 pub mod coalesce;
@@ -26,7 +26,7 @@ use crate::{
     },
     outbound::route::Route,
     packet,
-    stages::Loan,
+    stages::StageBatch,
     wireguard::commands::{InboundCommand, OutboundCommand, Report},
 };
 
@@ -100,9 +100,9 @@ impl Inbound {
     }
 
     /// Takes back what was lent to the stages: counts what they dropped and made.
-    pub fn take_back(&mut self, loan: &mut Loan) {
-        self.decrypt.book(&loan.bookings);
-        loan.bookings.clear();
+    pub fn take_back(&mut self, stage_batch: &mut StageBatch) {
+        self.decrypt.book(&stage_batch.adjustments);
+        stage_batch.adjustments.clear();
     }
 
     /// Drops a batch: a stage does not return.
@@ -144,8 +144,8 @@ impl Inbound {
 
     /// What the outbound path must be told before the batch is written, as an answer may come at once;
     /// the caller drains it.
-    pub fn news(&mut self) -> &mut Vec<OutboundCommand> {
-        self.decrypt.news()
+    pub fn outbound_commands(&mut self) -> &mut Vec<OutboundCommand> {
+        self.decrypt.outbound_commands()
     }
 
     /// What is merged from now on; a TUN that loses an offload loses it here as well.

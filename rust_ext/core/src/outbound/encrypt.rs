@@ -16,15 +16,15 @@ use crate::{
     outbound::{
         gso_batch::{Target, send_limit},
         gso_egress::GsoEgress,
-        icmp_error::{Refusal, Refusals, is_too_big},
-        outbound_peer::SendingPeers,
+        icmp_error::{IcmpError, IcmpErrors, is_too_big},
+        outbound_peer::OutboundPeers,
         staged::StagedBytes,
     },
     packet::{
         message_header::{DATA_HEADER_LENGTH, write_data_header},
         split::Segments,
     },
-    stages::Booking,
+    stages::CountAdjustment,
     time::SECOND_NS,
     wireguard::{
         commands::{Report, SendSession},
@@ -42,12 +42,12 @@ pub struct Encrypt {
     gso: GsoEgress,
     aead: Box<dyn Aead>,
     mtu: usize,
-    peers: SendingPeers,
+    peers: OutboundPeers,
     staged_bytes: StagedBytes,
     /// Peers whose activity must be written at the end of the batch.
     touched: Vec<PeerId>,
     reports: Vec<Report>,
-    refusals: Refusals,
+    icmp_errors: IcmpErrors,
     tally: OutboundTally,
 }
 
@@ -66,11 +66,11 @@ impl Encrypt {
             gso,
             aead,
             mtu,
-            peers: SendingPeers::default(),
+            peers: OutboundPeers::default(),
             staged_bytes: StagedBytes::default(),
             touched: Vec::new(),
             reports: Vec::new(),
-            refusals: Refusals::default(),
+            icmp_errors: IcmpErrors::default(),
             tally: OutboundTally::default(),
         }
     }
@@ -88,8 +88,8 @@ impl Encrypt {
     }
 
     /// Counts what stages dropped and made of what was admitted.
-    pub fn book(&mut self, bookings: &[Booking]) {
-        for &Booking { peer: id, segments, created } in bookings {
+    pub fn book(&mut self, adjustments: &[CountAdjustment]) {
+        for &CountAdjustment { peer: id, segments, created } in adjustments {
             let peer = self.peers.get_mut(id).map(|p| p.touched(id, &mut self.touched));
             for tally in [Some(&mut self.tally), peer].into_iter().flatten() {
                 if created {
@@ -155,10 +155,14 @@ impl Encrypt {
         };
         // DSCP 0, the inner ECN (RFC 6040 normal mode; the kernel's ip_tunnel_ecn_encap).
         let target = Target { peer: id, path, ds: frame.ds & 0b11 };
-        let fits = peer.fits.filter(|(_, at_ns)| now_ns.saturating_sub(*at_ns) < FITS_BELIEVED_NS);
-        let mtu = match fits.map(|(fits, _)| fits - DATAGRAM_OVERHEAD) {
+        let max_datagram_size = peer
+            .max_datagram_size
+            .filter(|(_, at_ns)| now_ns.saturating_sub(*at_ns) < MAX_DATAGRAM_SIZE_TTL_NS);
+        let mtu = match max_datagram_size
+            .map(|(max_datagram_size, _)| max_datagram_size - DATAGRAM_OVERHEAD)
+        {
             Some(mtu) if parts.length(0) > mtu && is_too_big(frame, bytes, mtu) => {
-                self.refusals.refuse(frame, bytes, Refusal::TooBig { mtu }, now_ns);
+                self.icmp_errors.refuse(frame, bytes, IcmpError::TooBig { mtu }, now_ns);
                 return self.dropped(Some(id), OutboundDrop::TooBig, u64::from(frame.segments));
             }
             // Padding does not make a datagram too long either.
@@ -324,7 +328,7 @@ impl Encrypt {
         if let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.path != path) {
             let destination = |path: Option<Path>| path.map(|path| path.destination);
             if destination(peer.path) != destination(path) {
-                peer.fits = None;
+                peer.max_datagram_size = None;
             }
             peer.path = path;
             self.gso.close(id);
@@ -402,25 +406,32 @@ impl Encrypt {
     }
 
     /// The longest datagram that one packet of a peer's path carries; `None` where that is not known.
-    pub fn set_fits(&mut self, id: PeerId, fits: Option<usize>, now_ns: u64) {
+    pub fn set_max_datagram_size(
+        &mut self,
+        id: PeerId,
+        max_datagram_size: Option<usize>,
+        now_ns: u64,
+    ) {
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.fits = fits.filter(|fits| *fits > DATAGRAM_OVERHEAD).map(|fits| (fits, now_ns));
+            peer.max_datagram_size = max_datagram_size
+                .filter(|max_datagram_size| *max_datagram_size > DATAGRAM_OVERHEAD)
+                .map(|max_datagram_size| (max_datagram_size, now_ns));
         }
     }
 
     /// Tells the sender of a frame that has nowhere to go.
     pub fn refuse(&mut self, frame: &Frame, bytes: &[u8], now_ns: u64) {
-        self.refusals.refuse(frame, bytes, Refusal::HostUnreachable, now_ns);
+        self.icmp_errors.refuse(frame, bytes, IcmpError::HostUnreachable, now_ns);
     }
 
     /// ICMP errors for the senders of what was dropped.
-    pub fn refusals(&mut self) -> &mut Vec<Box<[u8]>> {
-        self.refusals.made()
+    pub fn icmp_errors(&mut self) -> &mut Vec<Box<[u8]>> {
+        self.icmp_errors.made()
     }
 
     /// For the stage before this one.
-    pub fn tally_and_refusals(&mut self) -> (&mut OutboundTally, &mut Refusals) {
-        (&mut self.tally, &mut self.refusals)
+    pub fn tally_and_icmp_errors(&mut self) -> (&mut OutboundTally, &mut IcmpErrors) {
+        (&mut self.tally, &mut self.icmp_errors)
     }
 
     /// What control must be told.
@@ -431,7 +442,7 @@ impl Encrypt {
 
 /// A path may carry more again, and where all that would be sent is refused nobody asks: after a while one
 /// packet goes out to see.
-const FITS_BELIEVED_NS: u64 = 2 * SECOND_NS;
+const MAX_DATAGRAM_SIZE_TTL_NS: u64 = 2 * SECOND_NS;
 
 /// What a datagram is longer than the packet in it, before padding.
 const DATAGRAM_OVERHEAD: usize = DATA_HEADER_LENGTH + TAG_LENGTH;

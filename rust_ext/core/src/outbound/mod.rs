@@ -4,7 +4,7 @@
 //! Drops: what its stages drop, each counted. Order: frames go through in the order in which they
 //! were read; a command that gives a peer keys sends its staged frames before the next is read.
 //!
-//! A drain is `ingress` for each frame, then `relieve`, `route`, the stages and `take_back` where there are any,
+//! A drain is `ingress` for each frame, then `run_tun_aqm`, `route`, the stages and `take_back` where there are any,
 //! `encrypt` until it has taken all (sending in between where it says that it is full), and `finish`.
 
 pub mod encrypt;
@@ -24,8 +24,8 @@ use crate::{
     counters::{OutboundCounts, OutboundTally},
     drop_reason::OutboundDrop,
     frame::{FrameBatch, NO_PEER},
-    outbound::{encrypt::Encrypt, gso_egress::GsoEgress, route::Route, tun_aqm::Relief},
-    stages::Loan,
+    outbound::{encrypt::Encrypt, gso_egress::GsoEgress, route::Route, tun_aqm::TunAqm},
+    stages::StageBatch,
     wireguard::{
         commands::{OutboundCommand, Report},
         peer::PeerId,
@@ -39,7 +39,7 @@ pub struct Outbound {
     /// Peers with new keys whose staged frames, or the empty message in their stead, did not all fit
     /// into the list.
     unflushed: VecDeque<PeerId>,
-    relief: Relief,
+    tun_aqm: TunAqm,
     counts: Arc<OutboundCounts>,
 }
 
@@ -55,7 +55,7 @@ impl Outbound {
             route: Route::default(),
             encrypt: Encrypt::new(gso, aead, mtu),
             unflushed: VecDeque::new(),
-            relief: Relief::new(),
+            tun_aqm: TunAqm::new(),
             counts,
         }
     }
@@ -108,24 +108,24 @@ impl Outbound {
 
     /// Has the sender of the drain's first frame slow down, where a queue stands at the TUN; `emptied`: the
     /// drain took all there was. Called for each drain, one without a frame as well.
-    pub fn relieve(&mut self, batch: &mut FrameBatch, buffer: &mut [u8], emptied: bool) {
-        self.relief.process(batch, buffer, emptied, self.encrypt.tally());
+    pub fn run_tun_aqm(&mut self, batch: &mut FrameBatch, buffer: &mut [u8], emptied: bool) {
+        self.tun_aqm.process(batch, buffer, emptied, self.encrypt.tally());
     }
 
     /// Gives each frame its peer, or drops and refuses it; what has one is counted in.
     pub fn route(&mut self, batch: &mut FrameBatch, buffer: &[u8]) {
-        let (tally, refusals) = self.encrypt.tally_and_refusals();
-        self.route.outbound(batch, buffer, tally, refusals);
+        let (tally, icmp_errors) = self.encrypt.tally_and_icmp_errors();
+        self.route.outbound(batch, buffer, tally, icmp_errors);
         self.encrypt.admit(batch);
     }
 
     /// Takes back what was lent to the stages: counts what they dropped and made, and routes what
     /// has no peer yet.
-    pub fn take_back(&mut self, loan: &mut Loan) {
-        self.encrypt.book(&loan.bookings);
-        loan.bookings.clear();
+    pub fn take_back(&mut self, stage_batch: &mut StageBatch) {
+        self.encrypt.book(&stage_batch.adjustments);
+        stage_batch.adjustments.clear();
         let Self { route, encrypt, .. } = self;
-        loan.batch.frames.retain_mut(|frame| {
+        stage_batch.batch.frames.retain_mut(|frame| {
             if frame.peer != NO_PEER {
                 return true;
             }
@@ -136,7 +136,11 @@ impl Outbound {
                     true
                 }
                 None => {
-                    encrypt.refuse(frame, frame.bytes(&loan.buffer), loan.batch.received_ns);
+                    encrypt.refuse(
+                        frame,
+                        frame.bytes(&stage_batch.buffer),
+                        stage_batch.batch.received_ns,
+                    );
                     encrypt.discard(frame, OutboundDrop::NoRoute);
                     false
                 }
@@ -183,14 +187,14 @@ impl Outbound {
 
     /// ICMP errors for the senders of what was dropped, each a packet for the TUN; the inbound path writes
     /// them (see [`crate::inbound::Inbound::create`]).
-    pub fn refusals(&mut self) -> &mut Vec<Box<[u8]>> {
-        self.encrypt.refusals()
+    pub fn icmp_errors(&mut self) -> &mut Vec<Box<[u8]>> {
+        self.encrypt.icmp_errors()
     }
 
     /// The longest datagram that one packet of the way to this peer carries, as far as is known. Packets
     /// that do not fit are refused for the next two seconds.
-    pub fn set_fits(&mut self, peer: PeerId, fits: Option<usize>, now_ns: u64) {
-        self.encrypt.set_fits(peer, fits, now_ns);
+    pub fn set_max_datagram_size(&mut self, peer: PeerId, fits: Option<usize>, now_ns: u64) {
+        self.encrypt.set_max_datagram_size(peer, fits, now_ns);
     }
 
     /// What control must be told; the caller drains it.

@@ -20,15 +20,15 @@ use crate::{
 
 /// The peers, by their number.
 #[derive(Default)]
-pub(crate) struct SendingPeers(ByPeer<SendingPeer>);
+pub(crate) struct OutboundPeers(ByPeer<OutboundPeer>);
 
 /// One of them.
-pub(crate) struct SendingPeer {
+pub(crate) struct OutboundPeer {
     pub(crate) activity: Arc<Activity>,
     pub(crate) path: Option<Path>,
     /// The longest datagram that one packet of this path carries, and when that was known last.
-    pub(crate) fits: Option<(usize, u64)>,
-    pub(crate) session: Option<Sending>,
+    pub(crate) max_datagram_size: Option<(usize, u64)>,
+    pub(crate) session: Option<SendingSession>,
     pub(crate) staged: Staged,
     /// When a handshake was last asked for, so that a batch does not ask again.
     pub(crate) asked_ns: Option<u64>,
@@ -45,25 +45,25 @@ pub(crate) struct BatchTraffic {
 }
 
 /// The keys in use, and the next counter.
-pub(crate) struct Sending {
+pub(crate) struct SendingSession {
     pub(crate) session: SendSession,
     pub(crate) counter: u64,
 }
 
-impl SendingPeers {
-    pub(crate) fn get(&self, id: PeerId) -> Option<&SendingPeer> {
+impl OutboundPeers {
+    pub(crate) fn get(&self, id: PeerId) -> Option<&OutboundPeer> {
         self.0.get(&id)
     }
 
-    pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut SendingPeer> {
+    pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut OutboundPeer> {
         self.0.get_mut(&id)
     }
 
     pub(crate) fn add(&mut self, id: PeerId, activity: Arc<Activity>) {
-        let peer = SendingPeer {
+        let peer = OutboundPeer {
             activity,
             path: None,
-            fits: None,
+            max_datagram_size: None,
             session: None,
             staged: Staged::default(),
             asked_ns: None,
@@ -82,9 +82,9 @@ impl SendingPeers {
     }
 }
 
-impl SendingPeer {
+impl OutboundPeer {
     pub(crate) fn install(&mut self, session: SendSession) {
-        self.session = Some(Sending { session, counter: 0 });
+        self.session = Some(SendingSession { session, counter: 0 });
         self.asked_ns = None;
     }
 
@@ -98,7 +98,7 @@ impl SendingPeer {
     }
 }
 
-impl Sending {
+impl SendingSession {
     /// Whether the keys may seal so many messages now.
     pub(crate) fn usable(&self, segments: u64, now_ns: u64) -> bool {
         now_ns.saturating_sub(self.session.created_ns) < REJECT_AFTER_TIME_NS
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn peers_that_come_and_go_leave_no_room_behind() {
-        let mut peers = SendingPeers::default();
+        let mut peers = OutboundPeers::default();
         for number in 0..10_000 {
             peers.add(PeerId(number), Arc::default());
             peers.remove(PeerId(number));

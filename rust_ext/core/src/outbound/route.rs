@@ -10,7 +10,7 @@ use crate::{
     counters::OutboundTally,
     drop_reason::OutboundDrop,
     frame::{Frame, FrameBatch},
-    outbound::icmp_error::{Refusal, Refusals},
+    outbound::icmp_error::{IcmpError, IcmpErrors},
     wireguard::{allowed_ips::AllowedIps, peer::PeerId},
 };
 
@@ -34,7 +34,7 @@ impl Route {
         batch: &mut FrameBatch,
         buffer: &[u8],
         tally: &mut OutboundTally,
-        refusals: &mut Refusals,
+        icmp_errors: &mut IcmpErrors,
     ) {
         let now_ns = batch.received_ns;
         batch.frames.retain_mut(|frame| match self.peer_for(frame.version, &frame.destination) {
@@ -46,7 +46,7 @@ impl Route {
                 tally.entered += u64::from(frame.segments);
                 tally.drop(OutboundDrop::NoRoute, u64::from(frame.segments));
                 let bytes = frame.bytes(buffer);
-                refusals.refuse(frame, bytes, Refusal::HostUnreachable, now_ns);
+                icmp_errors.refuse(frame, bytes, IcmpError::HostUnreachable, now_ns);
                 false
             }
         });

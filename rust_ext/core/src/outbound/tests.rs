@@ -133,17 +133,17 @@ fn what_the_path_does_not_carry_is_refused_and_what_it_does_is_not_padded_above_
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
     all_to_the_peer(&mut path);
-    path.set_fits(PEER, Some(1281 + 32), SECOND_NS);
+    path.set_max_datagram_size(PEER, Some(1281 + 32), SECOND_NS);
     let (batch, frame) = routed(&mut path, Build::udp4().payload(1254));
     assert_eq!(path.encrypt(&batch, &frame, 0), 1);
     assert!(path.gso().is_empty());
     assert_eq!(path.tally().drops[OutboundDrop::TooBig as usize], 1);
-    let refusal = path.refusals().pop().unwrap();
+    let refusal = path.icmp_errors().pop().unwrap();
     assert_eq!(refusal[26..28], 1281u16.to_be_bytes());
     let (batch, frame) = routed(&mut path, Build::udp4().payload(1253));
     path.encrypt(&batch, &frame, 0);
     assert_eq!(lengths(&path), [1281 + 32]);
-    assert!(path.refusals().is_empty());
+    assert!(path.icmp_errors().is_empty());
 }
 
 #[test]
@@ -151,11 +151,11 @@ fn what_may_be_fragmented_outside_goes_on_a_path_that_does_not_carry_it() {
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
     all_to_the_peer(&mut path);
-    path.set_fits(PEER, Some(1280 + 32), SECOND_NS);
+    path.set_max_datagram_size(PEER, Some(1280 + 32), SECOND_NS);
     let (batch, frame) = routed(&mut path, Build::udp4().payload(1372).with(|b| b.fragment = 0));
     path.encrypt(&batch, &frame, 0);
     assert_eq!(lengths(&path), [1408 + 32]);
-    assert!(path.refusals().is_empty());
+    assert!(path.icmp_errors().is_empty());
 }
 
 #[test]
@@ -163,12 +163,12 @@ fn what_a_path_carries_is_believed_for_two_seconds() {
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
     all_to_the_peer(&mut path);
-    path.set_fits(PEER, Some(1280 + 32), SECOND_NS);
+    path.set_max_datagram_size(PEER, Some(1280 + 32), SECOND_NS);
     for (seconds, refused) in [(1, 1), (2, 1), (3, 0), (4, 0)] {
         let (mut batch, frame) = routed(&mut path, Build::udp4().payload(1372));
         batch.received_ns = seconds * SECOND_NS;
         path.encrypt(&batch, &frame, 0);
-        assert_eq!(path.refusals().drain(..).count(), refused, "after {seconds} s");
+        assert_eq!(path.icmp_errors().drain(..).count(), refused, "after {seconds} s");
     }
 }
 
@@ -177,7 +177,7 @@ fn another_destination_carries_what_it_carries() {
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
     all_to_the_peer(&mut path);
-    path.set_fits(PEER, Some(1280 + 32), SECOND_NS);
+    path.set_max_datagram_size(PEER, Some(1280 + 32), SECOND_NS);
     path.handle_command(to("192.0.2.2:51820"), 3);
     let (batch, frame) = routed(&mut path, Build::udp4().payload(1372));
     path.encrypt(&batch, &frame, 0);
@@ -189,12 +189,12 @@ fn without_a_peer_or_an_endpoint_the_sender_is_told() {
     let (mut path, _) = outbound(8);
     let (batch, _) = routed(&mut path, Build::tcp4().payload(1));
     assert!(batch.frames.is_empty());
-    assert_eq!(path.refusals().drain(..).count(), 1);
+    assert_eq!(path.icmp_errors().drain(..).count(), 1);
     all_to_the_peer(&mut path);
     path.handle_command(OutboundCommand::SetPath(PEER, None), 3);
     let (batch, frame) = routed(&mut path, Build::tcp4().payload(1));
     path.encrypt(&batch, &frame, 0);
-    assert_eq!(path.refusals().drain(..).count(), 1);
+    assert_eq!(path.icmp_errors().drain(..).count(), 1);
     let tally = path.tally();
     let drops = |reason| tally.drops[reason as usize];
     assert_eq!([OutboundDrop::NoRoute, OutboundDrop::NoEndpoint].map(drops), [1, 1]);

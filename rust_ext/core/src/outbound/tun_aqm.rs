@@ -1,4 +1,4 @@
-//! relief: a queue that stands at the TUN has its senders told to slow down.
+//! tun_aqm: a queue that stands at the TUN has its senders told to slow down.
 //!
 //! In: a drain's frames, and whether the drain took all there was. Out: the same; one carries the signal
 //! where it is due (CoDel, RFC 8289): the CE mark, where its packets can carry it, else its first segment
@@ -22,13 +22,13 @@ use crate::{
 
 /// What is known of the TUN's queue.
 #[derive(Debug)]
-pub(crate) struct Relief {
+pub(crate) struct TunAqm {
     codel: Codel,
     /// The first of the latest drains that all left something.
     stands_since_ns: Option<u64>,
 }
 
-impl Relief {
+impl TunAqm {
     pub(crate) fn new() -> Self {
         Self { codel: Codel::default(), stands_since_ns: None }
     }
@@ -85,10 +85,10 @@ mod tests {
 
     /// What comes of drains, one each 10 ms, none of which leaves the queue empty.
     fn standing(build: &Build, segments: u16) -> (Vec<Vec<Vec<u8>>>, OutboundTally) {
-        let (mut relief, mut tally) = (Relief::new(), OutboundTally::default());
+        let (mut tun_aqm, mut tally) = (TunAqm::new(), OutboundTally::default());
         let drains = (0..12).map(|n| {
             let (mut batch, mut buffer) = drain(build, segments, 10 * n);
-            relief.process(&mut batch, &mut buffer, false, &mut tally);
+            tun_aqm.process(&mut batch, &mut buffer, false, &mut tally);
             batch.frames.first().map(|frame| all(frame, frame.bytes(&buffer))).unwrap_or_default()
         });
         (drains.collect(), tally)
@@ -96,12 +96,12 @@ mod tests {
 
     #[test]
     fn a_queue_that_each_drain_leaves_empty_is_left_alone() {
-        let (mut relief, mut tally) = (Relief::new(), OutboundTally::default());
+        let (mut tun_aqm, mut tally) = (TunAqm::new(), OutboundTally::default());
         for n in 0..1000 {
             let (mut batch, mut buffer) = drain(&Build::tcp4(), 10, n);
             let before = (batch.frames.clone(), buffer.clone());
             // A drain that leaves something, and soon one that does not.
-            relief.process(&mut batch, &mut buffer, n % 90 == 0, &mut tally);
+            tun_aqm.process(&mut batch, &mut buffer, n % 90 == 0, &mut tally);
             assert_eq!((batch.frames, buffer), before);
         }
         assert_eq!(tally, OutboundTally::default());
@@ -109,13 +109,13 @@ mod tests {
 
     #[test]
     fn a_drain_after_a_long_rest_finds_no_standing_queue() {
-        let (mut relief, mut tally) = (Relief::new(), OutboundTally::default());
+        let (mut tun_aqm, mut tally) = (TunAqm::new(), OutboundTally::default());
         for at_ms in [1, 1000, 5000] {
             let (mut batch, mut buffer) = drain(&Build::tcp4(), 10, at_ms);
-            relief.process(&mut batch, &mut buffer, false, &mut tally);
+            tun_aqm.process(&mut batch, &mut buffer, false, &mut tally);
             let mut nothing =
                 FrameBatch { received_ns: batch.received_ns, ..FrameBatch::default() };
-            relief.process(&mut nothing, &mut buffer, true, &mut tally);
+            tun_aqm.process(&mut nothing, &mut buffer, true, &mut tally);
         }
         assert_eq!(tally, OutboundTally::default());
     }

@@ -1,6 +1,6 @@
-//! selection: which frames a stage sees, or asks for.
+//! filter: which frames a stage sees, or asks for.
 //!
-//! In: words, each a question about one frame. Out: whether all hold. Drops nothing; order is the
+//! In: predicates, each a question about one frame. Out: whether all hold. Drops nothing; order is the
 //! asker's.
 
 use std::{collections::HashMap, net::IpAddr, ops::RangeInclusive};
@@ -14,14 +14,14 @@ use crate::{
 
 /// Questions, all of which must hold.
 #[derive(Clone, Debug, Default)]
-pub struct Selection {
+pub struct Filter {
     /// In the order in which they are asked.
-    pub words: Vec<Word>,
+    pub predicates: Vec<Predicate>,
 }
 
 /// One question.
 #[derive(Clone, Debug)]
-pub enum Word {
+pub enum Predicate {
     /// A number of the frame's lies in one of these ranges.
     Number(Field, Vec<RangeInclusive<u32>>),
     /// The source lies in one of these networks.
@@ -66,14 +66,14 @@ pub enum Field {
 /// The public keys of a tunnel's peers, by number.
 pub type PeerNames = HashMap<PeerId, [u8; 32]>;
 
-impl Selection {
+impl Filter {
     /// Whether all hold for a frame that lies in `buffer`.
     pub fn holds(&self, frame: &Frame, buffer: &[u8], slices: &[Slice], peers: &PeerNames) -> bool {
-        self.words.iter().all(|word| word.holds(frame, buffer, slices, peers))
+        self.predicates.iter().all(|word| word.holds(frame, buffer, slices, peers))
     }
 }
 
-impl Word {
+impl Predicate {
     fn holds(&self, frame: &Frame, buffer: &[u8], slices: &[Slice], peers: &PeerNames) -> bool {
         match self {
             Self::Number(Field::Port, ranges) => {

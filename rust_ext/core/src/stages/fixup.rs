@@ -51,7 +51,7 @@ pub struct Cut {
 ///
 /// # Errors
 /// Where it is no packet.
-pub fn repair(bytes: &mut [u8], cut: Cut) -> Result<Frame, Unfit> {
+pub fn fixup(bytes: &mut [u8], cut: Cut) -> Result<Frame, Unfit> {
     if bytes.len() > ip::MAX_LENGTH {
         return Err(Unfit::TooLong);
     }
@@ -142,7 +142,7 @@ mod tests {
 
     /// What leaves for a frame of these bytes: each segment, complete.
     fn leaving(mut bytes: Vec<u8>, cut: Cut) -> Vec<Vec<u8>> {
-        let frame = repair(&mut bytes, cut).unwrap();
+        let frame = fixup(&mut bytes, cut).unwrap();
         all(&frame, &bytes)
     }
 
@@ -198,7 +198,7 @@ mod tests {
             (vec![0x50; 60], Unfit::NoPacket),
             (vec![0x45; 65_536], Unfit::TooLong),
         ] {
-            assert_eq!(repair(&mut bytes.clone(), CUT), Err(unfit));
+            assert_eq!(fixup(&mut bytes.clone(), CUT), Err(unfit));
         }
     }
 
@@ -207,7 +207,7 @@ mod tests {
         let mut bytes = Build::udp4().payload(64).bytes();
         bytes[6] |= 0x20;
         let before = bytes[26..28].to_vec();
-        let frame = repair(&mut bytes, CUT).unwrap();
+        let frame = fixup(&mut bytes, CUT).unwrap();
         assert_eq!((frame.flags, &bytes[26..28]), (flags::NO_FLOW, &before[..]));
     }
 
@@ -221,7 +221,7 @@ mod tests {
             if let Some(first) = bytes.first_mut() {
                 *first = version;
             }
-            if let Ok(frame) = repair(&mut bytes, Cut { segment_size, mtu: 200 }) {
+            if let Ok(frame) = fixup(&mut bytes, Cut { segment_size, mtu: 200 }) {
                 for segment in all(&frame, &bytes) {
                     prop_assert!(packet::parse(&segment, 0).is_ok());
                 }

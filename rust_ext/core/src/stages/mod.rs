@@ -1,14 +1,14 @@
 //! User stages: what runs between route and encrypt, and between coalesce and tun_egress.
 //!
 //! ```text
-//! chain       the stages of one tunnel, in order: who is called with what; slot, desk, guest: one of them
-//! selection   which frames a stage sees; the others never reach it
-//! edits       what a stage says of each frame, and the batch that follows from it
+//! chain       the stages of one tunnel, in order: who is called with what; slot, handle, handler: one of them
+//! filter   which frames a stage sees; the others never reach it
+//! verdicts       what a stage says of each frame, and the batch that follows from it
 //! repair      bytes that a stage gave become a frame: lengths, checksums, segment size
-//! ledger      what a stage holds and counts, and whether it kept the order
+//! state      what a stage holds and counts, and whether it kept the order
 //! ```
 //!
-//! In: batches of one direction, in order, in a loan that is handed back. Out: the same frames less
+//! In: batches of one direction, in order, in a stage_batch that is handed back. Out: the same frames less
 //! what was dropped or held, with what was changed, made or emitted, and what must be booked.
 //! Drops: what stages drop, under the reasons they give, counted here and as `stage` by the path.
 //! Order: frames keep it; what a stage emits goes before the batch in which it does so.
@@ -55,18 +55,18 @@ impl Direction {
 
 /// What a path lends to its stages, and gets back.
 #[derive(Debug, Default)]
-pub struct Loan {
+pub struct StageBatch {
     /// The frames.
     pub batch: FrameBatch,
     /// Where they lie.
     pub buffer: Buffer,
     /// What the path has to count.
-    pub bookings: Vec<Booking>,
+    pub adjustments: Vec<CountAdjustment>,
 }
 
 /// Segments that stages dropped or made; for the conservation law of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Booking {
+pub struct CountAdjustment {
     /// Whose; `NO_PEER` where that is not known.
     pub peer: PeerId,
     /// How many.
@@ -87,15 +87,15 @@ pub trait Stages: Send + Sync {
     fn holds(&self) -> bool;
 
     /// Takes a batch through. `mtu` is the TUN's.
-    fn process(&self, direction: Direction, loan: &mut Loan, mtu: usize) {
-        self.process_while(direction, loan, mtu, &|| true);
+    fn process(&self, direction: Direction, stage_batch: &mut StageBatch, mtu: usize) {
+        self.process_while(direction, stage_batch, mtu, &|| true);
     }
 
     /// The same; once `wanted` says no, no further stage gets the batch: it comes back too late.
     fn process_while(
         &self,
         direction: Direction,
-        loan: &mut Loan,
+        stage_batch: &mut StageBatch,
         mtu: usize,
         wanted: &dyn Fn() -> bool,
     );
@@ -107,7 +107,7 @@ pub trait Stages: Send + Sync {
     fn tick(&self, now_ns: u64);
 
     /// Tells stages who surrounds them, before the first batch.
-    fn connect(&self, surroundings: Arc<dyn Surroundings>);
+    fn connect(&self, host: Arc<dyn StageHost>);
 
     /// What the tunnel's peers are called: number and public key of each.
     fn set_peers(&self, peers: &[(PeerId, [u8; 32])]);
@@ -145,7 +145,7 @@ pub enum Outcome {
 }
 
 /// Who runs the paths.
-pub trait Surroundings: Send + Sync {
+pub trait StageHost: Send + Sync {
     /// Frames of this direction wait, and their thread may sleep.
     fn wake(&self, direction: Direction);
 
@@ -153,7 +153,7 @@ pub trait Surroundings: Send + Sync {
     fn wake_for_tick(&self);
 
     /// Something worth a line.
-    fn say(&self, notice: Notice);
+    fn notify(&self, notice: Notice);
 
     /// A stage's failure closes the tunnel.
     fn close(&self, reason: String);

@@ -111,7 +111,7 @@ impl End {
 
     /// Writes what the senders of dropped packets are told.
     fn refuse(&mut self) {
-        for packet in std::mem::take(self.outbound.refusals()) {
+        for packet in std::mem::take(self.outbound.icmp_errors()) {
             let frame = self.inbound.create(&packet).unwrap();
             self.written.push((virtio_header(&frame), packet.into_vec(), 1));
             self.inbound.depart(&frame, None);
@@ -138,7 +138,7 @@ impl End {
         let mut frames = FrameBatch { received_ns: self.now.boot_ns, ..FrameBatch::default() };
         let mut handshakes = Vec::new();
         self.inbound.process(&received, &mut buffer, &mut frames, &mut handshakes);
-        for command in self.inbound.news().drain(..) {
+        for command in self.inbound.outbound_commands().drain(..) {
             self.outbound.handle_command(command, self.now.boot_ns);
         }
         for frame in &frames.frames {

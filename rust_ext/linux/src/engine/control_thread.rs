@@ -20,11 +20,11 @@ use pyfw_core::wireguard::{
 };
 
 use super::{
-    data_plane::Seat,
+    data_plane::DataPlaneHandle,
     events::{Severity, Value},
-    failure_log::Outage,
+    failure_log::FailureLog,
     shared::{ControlMail, DataCommand, Shared, Sockets},
-    stage_watchdog::Standby,
+    stage_watchdog::StageWatchdog,
     translate::engine_event,
 };
 use crate::sys::{
@@ -47,15 +47,15 @@ enum Sent {
     WithoutSource,
 }
 
-/// The device, and the ways out of it. The data threads never lock any of this.
+/// The device, and the destinations out of it. The data threads never lock any of this.
 pub(crate) struct ControlPlane {
     pub(crate) shared: Arc<Shared>,
     device: Mutex<Device>,
     sockets: Mutex<Arc<Sockets>>,
-    outage: Mutex<Outage>,
+    failure_log: Mutex<FailureLog>,
     key_log: Mutex<Option<KeyLogSink>>,
-    /// The seats of the data threads: outbound's first, inbound's last; one may carry both.
-    pub(crate) seats: Vec<Arc<Seat>>,
+    /// The handles of the data threads: outbound's first, inbound's last; one may carry both.
+    pub(crate) handles: Vec<Arc<DataPlaneHandle>>,
 }
 
 impl ControlPlane {
@@ -63,30 +63,33 @@ impl ControlPlane {
         shared: Arc<Shared>,
         device: Device,
         sockets: Arc<Sockets>,
-        seats: Vec<Arc<Seat>>,
+        handles: Vec<Arc<DataPlaneHandle>>,
     ) -> Self {
         Self {
             shared,
             device: Mutex::new(device),
             sockets: Mutex::new(sockets),
-            outage: Mutex::default(),
+            failure_log: Mutex::default(),
             key_log: Mutex::default(),
-            seats,
+            handles,
         }
     }
 
-    /// The body of the control thread; `sit` puts a new data thread into a seat.
-    pub(crate) fn run(&self, sit: &dyn Fn(&Arc<Seat>, u64) -> io::Result<()>) -> io::Result<()> {
+    /// The body of the control thread; `sit` puts a new data thread into a handle.
+    pub(crate) fn run(
+        &self,
+        sit: &dyn Fn(&Arc<DataPlaneHandle>, u64) -> io::Result<()>,
+    ) -> io::Result<()> {
         let timer = DeadlineTimer::new()?;
         let epoll = Epoll::new()?;
         epoll.add(self.shared.control.as_fd(), MAIL, Interest::READ)?;
         epoll.add(timer.as_fd(), DEADLINE, Interest::READ)?;
-        let mut standby = Standby::new()?;
-        epoll.add(standby.as_fd(), STANDBY, Interest::READ)?;
+        let mut stage_watchdog = StageWatchdog::new()?;
+        epoll.add(stage_watchdog.as_fd(), STANDBY, Interest::READ)?;
         let mut ready = Vec::with_capacity(3);
         let mut mail = Vec::new();
         while !self.shared.stopping.load(Relaxed) {
-            let look_ns = standby.look(&self.shared, &self.seats, sit)?;
+            let look_ns = stage_watchdog.look(&self.shared, &self.handles, sit)?;
             let timeout_ns = self.lock().poll_timeout();
             timer.set([look_ns, timeout_ns].into_iter().flatten().min())?;
             ready.clear();
@@ -119,7 +122,7 @@ impl ControlPlane {
     pub(crate) fn change<T>(&self, body: impl FnOnce(&mut Device) -> T) -> T {
         let mut device = self.lock();
         let result = body(&mut device);
-        self.carry_out(&mut device);
+        self.run_commands(&mut device);
         result
     }
 
@@ -135,7 +138,7 @@ impl ControlPlane {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn carry_out(&self, device: &mut Device) {
+    fn run_commands(&self, device: &mut Device) {
         let mut outbound = Vec::new();
         let mut inbound = Vec::new();
         while let Some(command) = device.poll_command() {
@@ -145,7 +148,7 @@ impl ControlPlane {
             }
         }
         // First who receives: an answer may come before the other mailbox is read.
-        let (first, last) = (&self.seats[0], &self.seats[self.seats.len() - 1]);
+        let (first, last) = (&self.handles[0], &self.handles[self.handles.len() - 1]);
         last.commands.post(inbound);
         first.commands.post(outbound);
         // Secrets are written down before the message that they belong to is on the wire.
@@ -166,7 +169,7 @@ impl ControlPlane {
             for peer in lost {
                 device.handle_report(Report::SourceLost(peer), epoll::now());
             }
-            self.carry_out(device);
+            self.run_commands(device);
         }
     }
 
@@ -183,7 +186,7 @@ impl ControlPlane {
         // A log with a gap is worth little, and a full disk says the same each time.
         *sink = None;
         let fields = [("error", Value::Text(error.to_string()))];
-        self.shared.say(Severity::Error, "handshake.key_log_ended", fields);
+        self.shared.emit_event(Severity::Error, "handshake.key_log_ended", fields);
     }
 
     /// Sends a message; where its source leads nowhere, from the one that the kernel chooses.
@@ -200,18 +203,18 @@ impl ControlPlane {
             }
             result => (result, Sent::AsGiven),
         };
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure_log = self.failure_log.lock().unwrap_or_else(PoisonError::into_inner);
         let to = ("endpoint", Value::Text(transmit.path.destination.to_string()));
         match result {
-            Err(error) if outage.fail(1, epoll::boottime_ns()) => {
+            Err(error) if failure_log.fail(1, epoll::boottime_ns()) => {
                 let fields = [to, ("error", Value::Text(error.to_string()))];
-                self.shared.say(Severity::Warning, "handshake.send_failed", fields);
+                self.shared.emit_event(Severity::Warning, "handshake.send_failed", fields);
             }
             Err(_) => {}
             Ok(()) => {
-                if let Some(failed) = outage.end() {
+                if let Some(failed) = failure_log.end() {
                     let fields = [to, ("messages", Value::Number(failed as i64))];
-                    self.shared.say(Severity::Info, "handshake.send_recovered", fields);
+                    self.shared.emit_event(Severity::Info, "handshake.send_recovered", fields);
                 }
             }
         }
@@ -228,8 +231,8 @@ impl ControlPlane {
 
     /// Tells every data thread.
     pub(crate) fn tell_data(&self, command: impl Fn() -> DataCommand) {
-        for seat in &self.seats {
-            seat.commands.post([command()]);
+        for handle in &self.handles {
+            handle.commands.post([command()]);
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use pyfw_core::stages::{Direction, Loan};
+use pyfw_core::stages::{Direction, StageBatch};
 
 use super::{
     inbound_worker::InboundWorker,
@@ -24,35 +24,35 @@ use super::{
 use crate::sys::udp::UdpSocket;
 
 /// Where a data thread sits: what it is told, and what it works on.
-pub(crate) struct Seat {
+pub(crate) struct DataPlaneHandle {
     pub(crate) commands: Arc<Mailbox<DataCommand>>,
-    paths: Mutex<Paths>,
+    paths: Mutex<DataPlane>,
     /// How many threads have sat here; one that was left behind in a stage finds that it changed.
-    sitting: AtomicU64,
+    generation: AtomicU64,
 }
 
-impl Seat {
-    pub(crate) fn new(paths: Paths) -> io::Result<Self> {
-        let sitting = AtomicU64::new(0);
-        Ok(Self { commands: Arc::new(Mailbox::new()?), paths: Mutex::new(paths), sitting })
+impl DataPlaneHandle {
+    pub(crate) fn new(paths: DataPlane) -> io::Result<Self> {
+        let generation = AtomicU64::new(0);
+        Ok(Self { commands: Arc::new(Mailbox::new()?), paths: Mutex::new(paths), generation })
     }
 
     /// The number of the thread that sits here.
-    pub(crate) fn sitting(&self) -> u64 {
-        self.sitting.load(SeqCst)
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(SeqCst)
     }
 
     /// Makes room for another thread; whoever has sat here leaves. Called with the paths in hand.
-    pub(crate) fn take_over(&self, _paths: &mut Paths) -> u64 {
-        self.sitting.fetch_add(1, SeqCst) + 1
+    pub(crate) fn take_over(&self, _paths: &mut DataPlane) -> u64 {
+        self.generation.fetch_add(1, SeqCst) + 1
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Paths> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, DataPlane> {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The paths, where no thread is at work on them.
-    pub(crate) fn vacant(&self) -> Option<MutexGuard<'_, Paths>> {
+    pub(crate) fn vacant(&self) -> Option<MutexGuard<'_, DataPlane>> {
         match self.paths.try_lock() {
             Ok(paths) => Some(paths),
             Err(TryLockError::Poisoned(paths)) => Some(paths.into_inner()),
@@ -72,7 +72,7 @@ pub(crate) struct Retired {
 }
 
 /// See the module.
-pub(crate) struct Paths {
+pub(crate) struct DataPlane {
     pub(crate) outbound: Option<OutboundWorker>,
     pub(crate) inbound: Option<InboundWorker>,
     pub(crate) sockets: Arc<Sockets>,
@@ -85,9 +85,9 @@ pub(crate) struct Paths {
     pub(crate) stop: bool,
 }
 
-impl Paths {
+impl DataPlane {
     /// Carries out the waiting commands in order, and sends what they made possible.
-    pub(crate) fn carry_out(
+    pub(crate) fn run_commands(
         &mut self,
         commands: &mut Vec<DataCommand>,
         shared: &Shared,
@@ -112,39 +112,48 @@ impl Paths {
                         outbound.set_mtu(mtu);
                     }
                 }
-                DataCommand::Refusals(packets) => {
+                DataCommand::IcmpErrors(packets) => {
                     if let Some(inbound) = &mut self.inbound {
                         inbound.answer(&packets, shared);
                     }
                 }
                 DataCommand::Look => {}
-                DataCommand::Abandoned(direction, loan) => self.abandon(direction, loan),
+                DataCommand::Abandoned(direction, stage_batch) => {
+                    self.abandon(direction, stage_batch)
+                }
                 DataCommand::Stop => self.stop = true,
             }
         }
-        self.settle(shared, now_ns);
+        self.flush(shared, now_ns);
     }
 
     /// Tells outbound what inbound has learnt, before the drain is written and answered.
     pub(crate) fn tell_outbound(&mut self, shared: &Shared, now_ns: u64) {
-        let Some(news) = self.inbound.as_mut().map(InboundWorker::news) else { return };
-        if news.is_empty() {
+        let Some(outbound_commands) = self.inbound.as_mut().map(InboundWorker::outbound_commands)
+        else {
+            return;
+        };
+        if outbound_commands.is_empty() {
             return;
         }
         match (&mut self.outbound, &self.neighbour) {
             (Some(outbound), _) => {
-                news.drain(..).for_each(|command| outbound.handle_command(command, now_ns));
-                self.settle(shared, now_ns);
+                outbound_commands
+                    .drain(..)
+                    .for_each(|command| outbound.handle_command(command, now_ns));
+                self.flush(shared, now_ns);
             }
-            (None, Some(neighbour)) => neighbour.post(news.drain(..).map(DataCommand::Outbound)),
-            (None, None) => news.clear(),
+            (None, Some(neighbour)) => {
+                neighbour.post(outbound_commands.drain(..).map(DataCommand::Outbound))
+            }
+            (None, None) => outbound_commands.clear(),
         }
     }
 
     /// Sends what can be sent now.
-    pub(crate) fn settle(&mut self, shared: &Shared, now_ns: u64) {
+    pub(crate) fn flush(&mut self, shared: &Shared, now_ns: u64) {
         if let Some(outbound) = &mut self.outbound {
-            outbound.settle(shared, now_ns);
+            outbound.flush(shared, now_ns);
         }
     }
 
@@ -160,7 +169,7 @@ impl Paths {
     }
 
     /// Closes sockets that were given up long enough ago.
-    pub(crate) fn let_go(&mut self, now_ns: u64) {
+    pub(crate) fn close_retired(&mut self, now_ns: u64) {
         self.retired.take_if(|retired| retired.until_ns <= now_ns);
     }
 
@@ -183,16 +192,16 @@ impl Paths {
 
     /// Tells senders what outbound dropped, and control what the paths noticed.
     pub(crate) fn report(&mut self, shared: &Shared) {
-        if let Some(refusals) = self.outbound.as_mut().map(OutboundWorker::refusals) {
-            if !refusals.is_empty() {
+        if let Some(icmp_errors) = self.outbound.as_mut().map(OutboundWorker::icmp_errors) {
+            if !icmp_errors.is_empty() {
                 match (&mut self.inbound, &self.neighbour) {
-                    (Some(inbound), _) => inbound.answer(refusals, shared),
+                    (Some(inbound), _) => inbound.answer(icmp_errors, shared),
                     (None, Some(neighbour)) => {
-                        neighbour.post([DataCommand::Refusals(refusals.clone())]);
+                        neighbour.post([DataCommand::IcmpErrors(icmp_errors.clone())]);
                     }
                     (None, None) => {}
                 }
-                refusals.clear();
+                icmp_errors.clear();
             }
         }
         let outbound = self.outbound.as_mut().map(OutboundWorker::reports);
@@ -231,7 +240,7 @@ impl Paths {
     }
 
     /// Lends a batch to the user's stages.
-    pub(crate) fn lend(&mut self, direction: Direction) -> Loan {
+    pub(crate) fn lend(&mut self, direction: Direction) -> StageBatch {
         match direction {
             Direction::Outbound => self.outbound.as_mut().map(OutboundWorker::lend),
             Direction::Inbound => self.inbound.as_mut().map(InboundWorker::lend),
@@ -240,16 +249,16 @@ impl Paths {
     }
 
     /// Takes it back.
-    pub(crate) fn take_back(&mut self, direction: Direction, loan: Loan) {
+    pub(crate) fn take_back(&mut self, direction: Direction, stage_batch: StageBatch) {
         match direction {
             Direction::Outbound => {
                 if let Some(outbound) = &mut self.outbound {
-                    outbound.take_back(loan);
+                    outbound.take_back(stage_batch);
                 }
             }
             Direction::Inbound => {
                 if let Some(inbound) = &mut self.inbound {
-                    inbound.take_back(loan);
+                    inbound.take_back(stage_batch);
                 }
             }
         }
@@ -271,10 +280,10 @@ impl Paths {
     }
 
     /// Drops a batch that came back when another thread sat here.
-    fn abandon(&mut self, direction: Direction, loan: Loan) {
+    fn abandon(&mut self, direction: Direction, stage_batch: StageBatch) {
         match (direction, &mut self.outbound, &mut self.inbound) {
-            (Direction::Outbound, Some(outbound), _) => outbound.abandon(loan),
-            (Direction::Inbound, _, Some(inbound)) => inbound.abandon(loan),
+            (Direction::Outbound, Some(outbound), _) => outbound.abandon(stage_batch),
+            (Direction::Inbound, _, Some(inbound)) => inbound.abandon(stage_batch),
             _ => {}
         }
     }
@@ -286,12 +295,12 @@ impl Paths {
         shared: &Shared,
         now_ns: u64,
     ) -> io::Result<()> {
-        self.carry_out(commands, shared, now_ns);
+        self.run_commands(commands, shared, now_ns);
         if self.serves(Direction::Outbound) {
             if let Some(outbound) = &mut self.outbound {
                 if outbound.read(shared, now_ns)? {
-                    let loan = outbound.lend();
-                    outbound.abandon(loan);
+                    let stage_batch = outbound.lend();
+                    outbound.abandon(stage_batch);
                 }
             }
         }
@@ -300,13 +309,13 @@ impl Paths {
             for socket in sockets.both() {
                 if inbound.receive(socket, true, shared)? {
                     inbound.open(shared, now_ns);
-                    let loan = inbound.lend();
-                    inbound.abandon(loan);
+                    let stage_batch = inbound.lend();
+                    inbound.abandon(stage_batch);
                 }
             }
         }
         self.tell_outbound(shared, now_ns);
-        self.settle(shared, now_ns);
+        self.flush(shared, now_ns);
         self.report(shared);
         Ok(())
     }

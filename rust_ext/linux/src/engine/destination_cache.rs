@@ -12,7 +12,7 @@ use pyfw_core::{
     wireguard::path::{Path, Source},
 };
 
-use super::failure_log::Outage;
+use super::failure_log::FailureLog;
 
 /// How long GSO stays off for a destination that refused it, at first and at most.
 const GSO_PAUSE_NS: (u64, u64) = (60 * SECOND_NS, 3600 * SECOND_NS);
@@ -27,15 +27,15 @@ const DESTINATIONS: usize = 16_384;
 
 /// The destinations.
 #[derive(Default)]
-pub(crate) struct Ways {
-    by_destination: HashMap<SocketAddr, Way>,
+pub(crate) struct DestinationCache {
+    by_destination: HashMap<SocketAddr, Destination>,
     /// Destinations that nothing gets out to.
     outages: usize,
 }
 
 /// One of them.
 #[derive(Default)]
-struct Way {
+struct Destination {
     looked_ns: u64,
     /// Of the route, as the kernel said last; 0 before.
     mtu: usize,
@@ -43,18 +43,18 @@ struct Way {
     gso_pause_ns: u64,
     lost_source: Option<Source>,
     lost_source_until_ns: u64,
-    outage: Outage,
+    failure_log: FailureLog,
 }
 
 /// How to send to a destination.
 #[derive(Clone, Copy)]
-pub(crate) struct Means {
+pub(crate) struct SendOptions {
     /// Longest datagram of a batch; the kernel does not fragment those. 0: no batches.
     batches_up_to: usize,
     lost_source: Option<Source>,
 }
 
-impl Means {
+impl SendOptions {
     /// Whether datagrams of this length may be sent as one batch.
     pub(crate) fn takes_batches_of(&self, length: usize) -> bool {
         length <= self.batches_up_to
@@ -66,20 +66,20 @@ impl Means {
     }
 }
 
-impl Ways {
+impl DestinationCache {
     /// Other sockets: what the kernel said of the old ones may not hold.
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    pub(crate) fn means(&self, destination: &SocketAddr, now_ns: u64) -> Means {
+    pub(crate) fn send_options(&self, destination: &SocketAddr, now_ns: u64) -> SendOptions {
         let Some(way) = self.by_destination.get(destination) else {
-            return Means { batches_up_to: usize::MAX, lost_source: None };
+            return SendOptions { batches_up_to: usize::MAX, lost_source: None };
         };
         let gso = now_ns >= way.gso_off_until_ns;
-        let fits = way.fits(destination).unwrap_or(usize::MAX);
-        Means {
-            batches_up_to: if gso { fits } else { 0 },
+        let max_datagram_size = way.max_datagram_size(destination).unwrap_or(usize::MAX);
+        SendOptions {
+            batches_up_to: if gso { max_datagram_size } else { 0 },
             lost_source: way.lost_source.filter(|_| now_ns < way.lost_source_until_ns),
         }
     }
@@ -104,8 +104,8 @@ impl Ways {
     }
 
     /// The longest datagram that one packet carries; `None` where that is not known.
-    pub(crate) fn fits(&self, destination: &SocketAddr) -> Option<usize> {
-        self.by_destination.get(destination)?.fits(destination)
+    pub(crate) fn max_datagram_size(&self, destination: &SocketAddr) -> Option<usize> {
+        self.by_destination.get(destination)?.max_datagram_size(destination)
     }
 
     /// Leaves GSO out for a while. Returns for how long.
@@ -128,11 +128,11 @@ impl Ways {
         way.lost_source_until_ns = now_ns + SOURCE_LEFT_OUT_NS;
     }
 
-    /// Datagrams did not get out. Says whether that is news.
+    /// Datagrams did not get out. Says whether that is outbound_commands.
     pub(crate) fn fail(&mut self, destination: &SocketAddr, count: usize, now_ns: u64) -> bool {
         let way = self.of(destination);
-        let was_on = way.outage.is_on();
-        let is_news = way.outage.fail(count as u64, now_ns);
+        let was_on = way.failure_log.is_on();
+        let is_news = way.failure_log.fail(count as u64, now_ns);
         self.outages += usize::from(!was_on);
         is_news
     }
@@ -142,14 +142,14 @@ impl Ways {
         self.outages != 0
     }
 
-    /// Datagrams got out. How many had not, where that is news.
+    /// Datagrams got out. How many had not, where that is outbound_commands.
     pub(crate) fn succeed(&mut self, destination: &SocketAddr) -> Option<u64> {
-        let way = self.by_destination.get_mut(destination).filter(|way| way.outage.is_on())?;
+        let way = self.by_destination.get_mut(destination).filter(|way| way.failure_log.is_on())?;
         self.outages -= 1;
-        way.outage.end()
+        way.failure_log.end()
     }
 
-    fn of(&mut self, destination: &SocketAddr) -> &mut Way {
+    fn of(&mut self, destination: &SocketAddr) -> &mut Destination {
         if self.by_destination.len() >= DESTINATIONS
             && !self.by_destination.contains_key(destination)
         {
@@ -167,8 +167,8 @@ pub(crate) enum MtuChange {
     Changed,
 }
 
-impl Way {
-    fn fits(&self, destination: &SocketAddr) -> Option<usize> {
+impl Destination {
+    fn max_datagram_size(&self, destination: &SocketAddr) -> Option<usize> {
         let headers = if destination.is_ipv4() { 20 + 8 } else { 40 + 8 };
         (self.mtu > headers).then(|| self.mtu - headers)
     }
@@ -184,27 +184,27 @@ mod tests {
 
     #[test]
     fn batches_are_as_long_as_the_route_carries() {
-        let mut ways = Ways::default();
-        assert!(ways.means(&there(), 1).takes_batches_of(60_000));
-        assert_eq!(ways.set_mtu(&there(), 1500), MtuChange::First);
-        assert_eq!(ways.fits(&there()), Some(1472));
-        assert!(ways.means(&there(), 1).takes_batches_of(1472));
-        assert_eq!(ways.set_mtu(&there(), 1340), MtuChange::Changed);
-        assert_eq!(ways.set_mtu(&there(), 1340), MtuChange::None);
-        let means = ways.means(&there(), 1);
-        assert!(means.takes_batches_of(1312) && !means.takes_batches_of(1313));
+        let mut destinations = DestinationCache::default();
+        assert!(destinations.send_options(&there(), 1).takes_batches_of(60_000));
+        assert_eq!(destinations.set_mtu(&there(), 1500), MtuChange::First);
+        assert_eq!(destinations.max_datagram_size(&there()), Some(1472));
+        assert!(destinations.send_options(&there(), 1).takes_batches_of(1472));
+        assert_eq!(destinations.set_mtu(&there(), 1340), MtuChange::Changed);
+        assert_eq!(destinations.set_mtu(&there(), 1340), MtuChange::None);
+        let send_options = destinations.send_options(&there(), 1);
+        assert!(send_options.takes_batches_of(1312) && !send_options.takes_batches_of(1313));
         let v6 = "[2001:db8::1]:9".parse().unwrap();
-        ways.set_mtu(&v6, 1340);
-        assert_eq!(ways.fits(&v6), Some(1292));
+        destinations.set_mtu(&v6, 1340);
+        assert_eq!(destinations.max_datagram_size(&v6), Some(1292));
     }
 
     #[test]
     fn the_mtu_is_asked_for_once_a_second() {
-        let mut ways = Ways::default();
+        let mut destinations = DestinationCache::default();
         let mut asked = 0;
         for tenth in 0..50 {
-            if ways.is_due(&there(), tenth * SECOND_NS / 10 + 1) {
-                ways.set_mtu(&there(), 1500);
+            if destinations.is_due(&there(), tenth * SECOND_NS / 10 + 1) {
+                destinations.set_mtu(&there(), 1500);
                 asked += 1;
             }
         }
@@ -213,23 +213,24 @@ mod tests {
 
     #[test]
     fn gso_that_was_refused_pauses_for_longer_each_time() {
-        let mut ways = Ways::default();
-        assert_eq!(ways.pause_gso(&there(), 0), 60 * SECOND_NS);
-        assert!(!ways.means(&there(), 59 * SECOND_NS).takes_batches_of(1));
-        assert!(ways.means(&there(), 60 * SECOND_NS).takes_batches_of(1));
-        let pauses: Vec<_> = (0..7).map(|_| ways.pause_gso(&there(), 0) / SECOND_NS).collect();
+        let mut destinations = DestinationCache::default();
+        assert_eq!(destinations.pause_gso(&there(), 0), 60 * SECOND_NS);
+        assert!(!destinations.send_options(&there(), 59 * SECOND_NS).takes_batches_of(1));
+        assert!(destinations.send_options(&there(), 60 * SECOND_NS).takes_batches_of(1));
+        let pauses: Vec<_> =
+            (0..7).map(|_| destinations.pause_gso(&there(), 0) / SECOND_NS).collect();
         assert_eq!(pauses, [120, 240, 480, 960, 1920, 3600, 3600]);
     }
 
     #[test]
     fn an_outage_of_one_destination_is_not_over_with_the_success_of_another() {
-        let mut ways = Ways::default();
+        let mut destinations = DestinationCache::default();
         let other = "192.0.2.2:9".parse().unwrap();
-        assert!(ways.fail(&there(), 3, SECOND_NS));
-        assert!(!ways.fail(&there(), 4, 2 * SECOND_NS));
-        assert_eq!(ways.succeed(&other), None);
-        assert!(ways.has_outages());
-        assert_eq!(ways.succeed(&there()), Some(7));
-        assert!(!ways.has_outages());
+        assert!(destinations.fail(&there(), 3, SECOND_NS));
+        assert!(!destinations.fail(&there(), 4, 2 * SECOND_NS));
+        assert_eq!(destinations.succeed(&other), None);
+        assert!(destinations.has_outages());
+        assert_eq!(destinations.succeed(&there()), Some(7));
+        assert!(!destinations.has_outages());
     }
 }

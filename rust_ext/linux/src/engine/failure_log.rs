@@ -9,7 +9,7 @@ const QUIET_NS: u64 = 10 * SECOND_NS;
 
 /// One thing that can fail.
 #[derive(Debug, Default)]
-pub(crate) struct Outage {
+pub(crate) struct FailureLog {
     /// How many failed since it began.
     failed: u64,
     /// It was said that it began, and not yet that it is over.
@@ -17,8 +17,8 @@ pub(crate) struct Outage {
     quiet_until_ns: u64,
 }
 
-impl Outage {
-    /// So many failed. Says whether that is news.
+impl FailureLog {
+    /// So many failed. Says whether that is outbound_commands.
     pub(crate) fn fail(&mut self, count: u64, now_ns: u64) -> bool {
         self.failed += count;
         let is_news = !self.is_said && now_ns >= self.quiet_until_ns;
@@ -33,7 +33,7 @@ impl Outage {
         self.failed != 0
     }
 
-    /// It went well. How many had failed, where that is news.
+    /// It went well. How many had failed, where that is outbound_commands.
     pub(crate) fn end(&mut self) -> Option<u64> {
         let failed = std::mem::take(&mut self.failed);
         std::mem::take(&mut self.is_said).then_some(failed)
@@ -46,23 +46,23 @@ mod tests {
 
     #[test]
     fn one_line_when_it_begins_and_one_when_it_is_over() {
-        let mut outage = Outage::default();
-        assert!(outage.fail(3, SECOND_NS));
+        let mut failure_log = FailureLog::default();
+        assert!(failure_log.fail(3, SECOND_NS));
         for second in 1..100 {
-            assert!(!outage.fail(2, second * SECOND_NS), "it goes on");
+            assert!(!failure_log.fail(2, second * SECOND_NS), "it goes on");
         }
-        assert!(outage.is_on());
-        assert_eq!(outage.end(), Some(3 + 99 * 2));
-        assert_eq!((outage.is_on(), outage.end()), (false, None));
+        assert!(failure_log.is_on());
+        assert_eq!(failure_log.end(), Some(3 + 99 * 2));
+        assert_eq!((failure_log.is_on(), failure_log.end()), (false, None));
     }
 
     #[test]
     fn what_comes_and_goes_is_said_every_ten_seconds() {
-        let mut outage = Outage::default();
+        let mut failure_log = FailureLog::default();
         let mut lines = 0;
         for tenth in 0..600 {
-            lines += u32::from(outage.fail(1, tenth * SECOND_NS / 10));
-            lines += u32::from(outage.end().is_some());
+            lines += u32::from(failure_log.fail(1, tenth * SECOND_NS / 10));
+            lines += u32::from(failure_log.end().is_some());
         }
         assert_eq!(lines, 2 * 6);
     }

@@ -5,7 +5,7 @@
 //! 1,024 wait; frames that the kernel refuses. A merged frame that it refuses is written again in
 //! segments, and its kind is no longer merged. Order: frames are written in the batch's order.
 //!
-//! A drain is `receive`, `open`, a loan to the user's stages and back where there are any, and `write`.
+//! A drain is `receive`, `open`, a stage_batch to the user's stages and back where there are any, and `write`.
 
 use std::{io, sync::atomic::Ordering::Relaxed};
 
@@ -20,14 +20,14 @@ use pyfw_core::{
         udp_ingress::{Handshake, Received},
     },
     packet::{self, split::Segments},
-    stages::Loan,
+    stages::StageBatch,
     wireguard::commands::{InboundCommand, OutboundCommand, Report},
 };
 
 use super::{
     capture::{Point, local_address},
     events::{Severity, Value},
-    failure_log::Outage,
+    failure_log::FailureLog,
     shared::{ControlMail, Shared},
 };
 use crate::sys::udp::{RECEIVE_BUFFER_LENGTH, Receiver, UdpSocket};
@@ -49,7 +49,7 @@ pub(crate) struct InboundWorker {
     batch: FrameBatch,
     options: CoalesceOptions,
     /// The TUN takes nothing.
-    outage: Outage,
+    failure_log: FailureLog,
     /// The kernel's running count of datagrams dropped, as last seen for IPv4 and IPv6.
     socket_drops: [u32; 2],
 }
@@ -64,7 +64,7 @@ impl InboundWorker {
             handshakes: Vec::new(),
             batch: FrameBatch::default(),
             options,
-            outage: Outage::default(),
+            failure_log: FailureLog::default(),
             socket_drops: [0; 2],
         }
     }
@@ -122,21 +122,21 @@ impl InboundWorker {
     }
 
     /// Lends the drain to the user's stages.
-    pub(crate) fn lend(&mut self) -> Loan {
+    pub(crate) fn lend(&mut self) -> StageBatch {
         let (batch, buffer) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.buffer));
-        Loan { batch, buffer, ..Loan::default() }
+        StageBatch { batch, buffer, ..StageBatch::default() }
     }
 
     /// Takes it back.
-    pub(crate) fn take_back(&mut self, mut loan: Loan) {
-        self.inbound.take_back(&mut loan);
-        (self.batch, self.buffer) = (loan.batch, loan.buffer);
+    pub(crate) fn take_back(&mut self, mut stage_batch: StageBatch) {
+        self.inbound.take_back(&mut stage_batch);
+        (self.batch, self.buffer) = (stage_batch.batch, stage_batch.buffer);
     }
 
     /// Drops a drain that was lent: its stage did not return in time.
-    pub(crate) fn abandon(&mut self, mut loan: Loan) {
-        self.inbound.take_back(&mut loan);
-        self.inbound.stall(&mut loan.batch);
+    pub(crate) fn abandon(&mut self, mut stage_batch: StageBatch) {
+        self.inbound.take_back(&mut stage_batch);
+        self.inbound.stall(&mut stage_batch.batch);
         self.inbound.publish();
     }
 
@@ -232,17 +232,17 @@ impl InboundWorker {
     }
 
     fn note_not_written(&mut self, frame: &Frame, shared: &Shared, error: &io::Error) {
-        if self.outage.fail(frame.segments.into(), self.batch.received_ns) {
+        if self.failure_log.fail(frame.segments.into(), self.batch.received_ns) {
             let fields = [("error", Value::Text(error.to_string()))];
-            shared.say(Severity::Warning, "tun.write_failed", fields);
+            shared.emit_event(Severity::Warning, "tun.write_failed", fields);
         }
     }
 
     fn note_written(&mut self, shared: &Shared) {
-        if self.outage.is_on() {
-            if let Some(failed) = self.outage.end() {
+        if self.failure_log.is_on() {
+            if let Some(failed) = self.failure_log.end() {
                 let fields = [("packets", Value::Number(failed as i64))];
-                shared.say(Severity::Info, "tun.write_recovered", fields);
+                shared.emit_event(Severity::Info, "tun.write_recovered", fields);
             }
         }
     }
@@ -265,7 +265,7 @@ impl InboundWorker {
         self.inbound.set_coalesce(self.options);
         let fields =
             [("kind", Value::Text(kind.into())), ("error", Value::Text(error.to_string()))];
-        shared.say(Severity::Warning, "tun.merging_given_up", fields);
+        shared.emit_event(Severity::Warning, "tun.merging_given_up", fields);
     }
 
     fn note_socket_drops(&mut self, socket: &UdpSocket, shared: &Shared) {
@@ -288,8 +288,8 @@ impl InboundWorker {
     }
 
     /// What the outbound path must be told before the drain is written.
-    pub(crate) fn news(&mut self) -> &mut Vec<OutboundCommand> {
-        self.inbound.news()
+    pub(crate) fn outbound_commands(&mut self) -> &mut Vec<OutboundCommand> {
+        self.inbound.outbound_commands()
     }
 
     pub(crate) fn reports(&mut self) -> &mut Vec<Report> {

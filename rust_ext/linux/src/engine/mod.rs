@@ -48,14 +48,14 @@ use pyfw_core::{
 use self::{
     capture::CapturePoints,
     control_thread::ControlPlane,
-    data_plane::{Paths, Seat},
+    data_plane::{DataPlane, DataPlaneHandle},
     data_thread::DataThread,
     events::{Events, Severity, Value},
     inbound_worker::InboundWorker,
     outbound_worker::OutboundWorker,
     shared::{ControlMail, DataCommand, Shared},
-    stage_host::EngineSide,
-    threads::Crew,
+    stage_host::EngineStageHost,
+    threads::Threads,
     tun_queue::TunQueue,
     udp_egress::UdpEgress,
 };
@@ -96,7 +96,7 @@ pub struct Options {
 /// A running tunnel. Dropping it closes it.
 pub struct Engine {
     control: Arc<ControlPlane>,
-    crew: Arc<Crew>,
+    threads: Arc<Threads>,
 }
 
 /// What was counted until the last batch.
@@ -147,7 +147,7 @@ impl Engine {
             Arc::clone(&shared.inbound),
             Arc::clone(&shared.datagrams),
         );
-        let paths = |outbound, inbound| Paths {
+        let paths = |outbound, inbound| DataPlane {
             outbound,
             inbound,
             sockets: Arc::clone(&sockets),
@@ -158,45 +158,48 @@ impl Engine {
         };
         let outbound = Some(OutboundWorker::new(outbound, egress, TunQueue::new(tun_queue_ns)));
         let inbound = Some(InboundWorker::new(inbound, coalesce));
-        let seats = match threads {
-            0 | 1 => vec![Seat::new(paths(outbound, inbound))?],
-            _ => vec![Seat::new(paths(outbound, None))?, Seat::new(paths(None, inbound))?],
+        let handles = match threads {
+            0 | 1 => vec![DataPlaneHandle::new(paths(outbound, inbound))?],
+            _ => vec![
+                DataPlaneHandle::new(paths(outbound, None))?,
+                DataPlaneHandle::new(paths(None, inbound))?,
+            ],
         };
-        let seats: Vec<_> = seats.into_iter().map(Arc::new).collect();
-        if let [first, second] = &seats[..] {
+        let handles: Vec<_> = handles.into_iter().map(Arc::new).collect();
+        if let [first, second] = &handles[..] {
             first.lock().neighbour = Some(Arc::clone(&second.commands));
             second.lock().neighbour = Some(Arc::clone(&first.commands));
         }
         if let Some(stages) = &shared.stages {
-            stages.connect(Arc::new(EngineSide::new(&shared, &seats)));
+            stages.connect(Arc::new(EngineStageHost::new(&shared, &handles)));
         }
         let control = Arc::new(ControlPlane::new(
             Arc::clone(&shared),
             Device::new(Box::new(SystemEntropy)),
             sockets,
-            seats,
+            handles,
         ));
-        let engine = Self { control, crew: Arc::default() };
+        let engine = Self { control, threads: Arc::default() };
         engine.start_threads(nice)?;
         Ok(engine)
     }
 
     fn start_threads(&self, nice: i32) -> io::Result<()> {
-        let (crew, shared) = (Arc::clone(&self.crew), Arc::clone(&self.control.shared));
-        let sit = move |seat: &Arc<Seat>, sitting: u64| {
+        let (threads, shared) = (Arc::clone(&self.threads), Arc::clone(&self.control.shared));
+        let sit = move |handle: &Arc<DataPlaneHandle>, generation: u64| {
             let thread =
-                DataThread { shared: Arc::clone(&shared), seat: Arc::clone(seat), sitting };
-            let seat = Some((Arc::clone(seat), sitting));
-            crew.start(DATA_THREAD, Arc::clone(&shared), seat, move || {
+                DataThread { shared: Arc::clone(&shared), handle: Arc::clone(handle), generation };
+            let handle = Some((Arc::clone(handle), generation));
+            threads.start(DATA_THREAD, Arc::clone(&shared), handle, move || {
                 favour(nice, &thread.shared);
                 thread.run()
             })
         };
-        for seat in &self.control.seats {
-            sit(seat, seat.sitting())?;
+        for handle in &self.control.handles {
+            sit(handle, handle.generation())?;
         }
         let control = Arc::clone(&self.control);
-        self.crew
+        self.threads
             .start("pyfw-control", Arc::clone(&control.shared), None, move || control.run(&sit))
     }
 
@@ -206,7 +209,7 @@ impl Engine {
     }
 
     /// Looks at the device.
-    pub fn look<T>(&self, body: impl FnOnce(&Device) -> T) -> T {
+    pub fn with_device<T>(&self, body: impl FnOnce(&Device) -> T) -> T {
         body(&self.control.lock())
     }
 
@@ -271,15 +274,15 @@ impl Engine {
         self.control.tell_data(|| DataCommand::Stop);
         shared.stopping.store(true, Relaxed);
         shared.control.post([ControlMail::Look]);
-        let left = self.crew.join(shared.stages.is_some());
+        let left = self.threads.join(shared.stages.is_some());
         if left != 0 {
-            for seat in &self.control.seats {
-                if let Some(mut paths) = seat.vacant() {
-                    seat.take_over(&mut paths);
+            for handle in &self.control.handles {
+                if let Some(mut paths) = handle.vacant() {
+                    handle.take_over(&mut paths);
                 }
             }
             let fields = [("threads", Value::Number(left as i64))];
-            shared.say(Severity::Error, "stage.left_behind", fields);
+            shared.emit_event(Severity::Error, "stage.left_behind", fields);
         }
     }
 }
@@ -298,6 +301,6 @@ fn favour(nice: i32, shared: &Shared) {
     if let Err(error) = set_thread_nice(nice) {
         let fields =
             [("nice", Value::Number(nice.into())), ("error", Value::Text(error.to_string()))];
-        shared.say(Severity::Info, "priority.refused", fields);
+        shared.emit_event(Severity::Info, "priority.refused", fields);
     }
 }

@@ -5,7 +5,7 @@
 //! Drops: see the stages. Order: while the socket is full, no frame is read; the drain goes on where
 //! it stopped.
 //!
-//! A drain is `read`, a loan to the user's stages and back where there are any, and `send`.
+//! A drain is `read`, a stage_batch to the user's stages and back where there are any, and `send`.
 
 use std::{io, sync::Arc};
 
@@ -14,7 +14,7 @@ use pyfw_core::{
     frame::FrameBatch,
     outbound::Outbound,
     packet::virtio::VIRTIO_HEADER_LENGTH,
-    stages::Loan,
+    stages::StageBatch,
     wireguard::commands::{OutboundCommand, Report},
 };
 
@@ -85,7 +85,7 @@ impl OutboundWorker {
             filled = offset + length;
             frames += 1;
         }
-        outbound.relieve(batch, room, emptied);
+        outbound.run_tun_aqm(batch, room, emptied);
         if frames == 0 {
             return Ok(false);
         }
@@ -108,22 +108,22 @@ impl OutboundWorker {
     }
 
     /// Lends the drain to the user's stages.
-    pub(crate) fn lend(&mut self) -> Loan {
+    pub(crate) fn lend(&mut self) -> StageBatch {
         let (batch, buffer) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.buffer));
-        Loan { batch, buffer, ..Loan::default() }
+        StageBatch { batch, buffer, ..StageBatch::default() }
     }
 
     /// Takes it back.
-    pub(crate) fn take_back(&mut self, mut loan: Loan) {
-        self.outbound.take_back(&mut loan);
-        (self.batch, self.buffer) = (loan.batch, loan.buffer);
+    pub(crate) fn take_back(&mut self, mut stage_batch: StageBatch) {
+        self.outbound.take_back(&mut stage_batch);
+        (self.batch, self.buffer) = (stage_batch.batch, stage_batch.buffer);
         self.next = 0;
     }
 
     /// Drops a drain that was lent: its stage did not return in time.
-    pub(crate) fn abandon(&mut self, mut loan: Loan) {
-        self.outbound.take_back(&mut loan);
-        self.outbound.stall(&mut loan.batch);
+    pub(crate) fn abandon(&mut self, mut stage_batch: StageBatch) {
+        self.outbound.take_back(&mut stage_batch);
+        self.outbound.stall(&mut stage_batch.batch);
         self.outbound.publish();
     }
 
@@ -131,7 +131,7 @@ impl OutboundWorker {
     pub(crate) fn send(&mut self, shared: &Shared, now_ns: u64) {
         shared.capture.frames(Point::Stages, true, &self.batch, &self.buffer);
         let frames = self.batch.frames.len();
-        self.go_on(true, shared, now_ns);
+        self.encrypt_and_send(true, shared, now_ns);
         if frames >= BUSY_FRAMES && self.queue.is_kept_short() {
             self.queue.drained(frames, now_ns, epoll::boottime_ns());
         }
@@ -146,14 +146,14 @@ impl OutboundWorker {
     pub(crate) fn judge_queue(&mut self, shared: &Shared, now_ns: u64) {
         if let Some(frames) = self.queue.judge(now_ns) {
             let fields = [("frames", Value::Number(frames as i64))];
-            shared.say(Severity::Debug, "tun.queue_length", fields);
+            shared.emit_event(Severity::Debug, "tun.queue_length", fields);
         }
     }
 
     /// Encrypts and sends what is left of the drain, as far as the socket takes it. Where `more` may be
     /// read at once, a batch with room is kept for it: of 64 KiB frames, 45 segments leave instead of 45
     /// and 3 (batches of 41 instead of 33 datagrams on average).
-    fn go_on(&mut self, more: bool, shared: &Shared, now_ns: u64) {
+    fn encrypt_and_send(&mut self, more: bool, shared: &Shared, now_ns: u64) {
         loop {
             let staged = self.outbound.flush_staged(now_ns);
             if staged {
@@ -176,14 +176,14 @@ impl OutboundWorker {
         shared.publish_gso(self.outbound.gso().counts());
     }
 
-    /// Carries out control's commands, in order; their datagrams leave with [`Self::settle`].
+    /// Carries out control's commands, in order; their datagrams leave with [`Self::flush`].
     pub(crate) fn handle_command(&mut self, command: OutboundCommand, now_ns: u64) {
         self.outbound.handle_command(command, now_ns);
     }
 
     /// Sends what commands or a writable socket made possible.
-    pub(crate) fn settle(&mut self, shared: &Shared, now_ns: u64) {
-        self.go_on(false, shared, now_ns);
+    pub(crate) fn flush(&mut self, shared: &Shared, now_ns: u64) {
+        self.encrypt_and_send(false, shared, now_ns);
     }
 
     /// Whether a batch waits to be filled by what is read next.
@@ -210,8 +210,8 @@ impl OutboundWorker {
     }
 
     /// What the senders of dropped frames must be told, each a packet for the TUN.
-    pub(crate) fn refusals(&mut self) -> &mut Vec<Box<[u8]>> {
-        self.outbound.refusals()
+    pub(crate) fn icmp_errors(&mut self) -> &mut Vec<Box<[u8]>> {
+        self.outbound.icmp_errors()
     }
 
     pub(crate) fn reports(&mut self) -> &mut Vec<Report> {

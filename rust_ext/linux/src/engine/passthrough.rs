@@ -23,7 +23,7 @@ const PAYLOAD_LENGTH: usize = 65_507;
 /// Frames of one direction before the other has its turn, as in a tunnel's drain.
 const FRAMES: usize = 4;
 
-/// Forwards both ways until a descriptor fails.
+/// Forwards both destinations until a descriptor fails.
 ///
 /// `segment_size`: bytes of each datagram but a frame's last.
 ///

@@ -1,12 +1,12 @@
 //! What a data thread waits for: an epoll whose interests follow the state of its paths.
 //!
 //! In: the paths' state, before each wait. Out: what is ready. Order: while a full socket holds the
-//! outbound path up, the TUN is watched for nothing but its end, and that socket for room.
+//! outbound path up, the TUN is poller for nothing but its end, and that socket for room.
 
 use std::{io, os::fd::AsFd, sync::Arc};
 
 use super::{
-    data_plane::{Paths, Seat},
+    data_plane::{DataPlane, DataPlaneHandle},
     outbound_worker::OutboundWorker,
     shared::{Shared, Sockets},
 };
@@ -24,7 +24,7 @@ pub(crate) const RETIRED_V4: u64 = 5;
 pub(crate) const RETIRED_V6: u64 = 6;
 
 /// The epoll, and what it was told last.
-pub(crate) struct Watched {
+pub(crate) struct Poller {
     epoll: Epoll,
     timer: DeadlineTimer,
     tick_ns: Option<u64>,
@@ -40,10 +40,14 @@ struct Interests {
     v6: Interest,
 }
 
-impl Watched {
-    pub(crate) fn new(seat: &Seat, shared: &Shared, paths: &Paths) -> io::Result<Self> {
+impl Poller {
+    pub(crate) fn new(
+        handle: &DataPlaneHandle,
+        shared: &Shared,
+        paths: &DataPlane,
+    ) -> io::Result<Self> {
         let (epoll, timer) = (Epoll::new()?, DeadlineTimer::new()?);
-        epoll.add(seat.commands.as_fd(), COMMANDS, Interest::READ)?;
+        epoll.add(handle.commands.as_fd(), COMMANDS, Interest::READ)?;
         epoll.add(timer.as_fd(), TICK, Interest::READ)?;
         if paths.outbound.is_some() {
             epoll.add(shared.tun.as_fd(), TUN, Interest::READ)?;
@@ -54,7 +58,7 @@ impl Watched {
     /// Follows the paths' state; `tick_ns` is when stages want the time.
     pub(crate) fn follow(
         &mut self,
-        paths: &Paths,
+        paths: &DataPlane,
         shared: &Shared,
         tick_ns: Option<u64>,
     ) -> io::Result<()> {
@@ -77,7 +81,7 @@ impl Watched {
         Ok(())
     }
 
-    fn follow_retired(&mut self, paths: &Paths) -> io::Result<()> {
+    fn follow_retired(&mut self, paths: &DataPlane) -> io::Result<()> {
         let now = paths.retired.as_ref().map(|retired| &retired.sockets);
         match (&self.retired, now) {
             (None, None) => return Ok(()),
@@ -88,7 +92,7 @@ impl Watched {
             self.epoll.remove(socket.as_fd())?;
         }
         let Some(now) = now else { return Ok(()) };
-        // They may be watched as those in use yet.
+        // They may be poller as those in use yet.
         if self.sockets.as_ref().is_some_and(|known| Arc::ptr_eq(known, now)) {
             self.sockets = None;
             for socket in now.both() {
@@ -103,7 +107,7 @@ impl Watched {
         Ok(())
     }
 
-    fn follow_sockets(&mut self, paths: &Paths, wanted: Interests) -> io::Result<()> {
+    fn follow_sockets(&mut self, paths: &DataPlane, wanted: Interests) -> io::Result<()> {
         let same = self.sockets.as_ref().is_some_and(|known| Arc::ptr_eq(known, &paths.sockets));
         if !same {
             if let Some(known) = self.sockets.take() {
@@ -141,7 +145,7 @@ impl Watched {
 }
 
 impl Interests {
-    fn of(paths: &Paths) -> Self {
+    fn of(paths: &DataPlane) -> Self {
         let read = if paths.inbound.is_some() { Interest::READ } else { Interest::NONE };
         let blocked_on_ipv4 = paths.outbound.as_ref().and_then(OutboundWorker::blocked_on_ipv4);
         let of = |is_ipv4| match blocked_on_ipv4 {

@@ -11,7 +11,7 @@ use std::sync::{
 use pyfw_core::{
     counters::{DatagramCounts, InboundCounts, OutboundCounts},
     outbound::gso_egress::GsoCounts,
-    stages::{Direction, Loan, Stages},
+    stages::{Direction, StageBatch, Stages},
     wireguard::{
         commands::{InboundCommand, OutboundCommand, Report},
         path::Path,
@@ -47,11 +47,11 @@ pub(crate) enum DataCommand {
     Rebind(Arc<Sockets>),
     Mtu(usize),
     /// ICMP errors that outbound made, for inbound to write.
-    Refusals(Vec<Box<[u8]>>),
+    IcmpErrors(Vec<Box<[u8]>>),
     /// Stages have something that waits, or want a tick earlier.
     Look,
-    /// A batch came back from its stages when another thread had taken the seat.
-    Abandoned(Direction, Loan),
+    /// A batch came back from its stages when another thread had taken the handle.
+    Abandoned(Direction, StageBatch),
     Stop,
 }
 
@@ -109,7 +109,7 @@ impl Shared {
         })
     }
 
-    pub(crate) fn say(
+    pub(crate) fn emit_event(
         &self,
         severity: Severity,
         message: &'static str,
@@ -131,7 +131,7 @@ impl Shared {
     /// Notes why the tunnel ends by itself; the first reason stands.
     pub(crate) fn end(&self, reason: String) {
         if !self.stopping.swap(true, Relaxed) && self.ended.set(reason.clone()).is_ok() {
-            self.say(Severity::Error, "tunnel.ended", [("reason", Value::Text(reason))]);
+            self.emit_event(Severity::Error, "tunnel.ended", [("reason", Value::Text(reason))]);
         }
         self.control.post([ControlMail::Look]);
     }

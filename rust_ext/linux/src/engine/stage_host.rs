@@ -5,35 +5,35 @@
 
 use std::sync::{Arc, Weak};
 
-use pyfw_core::stages::{Direction, Notice, Surroundings};
+use pyfw_core::stages::{Direction, Notice, StageHost};
 
 use super::{
-    data_plane::Seat,
+    data_plane::DataPlaneHandle,
     events::{Severity, Value},
     shared::{DataCommand, Shared},
 };
 
 /// See the module.
-pub(crate) struct EngineSide {
+pub(crate) struct EngineStageHost {
     shared: Weak<Shared>,
     /// Of outbound, which gives ticks, and of inbound.
-    seats: [Weak<Seat>; 2],
+    handles: [Weak<DataPlaneHandle>; 2],
 }
 
-impl EngineSide {
-    pub(crate) fn new(shared: &Arc<Shared>, seats: &[Arc<Seat>]) -> Self {
-        let (first, last) = (&seats[0], &seats[seats.len() - 1]);
+impl EngineStageHost {
+    pub(crate) fn new(shared: &Arc<Shared>, handles: &[Arc<DataPlaneHandle>]) -> Self {
+        let (first, last) = (&handles[0], &handles[handles.len() - 1]);
         Self {
             shared: Arc::downgrade(shared),
-            seats: [Arc::downgrade(first), Arc::downgrade(last)],
+            handles: [Arc::downgrade(first), Arc::downgrade(last)],
         }
     }
 }
 
-impl Surroundings for EngineSide {
+impl StageHost for EngineStageHost {
     fn wake(&self, direction: Direction) {
-        if let Some(seat) = self.seats[direction as usize].upgrade() {
-            seat.commands.post([DataCommand::Look]);
+        if let Some(handle) = self.handles[direction as usize].upgrade() {
+            handle.commands.post([DataCommand::Look]);
         }
     }
 
@@ -41,7 +41,7 @@ impl Surroundings for EngineSide {
         self.wake(Direction::Outbound);
     }
 
-    fn say(&self, notice: Notice) {
+    fn notify(&self, notice: Notice) {
         let Some(shared) = self.shared.upgrade() else { return };
         let Notice { message, stage, text, times } = notice;
         let fields = [
@@ -49,7 +49,7 @@ impl Surroundings for EngineSide {
             ("reason", Value::Text(text)),
             ("times", Value::Number(times as i64)),
         ];
-        shared.say(Severity::Error, message, fields);
+        shared.emit_event(Severity::Error, message, fields);
     }
 
     fn close(&self, reason: String) {

@@ -1,4 +1,4 @@
-//! standby: control in the place of a data thread that does not come back from a stage.
+//! stage_watchdog: control in the place of a data thread that does not come back from a stage.
 //!
 //! In: how long the calls of stages last; the descriptors of the paths, while one lasts too long.
 //! Out: what must go on (see `paths`), a line that says so. Drops: the tunnel's data, as
@@ -14,7 +14,7 @@ use std::{
 use pyfw_core::stages::{Outcome, Running};
 
 use super::{
-    data_plane::Seat,
+    data_plane::DataPlaneHandle,
     events::{Severity, Value},
     shared::{DataCommand, Shared, Sockets},
 };
@@ -26,27 +26,27 @@ const STALLED_NS: u64 = 250_000_000;
 const LOOK_NS: u64 = STALLED_NS / 2;
 
 /// See the module.
-pub(crate) struct Standby {
+pub(crate) struct StageWatchdog {
     /// What the stalled paths wait for; nothing otherwise.
     epoll: Epoll,
-    watched: Vec<Arc<Sockets>>,
+    poller: Vec<Arc<Sockets>>,
     stalled: Option<Running>,
     calls: u64,
     commands: Vec<DataCommand>,
 }
 
-impl Standby {
+impl StageWatchdog {
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        Ok(Self { epoll, watched: Vec::new(), stalled: None, calls: 0, commands: Vec::new() })
+        Ok(Self { epoll, poller: Vec::new(), stalled: None, calls: 0, commands: Vec::new() })
     }
 
     /// Looks, serves what is stalled, and says when to look again.
     pub(crate) fn look(
         &mut self,
         shared: &Arc<Shared>,
-        seats: &[Arc<Seat>],
-        sit: &dyn Fn(&Arc<Seat>, u64) -> io::Result<()>,
+        handles: &[Arc<DataPlaneHandle>],
+        sit: &dyn Fn(&Arc<DataPlaneHandle>, u64) -> io::Result<()>,
     ) -> io::Result<Option<u64>> {
         let Some(stages) = shared.stages.as_deref().filter(|_| shared.watching.load(SeqCst)) else {
             return Ok(None);
@@ -54,10 +54,10 @@ impl Standby {
         let now_ns = epoll::boottime_ns();
         match stages.running(now_ns).filter(|running| running.for_ns >= STALLED_NS) {
             Some(running) => {
-                self.serve(running, shared, seats, now_ns)?;
-                self.end_what_lasts(shared, seats, sit)?;
+                self.serve(running, shared, handles, now_ns)?;
+                self.end_what_lasts(shared, handles, sit)?;
             }
-            None => self.leave(shared, seats)?,
+            None => self.leave(shared, handles)?,
         }
         let calls = shared.stage_calls.load(SeqCst);
         if calls == self.calls && self.stalled.is_none() && stages.running(now_ns).is_none() {
@@ -76,24 +76,24 @@ impl Standby {
         &mut self,
         running: Running,
         shared: &Shared,
-        seats: &[Arc<Seat>],
+        handles: &[Arc<DataPlaneHandle>],
         now_ns: u64,
     ) -> io::Result<()> {
         if self.stalled.is_none() {
-            say(shared, "stage.stalled", &running);
+            emit_event(shared, "stage.stalled", &running);
             self.epoll.add(shared.tun.as_fd(), 0, Interest::READ)?;
-            for seat in seats {
-                self.epoll.add(seat.commands.as_fd(), 0, Interest::READ)?;
+            for handle in handles {
+                self.epoll.add(handle.commands.as_fd(), 0, Interest::READ)?;
             }
         }
         self.stalled = Some(running);
-        for seat in seats {
-            // A seat that is taken is at work.
-            let Some(mut paths) = seat.vacant().filter(|paths| !paths.stop) else { continue };
-            seat.commands.take(&mut self.commands);
+        for handle in handles {
+            // A handle that is taken is at work.
+            let Some(mut paths) = handle.vacant().filter(|paths| !paths.stop) else { continue };
+            handle.commands.take(&mut self.commands);
             paths.serve_stalled(&mut self.commands, shared, now_ns)?;
-            if !self.watched.iter().any(|known| Arc::ptr_eq(known, &paths.sockets)) {
-                self.watched.push(Arc::clone(&paths.sockets));
+            if !self.poller.iter().any(|known| Arc::ptr_eq(known, &paths.sockets)) {
+                self.poller.push(Arc::clone(&paths.sockets));
                 for socket in paths.sockets.both() {
                     self.epoll.add(socket.as_fd(), 0, Interest::READ)?;
                 }
@@ -106,8 +106,8 @@ impl Standby {
     fn end_what_lasts(
         &mut self,
         shared: &Shared,
-        seats: &[Arc<Seat>],
-        sit: &dyn Fn(&Arc<Seat>, u64) -> io::Result<()>,
+        handles: &[Arc<DataPlaneHandle>],
+        sit: &dyn Fn(&Arc<DataPlaneHandle>, u64) -> io::Result<()>,
     ) -> io::Result<()> {
         let lasts =
             |running: &Running| running.limit_ns.is_some_and(|limit| running.for_ns >= limit);
@@ -116,60 +116,60 @@ impl Standby {
         match running.outcome {
             Outcome::Close => {
                 // What comes back from the stage now is not sent.
-                for seat in seats {
-                    if let Some(mut paths) = seat.vacant() {
-                        seat.take_over(&mut paths);
+                for handle in handles {
+                    if let Some(mut paths) = handle.vacant() {
+                        handle.take_over(&mut paths);
                     }
                 }
                 let seconds = *for_ns as f64 / 1e9;
                 shared.end(format!("stage {name} did not return for {seconds:.1} s"));
-                for seat in seats {
-                    seat.commands.post([DataCommand::Look]);
+                for handle in handles {
+                    handle.commands.post([DataCommand::Look]);
                 }
             }
             Outcome::Remove => {
                 if let Some(stages) = &shared.stages {
                     stages.abandon(running.stage);
                 }
-                for seat in seats {
-                    let Some(mut paths) = seat.vacant().filter(|paths| !paths.stop) else {
+                for handle in handles {
+                    let Some(mut paths) = handle.vacant().filter(|paths| !paths.stop) else {
                         continue;
                     };
-                    sit(seat, seat.take_over(&mut paths))?;
+                    sit(handle, handle.take_over(&mut paths))?;
                 }
-                self.leave(shared, seats)?;
+                self.leave(shared, handles)?;
             }
         }
         Ok(())
     }
 
-    fn leave(&mut self, shared: &Shared, seats: &[Arc<Seat>]) -> io::Result<()> {
+    fn leave(&mut self, shared: &Shared, handles: &[Arc<DataPlaneHandle>]) -> io::Result<()> {
         let Some(running) = self.stalled.take() else { return Ok(()) };
         self.epoll.remove(shared.tun.as_fd())?;
-        for seat in seats {
-            self.epoll.remove(seat.commands.as_fd())?;
+        for handle in handles {
+            self.epoll.remove(handle.commands.as_fd())?;
         }
-        for sockets in self.watched.drain(..) {
+        for sockets in self.poller.drain(..) {
             for socket in sockets.both() {
                 self.epoll.remove(socket.as_fd())?;
             }
         }
-        say(shared, "stage.stall_over", &running);
+        emit_event(shared, "stage.stall_over", &running);
         Ok(())
     }
 }
 
-impl AsFd for Standby {
+impl AsFd for StageWatchdog {
     /// Readable while a stalled path has something to do.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
 }
 
-fn say(shared: &Shared, message: &'static str, running: &Running) {
+fn emit_event(shared: &Shared, message: &'static str, running: &Running) {
     let fields = [
         ("stage", Value::Text(running.name.clone())),
         ("for_ms", Value::Number((running.for_ns / 1_000_000) as i64)),
     ];
-    shared.say(Severity::Warning, message, fields);
+    shared.emit_event(Severity::Warning, message, fields);
 }

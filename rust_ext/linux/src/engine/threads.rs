@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{data_plane::Seat, data_thread::guarded, shared::Shared};
+use super::{data_plane::DataPlaneHandle, data_thread::guarded, shared::Shared};
 use crate::sys::epoll;
 
 /// How long the end of a stage's call is waited for when the tunnel closes.
@@ -18,35 +18,35 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// See the module.
 #[derive(Default)]
-pub(crate) struct Crew(Mutex<Vec<Member>>);
+pub(crate) struct Threads(Mutex<Vec<Member>>);
 
 struct Member {
     thread: JoinHandle<()>,
-    /// Of a data thread: its seat, and the number of its sitting.
-    seat: Option<(Arc<Seat>, u64)>,
+    /// Of a data thread: its handle, and the number of its generation.
+    handle: Option<(Arc<DataPlaneHandle>, u64)>,
 }
 
 impl Member {
-    /// Whether a stage kept it for so long that another thread has its seat.
+    /// Whether a stage kept it for so long that another thread has its handle.
     fn is_left_behind(&self) -> bool {
-        self.seat.as_ref().is_some_and(|(seat, sitting)| seat.sitting() != *sitting)
+        self.handle.as_ref().is_some_and(|(handle, generation)| handle.generation() != *generation)
     }
 }
 
-impl Crew {
+impl Threads {
     /// Starts a thread.
     pub(crate) fn start(
         &self,
         name: &str,
         shared: Arc<Shared>,
-        seat: Option<(Arc<Seat>, u64)>,
+        handle: Option<(Arc<DataPlaneHandle>, u64)>,
         body: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             epoll::block_signals_in_thread();
             guarded(&shared, body);
         })?;
-        self.members().push(Member { thread, seat });
+        self.members().push(Member { thread, handle });
         Ok(())
     }
 

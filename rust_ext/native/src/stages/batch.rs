@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyfw_core::{
     frame::Frame as Row,
     stages::{
-        chain::{Desk, Work},
+        chain::{Call, StageHandle},
         state::Reason,
         verdicts::Refused,
     },
@@ -17,7 +17,7 @@ use pyo3::{
 };
 
 use super::{
-    batch_access::{Lent, key_of, no_row},
+    batch_access::{BatchAccess, key_of, no_row},
     column::{self, Numbers},
     export::Views,
     filter_args,
@@ -31,7 +31,7 @@ type Column<'py> = PyResult<Bound<'py, PyMemoryView>>;
 /// See `_native.pyi`.
 #[pyclass(frozen, sequence, module = "pyfw._native")]
 pub(crate) struct FrameBatch {
-    lent: Arc<Lent>,
+    lent: Arc<BatchAccess>,
     #[pyo3(get)]
     direction: &'static str,
     #[pyo3(get)]
@@ -40,27 +40,27 @@ pub(crate) struct FrameBatch {
 
 impl FrameBatch {
     /// The face of `work`, which is still to be given to it.
-    pub(super) fn of(work: &Work, views: Arc<Views>) -> Self {
+    pub(super) fn of(work: &Call, views: Arc<Views>) -> Self {
         Self {
-            direction: work.edits.direction().name(),
-            now_ns: work.loan.batch.received_ns,
-            lent: Arc::new(Lent::of(work, views)),
+            direction: work.verdicts.direction().name(),
+            now_ns: work.stage_batch.batch.received_ns,
+            lent: Arc::new(BatchAccess::of(work, views)),
         }
     }
 
     /// What it shows, to be given and taken back.
-    pub(super) fn lent(&self) -> &Lent {
+    pub(super) fn lent(&self) -> &BatchAccess {
         &self.lent
     }
 
-    fn with<T>(&self, body: impl FnOnce(&mut Work) -> PyResult<T>) -> PyResult<T> {
+    fn with<T>(&self, body: impl FnOnce(&mut Call) -> PyResult<T>) -> PyResult<T> {
         self.lent.with(body)
     }
 
     fn row<T>(
         &self,
         index: isize,
-        body: impl FnOnce(&mut Work, usize) -> PyResult<T>,
+        body: impl FnOnce(&mut Call, usize) -> PyResult<T>,
     ) -> PyResult<T> {
         self.lent.row(index, body)
     }
@@ -68,33 +68,33 @@ impl FrameBatch {
     fn verdict(
         &self,
         index: isize,
-        body: impl FnOnce(&mut Work, usize) -> Result<(), Refused>,
+        body: impl FnOnce(&mut Call, usize) -> Result<(), Refused>,
     ) -> PyResult<()> {
         self.row(index, |work, row| body(work, row).map_err(|error| refused(error, index)))
     }
 
     fn u8<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u8) -> Column<'py> {
-        let numbers = self.with(|work| Ok(work.edits.frames().map(of).collect()))?;
+        let numbers = self.with(|work| Ok(work.verdicts.frames().map(of).collect()))?;
         column::view(py, Numbers::U8(numbers), 1)
     }
 
     fn u16<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u16) -> Column<'py> {
-        let numbers = self.with(|work| Ok(work.edits.frames().map(of).collect()))?;
+        let numbers = self.with(|work| Ok(work.verdicts.frames().map(of).collect()))?;
         column::view(py, Numbers::U16(numbers), 1)
     }
 
     fn u32<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u32) -> Column<'py> {
-        let numbers = self.with(|work| Ok(work.edits.frames().map(of).collect()))?;
+        let numbers = self.with(|work| Ok(work.verdicts.frames().map(of).collect()))?;
         column::view(py, Numbers::U32(numbers), 1)
     }
 
     fn u64<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u64) -> Column<'py> {
-        let numbers = self.with(|work| Ok(work.edits.frames().map(of).collect()))?;
+        let numbers = self.with(|work| Ok(work.verdicts.frames().map(of).collect()))?;
         column::view(py, Numbers::U64(numbers), 1)
     }
 
     fn addresses<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> [u8; 16]) -> Column<'py> {
-        let bytes = self.with(|work| Ok(work.edits.frames().flat_map(of).collect()))?;
+        let bytes = self.with(|work| Ok(work.verdicts.frames().flat_map(of).collect()))?;
         column::view(py, Numbers::U8(bytes), 16)
     }
 }
@@ -102,7 +102,7 @@ impl FrameBatch {
 #[pymethods]
 impl FrameBatch {
     fn __len__(&self) -> PyResult<usize> {
-        self.with(|work| Ok(work.edits.len()))
+        self.with(|work| Ok(work.verdicts.len()))
     }
 
     fn __getitem__(slf: Bound<'_, Self>, index: isize) -> PyResult<Frame> {
@@ -204,15 +204,22 @@ impl FrameBatch {
         self.lent.peer_key(number)
     }
 
-    #[pyo3(signature = (**words))]
-    fn r#where(&self, words: Option<Bound<'_, PyDict>>) -> PyResult<Vec<usize>> {
+    #[pyo3(signature = (**filter))]
+    fn r#where(&self, filter: Option<Bound<'_, PyDict>>) -> PyResult<Vec<usize>> {
         // Before the lock: compiling a filter runs Python.
-        let chosen = words.as_ref().map(filter_args::selection).transpose()?.unwrap_or_default();
+        let chosen = filter.as_ref().map(filter_args::filter).transpose()?.unwrap_or_default();
         self.with(|work| {
-            let Work { loan, edits, peers, .. } = work;
-            let holds =
-                |row: &usize| edits.selects(*row, &chosen, &loan.buffer, &loan.batch.slices, peers);
-            Ok((0..edits.len()).filter(holds).collect())
+            let Call { stage_batch, verdicts, peers, .. } = work;
+            let holds = |row: &usize| {
+                verdicts.selects(
+                    *row,
+                    &chosen,
+                    &stage_batch.buffer,
+                    &stage_batch.batch.slices,
+                    peers,
+                )
+            };
+            Ok((0..verdicts.len()).filter(holds).collect())
         })
     }
 
@@ -222,25 +229,29 @@ impl FrameBatch {
 
     #[pyo3(signature = (index, reason = "dropped"))]
     fn drop(&self, index: isize, reason: &str) -> PyResult<()> {
-        let number = reason_of(&self.lent.desk, reason)?;
-        self.verdict(index, |work, row| work.edits.drop(row, number))
+        let number = reason_of(&self.lent.handle, reason)?;
+        self.verdict(index, |work, row| work.verdicts.drop(row, number))
     }
 
     fn answer(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
-        with_bytes(packet, |bytes| self.verdict(index, |work, row| work.edits.answer(row, bytes)))
+        with_bytes(packet, |bytes| {
+            self.verdict(index, |work, row| work.verdicts.answer(row, bytes))
+        })
     }
 
     fn replace(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
-        with_bytes(packet, |bytes| self.verdict(index, |work, row| work.edits.replace(row, bytes)))
+        with_bytes(packet, |bytes| {
+            self.verdict(index, |work, row| work.verdicts.replace(row, bytes))
+        })
     }
 
     fn insert(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
         with_bytes(packet, |bytes| {
             self.with(|work| {
-                let count = work.edits.len();
+                let count = work.verdicts.len();
                 match usize::try_from(index) {
                     Ok(row) if row <= count => {
-                        work.edits.insert(row, bytes).map_err(|error| refused(error, index))
+                        work.verdicts.insert(row, bytes).map_err(|error| refused(error, index))
                     }
                     _ => Err(no_row(index, count + 1)),
                 }
@@ -250,48 +261,48 @@ impl FrameBatch {
 
     fn hold(&self, index: isize) -> PyResult<Option<HeldFrame>> {
         self.row(index, |work, row| {
-            let Work { loan, edits, call, peers, .. } = work;
-            let ledger = self.lent.desk.ledger();
-            let length = edits.frame(row).map_or(0, |frame| frame.length as usize);
-            if !ledger.may_hold(length) {
-                edits.drop(row, Reason::HOLD_OVERFLOW).map_err(|error| refused(error, index))?;
+            let Call { stage_batch, verdicts, call, peers, .. } = work;
+            let state = self.lent.handle.state();
+            let length = verdicts.frame(row).map_or(0, |frame| frame.length as usize);
+            if !state.may_hold(length) {
+                verdicts.drop(row, Reason::HOLD_OVERFLOW).map_err(|error| refused(error, index))?;
                 return Ok(None);
             }
-            let (frame, bytes) = edits
-                .hold(row, &loan.buffer, &loan.batch.slices)
+            let (frame, bytes) = verdicts
+                .hold(row, &stage_batch.buffer, &stage_batch.batch.slices)
                 .map_err(|error| refused(error, index))?;
-            let (direction, place) = (edits.direction(), edits.place_of(row));
+            let (direction, place) = (verdicts.direction(), verdicts.place_of(row));
             let peer = key_of(peers, frame.peer);
-            let held = ledger.hold(direction, frame, bytes, self.now_ns, *call, row as u32, place);
-            Ok(Some(HeldFrame::new(held, Arc::clone(&self.lent.desk), peer)))
+            let held = state.hold(direction, frame, bytes, self.now_ns, *call, row as u32, place);
+            Ok(Some(HeldFrame::new(held, Arc::clone(&self.lent.handle), peer)))
         })
     }
 
     fn split<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyRange>> {
         let rows = self.row(index, |work, row| {
-            let Work { loan, edits, .. } = work;
-            edits
-                .split(row, &loan.buffer, &loan.batch.slices)
+            let Call { stage_batch, verdicts, .. } = work;
+            verdicts
+                .split(row, &stage_batch.buffer, &stage_batch.batch.slices)
                 .map_err(|error| refused(error, index))
         })?;
         PyRange::new(py, rows.start as isize, rows.end as isize)
     }
 
     fn mark(&self, index: isize, value: u32) -> PyResult<()> {
-        self.verdict(index, |work, row| work.edits.mark(row, value))
+        self.verdict(index, |work, row| work.verdicts.mark(row, value))
     }
 
     fn set_ecn(&self, index: isize, ecn: u8) -> PyResult<()> {
         if ecn > 3 {
             return Err(PyValueError::new_err(format!("ecn is {ecn}, must be 0 to 3")));
         }
-        self.verdict(index, |work, row| work.edits.set_ecn(row, ecn))
+        self.verdict(index, |work, row| work.verdicts.set_ecn(row, ecn))
     }
 }
 
 /// The number of a reason that a stage gives.
-pub(super) fn reason_of(desk: &Desk, reason: &str) -> PyResult<Reason> {
-    desk.ledger().reason(reason).ok_or_else(|| {
+pub(super) fn reason_of(handle: &StageHandle, reason: &str) -> PyResult<Reason> {
+    handle.state().reason(reason).ok_or_else(|| {
         PyValueError::new_err(format!(
             "reason {reason:?}: letters, digits and \"_\", 1 to 64 of them, and 64 reasons a stage"
         ))

@@ -1,4 +1,4 @@
-//! What a batch and its frames show while a call lasts: the work on loan, or that it is over.
+//! What a batch and its frames show while a call lasts: the work on stage_batch, or that it is over.
 //!
 //! In: the work, when the call begins. Out: the same, when it ends; from then on every look raises.
 
@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pyfw_core::{
     frame::NO_PEER,
     stages::{
-        chain::{Desk, Work},
+        chain::{Call, StageHandle},
         filter::PeerNames,
     },
     wireguard::peer::PeerId,
@@ -25,36 +25,36 @@ use pyo3::{
 use super::export::{Views, view};
 
 /// See the module.
-pub(super) struct Lent {
-    work: Mutex<Option<Work>>,
-    pub(super) desk: Arc<Desk>,
+pub(super) struct BatchAccess {
+    work: Mutex<Option<Call>>,
+    pub(super) handle: Arc<StageHandle>,
     views: Arc<Views>,
 }
 
-impl Lent {
+impl BatchAccess {
     /// Nothing yet of `work`, which is still to be given.
-    pub(super) fn of(work: &Work, views: Arc<Views>) -> Self {
-        Self { work: Mutex::new(None), desk: Arc::clone(&work.desk), views }
+    pub(super) fn of(work: &Call, views: Arc<Views>) -> Self {
+        Self { work: Mutex::new(None), handle: Arc::clone(&work.handle), views }
     }
 
-    pub(super) fn begin(&self, work: Work) {
+    pub(super) fn begin(&self, work: Call) {
         *self.held() = Some(work);
     }
 
     /// Ends it: takes the batch back.
-    pub(super) fn end(&self) -> Option<Work> {
+    pub(super) fn end(&self) -> Option<Call> {
         let work = self.held().take();
         if let Some(work) = &work {
-            self.views.end_of_batch(&work.loan.buffer);
+            self.views.end_of_batch(&work.stage_batch.buffer);
         }
         work
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Work>> {
+    fn held(&self) -> MutexGuard<'_, Option<Call>> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn with<T>(&self, body: impl FnOnce(&mut Work) -> PyResult<T>) -> PyResult<T> {
+    pub(super) fn with<T>(&self, body: impl FnOnce(&mut Call) -> PyResult<T>) -> PyResult<T> {
         match &mut *self.held() {
             Some(work) => body(work),
             None => Err(PyRuntimeError::new_err(
@@ -67,11 +67,11 @@ impl Lent {
     pub(super) fn row<T>(
         &self,
         index: isize,
-        body: impl FnOnce(&mut Work, usize) -> PyResult<T>,
+        body: impl FnOnce(&mut Call, usize) -> PyResult<T>,
     ) -> PyResult<T> {
         self.with(|work| match usize::try_from(index) {
-            Ok(row) if row < work.edits.len() => body(work, row),
-            _ => Err(no_row(index, work.edits.len())),
+            Ok(row) if row < work.verdicts.len() => body(work, row),
+            _ => Err(no_row(index, work.verdicts.len())),
         })
     }
 
@@ -87,18 +87,18 @@ impl Lent {
         index: isize,
     ) -> PyResult<Bound<'py, PyMemoryView>> {
         let source = self.row(index, |work, row| {
-            let Work { loan, edits, .. } = work;
-            match edits.bytes(row, &loan.buffer, &loan.batch.slices) {
+            let Call { stage_batch, verdicts, .. } = work;
+            match verdicts.bytes(row, &stage_batch.buffer, &stage_batch.batch.slices) {
                 Some(Cow::Borrowed(bytes)) => {
-                    let start = loan.buffer.as_ptr_range();
+                    let start = stage_batch.buffer.as_ptr_range();
                     if start.contains(&bytes.as_ptr()) {
                         let at = bytes.as_ptr() as usize - start.start as usize;
-                        return self.views.of_drain(&loan.buffer, at, bytes.len());
+                        return self.views.of_drain(&stage_batch.buffer, at, bytes.len());
                     }
                     self.views.of_gathered(bytes.to_vec())
                 }
                 Some(Cow::Owned(bytes)) => self.views.of_gathered(bytes),
-                None => Err(no_row(index, edits.len())),
+                None => Err(no_row(index, verdicts.len())),
             }
         })?;
         view(py, source)

@@ -8,7 +8,7 @@ use std::{
 use pyfw_core::stages::{
     Outcome, Stages,
     chain::{Chain, Slot, SlotOptions},
-    filter::{Selection, Word},
+    filter::{Filter, Predicate},
     state::HoldLimit,
 };
 use pyo3::{
@@ -62,8 +62,8 @@ impl StageChain {
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<StageSlot> {
         let options = slot_options(options)?;
-        let guest = PythonStage::new(stage, Arc::clone(&self.views))?;
-        let slot = self.chain.slot(options, Box::new(guest));
+        let handler = PythonStage::new(stage, Arc::clone(&self.views))?;
+        let slot = self.chain.slot(options, Box::new(handler));
         Ok(StageSlot { slot, chain: Arc::clone(&self.chain), views: Arc::clone(&self.views) })
     }
 
@@ -172,16 +172,19 @@ impl StageSlot {
             return Err(PyValueError::new_err("a packet of your own needs a direction"));
         };
         let packet = with_bytes(frame, |bytes| Ok(bytes.to_vec()))?;
-        self.slot.desk().make(packet, towards).map_err(|unfit| PyValueError::new_err(unfit.text()))
+        self.slot
+            .handle()
+            .make(packet, towards)
+            .map_err(|unfit| PyValueError::new_err(unfit.text()))
     }
 
     fn wake_at(&self, when_ns: u64) {
-        self.slot.desk().wake_at(when_ns);
+        self.slot.handle().wake_at(when_ns);
     }
 
     #[pyo3(signature = (counter, amount = 1))]
     fn count(&self, counter: &str, amount: u64) -> PyResult<()> {
-        match self.slot.desk().ledger().count(counter, amount) {
+        match self.slot.handle().state().count(counter, amount) {
             true => Ok(()),
             false => Err(PyValueError::new_err(format!(
                 "counter {counter:?}: letters, digits and \"_\", 1 to 64 of them, and 64 a stage"
@@ -207,8 +210,8 @@ impl StageSlot {
         loop {
             let replaced = self.slot.replace(&options, || {
                 change.call0()?;
-                let guest = PythonStage::new(stage, Arc::clone(&self.views))?;
-                Ok::<_, PyErr>(Box::new(guest) as _)
+                let handler = PythonStage::new(stage, Arc::clone(&self.views))?;
+                Ok::<_, PyErr>(Box::new(handler) as _)
             });
             match replaced {
                 Some(result) => {
@@ -268,7 +271,7 @@ fn slot_options(given: Option<&Bound<'_, PyDict>>) -> PyResult<SlotOptions> {
     let mut options = SlotOptions {
         name: String::new(),
         directions: [true, true],
-        selection: None,
+        filter: None,
         reorders: false,
         pass_on_error: false,
         hold: HoldLimit { frames: 1024, bytes: 4 << 20 },
@@ -277,7 +280,7 @@ fn slot_options(given: Option<&Bound<'_, PyDict>>) -> PyResult<SlotOptions> {
         stall_ns: Some(10_000_000_000),
         outcome: Outcome::Close,
     };
-    let (mut words, mut peers): (Option<Selection>, Option<Vec<Bound<'_, PyAny>>>) = (None, None);
+    let (mut filter, mut peers): (Option<Filter>, Option<Vec<Bound<'_, PyAny>>>) = (None, None);
     for (key, value) in given.into_iter().flatten() {
         let key: String = key.extract()?;
         match key.as_str() {
@@ -293,7 +296,7 @@ fn slot_options(given: Option<&Bound<'_, PyDict>>) -> PyResult<SlotOptions> {
             "peers" if !value.is_none() => {
                 peers = Some(value.try_iter()?.collect::<PyResult<Vec<_>>>()?);
             }
-            "filter" if !value.is_none() => words = Some(filter_args::selection(value.cast()?)?),
+            "filter" if !value.is_none() => filter = Some(filter_args::filter(value.cast()?)?),
             "peers" | "filter" => {}
             "reorders" => options.reorders = value.extract()?,
             "on_error" => {
@@ -319,9 +322,9 @@ fn slot_options(given: Option<&Bound<'_, PyDict>>) -> PyResult<SlotOptions> {
     }
     if let Some(peers) = peers {
         let keys = peers.iter().map(filter_args::peer).collect::<PyResult<_>>()?;
-        words.get_or_insert_with(Selection::default).words.insert(0, Word::Peer(keys));
+        filter.get_or_insert_with(Filter::default).predicates.insert(0, Predicate::Peer(keys));
     }
-    options.selection = words;
+    options.filter = filter;
     Ok(options)
 }
 

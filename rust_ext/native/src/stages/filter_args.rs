@@ -1,10 +1,10 @@
-//! The words of `where` and `filter` become a selection.
+//! The filter of `where` and `filter` become a filter.
 
 use std::ops::RangeInclusive;
 
 use pyfw_core::{
     bpf::{Instruction, Program},
-    stages::filter::{Field, Selection, Word},
+    stages::filter::{Field, Filter, Predicate},
     wireguard::allowed_ips::Prefix,
 };
 use pyo3::{
@@ -44,26 +44,26 @@ const TCP_FLAGS: [(char, u8); 8] = [
     ('C', 0x80),
 ];
 
-/// Reads the words. Raises TypeError for one that is not known, ValueError for what it cannot be.
-pub(super) fn selection(words: &Bound<'_, PyDict>) -> PyResult<Selection> {
-    let mut selection = Selection::default();
-    for (name, value) in words {
+/// Reads the filter. Raises TypeError for one that is not known, ValueError for what it cannot be.
+pub(super) fn filter(given: &Bound<'_, PyDict>) -> PyResult<Filter> {
+    let mut filter = Filter::default();
+    for (name, value) in given {
         let name: String = name.extract()?;
-        selection.words.push(word(&name, &value)?);
+        filter.predicates.push(predicate(&name, &value)?);
     }
-    Ok(selection)
+    Ok(filter)
 }
 
-fn word(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Word> {
+fn predicate(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Predicate> {
     if let Some(&(_, field, most)) = NUMBERS.iter().find(|(known, ..)| *known == name) {
-        return Ok(Word::Number(field, ranges(name, value, most)?));
+        return Ok(Predicate::Number(field, ranges(name, value, most)?));
     }
     match name {
-        "source" => Ok(Word::Source(networks(value)?)),
-        "destination" => Ok(Word::Destination(networks(value)?)),
-        "address" => Ok(Word::Address(networks(value)?)),
+        "source" => Ok(Predicate::Source(networks(value)?)),
+        "destination" => Ok(Predicate::Destination(networks(value)?)),
+        "address" => Ok(Predicate::Address(networks(value)?)),
         "tcp_flags" => tcp_flags(&value.extract::<String>()?),
-        "peer" => Ok(Word::Peer(each(value)?.iter().map(peer).collect::<PyResult<_>>()?)),
+        "peer" => Ok(Predicate::Peer(each(value)?.iter().map(peer).collect::<PyResult<_>>()?)),
         "bpf" => bpf(value),
         _ => {
             let numbers = NUMBERS.iter().map(|(known, ..)| *known);
@@ -136,7 +136,7 @@ fn networks(value: &Bound<'_, PyAny>) -> PyResult<Vec<Prefix>> {
 }
 
 /// "S": set, whatever the others; "S/SA": of those behind the stroke, just these.
-fn tcp_flags(text: &str) -> PyResult<Word> {
+fn tcp_flags(text: &str) -> PyResult<Predicate> {
     let bits = |letters: &str| -> PyResult<u8> {
         letters.chars().try_fold(0, |bits, letter| {
             let known = TCP_FLAGS.iter().find(|(known, _)| *known == letter.to_ascii_uppercase());
@@ -148,7 +148,7 @@ fn tcp_flags(text: &str) -> PyResult<Word> {
     let (set, mask) = text.split_once('/').unwrap_or((text, text));
     let (set, mask) = (bits(set)?, bits(mask)?);
     match set & !mask {
-        0 => Ok(Word::TcpFlags(mask, set)),
+        0 => Ok(Predicate::TcpFlags(mask, set)),
         _ => {
             Err(value_error(format!("tcp_flags: {text:?} asks for flags that it does not look at")))
         }
@@ -168,7 +168,7 @@ pub(super) fn peer(value: &Bound<'_, PyAny>) -> PyResult<[u8; 32]> {
 }
 
 /// An expression, compiled by libpcap.
-fn bpf(value: &Bound<'_, PyAny>) -> PyResult<Word> {
+fn bpf(value: &Bound<'_, PyAny>) -> PyResult<Predicate> {
     let compile = value.py().import("pyfw.stages.bpf")?.getattr("program")?;
     let code: Vec<(u16, u8, u8, u32)> = compile.call1((value,))?.extract()?;
     let instructions = code
@@ -176,5 +176,5 @@ fn bpf(value: &Bound<'_, PyAny>) -> PyResult<Word> {
         .map(|(code, jump_true, jump_false, k)| Instruction { code, jump_true, jump_false, k })
         .collect();
     let program = Program::new(instructions).map_err(|error| value_error(error.to_string()))?;
-    Ok(Word::Bpf(program))
+    Ok(Predicate::Bpf(program))
 }

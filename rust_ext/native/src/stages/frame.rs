@@ -2,29 +2,32 @@
 
 use std::sync::Arc;
 
-use pyfw_core::{frame::Frame as Row, packet, stages::chain::Work};
+use pyfw_core::{frame::Frame as Row, packet, stages::chain::Call};
 use pyo3::{prelude::*, types::PyMemoryView};
 
 use super::{
-    batch_access::{Lent, no_row},
+    batch_access::{BatchAccess, no_row},
     packet::to_scapy,
 };
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "pyfw._native")]
 pub(crate) struct Frame {
-    lent: Arc<Lent>,
+    lent: Arc<BatchAccess>,
     row: usize,
 }
 
 impl Frame {
-    pub(super) fn of(lent: Arc<Lent>, row: usize) -> Self {
+    pub(super) fn of(lent: Arc<BatchAccess>, row: usize) -> Self {
         Self { lent, row }
     }
 
     fn look<T>(&self, body: impl FnOnce(&Row) -> T) -> PyResult<T> {
         self.lent.row(self.row as isize, |work, row| {
-            work.edits.frame(row).map(body).ok_or_else(|| no_row(row as isize, work.edits.len()))
+            work.verdicts
+                .frame(row)
+                .map(body)
+                .ok_or_else(|| no_row(row as isize, work.verdicts.len()))
         })
     }
 }
@@ -114,8 +117,8 @@ impl Frame {
 
     fn to_scapy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let bytes = self.lent.row(self.row as isize, |work, row| {
-            let Work { loan, edits, .. } = work;
-            let bytes = edits.bytes(row, &loan.buffer, &loan.batch.slices);
+            let Call { stage_batch, verdicts, .. } = work;
+            let bytes = verdicts.bytes(row, &stage_batch.buffer, &stage_batch.batch.slices);
             Ok(bytes.map(std::borrow::Cow::into_owned).unwrap_or_default())
         })?;
         to_scapy(py, &bytes)

@@ -1,11 +1,11 @@
 //! A stage object in its slot: entered with a batch, and what comes of it.
 //!
-//! In: a batch on loan. Out: the batch, with the stage's verdicts; a failure where the call raised or
+//! In: a batch on stage_batch. Out: the batch, with the stage's verdicts; a failure where the call raised or
 //! returned anything but None. A child that a stage forked ends here: it must not touch the tunnel.
 
 use std::{cell::RefCell, sync::Arc};
 
-use pyfw_core::stages::chain::{Failure, Guest, Work};
+use pyfw_core::stages::chain::{Call, Failure, StageHandler};
 use pyo3::{exceptions::PyTypeError, prelude::*};
 
 use super::{batch::FrameBatch, export::Views};
@@ -27,7 +27,7 @@ impl PythonStage {
         Ok(Self { process, tick, views })
     }
 
-    fn show(&self, py: Python<'_>, work: Work) -> (Work, PyResult<()>) {
+    fn show(&self, py: Python<'_>, work: Call) -> (Call, PyResult<()>) {
         let batch = match Bound::new(py, FrameBatch::of(&work, Arc::clone(&self.views))) {
             Ok(batch) => batch,
             Err(error) => return (work, Err(error)),
@@ -68,8 +68,8 @@ pub(super) fn is_inside(views: &Arc<Views>) -> bool {
     INSIDE.with_borrow(|chains| chains.contains(&Arc::as_ptr(views)))
 }
 
-impl Guest for PythonStage {
-    fn process(&mut self, work: Work) -> (Work, Result<(), Failure>) {
+impl StageHandler for PythonStage {
+    fn process(&mut self, work: Call) -> (Call, Result<(), Failure>) {
         Python::attach(|py| {
             let (work, result) = self.show(py, work);
             (work, result.map_err(failure))

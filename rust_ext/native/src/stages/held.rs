@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyfw_core::stages::{
     Direction,
-    chain::Desk,
+    chain::StageHandle,
     state::{EmitError, Held},
 };
 use pyo3::{
@@ -19,7 +19,7 @@ use super::packet::to_scapy;
 #[pyclass(frozen, module = "pyfw._native")]
 pub(crate) struct HeldFrame {
     held: Mutex<Option<Held>>,
-    desk: Arc<Desk>,
+    handle: Arc<StageHandle>,
     #[pyo3(get)]
     direction: &'static str,
     #[pyo3(get)]
@@ -35,7 +35,7 @@ pub(crate) struct HeldFrame {
 }
 
 impl HeldFrame {
-    pub(super) fn new(held: Held, desk: Arc<Desk>, peer: Option<String>) -> Self {
+    pub(super) fn new(held: Held, handle: Arc<StageHandle>, peer: Option<String>) -> Self {
         Self {
             direction: held.direction.name(),
             length: held.frame.length,
@@ -44,14 +44,14 @@ impl HeldFrame {
             received_ns: held.received_ns,
             peer,
             held: Mutex::new(Some(held)),
-            desk,
+            handle,
         }
     }
 
     pub(super) fn emit(&self, direction: Option<Direction>) -> PyResult<()> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let own = held.as_ref().map_or(Direction::Outbound, |held| held.direction);
-        self.desk.emit(&mut held, direction.unwrap_or(own)).map_err(|error| {
+        self.handle.emit(&mut held, direction.unwrap_or(own)).map_err(|error| {
             PyValueError::new_err(match error {
                 EmitError::Gone => "the frame was emitted before, or its stage was stopped",
                 EmitError::Overtaken => {
@@ -89,7 +89,7 @@ impl Drop for HeldFrame {
     fn drop(&mut self) {
         let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = held {
-            self.desk.forget(held);
+            self.handle.forget(held);
         }
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! chain     StageChain, StageSlot: made by pyfw.pipeline, run by an engine, a replay or a trial
-//! guest     one stage object: enters it with a batch, and comes back with what it said
-//! entrance  the interpreter: attached to once a batch, left while somebody waits
+//! handler     one stage object: enters it with a batch, and comes back with what it said
+//! runtime  the interpreter: attached to once a batch, left while somebody waits
 //! kept_out  who waits for it in the middle of a call
 //! batch     FrameBatch; frame: one of its rows; lent: what both show while a call lasts
 //! column    numbers that numpy and memoryview read in place; export: a frame's bytes likewise
 //! held      HeldFrame
-//! words     the words of `where` and `filter`
+//! filter     the filter of `where` and `filter`
 //! trial     packets through a chain by hand
 //! ```
 

@@ -5,7 +5,7 @@
 
 use std::{cell::OnceCell, time::Instant};
 
-use pyfw_core::stages::chain::Entrance;
+use pyfw_core::stages::chain::Runtime;
 use pyo3::{ffi, prelude::*};
 
 use super::kept_out;
@@ -13,7 +13,7 @@ use super::kept_out;
 /// See the module.
 pub(super) struct Interpreter;
 
-impl Entrance for Interpreter {
+impl Runtime for Interpreter {
     fn enter(&self, body: &mut dyn FnMut()) -> u64 {
         keep_thread_state();
         let asked = Instant::now();

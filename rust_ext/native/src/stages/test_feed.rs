@@ -7,7 +7,7 @@ use pyfw_core::{
     buffer::{Buffer, STAGE_ROOM},
     frame::Frame,
     packet::{self, split::Segments},
-    stages::{Direction, Loan, Stages, chain::Chain},
+    stages::{Direction, StageBatch, Stages, chain::Chain},
     wireguard::peer::PeerId,
 };
 
@@ -25,19 +25,25 @@ pub(super) struct Feed {
 /// Feeds them; what stages emitted before comes first.
 pub(super) fn feed(chain: &Chain, packets: &[Vec<u8>], how: Feed) -> Result<Vec<Vec<u8>>, String> {
     let bytes: usize = packets.iter().map(Vec::len).sum();
-    let mut loan = Loan { buffer: Buffer::new(bytes + STAGE_ROOM), ..Loan::default() };
-    loan.batch.received_ns = how.now_ns;
+    let mut stage_batch =
+        StageBatch { buffer: Buffer::new(bytes + STAGE_ROOM), ..StageBatch::default() };
+    stage_batch.batch.received_ns = how.now_ns;
     chain.set_peers(&[(PeerId(0), how.peer)]);
     for (number, packet) in packets.iter().enumerate() {
         let unfit = || format!("packet {number} is no IPv4 or IPv6 packet");
-        let offset = loan.buffer.append(packet).ok_or_else(unfit)?;
+        let offset = stage_batch.buffer.append(packet).ok_or_else(unfit)?;
         let mut frame = packet::parse(packet, offset).map_err(|_| unfit())?;
         frame.peer = 0;
         take_segments(&mut frame, how.segment_size);
-        loan.batch.frames.push(frame);
+        stage_batch.batch.frames.push(frame);
     }
-    chain.process(how.towards, &mut loan, how.mtu);
-    Ok(loan.batch.frames.iter().flat_map(|frame| segments(frame, &loan.buffer)).collect())
+    chain.process(how.towards, &mut stage_batch, how.mtu);
+    Ok(stage_batch
+        .batch
+        .frames
+        .iter()
+        .flat_map(|frame| segments(frame, &stage_batch.buffer))
+        .collect())
 }
 
 fn take_segments(frame: &mut Frame, size: u16) {

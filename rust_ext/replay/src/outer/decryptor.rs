@@ -62,7 +62,7 @@ pub struct OpenCounts {
 }
 
 /// Opens the datagrams of one capture.
-pub struct Opener {
+pub struct Decryptor {
     keys: OuterKeys,
     aead: Box<dyn Aead>,
     /// By the initiator's index.
@@ -81,7 +81,7 @@ struct Text {
     late: bool,
 }
 
-impl Opener {
+impl Decryptor {
     /// An opener with these keys and this cipher.
     pub fn new(keys: OuterKeys, aead: Box<dyn Aead>) -> Self {
         Self {

@@ -18,7 +18,7 @@ mod sessions;
 
 pub use self::{
     datagram::{Datagram, NotUdp, datagram},
-    decryptor::{OpenCounts, Opened, Opener},
+    decryptor::{Decryptor, OpenCounts, Opened},
     keys::{KeyLogError, OuterKeys, key_log_text},
 };
 

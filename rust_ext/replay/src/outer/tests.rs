@@ -13,7 +13,7 @@ use super::*;
 use crate::{capture::Capture, capture::LinkType, pcapng::PcapngWriter};
 
 /// What became of each datagram, in a word or two.
-fn outcomes(opener: &mut Opener, wire: &[Vec<u8>]) -> Vec<String> {
+fn outcomes(opener: &mut Decryptor, wire: &[Vec<u8>]) -> Vec<String> {
     wire.iter()
         .map(|payload| match opener.datagram(payload) {
             Opened::Handshake(Kind::Initiation) => "initiation".into(),

@@ -20,7 +20,7 @@ use crate::{
 
 /// Why a frame cannot go in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum IcmpError {
     /// No peer has its destination, or nobody knows where that peer is. Linux's WireGuard says the same
     /// of both (drivers/net/wireguard/device.c, wg_xmit): host, for IPv6 address, unreachable.
     HostUnreachable,
@@ -33,18 +33,18 @@ pub enum Refusal {
 
 /// The errors that wait to be written, and how many may be made.
 #[derive(Debug, Default)]
-pub struct Refusals {
+pub struct IcmpErrors {
     unreachable: RateLimit,
     too_big: RateLimit,
     made: Vec<Box<[u8]>>,
 }
 
-impl Refusals {
+impl IcmpErrors {
     /// Answers a frame, whose bytes these are, where its sender may be answered now.
-    pub fn refuse(&mut self, frame: &Frame, bytes: &[u8], why: Refusal, now_ns: u64) {
+    pub fn refuse(&mut self, frame: &Frame, bytes: &[u8], why: IcmpError, now_ns: u64) {
         let limit = match why {
-            Refusal::HostUnreachable => &mut self.unreachable,
-            Refusal::TooBig { .. } => &mut self.too_big,
+            IcmpError::HostUnreachable => &mut self.unreachable,
+            IcmpError::TooBig { .. } => &mut self.too_big,
         };
         if may_be_answered(frame, bytes) && limit.allow(frame.source_ip(), now_ns) {
             self.made.push(packet(frame, bytes, why));
@@ -97,7 +97,7 @@ fn may_be_answered(frame: &Frame, bytes: &[u8]) -> bool {
 
 /// The error. It comes from where the frame was going: an address that the sender's host reaches through
 /// this TUN, so no filter of reverse paths stops it.
-fn packet(frame: &Frame, bytes: &[u8], why: Refusal) -> Box<[u8]> {
+fn packet(frame: &Frame, bytes: &[u8], why: IcmpError) -> Box<[u8]> {
     // What it quotes is what would have been on the wire: the first segment.
     let segments = Segments::new(frame, bytes);
     let mut quoted = vec![0; segments.length(0)];
@@ -116,7 +116,7 @@ const TTL: u8 = 64;
 /// Internetwork control (RFC 1812 §4.3.2.5).
 const PRECEDENCE: u8 = 0xC0;
 
-fn v4(quoted: &[u8], why: Refusal) -> Box<[u8]> {
+fn v4(quoted: &[u8], why: IcmpError) -> Box<[u8]> {
     let before = ip::V4_HEADER_LENGTH + ICMP_HEADER_LENGTH;
     let quoted = &quoted[..quoted.len().min(LONGEST[0] - before)];
     let length = before + quoted.len();
@@ -124,8 +124,8 @@ fn v4(quoted: &[u8], why: Refusal) -> Box<[u8]> {
     packet.extend_from_slice(&quoted[16..20]);
     packet.extend_from_slice(&quoted[12..16]);
     let (code, mtu) = match why {
-        Refusal::HostUnreachable => (1, 0),
-        Refusal::TooBig { mtu } => (4, mtu as u16),
+        IcmpError::HostUnreachable => (1, 0),
+        IcmpError::TooBig { mtu } => (4, mtu as u16),
     };
     packet.extend_from_slice(&[3, code, 0, 0, 0, 0]);
     packet.extend_from_slice(&mtu.to_be_bytes());
@@ -136,7 +136,7 @@ fn v4(quoted: &[u8], why: Refusal) -> Box<[u8]> {
     packet.into_boxed_slice()
 }
 
-fn v6(quoted: &[u8], why: Refusal) -> Box<[u8]> {
+fn v6(quoted: &[u8], why: IcmpError) -> Box<[u8]> {
     let before = ip::V6_HEADER_LENGTH + ICMP_HEADER_LENGTH;
     let quoted = &quoted[..quoted.len().min(LONGEST[1] - before)];
     let length = before + quoted.len();
@@ -144,8 +144,8 @@ fn v6(quoted: &[u8], why: Refusal) -> Box<[u8]> {
     packet.extend_from_slice(&quoted[24..40]);
     packet.extend_from_slice(&quoted[8..24]);
     let (kind, code, mtu) = match why {
-        Refusal::HostUnreachable => (1, 3, 0),
-        Refusal::TooBig { mtu } => (2, 0, mtu as u32),
+        IcmpError::HostUnreachable => (1, 3, 0),
+        IcmpError::TooBig { mtu } => (2, 0, mtu as u32),
     };
     packet.extend_from_slice(&[kind, code, 0, 0]);
     packet.extend_from_slice(&mtu.to_be_bytes());

@@ -7,10 +7,10 @@ use crate::{
     time::{MILLISECOND_NS, SECOND_NS},
 };
 
-fn refused(bytes: &[u8], why: Refusal) -> Option<Box<[u8]>> {
-    let mut refusals = Refusals::default();
-    refusals.refuse(&packet::parse(bytes, 0).unwrap(), bytes, why, SECOND_NS);
-    refusals.made().pop()
+fn refused(bytes: &[u8], why: IcmpError) -> Option<Box<[u8]>> {
+    let mut icmp_errors = IcmpErrors::default();
+    icmp_errors.refuse(&packet::parse(bytes, 0).unwrap(), bytes, why, SECOND_NS);
+    icmp_errors.made().pop()
 }
 
 fn checksum_is_right(packet: &[u8]) -> bool {
@@ -29,7 +29,7 @@ fn checksum_is_right(packet: &[u8]) -> bool {
 #[test]
 fn a_packet_to_nowhere_is_answered_from_where_it_was_going() {
     let sent = Build::udp4().payload(100).bytes();
-    let answer = refused(&sent, Refusal::HostUnreachable).unwrap();
+    let answer = refused(&sent, IcmpError::HostUnreachable).unwrap();
     assert!(checksum_is_right(&answer));
     let frame = packet::parse(&answer, 0).unwrap();
     assert_eq!((frame.source_ip(), frame.destination_ip()), (ip4(2), ip4(1)));
@@ -41,7 +41,7 @@ fn a_packet_to_nowhere_is_answered_from_where_it_was_going() {
 #[test]
 fn ipv6_says_address_unreachable() {
     let sent = Build::tcp6().payload(100).bytes();
-    let answer = refused(&sent, Refusal::HostUnreachable).unwrap();
+    let answer = refused(&sent, IcmpError::HostUnreachable).unwrap();
     assert!(checksum_is_right(&answer));
     assert_eq!(answer[40..42], [1, 3]);
     assert_eq!((&answer[8..24], &answer[24..40]), (&sent[24..40], &sent[8..24]));
@@ -50,12 +50,12 @@ fn ipv6_says_address_unreachable() {
 
 #[test]
 fn what_is_too_big_is_told_the_mtu() {
-    let answer = refused(&Build::tcp4().payload(1380).bytes(), Refusal::TooBig { mtu: 1280 });
+    let answer = refused(&Build::tcp4().payload(1380).bytes(), IcmpError::TooBig { mtu: 1280 });
     let answer = answer.unwrap();
     assert!(checksum_is_right(&answer));
     assert_eq!((&answer[20..22], &answer[26..28]), (&[3, 4][..], &1280u16.to_be_bytes()[..]));
     assert_eq!(answer.len(), 576, "no longer than RFC 1812 allows");
-    let answer = refused(&Build::udp6().payload(1372).bytes(), Refusal::TooBig { mtu: 1300 });
+    let answer = refused(&Build::udp6().payload(1372).bytes(), IcmpError::TooBig { mtu: 1300 });
     let answer = answer.unwrap();
     assert!(checksum_is_right(&answer));
     assert_eq!((&answer[40..42], &answer[44..48]), (&[2, 0][..], &1300u32.to_be_bytes()[..]));
@@ -69,9 +69,9 @@ fn a_super_packet_is_quoted_as_its_first_segment() {
     let mut frame = packet::parse(&bytes, 0).unwrap();
     (frame.segments, frame.segment_size) = (4, 1380);
     frame.flags |= flags::PARTIAL_CHECKSUM;
-    let mut refusals = Refusals::default();
-    refusals.refuse(&frame, &bytes, Refusal::TooBig { mtu: 1280 }, SECOND_NS);
-    let answer = refusals.made().pop().unwrap();
+    let mut icmp_errors = IcmpErrors::default();
+    icmp_errors.refuse(&frame, &bytes, IcmpError::TooBig { mtu: 1280 }, SECOND_NS);
+    let answer = icmp_errors.made().pop().unwrap();
     let quoted = &answer[28..];
     assert_eq!(usize::from(u16::from_be_bytes([quoted[2], quoted[3]])), 20 + 20 + 1380);
     assert_eq!(naive_checksum(&quoted[..20]), 0);
@@ -103,30 +103,30 @@ fn who_must_not_be_answered_is_not() {
         ("a redirect", icmp(4, 5)),
         ("an IPv6 error", icmp(6, 2)),
     ] {
-        assert_eq!(refused(&bytes, Refusal::HostUnreachable), None, "{what}");
+        assert_eq!(refused(&bytes, IcmpError::HostUnreachable), None, "{what}");
     }
     for (what, bytes) in [
         ("a first fragment", with(|b| b[6] = 0x20)),
         ("an echo request", icmp(4, 8)),
         ("an IPv6 echo request", icmp(6, 128)),
     ] {
-        assert!(refused(&bytes, Refusal::HostUnreachable).is_some(), "{what}");
+        assert!(refused(&bytes, IcmpError::HostUnreachable).is_some(), "{what}");
     }
 }
 
 #[test]
 fn twenty_a_second_and_source_and_five_at_once_are_answered_each_kind_by_itself() {
-    let mut refusals = Refusals::default();
+    let mut icmp_errors = IcmpErrors::default();
     let bytes = Build::tcp4().payload(1380).bytes();
     let frame = packet::parse(&bytes, 0).unwrap();
     let mut refuse = |why, at_ms: u64| {
-        refusals.refuse(&frame, &bytes, why, SECOND_NS + at_ms * MILLISECOND_NS);
-        refusals.made().drain(..).count()
+        icmp_errors.refuse(&frame, &bytes, why, SECOND_NS + at_ms * MILLISECOND_NS);
+        icmp_errors.made().drain(..).count()
     };
-    let flood: usize = (0..1000).map(|_| refuse(Refusal::HostUnreachable, 0)).sum();
+    let flood: usize = (0..1000).map(|_| refuse(IcmpError::HostUnreachable, 0)).sum();
     assert_eq!(flood, 5);
-    assert_eq!(refuse(Refusal::TooBig { mtu: 1280 }, 0), 1);
-    let later: usize = (1..=1000).map(|ms| refuse(Refusal::HostUnreachable, ms)).sum();
+    assert_eq!(refuse(IcmpError::TooBig { mtu: 1280 }, 0), 1);
+    let later: usize = (1..=1000).map(|ms| refuse(IcmpError::HostUnreachable, ms)).sum();
     assert_eq!(later, 20);
 }
 

@@ -1,16 +1,16 @@
-//! guest: a stage's code, in whatever language, and how it is entered.
+//! handler: a stage's code, in whatever language, and how it is entered.
 //!
-//! In: a batch on loan, with the rows that were selected. Out: the batch, with what was said of them.
+//! In: a batch on stage_batch, with the rows that were selected. Out: the batch, with what was said of them.
 
 use std::sync::Arc;
 
-use super::handle::Desk;
-use crate::stages::{Loan, filter::PeerNames, verdicts::Edits};
+use super::handle::StageHandle;
+use crate::stages::{StageBatch, filter::PeerNames, verdicts::Verdicts};
 
 /// A stage's code, in whatever language.
-pub trait Guest: Send {
+pub trait StageHandler: Send {
     /// Looks at the rows of `work`, which is given back whatever happens.
-    fn process(&mut self, work: Work) -> (Work, Result<(), Failure>);
+    fn process(&mut self, work: Call) -> (Call, Result<(), Failure>);
 
     /// Gets the time, boot nanoseconds.
     ///
@@ -20,20 +20,20 @@ pub trait Guest: Send {
 }
 
 /// How guests are entered, and the clock that measures them.
-pub trait Entrance: Send + Sync {
+pub trait Runtime: Send + Sync {
     /// Runs `body` where guests can be called (attached to their interpreter), and returns how long
     /// that had to be waited for, nanoseconds.
     fn enter(&self, body: &mut dyn FnMut()) -> u64;
 
-    /// Runs `body`, which may have to wait, where no guest is kept from going on by it.
+    /// Runs `body`, which may have to wait, where no handler is kept from going on by it.
     fn leave(&self, body: &mut dyn FnMut());
 
-    /// The calling thread, by a number of the entrance's own.
+    /// The calling thread, by a number of the runtime's own.
     fn thread(&self) -> u64 {
         0
     }
 
-    /// Whether that thread, in the middle of a guest's call, is kept from going on by somebody else's code.
+    /// Whether that thread, in the middle of a handler's call, is kept from going on by somebody else's code.
     /// Asked several times a second as long as the call lasts.
     fn is_kept_out(&self, _thread: u64, _now_ns: u64) -> bool {
         false
@@ -43,18 +43,18 @@ pub trait Entrance: Send + Sync {
     fn now_ns(&self) -> u64;
 }
 
-/// What a guest is called with.
-pub struct Work {
+/// What a handler is called with.
+pub struct Call {
     /// The batch, with rows that were not selected as well.
-    pub loan: Loan,
+    pub stage_batch: StageBatch,
     /// The selected rows, and what is said of them.
-    pub edits: Edits,
+    pub verdicts: Verdicts,
     /// The number of the call.
     pub call: u64,
     /// The peers' names.
     pub peers: Arc<PeerNames>,
     /// Where the stage holds, emits and counts.
-    pub desk: Arc<Desk>,
+    pub handle: Arc<StageHandle>,
 }
 
 /// Why a call failed; the text is made only where somebody reads it.

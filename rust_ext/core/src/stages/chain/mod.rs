@@ -23,16 +23,18 @@ use std::{
 };
 
 pub use self::{
-    handle::Desk,
-    handler::{Entrance, Failure, Guest, Work},
+    handle::StageHandle,
+    handler::{Call, Failure, Runtime, StageHandler},
     options::SlotOptions,
     slot::Slot,
 };
 use self::{
-    shared::{Links, TICKS, Watch},
-    slot::Call,
+    shared::{ChainShared, TICKS, Watch},
+    slot::BatchContext,
 };
-use super::{Direction, Loan, Notice, Outcome, Running, Stages, Surroundings, filter::PeerNames};
+use super::{
+    Direction, Notice, Outcome, Running, StageBatch, StageHost, Stages, filter::PeerNames,
+};
 use crate::wireguard::peer::PeerId;
 
 /// A call that lasts so long is looked at more closely.
@@ -51,32 +53,32 @@ pub struct WaitCounts {
 
 /// See the module.
 pub struct Chain {
-    entrance: Box<dyn Entrance>,
+    runtime: Box<dyn Runtime>,
     slots: RwLock<Arc<[Arc<Slot>]>>,
     /// Stages that were left out and have something to book.
     leaving: Mutex<Vec<Arc<Slot>>>,
-    links: Arc<Links>,
+    shared: Arc<ChainShared>,
     wants: [AtomicBool; 2],
     waits: Mutex<WaitCounts>,
 }
 
 impl Chain {
     /// A chain without stages.
-    pub fn new(entrance: Box<dyn Entrance>) -> Self {
+    pub fn new(runtime: Box<dyn Runtime>) -> Self {
         Self {
-            entrance,
+            runtime,
             slots: RwLock::new(Arc::new([])),
             leaving: Mutex::default(),
-            links: Arc::default(),
+            shared: Arc::default(),
             wants: Default::default(),
             waits: Mutex::default(),
         }
     }
 
     /// A place for a stage of this chain; it is called once it is among those of [`Self::set`].
-    pub fn slot(&self, options: SlotOptions, guest: Box<dyn Guest>) -> Arc<Slot> {
-        let id = self.links.ids.fetch_add(1, Relaxed) + 1;
-        Arc::new(Slot::new(id, options, guest, Arc::clone(&self.links)))
+    pub fn slot(&self, options: SlotOptions, handler: Box<dyn StageHandler>) -> Arc<Slot> {
+        let id = self.shared.ids.fetch_add(1, Relaxed) + 1;
+        Arc::new(Slot::new(id, options, handler, Arc::clone(&self.shared)))
     }
 
     /// Goes over to these stages, between batches. What those that are left out hold is dropped; who is
@@ -92,9 +94,9 @@ impl Chain {
         *self.slots.write().unwrap_or_else(PoisonError::into_inner) = slots.into();
         self.look_who_wants();
         for direction in Direction::BOTH {
-            self.links.with(|surroundings| surroundings.wake(direction));
+            self.shared.with(|host| host.wake(direction));
         }
-        self.links.wake_for_tick();
+        self.shared.wake_for_tick();
     }
 
     fn leaving(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
@@ -102,13 +104,13 @@ impl Chain {
     }
 
     /// What stages that left have still to book or to send goes before the batch.
-    fn settle_leaving(&self, direction: Direction, loan: &mut Loan) {
+    fn settle_leaving(&self, direction: Direction, stage_batch: &mut StageBatch) {
         let mut leaving = self.leaving();
-        for slot in leaving.iter().filter(|slot| slot.desk.ledger.has_pending(direction)) {
-            slot.pass_pending(direction, loan);
+        for slot in leaving.iter().filter(|slot| slot.handle.state.has_pending(direction)) {
+            slot.pass_pending(direction, stage_batch);
         }
         leaving.retain(|slot| {
-            slot.is_busy() || Direction::BOTH.iter().any(|&d| slot.desk.ledger.has_pending(d))
+            slot.is_busy() || Direction::BOTH.iter().any(|&d| slot.handle.state.has_pending(d))
         });
     }
 
@@ -124,7 +126,7 @@ impl Chain {
 
     /// Takes the notices that nobody was there to hear.
     pub fn take_notices(&self) -> Vec<Notice> {
-        std::mem::take(&mut *self.links.notices.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.shared.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Works out anew which directions have to be lent; after a slot's options changed.
@@ -142,7 +144,7 @@ impl Chain {
         let (since_ns, stage) = (watch.since_ns.load(Relaxed), watch.stage.load(Relaxed));
         let lasts_ns = Some(now_ns.saturating_sub(since_ns)).filter(|_| since_ns != 0)?;
         let is_kept_out = stage != 0 && lasts_ns >= LONG_NS && {
-            self.entrance.is_kept_out(watch.thread.load(Relaxed), now_ns)
+            self.runtime.is_kept_out(watch.thread.load(Relaxed), now_ns)
         };
         if is_kept_out {
             watch.kept_out_ns.store(now_ns, Relaxed);
@@ -153,12 +155,12 @@ impl Chain {
     }
 
     fn enter(&self, watch: usize, body: &mut dyn FnMut()) {
-        let watch = &self.links.watches[watch];
+        let watch = &self.shared.watches[watch];
         let entry = watch.entry.fetch_add(1, Relaxed) + 1;
         watch.stage.store(0, Relaxed);
-        watch.thread.store(self.entrance.thread(), Relaxed);
-        watch.since_ns.store(self.entrance.now_ns(), Relaxed);
-        let waited_ns = self.entrance.enter(body);
+        watch.thread.store(self.runtime.thread(), Relaxed);
+        watch.since_ns.store(self.runtime.now_ns(), Relaxed);
+        let waited_ns = self.runtime.enter(body);
         // Another thread may have taken our place, and be inside now.
         if watch.entry.load(Relaxed) == entry {
             watch.since_ns.store(0, Relaxed);
@@ -177,31 +179,31 @@ impl Stages for Chain {
     }
 
     fn has_pending(&self, direction: Direction) -> bool {
-        let pending = |slot: &Arc<Slot>| slot.desk.ledger.has_pending(direction);
+        let pending = |slot: &Arc<Slot>| slot.handle.state.has_pending(direction);
         self.slots().iter().any(pending) || self.leaving().iter().any(pending)
     }
 
     fn holds(&self) -> bool {
-        self.slots().iter().any(|slot| slot.desk.ledger.holds())
+        self.slots().iter().any(|slot| slot.handle.state.holds())
     }
 
     fn process_while(
         &self,
         direction: Direction,
-        loan: &mut Loan,
+        stage_batch: &mut StageBatch,
         mtu: usize,
         wanted: &dyn Fn() -> bool,
     ) {
         // In this order: what stages emitted that are no more among these is found there.
         let slots = self.slots();
-        self.settle_leaving(direction, loan);
-        let peers = self.links.peers();
-        let first = slots.iter().position(|slot| slot.has_work(direction, loan, &peers));
+        self.settle_leaving(direction, stage_batch);
+        let peers = self.shared.peers();
+        let first = slots.iter().position(|slot| slot.has_work(direction, stage_batch, &peers));
         let Some(first) = first else { return };
-        let call = Call { direction, mtu, peers: &peers, clock: &*self.entrance, wanted };
+        let call = BatchContext { direction, mtu, peers: &peers, clock: &*self.runtime, wanted };
         self.enter(direction as usize, &mut || {
             for slot in &slots[first..] {
-                slot.run(loan, &call);
+                slot.run(stage_batch, &call);
             }
         });
         if slots.iter().any(|slot| slot.out.load(Relaxed)) {
@@ -212,33 +214,33 @@ impl Stages for Chain {
     fn due_ns(&self) -> Option<u64> {
         let live = self.slots();
         let live = live.iter().filter(|slot| !slot.out.load(Relaxed));
-        live.map(|slot| slot.desk.due_ns.load(SeqCst)).min().filter(|&due_ns| due_ns != u64::MAX)
+        live.map(|slot| slot.handle.due_ns.load(SeqCst)).min().filter(|&due_ns| due_ns != u64::MAX)
     }
 
     fn tick(&self, now_ns: u64) {
         let slots = self.slots();
-        let is_due = |slot: &&Arc<Slot>| slot.desk.due_ns.load(SeqCst) <= now_ns;
+        let is_due = |slot: &&Arc<Slot>| slot.handle.due_ns.load(SeqCst) <= now_ns;
         if slots.iter().any(|slot| is_due(&slot)) {
             self.enter(TICKS, &mut || {
                 for slot in slots.iter().filter(is_due) {
-                    slot.tick(now_ns, &*self.entrance);
+                    slot.tick(now_ns, &*self.runtime);
                 }
             });
         }
     }
 
-    fn connect(&self, surroundings: Arc<dyn Surroundings>) {
-        let mut held = self.links.surroundings.write().unwrap_or_else(PoisonError::into_inner);
-        *held = Some(surroundings);
+    fn connect(&self, host: Arc<dyn StageHost>) {
+        let mut held = self.shared.host.write().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(host);
     }
 
     fn set_peers(&self, peers: &[(PeerId, [u8; 32])]) {
         let names: PeerNames = peers.iter().copied().collect::<HashMap<_, _>>();
-        *self.links.peers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+        *self.shared.peers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
     }
 
     fn running(&self, now_ns: u64) -> Option<Running> {
-        let calls = self.links.watches.iter().filter_map(|watch| self.under_way(watch, now_ns));
+        let calls = self.shared.watches.iter().filter_map(|watch| self.under_way(watch, now_ns));
         // Whoever waits may wait for the stage that does not return, and is not to hide it.
         let (stage, for_ns) = calls
             .min_by_key(|&(stage, for_ns)| (stage == 0 || for_ns < LONG_NS, Reverse(for_ns)))?;
@@ -263,7 +265,7 @@ impl Stages for Chain {
             slot.take_out("it did not return");
         }
         // Who comes back from it is not waited for.
-        for watch in self.links.watches.iter().filter(|w| w.stage.load(Relaxed) == stage) {
+        for watch in self.shared.watches.iter().filter(|w| w.stage.load(Relaxed) == stage) {
             watch.since_ns.store(0, Relaxed);
         }
         self.look_who_wants();

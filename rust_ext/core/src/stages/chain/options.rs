@@ -1,6 +1,6 @@
 //! options: how a stage is built in.
 
-use crate::stages::{Outcome, filter::Selection, state::HoldLimit};
+use crate::stages::{Outcome, filter::Filter, state::HoldLimit};
 
 /// How a stage is built in.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ pub struct SlotOptions {
     /// Whether it stands in each path.
     pub directions: [bool; 2],
     /// Which frames it sees; `None`: all.
-    pub selection: Option<Selection>,
+    pub filter: Option<Filter>,
     /// Whether it may send on a frame that a later one has passed.
     pub reorders: bool,
     /// Whether frames go on where its call failed.

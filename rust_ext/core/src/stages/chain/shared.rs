@@ -1,16 +1,16 @@
-//! links: what the slots of a chain share: the surroundings, the peers' names, the calls under way.
+//! shared: what the slots of a chain share: the host, the peers' names, the calls under way.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64};
 
-use crate::stages::{Notice, Surroundings, filter::PeerNames};
+use crate::stages::{Notice, StageHost, filter::PeerNames};
 
 /// Notices kept while nobody surrounds the chain (tests, replays).
 const NOTICES_MAX: usize = 256;
 
 /// What the slots of a chain share.
 #[derive(Default)]
-pub(super) struct Links {
-    pub(super) surroundings: RwLock<Option<Arc<dyn Surroundings>>>,
+pub(super) struct ChainShared {
+    pub(super) host: RwLock<Option<Arc<dyn StageHost>>>,
     pub(super) notices: Mutex<Vec<Notice>>,
     pub(super) watches: [Watch; 3],
     pub(super) peers: RwLock<Arc<PeerNames>>,
@@ -22,7 +22,7 @@ pub(super) struct Links {
 pub(super) struct Watch {
     pub(super) since_ns: AtomicU64,
     pub(super) stage: AtomicU64,
-    /// Whose call it is, as the entrance knows it.
+    /// Whose call it is, as the runtime knows it.
     pub(super) thread: AtomicU64,
     /// When it was last found to be kept out in the middle of a stage.
     pub(super) kept_out_ns: AtomicU64,
@@ -33,26 +33,26 @@ pub(super) struct Watch {
 /// The watch of ticks, behind those of the two directions.
 pub(super) const TICKS: usize = 2;
 
-impl Links {
-    pub(super) fn with(&self, say: impl FnOnce(&dyn Surroundings)) {
-        let held = self.surroundings.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(surroundings) = held {
-            say(&*surroundings);
+impl ChainShared {
+    pub(super) fn with(&self, say: impl FnOnce(&dyn StageHost)) {
+        let held = self.host.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(host) = held {
+            say(&*host);
         }
     }
 
     pub(super) fn wake_for_tick(&self) {
-        self.with(|surroundings| surroundings.wake_for_tick());
+        self.with(|host| host.wake_for_tick());
     }
 
     pub(super) fn peers(&self) -> Arc<PeerNames> {
         Arc::clone(&self.peers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn say(&self, notice: Notice) {
-        let held = self.surroundings.read().unwrap_or_else(PoisonError::into_inner).clone();
+    pub(super) fn notify(&self, notice: Notice) {
+        let held = self.host.read().unwrap_or_else(PoisonError::into_inner).clone();
         match held {
-            Some(surroundings) => surroundings.say(notice),
+            Some(host) => host.notify(notice),
             None => {
                 let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
                 if notices.len() < NOTICES_MAX {

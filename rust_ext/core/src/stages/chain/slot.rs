@@ -13,17 +13,17 @@ use std::sync::{
 };
 
 use super::{
-    handle::Desk,
-    handler::{Entrance, Failure, Guest, Work},
+    handle::StageHandle,
+    handler::{Call, Failure, Runtime, StageHandler},
     options::SlotOptions,
-    shared::{Links, TICKS},
+    shared::{ChainShared, TICKS},
 };
 use crate::{
     stages::{
-        Direction, Loan, Notice, Outcome,
-        filter::{PeerNames, Selection},
+        Direction, Notice, Outcome, StageBatch,
+        filter::{Filter, PeerNames},
         state::{Emission, StageCounts},
-        verdicts::Edits,
+        verdicts::Verdicts,
     },
     time::SECOND_NS,
 };
@@ -34,7 +34,7 @@ pub struct Slot {
     pub(super) name: String,
     pub(super) options: RwLock<Arc<SlotOptions>>,
     inner: Mutex<Inner>,
-    pub(super) desk: Arc<Desk>,
+    pub(super) handle: Arc<StageHandle>,
     /// Taken out: it is not called any more.
     pub(super) out: AtomicBool,
     pub(super) failures_in_a_row: AtomicU32,
@@ -43,18 +43,18 @@ pub struct Slot {
 }
 
 /// What all stages are called with for one batch.
-pub(super) struct Call<'c> {
+pub(super) struct BatchContext<'c> {
     pub(super) direction: Direction,
     pub(super) mtu: usize,
     pub(super) peers: &'c Arc<PeerNames>,
-    pub(super) clock: &'c dyn Entrance,
+    pub(super) clock: &'c dyn Runtime,
     /// False once another thread has the caller's place: its batch goes no further.
     pub(super) wanted: &'c dyn Fn() -> bool,
 }
 
 struct Inner {
-    guest: Box<dyn Guest>,
-    edits: Edits,
+    handler: Box<dyn StageHandler>,
+    verdicts: Verdicts,
     selected: Vec<u32>,
     emitted: Vec<Emission>,
     call: u64,
@@ -64,17 +64,17 @@ impl Slot {
     pub(super) fn new(
         id: u64,
         options: SlotOptions,
-        guest: Box<dyn Guest>,
-        links: Arc<Links>,
+        handler: Box<dyn StageHandler>,
+        shared: Arc<ChainShared>,
     ) -> Self {
-        let edits = Edits::new();
+        let verdicts = Verdicts::new();
         let (selected, emitted) = (Vec::new(), Vec::new());
         Self {
             id,
-            desk: Arc::new(Desk::new(&options, links)),
+            handle: Arc::new(StageHandle::new(&options, shared)),
             name: options.name.clone(),
             options: RwLock::new(Arc::new(options)),
-            inner: Mutex::new(Inner { guest, edits, selected, emitted, call: 0 }),
+            inner: Mutex::new(Inner { handler, verdicts, selected, emitted, call: 0 }),
             out: AtomicBool::new(false),
             failures_in_a_row: AtomicU32::new(0),
             said_ns: AtomicU64::new(0),
@@ -94,13 +94,13 @@ impl Slot {
         }
     }
 
-    /// The guest, once no other thread is inside; who is may need what we hold to come out.
-    fn entered(&self, entrance: &dyn Entrance) -> MutexGuard<'_, Inner> {
+    /// The handler, once no other thread is inside; who is may need what we hold to come out.
+    fn entered(&self, runtime: &dyn Runtime) -> MutexGuard<'_, Inner> {
         loop {
             if let Some(inner) = self.vacant() {
                 return inner;
             }
-            entrance.leave(&mut || drop(self.inner()));
+            runtime.leave(&mut || drop(self.inner()));
         }
     }
 
@@ -114,9 +114,9 @@ impl Slot {
         &self.name
     }
 
-    /// What its guest reaches from outside of its calls, too.
-    pub fn desk(&self) -> &Arc<Desk> {
-        &self.desk
+    /// What its handler reaches from outside of its calls, too.
+    pub fn handle(&self) -> &Arc<StageHandle> {
+        &self.handle
     }
 
     pub(super) fn options(&self) -> Arc<SlotOptions> {
@@ -130,43 +130,50 @@ impl Slot {
 
     /// What it counted.
     pub fn counts(&self) -> StageCounts {
-        self.desk.ledger.counts()
+        self.handle.state.counts()
     }
 
-    /// Puts another guest into the place of the one that is there, between two of its calls: `change`
+    /// Puts another handler into the place of the one that is there, between two of its calls: `change`
     /// makes it, and where it fails, the old one stays. `None` where somebody is inside. What is held
     /// stays held; the name stays the slot's.
     pub fn replace<E>(
         &self,
         options: &SlotOptions,
-        change: impl FnOnce() -> Result<Box<dyn Guest>, E>,
+        change: impl FnOnce() -> Result<Box<dyn StageHandler>, E>,
     ) -> Option<Result<(), E>> {
         let mut inner = self.vacant()?;
-        let guest = match change() {
-            Ok(guest) => guest,
+        let handler = match change() {
+            Ok(handler) => handler,
             Err(error) => return Some(Err(error)),
         };
-        inner.guest = guest;
-        self.desk.ledger.set_rules(options.hold, options.reorders);
+        inner.handler = handler;
+        self.handle.state.set_rules(options.hold, options.reorders);
         let tick_ns = if options.tick_ns == 0 { u64::MAX } else { 1 };
-        self.desk.due_ns.fetch_min(tick_ns, SeqCst);
+        self.handle.due_ns.fetch_min(tick_ns, SeqCst);
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
         self.failures_in_a_row.store(0, Relaxed);
-        self.desk.links.wake_for_tick();
+        self.handle.shared.wake_for_tick();
         Some(Ok(()))
     }
 
-    pub(super) fn has_work(&self, direction: Direction, loan: &Loan, peers: &PeerNames) -> bool {
+    pub(super) fn has_work(
+        &self,
+        direction: Direction,
+        stage_batch: &StageBatch,
+        peers: &PeerNames,
+    ) -> bool {
         let options = self.options();
         // First: what a stage emitted before it was taken out is pending then.
         let stands = self.stands_in(direction, &options);
-        if self.desk.ledger.has_pending(direction) {
+        if self.handle.state.has_pending(direction) {
             return true;
         }
         stands
-            && loan.batch.frames.iter().any(|frame| match &options.selection {
+            && stage_batch.batch.frames.iter().any(|frame| match &options.filter {
                 None => true,
-                Some(words) => words.holds(frame, &loan.buffer, &loan.batch.slices, peers),
+                Some(words) => {
+                    words.holds(frame, &stage_batch.buffer, &stage_batch.batch.slices, peers)
+                }
             })
     }
 
@@ -179,66 +186,66 @@ impl Slot {
         let out = self.is_out();
         if out {
             // Whoever took it out may not have come to that yet.
-            self.desk.ledger.stop();
+            self.handle.state.stop();
         }
         out
     }
 
     /// Takes a batch through this stage.
-    pub(super) fn run(self: &Arc<Self>, loan: &mut Loan, call: &Call<'_>) {
-        let &Call { direction, mtu, peers, clock, wanted } = call;
-        if !wanted() || !self.has_work(direction, loan, peers) {
+    pub(super) fn run(self: &Arc<Self>, stage_batch: &mut StageBatch, call: &BatchContext<'_>) {
+        let &BatchContext { direction, mtu, peers, clock, wanted } = call;
+        if !wanted() || !self.has_work(direction, stage_batch, peers) {
             return;
         }
-        self.desk.mtu.store(mtu as u64, Relaxed);
+        self.handle.mtu.store(mtu as u64, Relaxed);
         if self.has_left() {
-            return self.pass_pending(direction, loan);
+            return self.pass_pending(direction, stage_batch);
         }
-        let watch = &self.desk.links.watches[direction as usize];
+        let watch = &self.handle.shared.watches[direction as usize];
         watch.stage.store(self.id, Relaxed);
         let mut inner = self.entered(clock);
         // Who takes over waits here for us, so that frames come in order.
         if !wanted() {
             return;
         }
-        // Behind the lock: they change with the guest.
+        // Behind the lock: they change with the handler.
         let options = self.options();
-        inner.select(&options.selection, loan, peers, self.stands_in(direction, &options));
+        inner.select(&options.filter, stage_batch, peers, self.stands_in(direction, &options));
         inner.call += 1;
-        let Inner { guest, edits, selected, emitted, call } = &mut *inner;
-        edits.begin(direction, mtu, &loan.batch.frames, selected);
-        let shown = (selected.len() as u64, edits.frames().map(|f| u64::from(f.segments)).sum());
+        let Inner { handler, verdicts, selected, emitted, call } = &mut *inner;
+        verdicts.begin(direction, mtu, &stage_batch.batch.frames, selected);
+        let shown = (selected.len() as u64, verdicts.frames().map(|f| u64::from(f.segments)).sum());
         let (mut result, start_ns) = (Ok(()), clock.now_ns());
         // What was waited for until here is not its doing.
         watch.since_ns.store(start_ns, Relaxed);
         if shown.0 != 0 {
-            self.desk.calling.store(direction as u8 + 1, SeqCst);
-            let work = Work {
-                loan: std::mem::take(loan),
-                edits: std::mem::take(edits),
+            self.handle.calling.store(direction as u8 + 1, SeqCst);
+            let work = Call {
+                stage_batch: std::mem::take(stage_batch),
+                verdicts: std::mem::take(verdicts),
                 call: *call,
                 peers: Arc::clone(peers),
-                desk: Arc::clone(&self.desk),
+                handle: Arc::clone(&self.handle),
             };
             let back;
-            (back, result) = guest.process(work);
-            (*loan, *edits) = (back.loan, back.edits);
-            self.desk.calling.store(0, SeqCst);
+            (back, result) = handler.process(work);
+            (*stage_batch, *verdicts) = (back.stage_batch, back.verdicts);
+            self.handle.calling.store(0, SeqCst);
         }
         let now_ns = clock.now_ns();
         if result.is_err() {
-            edits.fail(options.pass_on_error, &loan.batch.frames, selected);
+            verdicts.fail(options.pass_on_error, &stage_batch.batch.frames, selected);
         }
-        self.desk.ledger.take(direction, emitted, &mut loan.bookings);
-        edits.finish(loan, selected, emitted, *call);
-        self.desk.ledger.answer(direction.other(), edits.answers());
-        self.desk.ledger.passed(direction, *call, edits.passing());
+        self.handle.state.take(direction, emitted, &mut stage_batch.adjustments);
+        verdicts.finish(stage_batch, selected, emitted, *call);
+        self.handle.state.answer(direction.other(), verdicts.answers());
+        self.handle.state.passed(direction, *call, verdicts.passing());
         let spent_ns = now_ns.saturating_sub(start_ns);
         let failed = result.is_err();
-        self.desk.ledger.called(shown, &edits.dropped, edits.created, spent_ns, failed);
+        self.handle.state.called(shown, &verdicts.dropped, verdicts.created, spent_ns, failed);
         drop(inner);
-        if self.desk.ledger.has_pending(direction.other()) {
-            self.desk.wake(direction.other());
+        if self.handle.state.has_pending(direction.other()) {
+            self.handle.wake(direction.other());
         }
         if shown.0 != 0 {
             self.judge(result, now_ns);
@@ -246,18 +253,18 @@ impl Slot {
     }
 
     /// What a stage emitted before it was taken out still goes its way.
-    pub(super) fn pass_pending(&self, direction: Direction, loan: &mut Loan) {
+    pub(super) fn pass_pending(&self, direction: Direction, stage_batch: &mut StageBatch) {
         let mut emitted = Vec::new();
-        self.desk.ledger.take(direction, &mut emitted, &mut loan.bookings);
-        let mut edits = Edits::new();
-        edits.begin(direction, 0, &loan.batch.frames, &[]);
-        edits.finish(loan, &[], &mut emitted, u64::MAX);
-        self.desk.ledger.called((0, 0), &edits.dropped, edits.created, 0, false);
+        self.handle.state.take(direction, &mut emitted, &mut stage_batch.adjustments);
+        let mut verdicts = Verdicts::new();
+        verdicts.begin(direction, 0, &stage_batch.batch.frames, &[]);
+        verdicts.finish(stage_batch, &[], &mut emitted, u64::MAX);
+        self.handle.state.called((0, 0), &verdicts.dropped, verdicts.created, 0, false);
     }
 
-    pub(super) fn tick(&self, now_ns: u64, clock: &dyn Entrance) {
+    pub(super) fn tick(&self, now_ns: u64, clock: &dyn Runtime) {
         if self.is_out() {
-            self.desk.due_ns.store(u64::MAX, SeqCst);
+            self.handle.due_ns.store(u64::MAX, SeqCst);
             return;
         }
         let next_ns = match self.options().tick_ns {
@@ -265,16 +272,16 @@ impl Slot {
             tick_ns => now_ns.saturating_add(tick_ns),
         };
         // Before the call, which may ask for an earlier one.
-        self.desk.due_ns.store(next_ns, SeqCst);
-        let watch = &self.desk.links.watches[TICKS];
+        self.handle.due_ns.store(next_ns, SeqCst);
+        let watch = &self.handle.shared.watches[TICKS];
         watch.stage.store(self.id, Relaxed);
         let mut inner = self.entered(clock);
         let start_ns = clock.now_ns();
         watch.since_ns.store(start_ns, Relaxed);
-        let result = inner.guest.tick(now_ns);
+        let result = inner.handler.tick(now_ns);
         drop(inner);
         let spent_ns = clock.now_ns().saturating_sub(start_ns);
-        self.desk.ledger.called((0, 0), &[], 0, spent_ns, result.is_err());
+        self.handle.state.called((0, 0), &[], 0, spent_ns, result.is_err());
         self.judge(result, start_ns + spent_ns);
     }
 
@@ -291,7 +298,7 @@ impl Slot {
         if last_ns == 0 || now_ns >= last_ns + SECOND_NS || given_up {
             self.said_ns.store(now_ns.max(1), Relaxed);
             self.unsaid.store(0, Relaxed);
-            self.say("stage.raised", text(), unsaid);
+            self.notify("stage.raised", text(), unsaid);
         }
         if given_up {
             let text = format!("{in_a_row} calls in a row failed");
@@ -299,7 +306,7 @@ impl Slot {
                 Outcome::Remove => self.take_out(&text),
                 Outcome::Close => {
                     let reason = format!("stage {}: {text}", self.name);
-                    self.desk.links.with(|surroundings| surroundings.close(reason));
+                    self.handle.shared.with(|host| host.close(reason));
                 }
             }
         }
@@ -308,34 +315,36 @@ impl Slot {
     /// It is not called any more, what it holds is dropped, and nothing that it emits from now on goes.
     pub(super) fn leave(&self) -> bool {
         let was_in = !self.out.swap(true, SeqCst);
-        self.desk.ledger.stop();
+        self.handle.state.stop();
         was_in
     }
 
     pub(super) fn take_out(&self, text: &str) {
         if self.leave() {
-            self.say("stage.removed", text.to_owned(), 1);
+            self.notify("stage.removed", text.to_owned(), 1);
         }
     }
 
-    pub(super) fn say(&self, message: &'static str, text: String, times: u64) {
-        self.desk.links.say(Notice { message, stage: self.name.clone(), text, times });
+    pub(super) fn notify(&self, message: &'static str, text: String, times: u64) {
+        self.handle.shared.notify(Notice { message, stage: self.name.clone(), text, times });
     }
 }
 
 impl Inner {
     fn select(
         &mut self,
-        selection: &Option<Selection>,
-        loan: &Loan,
+        filter: &Option<Filter>,
+        stage_batch: &StageBatch,
         peers: &PeerNames,
         stands: bool,
     ) {
         self.selected.clear();
-        let rows = if stands { &loan.batch.frames[..] } else { &[] };
-        let chosen = rows.iter().enumerate().filter(|(_, frame)| match selection {
+        let rows = if stands { &stage_batch.batch.frames[..] } else { &[] };
+        let chosen = rows.iter().enumerate().filter(|(_, frame)| match filter {
             None => true,
-            Some(words) => words.holds(frame, &loan.buffer, &loan.batch.slices, peers),
+            Some(words) => {
+                words.holds(frame, &stage_batch.buffer, &stage_batch.batch.slices, peers)
+            }
         });
         self.selected.extend(chosen.map(|(index, _)| index as u32));
     }

@@ -1,7 +1,7 @@
-//! ledger: what a stage holds, sends on and counts; safe to enter from any thread.
+//! state: what a stage holds, sends on and counts; safe to enter from any thread.
 //!
 //! In: frames that a stage takes out of a batch, and what it does with them. Out: emissions for the
-//! paths, bookings for their counters, the stage's own counters. Drops: held frames that are
+//! paths, adjustments for their counters, the stage's own counters. Drops: held frames that are
 //! forgotten, or that outlive their stage; what is held beyond the bound is refused. Order: a frame
 //! that a later one of its flow has passed cannot be emitted, unless the stage reorders.
 
@@ -18,8 +18,8 @@ use std::{
 
 pub use self::reason::Reason;
 use super::{
-    Booking, Direction,
-    fixup::{Cut, Unfit, repair},
+    CountAdjustment, Direction,
+    fixup::{Cut, Unfit, fixup},
 };
 use crate::{frame::Frame, wireguard::peer::PeerId};
 
@@ -120,9 +120,9 @@ pub struct StageCounts {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct StageState {
     state: Mutex<State>,
-    /// Emissions and bookings that wait, by direction.
+    /// Emissions and adjustments that wait, by direction.
     pending: [AtomicUsize; 2],
 }
 
@@ -137,7 +137,7 @@ struct State {
     /// The last ticket that passed, of flows with held frames.
     flows: HashMap<(Direction, u64), Flow>,
     emitted: [Vec<Emission>; 2],
-    bookings: [Vec<Booking>; 2],
+    adjustments: [Vec<CountAdjustment>; 2],
     names: Vec<String>,
     drops: Vec<u64>,
     counts: StageCounts,
@@ -159,12 +159,12 @@ struct Flow {
     passed: u64,
 }
 
-impl Ledger {
+impl StageState {
     /// An empty one.
     pub fn new(limit: HoldLimit, reorders: bool) -> Self {
-        let ledger = Self { state: Mutex::default(), pending: Default::default() };
-        ledger.set_rules(limit, reorders);
-        ledger
+        let state = Self { state: Mutex::default(), pending: Default::default() };
+        state.set_rules(limit, reorders);
+        state
     }
 
     /// What may be held from now on, and whether the order in which it is emitted is free.
@@ -305,7 +305,7 @@ impl Ledger {
     /// # Errors
     /// Where it is no packet.
     pub fn make(&self, mut bytes: Vec<u8>, direction: Direction, mtu: usize) -> Result<(), Unfit> {
-        let frame = repair(&mut bytes, Cut { segment_size: 0, mtu })?;
+        let frame = fixup(&mut bytes, Cut { segment_size: 0, mtu })?;
         self.push(&mut self.state(), Emission { direction, frame, bytes, held: None });
         Ok(())
     }
@@ -345,8 +345,9 @@ impl Ledger {
 
     fn book(&self, state: &mut State, note: &Note, reason: Reason) {
         state.count_drop(reason, note.segments);
-        let booking = Booking { peer: PeerId(note.peer), segments: note.segments, created: false };
-        state.bookings[note.direction as usize].push(booking);
+        let booking =
+            CountAdjustment { peer: PeerId(note.peer), segments: note.segments, created: false };
+        state.adjustments[note.direction as usize].push(booking);
         self.pending[note.direction as usize].fetch_add(1, SeqCst);
     }
 
@@ -362,12 +363,12 @@ impl Ledger {
         &self,
         direction: Direction,
         emitted: &mut Vec<Emission>,
-        bookings: &mut Vec<Booking>,
+        adjustments: &mut Vec<CountAdjustment>,
     ) {
         let mut state = self.state();
         self.pending[direction as usize].store(0, SeqCst);
         emitted.append(&mut state.emitted[direction as usize]);
-        bookings.append(&mut state.bookings[direction as usize]);
+        adjustments.append(&mut state.adjustments[direction as usize]);
     }
 
     /// Counts one call.

@@ -4,24 +4,24 @@
 //! what was dropped, by reason, and made. Drops: what the stage drops; what it wrote and finds no room
 //! in the buffer (`no_room`). Order: what was emitted goes before all, what was inserted before its row.
 
-use super::{Edits, Fate, Origin, Row};
+use super::{Fate, Origin, Row, Verdicts};
 use crate::{
     frame::{Frame, Slice},
     inbound::tun_egress::pieces,
     packet::ip,
     stages::{
-        Booking, Loan,
+        CountAdjustment, StageBatch,
         state::{Emission, Reason},
     },
     wireguard::peer::PeerId,
 };
 
-impl Edits {
+impl Verdicts {
     /// Lays out the batch behind this stage. `emitted` are frames of this direction that the stage
     /// sent on, of which those that were held in this `call` go back to their places.
     pub fn finish(
         &mut self,
-        loan: &mut Loan,
+        stage_batch: &mut StageBatch,
         selected: &[u32],
         emitted: &mut Vec<Emission>,
         call: u64,
@@ -39,20 +39,20 @@ impl Edits {
         self.inserted.sort_by_key(|(before, _)| *before);
         let mut kept = std::mem::take(&mut self.kept);
         for emission in emitted.drain(..) {
-            self.emit(emission, loan, &mut kept);
+            self.emit(emission, stage_batch, &mut kept);
         }
-        let frames = std::mem::take(&mut loan.batch.frames);
+        let frames = std::mem::take(&mut stage_batch.batch.frames);
         let mut shown = 0;
         for (index, frame) in frames.iter().enumerate() {
             if selected.get(shown) == Some(&(index as u32)) {
-                self.place(shown, loan, &mut kept);
+                self.place(shown, stage_batch, &mut kept);
                 shown += 1;
             } else {
                 kept.push(*frame);
             }
         }
-        self.place_inserted(u32::MAX, loan, &mut kept);
-        loan.batch.frames = kept;
+        self.place_inserted(u32::MAX, stage_batch, &mut kept);
+        stage_batch.batch.frames = kept;
         self.kept = frames;
         self.kept.clear();
     }
@@ -76,55 +76,55 @@ impl Edits {
         }
     }
 
-    fn emit(&mut self, emission: Emission, loan: &mut Loan, kept: &mut Vec<Frame>) {
+    fn emit(&mut self, emission: Emission, stage_batch: &mut StageBatch, kept: &mut Vec<Frame>) {
         let Emission { frame, bytes, held, .. } = emission;
         let segments = u64::from(frame.segments);
-        match loan.buffer.append(&bytes) {
+        match stage_batch.buffer.append(&bytes) {
             Some(offset) => kept.push(Frame { offset, slices: 0, ..frame }),
             // Booked as made, then dropped: what was held and is sent on was in the path's queue.
-            None => self.book_drop(loan, frame.peer, segments, Reason::NO_ROOM),
+            None => self.book_drop(stage_batch, frame.peer, segments, Reason::NO_ROOM),
         }
         let from_here = held.as_ref().is_some_and(|held| held.direction == self.direction);
         if !from_here {
-            self.book_created(loan, frame.peer, segments);
+            self.book_created(stage_batch, frame.peer, segments);
         }
     }
 
-    fn place(&mut self, row: usize, loan: &mut Loan, kept: &mut Vec<Frame>) {
-        self.place_inserted(row as u32, loan, kept);
+    fn place(&mut self, row: usize, stage_batch: &mut StageBatch, kept: &mut Vec<Frame>) {
+        self.place_inserted(row as u32, stage_batch, kept);
         let Row { frame, replaced, fate, .. } = self.rows[row];
         let segments = u64::from(frame.segments);
         match fate {
             Fate::Hold => {
                 if let Some(replaced) = replaced {
-                    self.book_replaced(loan, &frame, &replaced);
+                    self.book_replaced(stage_batch, &frame, &replaced);
                 }
             }
-            Fate::Drop(reason) => self.book_drop(loan, frame.peer, segments, reason),
+            Fate::Drop(reason) => self.book_drop(stage_batch, frame.peer, segments, reason),
             Fate::Split { first, count, .. } => {
                 if let Some(replaced) = replaced {
-                    self.book_replaced(loan, &frame, &replaced);
+                    self.book_replaced(stage_batch, &frame, &replaced);
                 }
                 for segment in first..first + count {
-                    self.place(segment as usize, loan, kept);
+                    self.place(segment as usize, stage_batch, kept);
                 }
             }
-            Fate::Keep => self.keep(row, loan, kept),
+            Fate::Keep => self.keep(row, stage_batch, kept),
         }
     }
 
-    fn keep(&mut self, row: usize, loan: &mut Loan, kept: &mut Vec<Frame>) {
+    fn keep(&mut self, row: usize, stage_batch: &mut StageBatch, kept: &mut Vec<Frame>) {
         let Row { frame, origin, replaced, ecn, .. } = self.rows[row];
         let (mut frame, segments) = match (replaced, origin) {
             (Some(replaced), _) => {
-                self.book_replaced(loan, &frame, &replaced);
-                let offset = loan.buffer.append(replaced.bytes(&self.data));
+                self.book_replaced(stage_batch, &frame, &replaced);
+                let offset = stage_batch.buffer.append(replaced.bytes(&self.data));
                 (Frame { offset: offset.unwrap_or(u32::MAX), ..replaced }, replaced.segments)
             }
             (None, Origin::Segment { parent, number }) => {
                 let Some((segments, whole)) = self.parent(parent) else { return };
                 let number = number as usize;
-                let offset = loan.buffer.append_with(segments.length(number), |room| {
+                let offset = stage_batch.buffer.append_with(segments.length(number), |room| {
                     segments.write(number, whole, room);
                 });
                 (Frame { offset: offset.unwrap_or(u32::MAX), ..frame }, 1)
@@ -132,16 +132,17 @@ impl Edits {
             (None, Origin::Batch) => (frame, frame.segments),
         };
         if frame.offset == u32::MAX {
-            return self.book_drop(loan, frame.peer, u64::from(segments), Reason::NO_ROOM);
+            return self.book_drop(stage_batch, frame.peer, u64::from(segments), Reason::NO_ROOM);
         }
         if let Some(ecn) = ecn {
-            let head = pieces(&frame, &loan.batch.slices, &mut [Slice { offset: 0, length: 0 }])[0];
-            ip::mark(&mut frame, loan.buffer.change(head.offset, head.length), ecn);
+            let head =
+                pieces(&frame, &stage_batch.batch.slices, &mut [Slice { offset: 0, length: 0 }])[0];
+            ip::mark(&mut frame, stage_batch.buffer.change(head.offset, head.length), ecn);
         }
         kept.push(frame);
     }
 
-    fn place_inserted(&mut self, before: u32, loan: &mut Loan, kept: &mut Vec<Frame>) {
+    fn place_inserted(&mut self, before: u32, stage_batch: &mut StageBatch, kept: &mut Vec<Frame>) {
         if self.inserted.is_empty() {
             return;
         }
@@ -150,47 +151,57 @@ impl Edits {
         for number in first..last {
             let frame = self.inserted[number].1;
             let segments = u64::from(frame.segments);
-            self.book_created(loan, frame.peer, segments);
-            match loan.buffer.append(frame.bytes(&self.data)) {
+            self.book_created(stage_batch, frame.peer, segments);
+            match stage_batch.buffer.append(frame.bytes(&self.data)) {
                 Some(offset) => kept.push(Frame { offset, ..frame }),
-                None => self.book_drop(loan, frame.peer, segments, Reason::NO_ROOM),
+                None => self.book_drop(stage_batch, frame.peer, segments, Reason::NO_ROOM),
             }
         }
     }
 
     /// A frame that goes elsewhere is dropped for one peer and made for another; one with more or
     /// fewer segments made or lost the difference.
-    fn book_replaced(&mut self, loan: &mut Loan, was: &Frame, is: &Frame) {
+    fn book_replaced(&mut self, stage_batch: &mut StageBatch, was: &Frame, is: &Frame) {
         let (before, after) = (u64::from(was.segments), u64::from(is.segments));
         if was.peer != is.peer {
-            self.book_drop(loan, was.peer, before, Reason::REROUTED);
-            self.book_created(loan, is.peer, after);
+            self.book_drop(stage_batch, was.peer, before, Reason::REROUTED);
+            self.book_created(stage_batch, is.peer, after);
         } else if after > before {
-            self.book_created(loan, is.peer, after - before);
+            self.book_created(stage_batch, is.peer, after - before);
         } else if before > after {
-            self.book_drop(loan, is.peer, before - after, Reason::REPLACED);
+            self.book_drop(stage_batch, is.peer, before - after, Reason::REPLACED);
         }
     }
 
-    fn book_drop(&mut self, loan: &mut Loan, peer: u32, segments: u64, reason: Reason) {
+    fn book_drop(
+        &mut self,
+        stage_batch: &mut StageBatch,
+        peer: u32,
+        segments: u64,
+        reason: Reason,
+    ) {
         match self.dropped.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, count)) => *count += segments,
             None => self.dropped.push((reason, segments)),
         }
-        book(loan, peer, segments, false);
+        book(stage_batch, peer, segments, false);
     }
 
-    fn book_created(&mut self, loan: &mut Loan, peer: u32, segments: u64) {
+    fn book_created(&mut self, stage_batch: &mut StageBatch, peer: u32, segments: u64) {
         self.created += segments;
-        book(loan, peer, segments, true);
+        book(stage_batch, peer, segments, true);
     }
 }
 
-/// Adds to the loan's bookings, one entry a peer and kind in a row.
-fn book(loan: &mut Loan, peer: u32, segments: u64, created: bool) {
+/// Adds to the stage_batch's adjustments, one entry a peer and kind in a row.
+fn book(stage_batch: &mut StageBatch, peer: u32, segments: u64, created: bool) {
     let peer = PeerId(peer);
-    match loan.bookings.last_mut().filter(|last| last.peer == peer && last.created == created) {
+    match stage_batch
+        .adjustments
+        .last_mut()
+        .filter(|last| last.peer == peer && last.created == created)
+    {
         Some(last) => last.segments += segments,
-        None => loan.bookings.push(Booking { peer, segments, created }),
+        None => stage_batch.adjustments.push(CountAdjustment { peer, segments, created }),
     }
 }

@@ -1,4 +1,4 @@
-//! edits: what one stage says of the frames it was shown, and the batch that follows from it.
+//! verdicts: what one stage says of the frames it was shown, and the batch that follows from it.
 //!
 //! In: the rows that a stage was shown, its verdicts, packets it made. Out: the same, for `layout` to
 //! make a batch of. Drops: nothing yet. Order: rows keep their numbers; segments of a split frame get
@@ -10,8 +10,8 @@ use std::{borrow::Cow, ops::Range};
 
 use super::{
     Direction,
-    filter::{PeerNames, Selection},
-    fixup::{Cut, Unfit, repair},
+    filter::{Filter, PeerNames},
+    fixup::{Cut, Unfit, fixup},
     state::Reason,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 
 /// The verdicts of one call, in the making.
 #[derive(Debug)]
-pub struct Edits {
+pub struct Verdicts {
     direction: Direction,
     mtu: usize,
     /// What the stage was shown, then what it split.
@@ -80,7 +80,7 @@ pub enum Refused {
     Unfit(Unfit),
 }
 
-impl Edits {
+impl Verdicts {
     /// Nothing, for `begin`.
     pub fn new() -> Self {
         Self {
@@ -171,11 +171,11 @@ impl Edits {
         Some((Segments::new(&frame, whole), whole))
     }
 
-    /// Whether a frame is still to be judged, and all words of a selection hold for it.
+    /// Whether a frame is still to be judged, and all words of a filter hold for it.
     pub fn selects(
         &self,
         row: usize,
-        words: &Selection,
+        words: &Filter,
         buffer: &[u8],
         slices: &[Slice],
         peers: &PeerNames,
@@ -251,7 +251,7 @@ impl Edits {
         self.alive(row)?;
         let mut bytes = bytes.to_vec();
         let cut = Cut { segment_size: 0, mtu: self.mtu };
-        let frame = repair(&mut bytes, cut).map_err(Refused::Unfit)?;
+        let frame = fixup(&mut bytes, cut).map_err(Refused::Unfit)?;
         self.answers.push((frame, bytes));
         self.drop(row, Reason::ANSWERED)
     }
@@ -363,7 +363,7 @@ impl Edits {
     fn write(&mut self, bytes: &[u8], cut: Cut) -> Result<Frame, Refused> {
         let offset = self.data.len();
         self.data.extend_from_slice(bytes);
-        match repair(&mut self.data[offset..], cut) {
+        match fixup(&mut self.data[offset..], cut) {
             Ok(frame) => Ok(Frame { offset: offset as u32, ..frame }),
             Err(unfit) => {
                 self.data.truncate(offset);
@@ -398,7 +398,7 @@ impl Edits {
     }
 }
 
-impl Default for Edits {
+impl Default for Verdicts {
     fn default() -> Self {
         Self::new()
     }

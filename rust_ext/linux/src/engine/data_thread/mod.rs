@@ -16,41 +16,41 @@ use std::{
 use pyfw_core::stages::Direction;
 
 use super::{
-    data_plane::{Paths, Seat},
+    data_plane::{DataPlane, DataPlaneHandle},
     outbound_worker::OutboundWorker,
-    poller::{COMMANDS, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6, Watched},
+    poller::{COMMANDS, Poller, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6},
     shared::{DataCommand, Shared},
 };
 use crate::sys::epoll::{self, Ready};
 
-/// A thread, and its seat.
+/// A thread, and its handle.
 pub(crate) struct DataThread {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) seat: Arc<Seat>,
-    /// The number of its sitting.
-    pub(crate) sitting: u64,
+    pub(crate) handle: Arc<DataPlaneHandle>,
+    /// The number of its generation.
+    pub(crate) generation: u64,
 }
 
-/// The paths after a step; `None` where another thread has taken the seat.
-type Step<'s> = io::Result<Option<MutexGuard<'s, Paths>>>;
+/// The paths after a step; `None` where another thread has taken the handle.
+type Step<'s> = io::Result<Option<MutexGuard<'s, DataPlane>>>;
 
 impl DataThread {
-    /// Runs until told to stop, until the tunnel has ended, or until its seat was taken.
+    /// Runs until told to stop, until the tunnel has ended, or until its handle was taken.
     pub(crate) fn run(self) -> io::Result<()> {
-        let mut paths = self.seat.lock();
-        let mut watched = Watched::new(&self.seat, &self.shared, &paths)?;
+        let mut paths = self.handle.lock();
+        let mut poller = Poller::new(&self.handle, &self.shared, &paths)?;
         let mut ready = Vec::with_capacity(8);
         let mut commands = Vec::new();
         let mut tail_waited = false;
         while !self.shared.has_ended() {
-            watched.follow(&paths, &self.shared, self.tick_ns(&paths))?;
+            poller.follow(&paths, &self.shared, self.tick_ns(&paths))?;
             let timeout_ms = paths.keeps_tail().then_some(0);
-            watched.wait(timeout_ms, &mut ready)?;
+            poller.wait(timeout_ms, &mut ready)?;
             // A kept batch waits for one turn of the sockets, whose acknowledgements make the TUN readable.
             let fills = ready.iter().any(|ready| ready.token == TUN);
             let waits = paths.keeps_tail() && !fills && !ready.is_empty() && !tail_waited;
             if paths.keeps_tail() && !fills && !waits {
-                paths.settle(&self.shared, epoll::boottime_ns());
+                paths.flush(&self.shared, epoll::boottime_ns());
             }
             tail_waited = waits;
             if ready.is_empty() {
@@ -64,8 +64,8 @@ impl DataThread {
             for &Ready { token, .. } in &ready {
                 let step = match token {
                     COMMANDS => {
-                        self.seat.commands.take(&mut commands);
-                        paths.carry_out(&mut commands, &self.shared, now_ns);
+                        self.handle.commands.take(&mut commands);
+                        paths.run_commands(&mut commands, &self.shared, now_ns);
                         Some(paths)
                     }
                     TUN => self.drain_tun(paths, &mut commands, &mut now_ns)?,
@@ -73,8 +73,8 @@ impl DataThread {
                         self.serve_socket(paths, token, &mut commands, &mut now_ns)?
                     }
                     TICK => {
-                        watched.clear_tick();
-                        paths.let_go(now_ns);
+                        poller.clear_tick();
+                        paths.close_retired(now_ns);
                         paths.judge_queue(&self.shared, now_ns);
                         self.tick(paths, &mut now_ns)
                     }
@@ -87,7 +87,7 @@ impl DataThread {
             paths = after;
             paths.report(&self.shared);
             if paths.stop {
-                paths.settle(&self.shared, now_ns);
+                paths.flush(&self.shared, now_ns);
                 break;
             }
         }
@@ -96,17 +96,17 @@ impl DataThread {
 
     fn drain_tun<'s>(
         &'s self,
-        mut paths: MutexGuard<'s, Paths>,
+        mut paths: MutexGuard<'s, DataPlane>,
         commands: &mut Vec<DataCommand>,
         now_ns: &mut u64,
     ) -> Step<'s> {
         // What the other path has learnt from a batch is known before the answer to it is read.
-        if self.seat.commands.waiting() != 0 {
-            self.seat.commands.take(commands);
-            paths.carry_out(commands, &self.shared, *now_ns);
+        if self.handle.commands.waiting() != 0 {
+            self.handle.commands.take(commands);
+            paths.run_commands(commands, &self.shared, *now_ns);
         }
         if paths.is_blocked() {
-            // A suspended TUN is watched for nothing but its end.
+            // A suspended TUN is poller for nothing but its end.
             self.shared.tun.is_persistent()?;
             return Ok(Some(paths));
         }
@@ -120,7 +120,7 @@ impl DataThread {
     /// Receives and writes one drain.
     fn serve_socket<'s>(
         &'s self,
-        mut paths: MutexGuard<'s, Paths>,
+        mut paths: MutexGuard<'s, DataPlane>,
         token: u64,
         commands: &mut Vec<DataCommand>,
         now_ns: &mut u64,
@@ -138,9 +138,9 @@ impl DataThread {
             _ => false,
         };
         // Control posts a session before it sends the response that the peer answers.
-        if received && self.seat.commands.waiting() != 0 {
-            self.seat.commands.take(commands);
-            paths.carry_out(commands, &self.shared, *now_ns);
+        if received && self.handle.commands.waiting() != 0 {
+            self.handle.commands.take(commands);
+            paths.run_commands(commands, &self.shared, *now_ns);
         }
         if let Some(inbound) = paths.inbound.as_mut().filter(|_| received) {
             inbound.open(&self.shared, *now_ns);
@@ -151,7 +151,7 @@ impl DataThread {
             }
         }
         if paths.is_blocked() {
-            paths.settle(&self.shared, *now_ns);
+            paths.flush(&self.shared, *now_ns);
         }
         Ok(Some(paths))
     }
@@ -159,7 +159,7 @@ impl DataThread {
     /// A batch through the user's stages where they want it, and on its way.
     fn through_stages<'s>(
         &'s self,
-        paths: MutexGuard<'s, Paths>,
+        paths: MutexGuard<'s, DataPlane>,
         direction: Direction,
         now_ns: &mut u64,
     ) -> Step<'s> {
@@ -178,41 +178,45 @@ impl DataThread {
     /// Lends a batch, and gives up the paths for as long: it is later then.
     fn lend<'s>(
         &'s self,
-        mut paths: MutexGuard<'s, Paths>,
+        mut paths: MutexGuard<'s, DataPlane>,
         direction: Direction,
         now_ns: &mut u64,
-    ) -> Option<MutexGuard<'s, Paths>> {
+    ) -> Option<MutexGuard<'s, DataPlane>> {
         let Some(stages) = &self.shared.stages else { return Some(paths) };
-        let (mut loan, mtu) = (paths.lend(direction), paths.mtu);
+        let (mut stage_batch, mtu) = (paths.lend(direction), paths.mtu);
         drop(paths);
         self.shared.note_stage_call();
-        stages.process_while(direction, &mut loan, mtu, &|| self.is_mine());
+        stages.process_while(direction, &mut stage_batch, mtu, &|| self.is_mine());
         *now_ns = epoll::boottime_ns();
         match self.sit_down() {
             Some(mut paths) => {
-                paths.take_back(direction, loan);
+                paths.take_back(direction, stage_batch);
                 Some(paths)
             }
             None => {
-                self.seat.commands.post([DataCommand::Abandoned(direction, loan)]);
+                self.handle.commands.post([DataCommand::Abandoned(direction, stage_batch)]);
                 None
             }
         }
     }
 
-    /// The paths after a call, unless another thread has taken the seat: that one gives them up only
+    /// The paths after a call, unless another thread has taken the handle: that one gives them up only
     /// for calls of its own, so it is not waited for.
-    fn sit_down(&self) -> Option<MutexGuard<'_, Paths>> {
-        self.is_mine().then(|| self.seat.lock()).filter(|_| self.is_mine())
+    fn sit_down(&self) -> Option<MutexGuard<'_, DataPlane>> {
+        self.is_mine().then(|| self.handle.lock()).filter(|_| self.is_mine())
     }
 
-    /// Whether this thread still has its seat.
+    /// Whether this thread still has its handle.
     fn is_mine(&self) -> bool {
-        self.seat.sitting() == self.sitting
+        self.handle.generation() == self.generation
     }
 
     /// What stages emitted between batches goes on.
-    fn serve_pending<'s>(&'s self, mut paths: MutexGuard<'s, Paths>, now_ns: &mut u64) -> Step<'s> {
+    fn serve_pending<'s>(
+        &'s self,
+        mut paths: MutexGuard<'s, DataPlane>,
+        now_ns: &mut u64,
+    ) -> Step<'s> {
         let Some(stages) = &self.shared.stages else { return Ok(Some(paths)) };
         for direction in Direction::BOTH {
             if paths.serves(direction) && stages.has_pending(direction) {
@@ -227,12 +231,12 @@ impl DataThread {
     }
 
     /// When stages want the time; they get it from the thread that reads the TUN.
-    fn stages_due_ns(&self, paths: &Paths) -> Option<u64> {
+    fn stages_due_ns(&self, paths: &DataPlane) -> Option<u64> {
         paths.outbound.as_ref().and(self.shared.stages.as_ref()).and_then(|stages| stages.due_ns())
     }
 
     /// When something has to be done whether or not anything arrives.
-    fn tick_ns(&self, paths: &Paths) -> Option<u64> {
+    fn tick_ns(&self, paths: &DataPlane) -> Option<u64> {
         let retired_ns = paths.retired.as_ref().map(|retired| retired.until_ns);
         let queue_ns = paths.outbound.as_ref().and_then(OutboundWorker::queue_due_ns);
         [self.stages_due_ns(paths), retired_ns, queue_ns].into_iter().flatten().min()
@@ -240,9 +244,9 @@ impl DataThread {
 
     fn tick<'s>(
         &'s self,
-        paths: MutexGuard<'s, Paths>,
+        paths: MutexGuard<'s, DataPlane>,
         now_ns: &mut u64,
-    ) -> Option<MutexGuard<'s, Paths>> {
+    ) -> Option<MutexGuard<'s, DataPlane>> {
         let Some(stages) = &self.shared.stages else { return Some(paths) };
         if self.stages_due_ns(&paths).is_none_or(|due_ns| due_ns > *now_ns) {
             return Some(paths);

@@ -23,10 +23,10 @@ use crate::{
 fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
     in_own_namespace(|| {
         let (thread, to) = inbound_thread();
-        post_session(&thread.seat, 1);
+        post_session(&thread.handle, 1);
         Plain::bind("127.0.0.1:0").unwrap().send_to(&keepalive(0), to).unwrap();
 
-        let paths = thread.seat.lock();
+        let paths = thread.handle.lock();
         assert!(thread.serve_socket(paths, UDP_V4, &mut Vec::new(), &mut 2).unwrap().is_some());
         let counts = thread.shared.datagrams.read();
         assert_eq!((counts.received, counts.keepalives), (1, 1), "{counts:?}");
@@ -37,15 +37,15 @@ fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
 fn what_was_under_way_to_the_old_port_still_arrives_and_then_the_port_is_free() {
     in_own_namespace(|| {
         let (thread, old) = inbound_thread();
-        let (seat, shared) = (Arc::clone(&thread.seat), Arc::clone(&thread.shared));
-        post_session(&seat, epoll::boottime_ns());
+        let (handle, shared) = (Arc::clone(&thread.handle), Arc::clone(&thread.shared));
+        post_session(&handle, epoll::boottime_ns());
         let running = std::thread::spawn(move || thread.run());
         let from = Plain::bind("127.0.0.1:0").unwrap();
         let received = || shared.datagrams.read().keepalives;
 
         let (v4, v6, port) = bind_pair(0, 0).unwrap();
-        seat.commands.post([DataCommand::Rebind(Arc::new(Sockets { v4, v6 }))]);
-        until("the sockets are exchanged", || seat.commands.waiting() == 0);
+        handle.commands.post([DataCommand::Rebind(Arc::new(Sockets { v4, v6 }))]);
+        until("the sockets are exchanged", || handle.commands.waiting() == 0);
         from.send_to(&keepalive(0), old).unwrap();
         until("the old port is read", || received() == 1);
         from.send_to(&keepalive(1), SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
@@ -53,7 +53,7 @@ fn what_was_under_way_to_the_old_port_still_arrives_and_then_the_port_is_free() 
         // Nothing arrives any more that would wake the thread.
         until("the old port is free", || Plain::bind(("0.0.0.0", old.port())).is_ok());
 
-        seat.commands.post([DataCommand::Stop]);
+        handle.commands.post([DataCommand::Stop]);
         running.join().unwrap().unwrap();
     });
 }
@@ -67,11 +67,11 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// Lets a session come to be under which `keepalive` opens.
-fn post_session(seat: &Seat, created_ns: u64) {
+fn post_session(handle: &DataPlaneHandle, created_ns: u64) {
     let peer = PeerId(0);
     let session =
         ReceiveSession { key: [1; 32].into(), peer, local_index: 7, created_ns, initiator: false };
-    seat.commands.post(
+    handle.commands.post(
         [
             InboundCommand::AddPeer { peer, activity: Arc::new(Activity::default()) },
             InboundCommand::Install { session, next: None },
@@ -94,7 +94,7 @@ fn inbound_thread() -> (DataThread, SocketAddr) {
     let (counts, datagrams) = (Arc::clone(&shared.inbound), Arc::clone(&shared.datagrams));
     let inbound = Inbound::new(Box::new(Plaintext), options, 1, counts, datagrams);
     let (v4, v6, port) = bind_pair(0, 0).unwrap();
-    let paths = Paths {
+    let paths = DataPlane {
         outbound: None,
         inbound: Some(InboundWorker::new(inbound, options)),
         sockets: Arc::new(Sockets { v4, v6 }),
@@ -103,7 +103,11 @@ fn inbound_thread() -> (DataThread, SocketAddr) {
         mtu: 1420,
         stop: false,
     };
-    let thread = DataThread { shared, seat: Arc::new(Seat::new(paths).unwrap()), sitting: 0 };
+    let thread = DataThread {
+        shared,
+        handle: Arc::new(DataPlaneHandle::new(paths).unwrap()),
+        generation: 0,
+    };
     (thread, SocketAddr::from(([127, 0, 0, 1], port)))
 }
 

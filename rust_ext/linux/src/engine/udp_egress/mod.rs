@@ -21,7 +21,7 @@ use pyfw_core::{
 
 use super::{
     capture::local_address,
-    destination_cache::{Means, MtuChange, Ways},
+    destination_cache::{DestinationCache, MtuChange, SendOptions},
     events::{Severity, Value},
     shared::{Shared, Sockets},
 };
@@ -47,17 +47,17 @@ pub(crate) struct UdpEgress {
     sender: Sender,
     sockets: Arc<Sockets>,
     gso: bool,
-    ways: Ways,
+    destinations: DestinationCache,
 }
 
 impl UdpEgress {
     pub(crate) fn new(sockets: Arc<Sockets>, gso: bool) -> Self {
-        Self { sender: Sender::new(), sockets, gso, ways: Ways::default() }
+        Self { sender: Sender::new(), sockets, gso, destinations: DestinationCache::default() }
     }
 
     pub(crate) fn rebind(&mut self, sockets: Arc<Sockets>) {
         self.sockets = sockets;
-        self.ways.forget();
+        self.destinations.forget();
     }
 
     /// Sends the list but for its newest `kept` batches, or as much of it as the sockets take.
@@ -81,10 +81,14 @@ impl UdpEgress {
                 outbound.depart(usize::MAX, Some(OutboundDrop::SendError));
                 continue;
             };
-            if self.ways.is_due(&path.destination, now_ns) {
-                self.look(shared, socket, &path, segment);
+            if self.destinations.is_due(&path.destination, now_ns) {
+                self.update_route_mtu(shared, socket, &path, segment);
             }
-            outbound.set_fits(peer, self.ways.fits(&path.destination), now_ns);
+            outbound.set_max_datagram_size(
+                peer,
+                self.destinations.max_datagram_size(&path.destination),
+                now_ns,
+            );
             let mut messages: ArrayVec<Outgoing<'_>, MESSAGES> = ArrayVec::new();
             self.plan(outbound, leaving, now_ns, &mut messages);
             let failed = Failed {
@@ -103,9 +107,9 @@ impl UdpEgress {
                         (local_address(&m.path, port), m.path.destination, m.ds, size, m.bytes)
                     }),
                 );
-                if self.ways.has_outages() {
+                if self.destinations.has_outages() {
                     let sent = messages[..n].iter().map(|message| message.path.destination);
-                    Self::note_sent(&mut self.ways, sent, shared);
+                    Self::note_sent(&mut self.destinations, sent, shared);
                 }
                 messages[..n].iter().map(Outgoing::datagrams).collect::<ArrayVec<_, MESSAGES>>()
             });
@@ -132,7 +136,7 @@ impl UdpEgress {
         messages: &mut ArrayVec<Outgoing<'o>, MESSAGES>,
     ) {
         // A drain mostly goes to one destination.
-        let mut known: Option<(SocketAddr, Means)> = None;
+        let mut known: Option<(SocketAddr, SendOptions)> = None;
         for (batch, payload) in outbound.gso().batches().take(leaving) {
             let target = batch.target();
             let destination = target.path.destination;
@@ -142,14 +146,14 @@ impl UdpEgress {
             {
                 return;
             }
-            let means = match known {
-                Some((known, means)) if known == destination => means,
-                _ => self.ways.means(&destination, now_ns),
+            let send_options = match known {
+                Some((known, send_options)) if known == destination => send_options,
+                _ => self.destinations.send_options(&destination, now_ns),
             };
-            known = Some((destination, means));
+            known = Some((destination, send_options));
             let segment = batch.segment_size();
-            let gso = self.gso && payload.len() > segment && means.takes_batches_of(segment);
-            let path = means.path(target.path);
+            let gso = self.gso && payload.len() > segment && send_options.takes_batches_of(segment);
+            let path = send_options.path(target.path);
             let step = if gso { payload.len() } else { segment };
             for bytes in payload.chunks(step) {
                 let segment_size = if bytes.len() > segment { segment } else { 0 };
@@ -162,14 +166,23 @@ impl UdpEgress {
     }
 
     /// Asks the kernel what the way carries.
-    fn look(&mut self, shared: &Shared, socket: &UdpSocket, path: &Path, segment: usize) {
+    fn update_route_mtu(
+        &mut self,
+        shared: &Shared,
+        socket: &UdpSocket,
+        path: &Path,
+        segment: usize,
+    ) {
         // Without a route, or with a source that is gone, sending will tell.
         let Ok(mtu) = socket.route_mtu(path) else { return };
         let to = path.destination;
-        let change = self.ways.set_mtu(&to, mtu);
-        let is_narrow = self.ways.fits(&to).is_some_and(|fits| segment > fits);
+        let change = self.destinations.set_mtu(&to, mtu);
+        let is_narrow = self
+            .destinations
+            .max_datagram_size(&to)
+            .is_some_and(|max_datagram_size| segment > max_datagram_size);
         if change == MtuChange::Changed || change == MtuChange::First && is_narrow {
-            say_mtu(shared, &to, mtu);
+            report_route_mtu(shared, &to, mtu);
         }
     }
 
@@ -199,12 +212,14 @@ impl UdpEgress {
                 let socket = self.sockets.towards(&failed.path);
                 match socket.map(|socket| socket.route_mtu(&failed.path)) {
                     Some(Ok(mtu)) => {
-                        if self.ways.set_mtu(&destination, mtu) != MtuChange::None {
-                            say_mtu(shared, &destination, mtu);
+                        if self.destinations.set_mtu(&destination, mtu) != MtuChange::None {
+                            report_route_mtu(shared, &destination, mtu);
                         }
-                        let fits = self.ways.fits(&destination);
-                        outbound.set_fits(failed.peer, fits, now_ns);
-                        if fits.is_none_or(|fits| segment <= fits) {
+                        let max_datagram_size = self.destinations.max_datagram_size(&destination);
+                        outbound.set_max_datagram_size(failed.peer, max_datagram_size, now_ns);
+                        if max_datagram_size
+                            .is_none_or(|max_datagram_size| segment <= max_datagram_size)
+                        {
                             self.pause_gso(shared, now_ns, &destination, error);
                         }
                     }
@@ -220,7 +235,7 @@ impl UdpEgress {
         Flush::Done
     }
 
-    /// Drops the oldest message, and says so where it is news.
+    /// Drops the oldest message, and says so where it is outbound_commands.
     fn give_up(
         &mut self,
         outbound: &mut Outbound,
@@ -231,23 +246,27 @@ impl UdpEgress {
     ) {
         outbound.depart(failed.datagrams, Some(OutboundDrop::SendError));
         let to = failed.path.destination;
-        if self.ways.fail(&to, failed.datagrams, now_ns) {
+        if self.destinations.fail(&to, failed.datagrams, now_ns) {
             let fields = [
                 ("endpoint", Value::Text(to.to_string())),
                 ("error", Value::Text(error.to_string())),
             ];
-            shared.say(Severity::Warning, "udp.send_failed", fields);
+            shared.emit_event(Severity::Warning, "udp.send_failed", fields);
         }
     }
 
-    fn note_sent(ways: &mut Ways, sent: impl Iterator<Item = SocketAddr>, shared: &Shared) {
+    fn note_sent(
+        destinations: &mut DestinationCache,
+        sent: impl Iterator<Item = SocketAddr>,
+        shared: &Shared,
+    ) {
         for to in sent {
-            if let Some(failed) = ways.succeed(&to) {
+            if let Some(failed) = destinations.succeed(&to) {
                 let fields = [
                     ("endpoint", Value::Text(to.to_string())),
                     ("datagrams", Value::Number(failed as i64)),
                 ];
-                shared.say(Severity::Info, "udp.send_recovered", fields);
+                shared.emit_event(Severity::Info, "udp.send_recovered", fields);
             }
         }
     }
@@ -259,30 +278,30 @@ impl UdpEgress {
         now_ns: u64,
         failed: &Failed,
     ) {
-        self.ways.lose_source(&failed.path.destination, failed.had_source, now_ns);
+        self.destinations.lose_source(&failed.path.destination, failed.had_source, now_ns);
         outbound.reports().push(Report::SourceLost(failed.peer));
         let source = failed.had_source.map(|source| source.address.to_string());
         let fields = [
             ("endpoint", Value::Text(failed.path.destination.to_string())),
             ("source", Value::Text(source.unwrap_or_default())),
         ];
-        shared.say(Severity::Info, "path.source_lost", fields);
+        shared.emit_event(Severity::Info, "path.source_lost", fields);
     }
 
     fn pause_gso(&mut self, shared: &Shared, now_ns: u64, to: &SocketAddr, error: &io::Error) {
-        let seconds = self.ways.pause_gso(to, now_ns) / SECOND_NS;
+        let seconds = self.destinations.pause_gso(to, now_ns) / SECOND_NS;
         let fields = [
             ("endpoint", Value::Text(to.to_string())),
             ("seconds", Value::Number(seconds as i64)),
             ("error", Value::Text(error.to_string())),
         ];
-        shared.say(Severity::Warning, "gso.paused", fields);
+        shared.emit_event(Severity::Warning, "gso.paused", fields);
     }
 }
 
-fn say_mtu(shared: &Shared, to: &SocketAddr, mtu: usize) {
+fn report_route_mtu(shared: &Shared, to: &SocketAddr, mtu: usize) {
     let fields = [("endpoint", Value::Text(to.to_string())), ("mtu", Value::Number(mtu as i64))];
-    shared.say(Severity::Info, "path.mtu_learnt", fields);
+    shared.emit_event(Severity::Info, "path.mtu_learnt", fields);
 }
 
 /// The oldest message, which was refused.

@@ -14,17 +14,17 @@ use pyfw_core::{
     },
 };
 
-use super::{Opener, OuterKeys, key_log_text};
+use super::{Decryptor, OuterKeys, key_log_text};
 
 pub(super) const PRESHARED: [u8; 32] = [0x5a; 32];
 
 /// An opener with the keys of a log.
-pub(super) fn opener(key_log: &str) -> Opener {
-    Opener::new(OuterKeys::from_keylog(key_log).unwrap(), pyfw_aead::open("ring").unwrap())
+pub(super) fn opener(key_log: &str) -> Decryptor {
+    Decryptor::new(OuterKeys::from_keylog(key_log).unwrap(), pyfw_aead::open("ring").unwrap())
 }
 
 pub(super) struct Wire {
-    ends: [End; 2],
+    ends: [Node; 2],
     now: Now,
     /// UDP payloads in the order in which they were sent.
     pub(super) sent: Vec<Vec<u8>>,
@@ -32,7 +32,7 @@ pub(super) struct Wire {
     senders: Vec<usize>,
 }
 
-struct End {
+struct Node {
     device: Device,
     peer: PeerId,
     sending: Option<(SendSession, u64)>,
@@ -49,7 +49,7 @@ impl Wire {
             device.set_private_key(Some([seed as u8; 32]), now);
             device.set_key_log(true);
             let key_log = String::new();
-            End { device, peer: PeerId(0), sending: None, unconfirmed: BTreeMap::new(), key_log }
+            Node { device, peer: PeerId(0), sending: None, unconfirmed: BTreeMap::new(), key_log }
         });
         let keys = ends.each_ref().map(|end| end.device.public_key().unwrap());
         for (i, end) in ends.iter_mut().enumerate() {
