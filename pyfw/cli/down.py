@@ -19,7 +19,7 @@ def down(conf: str) -> None:
 
     from pyfw import config as configuration
     from pyfw.control.down import down as take_down
-    from pyfw.control.host.step_reporter import Echo
+    from pyfw.control.host.step_reporter import StepReporter
     from pyfw.observe import log
 
     become_root()
@@ -32,6 +32,6 @@ def down(conf: str) -> None:
     except (configuration.ConfigError, OSError) as error:
         click.echo(f"pyfw: warning: {error}; going by what is on record", err=True)
     try:
-        asyncio.run(take_down(name, config, path, Echo(name, to_terminal=True)))
+        asyncio.run(take_down(name, config, path, StepReporter(name, to_terminal=True)))
     except OSError as error:
         fail(system_error(error, f"{name} is not down"))

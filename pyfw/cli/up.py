@@ -37,17 +37,17 @@ def _serve(conf: str, config: "Config", ready: Callable[[], None]) -> int:
     from pyfw.cli.run import log_level
     from pyfw.config import path_of
     from pyfw.control import Daemon, StartFailed, run_to_end, serve
-    from pyfw.control.host.step_reporter import Echo
+    from pyfw.control.host.step_reporter import StepReporter
     from pyfw.observe import log
 
     log.configure(log_level("warning"))
-    echo = Echo(config.name, to_terminal=True)
+    steps = StepReporter(config.name, to_terminal=True)
 
     def is_up() -> None:
-        echo.to_log()
+        steps.to_log()
         ready()
 
-    daemon = Daemon(config.name, config, config_path=path_of(conf), echo=echo)
+    daemon = Daemon(config.name, config, config_path=path_of(conf), steps=steps)
     try:
         return run_to_end(serve([daemon], on_ready=is_up))
     except StartFailed as failed:

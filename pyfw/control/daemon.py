@@ -20,8 +20,8 @@ from msgspec.structs import replace
 from pyfw import config as configuration
 from pyfw.config import Config, ConfigError, Settings
 from pyfw.control import saved
-from pyfw.control.host.step_reporter import Echo
-from pyfw.control.interface_setup import Quick
+from pyfw.control.host.step_reporter import StepReporter
+from pyfw.control.interface_setup import InterfaceSetup
 from pyfw.control.link_watch import LinkWatch
 from pyfw.control.queue_length import QueueLength
 from pyfw.control.resolve import resolve
@@ -46,7 +46,7 @@ class Daemon:
     config: what it shall be; None leaves all to the UAPI socket, as with wireguard-go.
     config_path: read again at SIGHUP.
     tun_fd, uapi_fd: descriptors that were handed over.
-    echo: told what is done to the machine; without, it is logged.
+    steps: told what is done to the machine; without, it is logged.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Daemon:
         tun_fd: int | None = None,
         uapi_fd: int | None = None,
         pipeline: Pipeline | None = None,
-        echo: Echo | None = None,
+        steps: StepReporter | None = None,
     ) -> None:
         self._config = config
         self._config_path = Path(config_path).absolute() if config_path is not None else None
@@ -74,8 +74,8 @@ class Daemon:
         self._queue_length = QueueLength()
         self._stack: AsyncExitStack | None = None
         self._log = structlog.get_logger("pyfw").bind(interface=name)
-        self._echo = echo or Echo(name)
-        self._quick = Quick(name, self._echo, self._set_mark) if config else None
+        self._steps = steps or StepReporter(name)
+        self._quick = InterfaceSetup(name, self._steps, self._set_mark) if config else None
         self.name = name
 
     # Life
@@ -137,9 +137,9 @@ class Daemon:
                 await self._quick.begin(config, given=given)
                 # Not earlier: PreUp may bring up what names are looked up by.
                 config = self._applied = await self._resolve(config, self._quick)
-                self._echo.step(f"ip tuntap add mode tun dev {self.name}")
+                self._steps.step(f"ip tuntap add mode tun dev {self.name}")
                 stripped = f"<(pyfw strip {self._config_path or self.name})"
-                self._echo.step(f"wg setconf {self.name} {stripped}")
+                self._steps.step(f"wg setconf {self.name} {stripped}")
             tunnel = self._tunnel = Tunnel(
                 self.name,
                 config,
@@ -191,7 +191,7 @@ class Daemon:
         beside = self._config_path.with_suffix(".pyfw.toml")
         return [self._config_path, beside, *self._tunnel.stage_files()]
 
-    async def _resolve(self, config: Config, quick: Quick) -> Config:
+    async def _resolve(self, config: Config, quick: InterfaceSetup) -> Config:
         resolved = await resolve(config, quick.known_endpoints)
         quick.note_endpoints(config, resolved)
         return resolved

@@ -20,26 +20,26 @@ from pyfw.config import Config
 from pyfw.control import interface_setup, saved
 from pyfw.control.host import hooks, host_network, policy_routing
 from pyfw.control.host.firewall import Table
-from pyfw.control.host.step_reporter import Echo
-from pyfw.control.host.undo_log import Record, RecordFile, network_namespace
+from pyfw.control.host.step_reporter import StepReporter
+from pyfw.control.host.undo_log import UndoLog, UndoRecord, network_namespace
 from pyfw.control.uapi import client, socket_path
 
 # A daemon drains what is queued, and its threads are joined.
 _END_S, _PAUSE_S = 15.0, 0.02
 
 
-async def down(name: str, config: Config | None, path: Path | None, echo: Echo) -> None:
+async def down(name: str, config: Config | None, path: Path | None, steps: StepReporter) -> None:
     """Takes a tunnel down. Raises OSError; HookFailed where PreDown fails: then it stays up.
 
     config, path: its file, whose hooks count; without, those on record.
     """
-    file = await RecordFile.claim(name)
+    file = await UndoLog.claim(name)
     try:
         record = file.read()
         if not client.answers(name):
             if record is None:
                 raise OSError(errno.ENODEV, f"{name} is not up: no daemon answers for it")
-            await interface_setup.clean_up(name, record, echo)
+            await interface_setup.clean_up(name, record, steps)
             file.forget()
             return
         pre_down, post_down = (
@@ -49,52 +49,52 @@ async def down(name: str, config: Config | None, path: Path | None, echo: Echo) 
             if record is not None
             else ((), ())
         )
-        await hooks.run("PreDown", pre_down, name, echo)
+        await hooks.run("PreDown", pre_down, name, steps)
         if config is not None and path is not None and config.interface.save_config:
-            echo.step(f"wg showconf {name} > {path}")
+            steps.step(f"wg showconf {name} > {path}")
             await saved.save(path, config, client.device(name))
-        await host_network.undo(name, record or await _recognised(name), echo)
+        await host_network.undo(name, record or await _recognised(name), steps)
         if record is None:
-            await _remove_wg_quicks_tables(name, echo)
+            await _remove_wg_quicks_tables(name, steps)
         file.forget()
-        await _end(name, echo)
-        await hooks.run("PostDown", post_down, name, echo)
+        await _end(name, steps)
+        await hooks.run("PostDown", post_down, name, steps)
     finally:
         file.release()
 
 
-async def _recognised(name: str) -> Record:
+async def _recognised(name: str) -> UndoRecord:
     """What somebody else has made for a tunnel, by its mark."""
     mark = client.device(name).fwmark
     rules = await policy_routing.marked(mark) if mark else []
-    return Record(network=network_namespace(), rules=rules)
+    return UndoRecord(network=network_namespace(), rules=rules)
 
 
-async def _remove_wg_quicks_tables(name: str, echo: Echo) -> None:
+async def _remove_wg_quicks_tables(name: str, steps: StepReporter) -> None:
     for family in ("ip", "ip6"):
         table = Table(name, family=family, prefix="wg-quick-")
         if await table.exists():
-            echo.step(f"nft delete table {family} {table.name}")
+            steps.step(f"nft delete table {family} {table.name}")
             await table.remove()
 
 
-async def _end(name: str, echo: Echo) -> None:
+async def _end(name: str, steps: StepReporter) -> None:
     """Ends the daemon, and returns when it is gone."""
     pid = client.process(name)
     if pid is not None and _serves_another(pid, name):
         # A tunnel ends by itself, too, when its socket is deleted.
         path = socket_path.path_of(name)
-        echo.step(f"rm -f {path}")
+        steps.step(f"rm -f {path}")
         path.unlink(missing_ok=True)
     elif pid is None:  # of another make, or out of reach: it ends with its link
-        echo.step(f"ip link delete dev {name}")
+        steps.step(f"ip link delete dev {name}")
         async with AsyncIPRoute() as ipr:
             try:
                 await ipr.link("del", index=socket.if_nametoindex(name))
             except NetlinkError as error:
                 raise OSError(error.code, f"{name}: {error.args[-1]}") from error
     else:
-        echo.step(f"kill -TERM {pid}")
+        steps.step(f"kill -TERM {pid}")
         await _end_process(pid)
     deadline = asyncio.get_running_loop().time() + _END_S
     while client.answers(name) or interface_setup.is_there(name):

@@ -13,7 +13,7 @@ from pathlib import Path
 from pyfw.config.problem import ConfigError, Problem
 from pyfw.config.stages import NAME, StageConfig
 from pyfw.stage import Stage
-from pyfw.stages.load import Modules, Wrong, guarded, load, source_of
+from pyfw.stages.load import Modules, StageLoadError, guarded, load, source_of
 from pyfw.stages.validate import faults, options_of
 
 
@@ -30,7 +30,7 @@ def find(configs: Sequence[StageConfig], base: Path | None = None) -> list[Stage
         try:
             folder = config.place.folder if base is None else base
             stage = _make(load(config, folder, modules), config, folder)
-        except Wrong as wrong:
+        except StageLoadError as wrong:
             problems += wrong.problems
             continue
         problems += faults(stage, config)
@@ -47,7 +47,7 @@ def _make(cls: type[Stage], config: StageConfig, base: Path) -> Stage:
     stage = guarded(f"{cls.__name__} cannot be made", where, cls, options)
     if not hasattr(stage, "_slot"):
         text = f"{cls.__name__}.__init__ does not call super().__init__(options)"
-        raise Wrong(Problem(*where, "", text))
+        raise StageLoadError(Problem(*where, "", text))
     for key in ("name", "direction", "peers", "filter", "on_error"):
         if getattr(config, key) is not None:
             setattr(stage, key, getattr(config, key))

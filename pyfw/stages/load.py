@@ -1,6 +1,6 @@
 """From `use` to a class: a file, a module or an entry point is imported, and its own faults are told.
 
-In: a stage as it was asked for. Out: a subclass of Stage, or Wrong with problems that name the operator's
+In: a stage as it was asked for. Out: a subclass of Stage, or StageLoadError with problems that name the operator's
 line, or the line of the stage's source. Whatever runs here, no exception of a stage gets past `guarded`.
 """
 
@@ -32,7 +32,7 @@ _EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
 _T = TypeVar("_T")
 
 
-class Wrong(Exception):
+class StageLoadError(Exception):
     """A stage cannot be had."""
 
     def __init__(self, *problems: Problem) -> None:
@@ -41,10 +41,10 @@ class Wrong(Exception):
 
 
 def load(config: StageConfig, base: Path, modules: Modules) -> type[Stage]:
-    """The class that `use` names; paths are relative to `base`. Raises Wrong."""
+    """The class that `use` names; paths are relative to `base`. Raises StageLoadError."""
     parts = USE.fullmatch(config.use)
     if parts is None:
-        raise Wrong(config.place.problem("use", f'"{config.use}" names no stage'))
+        raise StageLoadError(config.place.problem("use", f'"{config.use}" names no stage'))
     if parts["entry_point"]:
         value = _entry_point(config)
     else:
@@ -55,30 +55,34 @@ def load(config: StageConfig, base: Path, modules: Modules) -> type[Stage]:
             module = _module(config, source)
         if name not in vars(module):
             near = nearest(name, _stages_in(module))
-            raise Wrong(config.place.problem("use", f"{source} has no {name}{near}"))
+            raise StageLoadError(config.place.problem("use", f"{source} has no {name}{near}"))
         value = vars(module)[name]
     if not (isinstance(value, type) and issubclass(value, Stage)):
         text = f"{config.use} is no stage; write a subclass of pyfw.Stage"
         file, line = source_of(value)
-        raise Wrong(Problem(file, line, "", text) if file else config.place.problem("use", text))
+        raise StageLoadError(
+            Problem(file, line, "", text) if file else config.place.problem("use", text)
+        )
     return value
 
 
 def guarded(what: str, where: tuple[str, int], call: Callable[..., _T], *given: Any) -> _T:
-    """Calls what belongs to a stage; whatever it raises becomes Wrong, at the line in its file that did it.
+    """Calls what belongs to a stage; whatever it raises becomes StageLoadError, at the line in its file that did it.
 
     where: that file, and the line to name where no line of the file did it.
     """
     try:
         return in_one_process(call, *given)
-    except Wrong:
+    except StageLoadError:
         raise
     except SyntaxError as error:
         text = f"{what}: {type(error).__name__}: {error.msg}"
-        raise Wrong(Problem(error.filename or where[0], error.lineno or 0, "", text)) from None
+        raise StageLoadError(
+            Problem(error.filename or where[0], error.lineno or 0, "", text)
+        ) from None
     except BaseException as error:  # also SystemExit and KeyboardInterrupt: no import ends a daemon
         text = f"{what}: {_words(error)}"
-        raise Wrong(Problem(*_raised_at(error, where), "", text)) from None
+        raise StageLoadError(Problem(*_raised_at(error, where), "", text)) from None
 
 
 def in_one_process(call: Callable[..., _T], *given: Any) -> _T:
@@ -108,11 +112,11 @@ def _file(config: StageConfig, path: Path, modules: Modules) -> types.ModuleType
     if resolved in modules:
         return modules[resolved]
     if not path.is_file():
-        raise Wrong(config.place.problem("use", f"there is no such file: {path}"))
+        raise StageLoadError(config.place.problem("use", f"there is no such file: {path}"))
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise Wrong(config.place.problem("use", f"{path}: {error.strerror}")) from None
+        raise StageLoadError(config.place.problem("use", f"{path}: {error.strerror}")) from None
     # typing and pickle ask sys.modules: there the newest execution of a file has one name of our own.
     digest = hashlib.sha256(str(resolved).encode()).hexdigest()[:12]
     name = f"_pyfw_stage_{digest}_{path.stem}"
@@ -128,7 +132,7 @@ def _file(config: StageConfig, path: Path, modules: Modules) -> types.ModuleType
 
     try:
         guarded(f"{path.name} cannot be imported", (str(path), 0), execute)
-    except Wrong:
+    except StageLoadError:
         del sys.modules[name]
         if before is not None:
             sys.modules[name] = before
@@ -145,10 +149,12 @@ def _module(config: StageConfig, name: str) -> types.ModuleType:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise  # one that it imports
             text = f"there is no module {error.name}; a file is written as path/to/file.py:Class"
-            raise Wrong(config.place.problem("use", text)) from None
+            raise StageLoadError(config.place.problem("use", text)) from None
 
     if not all(part.isidentifier() for part in name.split(".")):
-        raise Wrong(config.place.problem("use", f'"{name}" is neither a module nor a .py file'))
+        raise StageLoadError(
+            config.place.problem("use", f'"{name}" is neither a module nor a .py file')
+        )
     return guarded(f"{name} cannot be imported", (_origin(name), 0), imported)
 
 
@@ -157,10 +163,10 @@ def _entry_point(config: StageConfig) -> Any:
     matching = {point.value: point for point in installed.select(name=config.use)}
     if not matching:
         text = f"no installed package offers a stage {config.use}{nearest(config.use, installed.names)}"
-        raise Wrong(config.place.problem("use", text))
+        raise StageLoadError(config.place.problem("use", text))
     if len(matching) > 1:
         text = f"is offered as {' and as '.join(sorted(matching))}; write which of them"
-        raise Wrong(config.place.problem("use", text))
+        raise StageLoadError(config.place.problem("use", text))
     (point,) = matching.values()
     return guarded(f"{config.use} cannot be imported", (_origin(point.module), 0), point.load)
 

@@ -17,7 +17,7 @@ from pyfw import _native
 from pyfw.config.problem import ConfigError
 from pyfw.config.stages import StageConfig
 from pyfw.stage import Stage
-from pyfw.stages.load import Wrong, guarded, in_one_process, source_of
+from pyfw.stages.load import StageLoadError, guarded, in_one_process, source_of
 
 _T = TypeVar("_T")
 
@@ -185,7 +185,7 @@ def _call(stage: Stage, what: str, call: Callable[[], _T], *, told: bool) -> _T:
         return in_one_process(call)
     try:
         return guarded(f"{stage.name} {what}", source_of(type(stage)), call)
-    except Wrong as wrong:
+    except StageLoadError as wrong:
         raise ConfigError(wrong.problems) from None
 
 

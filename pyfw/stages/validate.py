@@ -19,14 +19,16 @@ from pyfw.config.problem import Problem, unknown_key
 from pyfw.config.stages import CHECKS, StageConfig
 from pyfw.stage import Stage
 from pyfw.stages import bpf
-from pyfw.stages.load import Wrong, guarded, source_of
+from pyfw.stages.load import StageLoadError, guarded, source_of
 
 
 def options_of(cls: type[Stage], config: StageConfig, base: Path) -> msgspec.Struct:
-    """The table's options as the class's `Options`; a Path is relative to `base`. Raises Wrong."""
+    """The table's options as the class's `Options`; a Path is relative to `base`. Raises StageLoadError."""
     kind: Any = cls.Options
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        raise Wrong(Problem(*source_of(cls), "", f"{cls.__name__}.Options is no msgspec.Struct"))
+        raise StageLoadError(
+            Problem(*source_of(cls), "", f"{cls.__name__}.Options is no msgspec.Struct")
+        )
     whole = f"{cls.__name__}.Options"
     where = source_of(kind)
 
@@ -41,7 +43,7 @@ def options_of(cls: type[Stage], config: StageConfig, base: Path) -> msgspec.Str
         except msgspec.ValidationError as error:
             words, _, at = str(error).partition(" - at `$")
             words = f"{words[:1].lower()}{words[1:]}"
-            raise Wrong(config.place.problem(key + at.removesuffix("`"), words)) from None
+            raise StageLoadError(config.place.problem(key + at.removesuffix("`"), words)) from None
 
     known = {
         field.encode_name: field for field in guarded(whole, where, msgspec.structs.fields, kind)
@@ -55,14 +57,14 @@ def options_of(cls: type[Stage], config: StageConfig, base: Path) -> msgspec.Str
             continue
         try:
             guarded(whole, where, convert, key, value, known[name].type)
-        except Wrong as wrong:
+        except StageLoadError as wrong:
             problems += wrong.problems
     for name, field in known.items():
         if field.required and name not in config.options:
             text = f"is missing; {cls.__name__} needs it"
             problems.append(config.place.problem(f"options.{name}", text))
     if problems:
-        raise Wrong(*problems)
+        raise StageLoadError(*problems)
     # Once more as a whole, for what __post_init__ finds.
     made: msgspec.Struct = guarded(whole, where, convert, "options", dict(config.options), kind)
     return made

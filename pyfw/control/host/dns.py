@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyfw.control.host import resolv_conf
-from pyfw.control.host.step_reporter import Echo
+from pyfw.control.host.step_reporter import StepReporter
 
 _RESOLVED = (
     "org.freedesktop.resolve1",
@@ -29,7 +29,7 @@ _STUBS = ("127.0.0.53", "127.0.0.54")
 _INTERFACE_ORDER = Path("/etc/resolvconf/interface-order")
 
 
-async def set_(name: str, entries: Sequence[str], backend: str, echo: Echo) -> None:
+async def set_(name: str, entries: Sequence[str], backend: str, steps: StepReporter) -> None:
     """Sets addresses and search domains, in their order. Raises OSError."""
     servers, domains = split(entries)
     match backend:
@@ -38,36 +38,36 @@ async def set_(name: str, entries: Sequence[str], backend: str, echo: Echo) -> N
             if domains:
                 text += f"search {' '.join(domains)}\n"
             command = ["resolvconf", "-a", _resolvconf_name(name), "-m", "0", "-x"]
-            await _command(command, echo, stdin=text)
+            await _command(command, steps, stdin=text)
         case "resolved":
             index = str(socket.if_nametoindex(name))
-            await _resolved(echo, "SetLinkDNS", "ia(iay)", index, *_server_arguments(servers))
+            await _resolved(steps, "SetLinkDNS", "ia(iay)", index, *_server_arguments(servers))
             # "." as a routing domain: every name is asked here first.
             routed = [*((domain, "false") for domain in domains), (".", "true")]
             flat = [part for pair in routed for part in pair]
-            await _resolved(echo, "SetLinkDomains", "ia(sb)", index, str(len(routed)), *flat)
-            await _resolved(echo, "SetLinkDefaultRoute", "ib", index, "true")
+            await _resolved(steps, "SetLinkDomains", "ia(sb)", index, str(len(routed)), *flat)
+            await _resolved(steps, "SetLinkDefaultRoute", "ib", index, "true")
         case _:
-            echo.step(f"printf 'nameserver %s\\n' {' '.join(servers)} > {resolv_conf.PATH}")
+            steps.step(f"printf 'nameserver %s\\n' {' '.join(servers)} > {resolv_conf.PATH}")
             resolv_conf.add(name, servers, domains)
 
 
-async def unset(name: str, backend: str, echo: Echo) -> None:
+async def unset(name: str, backend: str, steps: StepReporter) -> None:
     """Takes them back, after a crash as well. Raises OSError."""
     match backend:
         case "resolvconf":
-            await _command(["resolvconf", "-d", _resolvconf_name(name), "-f"], echo)
+            await _command(["resolvconf", "-d", _resolvconf_name(name), "-f"], steps)
         case "resolved":
             try:
                 index = str(socket.if_nametoindex(name))
             except OSError:
                 return  # they went with the link
-            await _resolved(echo, "RevertLink", "i", index)
+            await _resolved(steps, "RevertLink", "i", index)
         case _:
             if resolv_conf.remove(name):
-                echo.step(f"restore {resolv_conf.PATH}")
+                steps.step(f"restore {resolv_conf.PATH}")
             else:
-                echo.warning(f"{resolv_conf.PATH} was changed by somebody else, and stays")
+                steps.warning(f"{resolv_conf.PATH} was changed by somebody else, and stays")
 
 
 def found() -> str:
@@ -122,12 +122,12 @@ def _server_arguments(servers: Sequence[str]) -> list[str]:
     return arguments
 
 
-async def _resolved(echo: Echo, method: str, signature: str, *arguments: str) -> None:
-    await _command(["busctl", "call", *_RESOLVED, method, signature, *arguments], echo)
+async def _resolved(steps: StepReporter, method: str, signature: str, *arguments: str) -> None:
+    await _command(["busctl", "call", *_RESOLVED, method, signature, *arguments], steps)
 
 
-async def _command(command: Sequence[str], echo: Echo, stdin: str = "") -> None:
-    echo.step(" ".join(command))
+async def _command(command: Sequence[str], steps: StepReporter, stdin: str = "") -> None:
+    steps.step(" ".join(command))
     try:
         process = await asyncio.create_subprocess_exec(
             *command,

@@ -11,7 +11,7 @@ import msgspec
 
 from pyfw.control.host import undo_log
 from pyfw.control.host.locked_file import LockedFile
-from pyfw.control.host.step_reporter import Echo
+from pyfw.control.host.step_reporter import StepReporter
 from pyfw.control.host.undo_log import network_namespace
 
 _NET = Path("/proc/sys/net")
@@ -26,7 +26,7 @@ class _Shared(msgspec.Struct):
     """Switches below /proc/sys/net and what they were, in the order in which they are put back."""
 
 
-def switch_on(name: str, versions: Collection[int], echo: Echo) -> None:
+def switch_on(name: str, versions: Collection[int], steps: StepReporter) -> None:
     """Lets packets pass from and to a gateway. Raises OSError where that cannot be set."""
     with _file() as file:
         shared = _read(file)
@@ -40,7 +40,7 @@ def switch_on(name: str, versions: Collection[int], echo: Echo) -> None:
                 wanted += [*_routers_advertised(version), (_ON[version], "1")]
         file.write(msgspec.json.encode(shared))
         for switch, value in wanted:
-            echo.step(f"sysctl -w net.{_dotted(switch)}={value}")
+            steps.step(f"sysctl -w net.{_dotted(switch)}={value}")
             try:
                 (_NET / switch).write_text(value)
             except OSError as error:
@@ -48,7 +48,7 @@ def switch_on(name: str, versions: Collection[int], echo: Echo) -> None:
                 raise OSError(error.errno, f"{text}: {error.strerror}") from error
 
 
-def switch_off(name: str, echo: Echo) -> None:
+def switch_off(name: str, steps: StepReporter) -> None:
     """One gateway less. Raises OSError."""
     with _file() as file:
         shared = _read(file)
@@ -66,7 +66,7 @@ def switch_off(name: str, echo: Echo) -> None:
             return
         for switch, value in here.before:
             if _value(switch) not in (value, None):
-                echo.step(f"sysctl -w net.{_dotted(switch)}={value}")
+                steps.step(f"sysctl -w net.{_dotted(switch)}={value}")
                 (_NET / switch).write_text(value)
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Sequence
 
-from pyfw.control.host.step_reporter import Echo
+from pyfw.control.host.step_reporter import StepReporter
 
 _SHELL = ("bash", "-e", "-o", "pipefail", "-O", "extglob", "-c")
 # What a hook that is told to end may take.
@@ -20,14 +20,14 @@ class HookFailed(OSError):
     """A hook ended with something else than 0."""
 
 
-async def run(key: str, hooks: Sequence[str], interface: str, echo: Echo) -> None:
+async def run(key: str, hooks: Sequence[str], interface: str, steps: StepReporter) -> None:
     """Runs all of them; the first that fails is the last one. Raises HookFailed.
 
     key: PreUp, PostUp, …, for the error. Cancelled, it ends the hook.
     """
     for hook in hooks:
         command = hook.replace("%i", interface)
-        echo.step(command)
+        steps.step(command)
         await _run_one(key, command)
 
 

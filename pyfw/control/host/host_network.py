@@ -15,11 +15,11 @@ from pyfw.control.host.firewall import Chain, Table
 from pyfw.control.host.link import Link, Route, connected, covered
 from pyfw.control.host.path_mtu import tunnel_mtu
 from pyfw.control.host.policy_routing import TABLE_MAIN
-from pyfw.control.host.step_reporter import Echo
-from pyfw.control.host.undo_log import Record, network_namespace
+from pyfw.control.host.step_reporter import StepReporter
+from pyfw.control.host.undo_log import UndoRecord, network_namespace
 
 
-class Surroundings:
+class HostNetwork:
     """Those of one link that is there. Methods raise OSError.
 
     keep: puts the record on disk.
@@ -29,17 +29,17 @@ class Surroundings:
     def __init__(
         self,
         name: str,
-        record: Record,
+        record: UndoRecord,
         keep: Callable[[], None],
         set_mark: Callable[[int], None],
-        echo: Echo,
+        steps: StepReporter,
     ) -> None:
         self.name = name
         self._record = record
         self._keep = keep
         self._set_mark = set_mark
-        self._echo = echo
-        self._link = Link(name, echo)
+        self._steps = steps
+        self._link = Link(name, steps)
         self._dns: tuple[str, ...] = ()
         self._chains: tuple[Chain, ...] = ()
         self._own_mark = 0
@@ -75,14 +75,16 @@ class Surroundings:
         if 6 not in asked or not self._link.ipv6_is_off():
             return {4, 6}
         if not self._told_of_ipv6:
-            self._echo.warning("IPv6 is switched off here: its addresses and routes are left out")
+            self._steps.warning("IPv6 is switched off here: its addresses and routes are left out")
             self._told_of_ipv6 = True
         return {4}
 
     async def _set_dns(self, entries: tuple[str, ...]) -> None:
         servers, domains = dns.split(entries)
         if domains and not servers:
-            self._echo.warning("search domains are set beside a DNS server only, and none is given")
+            self._steps.warning(
+                "search domains are set beside a DNS server only, and none is given"
+            )
             entries = ()
         if entries == self._dns:
             return
@@ -90,9 +92,9 @@ class Surroundings:
         self._record.dns = backend
         self._keep()
         if entries:
-            await dns.set_(self.name, entries, backend, self._echo)
+            await dns.set_(self.name, entries, backend, self._steps)
         else:
-            await dns.unset(self.name, backend, self._echo)
+            await dns.unset(self.name, backend, self._steps)
             self._record.dns = None
             self._keep()
         self._dns = entries
@@ -128,7 +130,7 @@ class Surroundings:
     async def _mark(self, mark: int, *, chosen: bool) -> None:
         """A mark that the file names is set with the rest of it; one that was chosen here is set here."""
         if chosen and mark != self._own_mark:
-            self._echo.step(f"wg set {self.name} fwmark {mark}")
+            self._steps.step(f"wg set {self.name} fwmark {mark}")
             self._set_mark(mark)
         elif not chosen and self._own_mark and not mark:
             self._set_mark(0)
@@ -139,9 +141,9 @@ class Surroundings:
             has = {ipaddress.ip_interface(a).version for a in config.interface.addresses}
             self._record.forwarding = True
             self._keep()
-            forwarding.switch_on(self.name, has & usable, self._echo)
+            forwarding.switch_on(self.name, has & usable, self._steps)
         elif self._record.forwarding:
-            forwarding.switch_off(self.name, self._echo)
+            forwarding.switch_off(self.name, self._steps)
             self._record.forwarding = False
             self._keep()
 
@@ -153,7 +155,7 @@ class Surroundings:
         self._record.kill_switch |= closed
         self._keep()
         table = Table(self.name)
-        self._echo.step(f"nft -j -f - # table {table.family} {table.name}")
+        self._steps.step(f"nft -j -f - # table {table.family} {table.name}")
         await table.apply(chains)
         self._chains = chains
         self._record.firewall = bool(chains)
@@ -168,42 +170,44 @@ class Surroundings:
         self._record.rules += new
         self._keep()
         if 4 in versions - has:
-            policy_routing.let_marked_replies_in(self._echo)
-        await policy_routing.add(ipr, new, self._echo)
-        await policy_routing.remove(go, self._echo)
+            policy_routing.let_marked_replies_in(self._steps)
+        await policy_routing.add(ipr, new, self._steps)
+        await policy_routing.remove(go, self._steps)
         self._record.rules = stay + new
         self._keep()
 
 
-async def undo(name: str, record: Record, echo: Echo, *, keep_closed: bool = False) -> None:
+async def undo(
+    name: str, record: UndoRecord, steps: StepReporter, *, keep_closed: bool = False
+) -> None:
     """Takes back what is on record and outlives the link. What fails is told, and the rest done.
 
     keep_closed: a kill switch stays in force.
     """
     if record.network != network_namespace():
-        echo.warning("what was left in another network namespace stays there")
+        steps.warning("what was left in another network namespace stays there")
         return
-    steps: list[Awaitable[None]] = []
+    undoing: list[Awaitable[None]] = []
     if record.dns is not None:
-        steps.append(dns.unset(name, record.dns, echo))
+        undoing.append(dns.unset(name, record.dns, steps))
     if record.firewall and not keep_closed:
-        steps.append(remove_table(name, echo))
+        undoing.append(remove_table(name, steps))
     if record.forwarding:
-        steps.append(_forwarding_off(name, echo))
-    steps.append(policy_routing.remove(record.rules, echo))
-    for step in steps:
+        undoing.append(_forwarding_off(name, steps))
+    undoing.append(policy_routing.remove(record.rules, steps))
+    for step in undoing:
         try:
             await step
         except OSError as error:
-            echo.warning("not undone", reason=str(error))
+            steps.warning("not undone", reason=str(error))
 
 
-async def _forwarding_off(name: str, echo: Echo) -> None:
-    forwarding.switch_off(name, echo)
+async def _forwarding_off(name: str, steps: StepReporter) -> None:
+    forwarding.switch_off(name, steps)
 
 
-async def remove_table(name: str, echo: Echo) -> None:
+async def remove_table(name: str, steps: StepReporter) -> None:
     """Takes a tunnel's table out of the firewall. Raises OSError."""
     table = Table(name)
-    echo.step(f"nft delete table {table.family} {table.name}")
+    steps.step(f"nft delete table {table.family} {table.name}")
     await table.remove()

@@ -16,7 +16,7 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from pyfw.control.host.policy_routing import FAMILIES, TABLE_MAIN
-from pyfw.control.host.step_reporter import Echo
+from pyfw.control.host.step_reporter import StepReporter
 
 _RTN_UNICAST = 1  # linux/rtnetlink.h
 
@@ -33,10 +33,10 @@ class Route(NamedTuple):
 class Link:
     """One interface in the current network namespace. Its methods raise OSError."""
 
-    def __init__(self, name: str, echo: Echo) -> None:
+    def __init__(self, name: str, steps: StepReporter) -> None:
         self.name = name
         self.index = socket.if_nametoindex(name)
-        self._echo = echo
+        self._steps = steps
         self._addresses: dict[str, None] = {}
         self._routes: set[Route] = set()
 
@@ -44,12 +44,12 @@ class Link:
         """Adds and takes away "address/length"."""
         # First: a new address beside an old one of its network would be secondary, and go with it.
         for text in self._addresses.keys() - set(addresses):
-            self._echo.step(f"ip -{_version(text)} address delete {text} dev {self.name}")
+            self._steps.step(f"ip -{_version(text)} address delete {text} dev {self.name}")
             with contextlib.suppress(NetlinkError):  # it was gone already
                 await ipr.addr("del", **self._address(text))
         for text in addresses:
             if text not in self._addresses:
-                self._echo.step(f"ip -{_version(text)} address add {text} dev {self.name}")
+                self._steps.step(f"ip -{_version(text)} address add {text} dev {self.name}")
                 try:
                     await ipr.addr("replace", **self._address(text))
                 except NetlinkError as error:
@@ -58,7 +58,7 @@ class Link:
 
     async def set_mtu_and_up(self, ipr: AsyncIPRoute, mtu: int) -> None:
         """Sets the MTU and the link's state."""
-        self._echo.step(f"ip link set mtu {mtu} up dev {self.name}")
+        self._steps.step(f"ip link set mtu {mtu} up dev {self.name}")
         try:
             await ipr.link("set", index=self.index, mtu=mtu, state="up")
         except NetlinkError as error:
@@ -68,7 +68,7 @@ class Link:
         """Adds and takes away routes; the longest prefix first, as wg-quick does."""
         wanted = set(routes)
         for route in sorted(self._routes - wanted, key=_longest_first):
-            self._echo.step(self._words("delete", route))
+            self._steps.step(self._words("delete", route))
             with contextlib.suppress(NetlinkError):
                 await ipr.route("del", **self._route(route))
             self._routes.discard(route)
@@ -81,7 +81,7 @@ class Link:
         """Whether it is ours to take away."""
         ours = route in self._routes
         if not ours:
-            self._echo.step(self._words("add", route))
+            self._steps.step(self._words("add", route))
         try:
             # Not "replace": that would take the route of another link.
             await ipr.route("add", **self._route(route))
@@ -91,7 +91,7 @@ class Link:
                 raise OSError(error.code, text) from error
             return ours
         if ours:
-            self._echo.step(self._words("add", route))
+            self._steps.step(self._words("add", route))
         return True
 
     def ipv6_is_off(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from pyfw.control.host.step_reporter import Echo
+from pyfw.control.host.step_reporter import StepReporter
 from pyfw.control.host.undo_log import Rule
 
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -52,21 +52,21 @@ async def plan(ipr: AsyncIPRoute, versions: Collection[int], table: int) -> list
     return rules
 
 
-async def add(ipr: AsyncIPRoute, rules: Iterable[Rule], echo: Echo) -> None:
+async def add(ipr: AsyncIPRoute, rules: Iterable[Rule], steps: StepReporter) -> None:
     """Makes rules. Raises NetlinkError."""
     for rule in rules:
-        echo.step(f"ip -{rule.version} rule add {_words(rule)}")
+        steps.step(f"ip -{rule.version} rule add {_words(rule)}")
         await ipr.rule("add", **_arguments(rule))
 
 
-async def remove(rules: Iterable[Rule], echo: Echo) -> None:
+async def remove(rules: Iterable[Rule], steps: StepReporter) -> None:
     """Takes rules away; those that are gone already are no error. Raises OSError."""
     rules = list(rules)
     if not rules:
         return
     async with AsyncIPRoute() as ipr:
         for rule in rules:
-            echo.step(f"ip -{rule.version} rule delete {_words(rule)}")
+            steps.step(f"ip -{rule.version} rule delete {_words(rule)}")
             with contextlib.suppress(NetlinkError):
                 await ipr.rule("del", **_arguments(rule))
 
@@ -86,17 +86,17 @@ async def marked(mark: int) -> list[Rule]:
     return found
 
 
-def let_marked_replies_in(echo: Echo) -> None:
+def let_marked_replies_in(steps: StepReporter) -> None:
     """Without this the reverse-path filter, where it is strict, drops the answers to our datagrams.
 
     It stays, as with wg-quick: other tunnels may have come to need it.
     """
     try:
         if _VALID_MARK.read_text().strip() != "1":
-            echo.step("sysctl -q net.ipv4.conf.all.src_valid_mark=1")
+            steps.step("sysctl -q net.ipv4.conf.all.src_valid_mark=1")
             _VALID_MARK.write_text("1")
     except OSError as error:
-        echo.warning("src_valid_mark is not set", reason=str(error))
+        steps.warning("src_valid_mark is not set", reason=str(error))
 
 
 async def _lowest_priority(ipr: AsyncIPRoute, version: int) -> int:

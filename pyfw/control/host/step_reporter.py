@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 
-class Echo:
+class StepReporter:
     """Tells the steps of one interface.
 
     to_terminal: on standard error, in wg-quick's form, until the tunnel goes into the background and

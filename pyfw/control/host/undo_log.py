@@ -30,7 +30,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """For all but what carries this mark. None: for whatever the table knows better than "everything"."""
 
 
-class Record(msgspec.Struct, kw_only=True):
+class UndoRecord(msgspec.Struct, kw_only=True):
     """What was done to the machine, beside what goes with the link."""
 
     network: str
@@ -53,7 +53,7 @@ class Record(msgspec.Struct, kw_only=True):
     post_down: tuple[str, ...] = ()
 
 
-class RecordFile:
+class UndoLog:
     """The record of one interface, held from `claim` to `release`."""
 
     def __init__(self, file: LockedFile) -> None:
@@ -72,16 +72,16 @@ class RecordFile:
                 raise OSError(errno.EBUSY, text)
             await asyncio.sleep(_PAUSE_S)
 
-    def read(self) -> Record | None:
+    def read(self) -> UndoRecord | None:
         """What is on record; None where nothing has to be undone."""
         line = self._file.read()
         try:
-            return msgspec.json.decode(line, type=Record) if line else None
+            return msgspec.json.decode(line, type=UndoRecord) if line else None
         except msgspec.DecodeError:
             # Of another version: what is recognisable by its name will be found.
-            return Record(network=network_namespace(), firewall=True)
+            return UndoRecord(network=network_namespace(), firewall=True)
 
-    def write(self, record: Record) -> None:
+    def write(self, record: UndoRecord) -> None:
         """Puts it on record."""
         self._file.write(msgspec.json.encode(record))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyfw.control.host import dns, resolv_conf, undo_log
-from pyfw.control.host.step_reporter import Echo
+from pyfw.control.host.step_reporter import StepReporter
 
 ENTRIES = ("10.0.0.53", "corp.example", "fd00::53", "lan")
 _STAND_IN = """#!/bin/sh
@@ -54,7 +54,7 @@ def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
 
 def set_and_unset(entries: Sequence[str], backend: str, name: str = "lo") -> None:
     async def run() -> None:
-        echo = Echo(name, to_terminal=True)
+        echo = StepReporter(name, to_terminal=True)
         await dns.set_(name, entries, backend, echo)
         await dns.unset(name, backend, echo)
 
@@ -136,7 +136,7 @@ def test_systemd_resolved_gets_servers_domains_and_every_name(place: Place) -> N
 
 def test_what_went_with_its_link_is_not_taken_back_again(place: Place) -> None:
     place.install("busctl")
-    asyncio.run(dns.unset("no-such-link", "resolved", Echo("x", to_terminal=True)))
+    asyncio.run(dns.unset("no-such-link", "resolved", StepReporter("x", to_terminal=True)))
     assert place.told() == []
 
 
@@ -158,7 +158,7 @@ def test_the_file_is_written_where_nobody_owns_it_and_a_stranger_is_told_of(
     assert "[!]" not in capsys.readouterr().err
 
     async def with_a_stranger() -> None:
-        echo = Echo("wg0", to_terminal=True)
+        echo = StepReporter("wg0", to_terminal=True)
         await dns.set_("wg0", ENTRIES, "file", echo)
         place.resolv_conf.write_text("nameserver 198.51.100.1\n")
         await dns.unset("wg0", "file", echo)

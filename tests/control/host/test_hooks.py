@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pyfw.control.host import hooks
-from pyfw.control.host.step_reporter import Echo
+from pyfw.control.host.step_reporter import StepReporter
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 
 
 def run(*lines: str) -> None:
-    asyncio.run(hooks.run("PostUp", lines, "wg7", Echo("wg7", to_terminal=True)))
+    asyncio.run(hooks.run("PostUp", lines, "wg7", StepReporter("wg7", to_terminal=True)))
 
 
 def test_they_run_in_order_with_the_interfaces_name_and_are_told(
@@ -72,7 +72,7 @@ def test_one_that_is_cancelled_is_ended(
     async def cancel() -> int:
         slow = f"{stubborn}echo $$ > {started}; exec sleep 60"
         task = asyncio.ensure_future(
-            hooks.run("PreUp", [slow], "wg7", Echo("wg7", to_terminal=True))
+            hooks.run("PreUp", [slow], "wg7", StepReporter("wg7", to_terminal=True))
         )
         pid = int(await asyncio.to_thread(started.read_text))
         task.cancel()

@@ -27,7 +27,7 @@ def inside(body: str, directory: Path) -> list[str]:
         "from pathlib import Path\n"
         "from pyfw.config import Settings\n"
         "from pyfw.control import forwarding, record, role\n"
-        "from pyfw.control.host.step_reporter import Echo\n"
+        "from pyfw.control.host.step_reporter import StepReporter\n"
         "from pyfw.control.host.firewall import Table\n"
         f"record.DIRECTORY = Path({str(directory)!r})\n"
         "net = Path('/proc/sys/net')\n"
@@ -125,7 +125,7 @@ class TestForwarding:
             "def seen(): return [(net / s).read_text().strip() for s in "
             "('ipv4/ip_forward', 'ipv6/conf/all/forwarding', 'ipv4/conf/all/accept_redirects')]\n"
             "(net / 'ipv4/conf/all/accept_redirects').write_text('0')\n"
-            "echo = Echo('wg0', to_terminal=True)\n"
+            "echo = StepReporter('wg0', to_terminal=True)\n"
             "print(seen())\n"
             "forwarding.switch_on('wg0', {4}, echo)\n"
             "print(seen()[:2])\n"
@@ -148,7 +148,7 @@ class TestForwarding:
     def test_what_was_on_before_stays_on(self, tmp_path: Path) -> None:
         told = inside(
             "(net / 'ipv4/ip_forward').write_text('1')\n"
-            "echo = Echo('wg0', to_terminal=True)\n"
+            "echo = StepReporter('wg0', to_terminal=True)\n"
             "forwarding.switch_on('wg0', {4}, echo)\n"
             "forwarding.switch_off('wg0', echo)\n"
             "print((net / 'ipv4/ip_forward').read_text())\n",
@@ -161,7 +161,7 @@ class TestForwarding:
             "subprocess.run('ip link add v0 type veth peer name v1', shell=True, check=True)\n"
             "switch = net / 'ipv4/conf/v0/forwarding'\n"
             "switch.write_text('1')\n"
-            "echo = Echo('wg0', to_terminal=True)\n"
+            "echo = StepReporter('wg0', to_terminal=True)\n"
             "forwarding.switch_on('wg0', {4}, echo)\n"
             "forwarding.switch_off('wg0', echo)\n"
             "print(switch.read_text(), (net / 'ipv4/conf/v1/forwarding').read_text())\n",
@@ -174,7 +174,7 @@ class TestForwarding:
             "subprocess.run('ip link add v0 type veth peer name v1', shell=True, check=True)\n"
             "accept = net / 'ipv6/conf/v0/accept_ra'\n"
             "print(accept.read_text())\n"
-            "echo = Echo('wg0', to_terminal=True)\n"
+            "echo = StepReporter('wg0', to_terminal=True)\n"
             "forwarding.switch_on('wg0', {6}, echo)\n"
             "print(accept.read_text())\n"
             "forwarding.switch_off('wg0', echo)\n"
@@ -185,7 +185,7 @@ class TestForwarding:
 
     def test_it_stays_on_while_another_gateway_needs_it(self, tmp_path: Path) -> None:
         told = inside(
-            "echo = Echo('wg0', to_terminal=True)\n"
+            "echo = StepReporter('wg0', to_terminal=True)\n"
             "forwarding.switch_on('wg0', {4}, echo)\n"
             "forwarding.switch_on('wg1', {4}, echo)\n"
             "for name in ('wg0', 'wg1'):\n"
