@@ -1,6 +1,6 @@
 """From `use` to a class: a file, a module or an entry point is imported, and its own faults are told.
 
-In: a stage as it was asked for. Out: a subclass of Stage, or StageLoadError with problems that name the operator's
+In: a stage as it was asked for. Out: a subclass of Stage, or StageLoadError with problems that name the
 line, or the line of the stage's source. Whatever runs here, no exception of a stage gets past `guarded`.
 """
 

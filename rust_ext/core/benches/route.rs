@@ -45,7 +45,7 @@ fn ready(peers: u8) -> Box<Ready> {
 #[bench::of_128_to_128_peers(ready(128))]
 fn route(mut ready: Box<Ready>) -> Box<Ready> {
     let Ready { route, drain, batch, tally, icmp_errors } = &mut *ready;
-    route.outbound(batch, &drain.buffer, tally, icmp_errors);
+    route.process(batch, &drain.buffer, tally, icmp_errors);
     assert_eq!(batch.frames.len(), 128);
     ready
 }

@@ -12,7 +12,7 @@ use std::{
 use pyfw_core::{
     counters::{DatagramTally, InboundTally, OutboundTally},
     inbound::coalesce::CoalesceOptions,
-    stages::Stages,
+    stage_api::Stages,
     time::MILLISECOND_NS,
     wireguard::{device::PeerChange, peer::Activity},
 };

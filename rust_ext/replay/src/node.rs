@@ -14,12 +14,12 @@ use pyfw_core::{
     inbound::{
         Inbound,
         coalesce::{Coalesce, CoalesceOptions},
-        tun_egress::{pieces, virtio_header},
+        tun_egress::virtio_header,
         udp_ingress::{Handshake, Received},
     },
     outbound::{Outbound, gso_batch::GsoBatch, gso_egress::GsoEgress},
-    packet::{self, virtio::VIRTIO_HEADER_LENGTH},
-    stages::{Direction, StageBatch, Stages},
+    packet::{self, pieces::pieces, virtio::VIRTIO_HEADER_LENGTH},
+    stage_api::{Direction, StageBatch, Stages},
     time::Now,
     wireguard::{
         commands::{Command, OutboundCommand, Report, SendSession},

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use pyfw_core::{
     counters::{DatagramTally, InboundTally, OutboundTally},
-    stages::Stages,
+    stage_api::Stages,
     wireguard::allowed_ips::Prefix,
 };
 

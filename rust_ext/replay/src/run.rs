@@ -14,7 +14,7 @@ use std::{
 use pyfw_core::{
     aead::Aead,
     frame::{Frame, NO_PEER},
-    stages::Direction,
+    stage_api::Direction,
     time::{Now, SECOND_NS},
     wireguard::{allowed_ips::AllowedIps, peer::PeerId},
 };

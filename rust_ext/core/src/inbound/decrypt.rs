@@ -15,13 +15,13 @@ use crate::{
     counters::{DatagramTally, InboundTally},
     drop_reason::{DatagramDrop, InboundDrop},
     frame::{Frame, FrameBatch},
+    inbound::source_check::SourceCheck,
     inbound::udp_ingress::{Arrival, Received, Sessions},
-    outbound::route::Route,
     packet::{
         self,
         ip::{CE, EcnMerge, mark, merge_ecn},
     },
-    stages::CountAdjustment,
+    stage_api::CountAdjustment,
     wireguard::{
         commands::{OutboundCommand, ReceiveSession, Report, SendSession},
         noise::{
@@ -115,7 +115,7 @@ impl Decrypt {
         received: &[Received],
         buffer: &mut [u8],
         batch: &mut FrameBatch,
-        route: &mut Route,
+        source_check: &mut SourceCheck,
         datagrams: &mut DatagramTally,
     ) {
         let now_ns = batch.received_ns;
@@ -180,7 +180,7 @@ impl Decrypt {
                 true => CE,
                 false => outer.ds & 0b11,
             };
-            match judge(arrival, ecn, id, buffer, route, &mut batch.frames) {
+            match judge(arrival, ecn, id, buffer, source_check, &mut batch.frames) {
                 Ok(marked) => {
                     for tally in [&mut self.tally, &mut peer.tally] {
                         tally.queued += 1;
@@ -356,13 +356,13 @@ fn judge(
     outer_ecn: u8,
     id: PeerId,
     buffer: &mut [u8],
-    route: &mut Route,
+    source_check: &mut SourceCheck,
     frames: &mut Vec<Frame>,
 ) -> Result<bool, InboundDrop> {
     let Slot { offset, length, .. } = arrival.slot;
     let text = &mut buffer[offset as usize..(offset + length) as usize];
     let mut frame = packet::parse(text, offset).map_err(|_| InboundDrop::InvalidPacket)?;
-    if !route.allows(id, &frame) {
+    if !source_check.allows(id, &frame) {
         return Err(InboundDrop::SourceNotAllowed);
     }
     frame.peer = id.0;

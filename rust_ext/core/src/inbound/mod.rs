@@ -1,4 +1,4 @@
-//! The inbound path: UDP → udp_ingress → decrypt → route → coalesce → [stages] → tun_egress → TUN.
+//! The inbound path: UDP → udp_ingress → decrypt → source_check → coalesce → [stages] → tun_egress → TUN.
 //!
 //! In: what a drain of the socket gave, and control's commands between drains. Out: frames for the
 //! TUN, handshake messages for control. Drops: what its stages drop, each counted. Order: frames
@@ -9,6 +9,7 @@
 
 pub mod coalesce;
 pub mod decrypt;
+pub mod source_check;
 pub mod tun_egress;
 pub mod udp_ingress;
 
@@ -19,21 +20,21 @@ use crate::{
     counters::{DatagramCounts, DatagramTally, InboundCounts},
     drop_reason::InboundDrop,
     frame::{Frame, FrameBatch},
+    inbound::source_check::SourceCheck,
     inbound::{
         coalesce::{Coalesce, CoalesceOptions},
         decrypt::Decrypt,
         udp_ingress::{Arrival, Handshake, Received, classify_drain},
     },
-    outbound::route::Route,
     packet,
-    stages::StageBatch,
+    stage_api::StageBatch,
     wireguard::commands::{InboundCommand, OutboundCommand, Report},
 };
 
 /// The path's state.
 pub struct Inbound {
     decrypt: Decrypt,
-    route: Route,
+    source_check: SourceCheck,
     coalesce: Coalesce,
     arrivals: Vec<Arrival>,
     datagrams: DatagramTally,
@@ -53,7 +54,7 @@ impl Inbound {
     ) -> Self {
         Self {
             decrypt: Decrypt::new(aead),
-            route: Route::default(),
+            source_check: SourceCheck::default(),
             coalesce: Coalesce::new(options, seed),
             arrivals: Vec::new(),
             datagrams: DatagramTally::default(),
@@ -71,7 +72,7 @@ impl Inbound {
             InboundCommand::SetPath(peer, path) => decrypt.set_path(peer, path),
             InboundCommand::Install { session, next } => decrypt.install(session, next),
             InboundCommand::Erase(local_index) => decrypt.erase(local_index),
-            InboundCommand::Routes(allowed_ips) => self.route.replace(allowed_ips),
+            InboundCommand::Routes(allowed_ips) => self.source_check.replace(allowed_ips),
         }
     }
 
@@ -84,7 +85,7 @@ impl Inbound {
         batch: &mut FrameBatch,
         handshakes: &mut Vec<Handshake>,
     ) {
-        let Self { decrypt, route, coalesce, arrivals, datagrams, .. } = self;
+        let Self { decrypt, source_check, coalesce, arrivals, datagrams, .. } = self;
         classify_drain(
             received,
             buffer,
@@ -92,7 +93,7 @@ impl Inbound {
             handshakes,
             datagrams,
             |index, arrivals, buffer, datagrams| {
-                decrypt.process(index, arrivals, received, buffer, batch, route, datagrams);
+                decrypt.process(index, arrivals, received, buffer, batch, source_check, datagrams);
             },
         );
         decrypt.finish(batch.received_ns);

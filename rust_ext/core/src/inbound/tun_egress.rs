@@ -4,7 +4,7 @@
 //! frame is one write, its pieces in the order of its slices.
 
 use crate::{
-    frame::{Frame, Slice, flags},
+    frame::{Frame, flags},
     packet::{
         tcp,
         virtio::{self, VirtioHeader},
@@ -35,27 +35,16 @@ pub fn virtio_header(frame: &Frame) -> [u8; virtio::VIRTIO_HEADER_LENGTH] {
     header.write()
 }
 
-/// The pieces of a frame: its slices, or itself, for which `whole` is the room.
-pub fn pieces<'s>(frame: &Frame, slices: &'s [Slice], whole: &'s mut [Slice; 1]) -> &'s [Slice] {
-    if frame.slices == 0 {
-        *whole = [Slice { offset: frame.offset, length: frame.length }];
-        return whole;
-    }
-    &slices[frame.first_slice as usize..][..usize::from(frame.slices)]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::packet::{build::Build, parse, virtio::VIRTIO_HEADER_LENGTH};
 
     #[test]
-    fn a_complete_packet_has_an_empty_header_and_one_piece() {
+    fn a_complete_packet_has_an_empty_header() {
         let bytes = Build::tcp4().payload(100).bytes();
         let frame = parse(&bytes, 7).unwrap();
         assert_eq!(virtio_header(&frame), [0; VIRTIO_HEADER_LENGTH]);
-        let whole = [Slice { offset: 7, length: 140 }];
-        assert_eq!(pieces(&frame, &[], &mut [Slice { offset: 0, length: 0 }]), whole);
     }
 
     #[test]
@@ -87,14 +76,5 @@ mod tests {
         let mut frame = parse(&Build::tcp4().flags(tcp::ACK | tcp::CWR).bytes(), 0).unwrap();
         frame.segments = 2;
         assert_eq!(virtio_header(&frame)[1], virtio::GSO_TCPV4 | virtio::GSO_ECN);
-    }
-
-    #[test]
-    fn several_pieces_are_the_slices_of_the_frame() {
-        let mut frame = parse(&Build::udp4().payload(10).bytes(), 0).unwrap();
-        frame.first_slice = 1;
-        frame.slices = 2;
-        let slices = [1, 2, 3, 4].map(|offset| Slice { offset, length: 1 });
-        assert_eq!(pieces(&frame, &slices, &mut [slices[0]]), &slices[1..3]);
     }
 }

@@ -5,11 +5,9 @@
 //! the kernel, messages without a session. Order: a run ends where the session changes, so runs
 //! are opened in the order of arrival.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
+use std::{collections::HashMap, hash::BuildHasherDefault};
 
+use crate::wireguard::index_hasher::IndexHasher;
 use crate::{
     aead::{Slot, TAG_LENGTH},
     counters::DatagramTally,
@@ -61,27 +59,6 @@ pub struct Arrival {
 /// Finds sessions by receiver index. We draw the indices at random, so they are their own hash and
 /// no stranger can choose what is in the table.
 pub type Sessions<T> = HashMap<u32, T, BuildHasherDefault<IndexHasher>>;
-
-/// The identity, as a hasher of one `u32`.
-#[derive(Default)]
-pub struct IndexHasher(u64);
-
-impl Hasher for IndexHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0 << 8 | u64::from(byte);
-        }
-    }
-
-    fn write_u32(&mut self, index: u32) {
-        // The table takes its tag from the upper bits and its bucket from the lower ones.
-        self.0 = u64::from(index) << 32 | u64::from(index);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 /// Sorts one drain: calls `run` for each run of data messages with the same receiver index, in the
 /// order of arrival. `arrivals` is room that is used again.

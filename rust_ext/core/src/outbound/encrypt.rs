@@ -24,7 +24,7 @@ use crate::{
         message_header::{DATA_HEADER_LENGTH, write_data_header},
         split::Segments,
     },
-    stages::CountAdjustment,
+    stage_api::CountAdjustment,
     time::SECOND_NS,
     wireguard::{
         commands::{Report, SendSession},

@@ -25,7 +25,7 @@ use crate::{
     drop_reason::OutboundDrop,
     frame::{FrameBatch, NO_PEER},
     outbound::{encrypt::Encrypt, gso_egress::GsoEgress, route::Route, tun_aqm::TunAqm},
-    stages::StageBatch,
+    stage_api::StageBatch,
     wireguard::{
         commands::{OutboundCommand, Report},
         peer::PeerId,
@@ -115,7 +115,7 @@ impl Outbound {
     /// Gives each frame its peer, or drops and refuses it; what has one is counted in.
     pub fn route(&mut self, batch: &mut FrameBatch, buffer: &[u8]) {
         let (tally, icmp_errors) = self.encrypt.tally_and_icmp_errors();
-        self.route.outbound(batch, buffer, tally, icmp_errors);
+        self.route.process(batch, buffer, tally, icmp_errors);
         self.encrypt.admit(batch);
     }
 

@@ -1,8 +1,7 @@
-//! route: which peer a frame goes to, and whether a peer may have sent it (cryptokey routing).
+//! route: assigns each frame the peer whose allowed IPs cover its destination (cryptokey routing).
 //!
-//! In: frames with their addresses parsed. Out: outbound frames with their peer; inbound, a
-//! verdict on the source. Drops: no peer's allowed IPs cover the destination; the source is not
-//! the sender's. Order: rows keep their order.
+//! In: frames with their addresses parsed. Out: the same frames with their peer. Drops: frames whose
+//! destination no peer's allowed IPs cover. Order: frames keep their order.
 
 use std::sync::Arc;
 
@@ -11,25 +10,25 @@ use crate::{
     drop_reason::OutboundDrop,
     frame::{Frame, FrameBatch},
     outbound::icmp_error::{IcmpError, IcmpErrors},
-    wireguard::{allowed_ips::AllowedIps, peer::PeerId},
+    wireguard::{
+        allowed_ips::{AllowedIps, CachedLookup},
+        peer::PeerId,
+    },
 };
 
-/// A snapshot of the allowed IPs, and the answer given last: a drain mostly asks the same again.
+/// The stage.
 #[derive(Debug, Default)]
-pub struct Route {
-    allowed_ips: Arc<AllowedIps>,
-    last: Option<(u8, [u8; 16], Option<PeerId>)>,
-}
+pub struct Route(CachedLookup);
 
 impl Route {
-    /// Goes over to another snapshot.
+    /// Replaces the snapshot of the allowed IPs.
     pub fn replace(&mut self, allowed_ips: Arc<AllowedIps>) {
-        *self = Self { allowed_ips, last: None };
+        self.0.replace(allowed_ips);
     }
 
     /// Gives each frame, whose bytes lie in `buffer`, the peer its destination belongs to; the others are
     /// dropped, counted and refused.
-    pub fn outbound(
+    pub fn process(
         &mut self,
         batch: &mut FrameBatch,
         buffer: &[u8],
@@ -37,7 +36,7 @@ impl Route {
         icmp_errors: &mut IcmpErrors,
     ) {
         let now_ns = batch.received_ns;
-        batch.frames.retain_mut(|frame| match self.peer_for(frame.version, &frame.destination) {
+        batch.frames.retain_mut(|frame| match self.0.peer_for(frame.version, &frame.destination) {
             Some(peer) => {
                 frame.peer = peer.0;
                 true
@@ -54,22 +53,6 @@ impl Route {
 
     /// The peer of a frame that has none yet.
     pub fn of(&mut self, frame: &Frame) -> Option<PeerId> {
-        self.peer_for(frame.version, &frame.destination)
-    }
-
-    /// Whether `peer` may send packets from the frame's source address.
-    pub fn allows(&mut self, peer: PeerId, frame: &Frame) -> bool {
-        self.peer_for(frame.version, &frame.source) == Some(peer)
-    }
-
-    fn peer_for(&mut self, version: u8, address: &[u8; 16]) -> Option<PeerId> {
-        match self.last {
-            Some((v, a, peer)) if v == version && a == *address => peer,
-            _ => {
-                let peer = self.allowed_ips.peer_for(version, address);
-                self.last = Some((version, *address, peer));
-                peer
-            }
-        }
+        self.0.peer_for(frame.version, &frame.destination)
     }
 }

@@ -7,6 +7,7 @@
 pub mod checksum;
 pub mod ip;
 pub mod message_header;
+pub mod pieces;
 pub mod split;
 pub mod tcp;
 pub mod udp;

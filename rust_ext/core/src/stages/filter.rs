@@ -8,7 +8,7 @@ use std::{collections::HashMap, net::IpAddr, ops::RangeInclusive};
 use crate::{
     bpf::Program,
     frame::{Frame, Slice},
-    inbound::tun_egress::pieces,
+    packet::pieces::pieces,
     wireguard::{allowed_ips::Prefix, peer::PeerId},
 };
 

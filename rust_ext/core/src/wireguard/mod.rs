@@ -3,6 +3,7 @@
 pub mod allowed_ips;
 pub mod commands;
 pub mod device;
+pub mod index_hasher;
 pub mod noise;
 pub mod path;
 pub mod peer;

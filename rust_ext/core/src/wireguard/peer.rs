@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     counters::{InboundCounts, OutboundCounts},
-    inbound::udp_ingress::IndexHasher,
+    wireguard::index_hasher::IndexHasher,
 };
 
 /// Names a peer for as long as the tunnel lives; never given to another peer.

@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use pyfw_core::stages::{Direction, StageBatch};
+use pyfw_core::stage_api::{Direction, StageBatch};
 
 use super::{
     inbound_worker::InboundWorker,

@@ -16,11 +16,11 @@ use pyfw_core::{
     inbound::{
         Inbound,
         coalesce::CoalesceOptions,
-        tun_egress::{pieces, virtio_header},
+        tun_egress::virtio_header,
         udp_ingress::{Handshake, Received},
     },
-    packet::{self, split::Segments},
-    stages::StageBatch,
+    packet::{self, pieces::pieces, split::Segments},
+    stage_api::StageBatch,
     wireguard::commands::{InboundCommand, OutboundCommand, Report},
 };
 

@@ -41,7 +41,7 @@ use pyfw_core::{
         Outbound,
         gso_egress::{GsoCounts, GsoEgress},
     },
-    stages::Stages,
+    stage_api::Stages,
     wireguard::device::{Device, Entropy},
 };
 

@@ -14,7 +14,7 @@ use pyfw_core::{
     frame::FrameBatch,
     outbound::Outbound,
     packet::virtio::VIRTIO_HEADER_LENGTH,
-    stages::StageBatch,
+    stage_api::StageBatch,
     wireguard::commands::{OutboundCommand, Report},
 };
 

@@ -11,7 +11,7 @@ use std::sync::{
 use pyfw_core::{
     counters::{DatagramCounts, InboundCounts, OutboundCounts},
     outbound::gso_egress::GsoCounts,
-    stages::{Direction, StageBatch, Stages},
+    stage_api::{Direction, StageBatch, Stages},
     wireguard::{
         commands::{InboundCommand, OutboundCommand, Report},
         path::Path,

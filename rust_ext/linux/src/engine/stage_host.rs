@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Weak};
 
-use pyfw_core::stages::{Direction, Notice, StageHost};
+use pyfw_core::stage_api::{Direction, Notice, StageHost};
 
 use super::{
     data_plane::DataPlaneHandle,

@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
 };
 
-use pyfw_core::stages::{Outcome, Running};
+use pyfw_core::stage_api::{Outcome, Running};
 
 use super::{
     data_plane::DataPlaneHandle,

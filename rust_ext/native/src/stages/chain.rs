@@ -5,11 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pyfw_core::stages::{
-    Outcome, Stages,
-    chain::{Chain, Slot, SlotOptions},
-    filter::{Filter, Predicate},
-    state::HoldLimit,
+use pyfw_core::{
+    stage_api::{Outcome, Stages},
+    stages::{
+        chain::{Chain, Slot, SlotOptions},
+        filter::{Filter, Predicate},
+        state::HoldLimit,
+    },
 };
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyfw_core::stages::{
-    Direction,
-    chain::StageHandle,
-    state::{EmitError, Held},
+use pyfw_core::{
+    stage_api::Direction,
+    stages::{
+        chain::StageHandle,
+        state::{EmitError, Held},
+    },
 };
 use pyo3::{
     exceptions::PyValueError,

@@ -26,7 +26,7 @@ mod packet;
 mod runtime;
 mod test_feed;
 
-use pyfw_core::stages::Direction;
+use pyfw_core::stage_api::Direction;
 use pyo3::prelude::*;
 
 use crate::convert::value_error;

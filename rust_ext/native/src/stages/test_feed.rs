@@ -7,7 +7,8 @@ use pyfw_core::{
     buffer::{Buffer, STAGE_ROOM},
     frame::Frame,
     packet::{self, split::Segments},
-    stages::{Direction, StageBatch, Stages, chain::Chain},
+    stage_api::{Direction, StageBatch, Stages},
+    stages::chain::Chain,
     wireguard::peer::PeerId,
 };
 

@@ -1,12 +1,10 @@
 //! Each rule by itself; `properties` has what holds for any sequence.
 
 use super::*;
-use crate::{
-    inbound::tun_egress,
-    packet::{
-        build::{Build, checksums_are_right},
-        parse, split,
-    },
+use crate::packet::pieces::pieces;
+use crate::packet::{
+    build::{Build, checksums_are_right},
+    parse, split,
 };
 
 mod properties;
@@ -24,7 +22,7 @@ impl Drained {
     /// A frame's bytes, its slices joined.
     pub(super) fn bytes(&self, frame: &Frame) -> Vec<u8> {
         let mut whole = [Slice { offset: 0, length: 0 }];
-        tun_egress::pieces(frame, &self.batch.slices, &mut whole)
+        pieces(frame, &self.batch.slices, &mut whole)
             .iter()
             .flat_map(|s| self.buffer[s.offset as usize..(s.offset + s.length) as usize].to_vec())
             .collect()

@@ -12,10 +12,12 @@ use std::sync::{
 };
 
 use super::{options::SlotOptions, shared::ChainShared};
-use crate::stages::{
-    Direction,
-    fixup::Unfit,
-    state::{EmitError, Held, StageState},
+use crate::{
+    stage_api::Direction,
+    stages::{
+        fixup::Unfit,
+        state::{EmitError, Held, StageState},
+    },
 };
 
 /// See the module.

@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use super::handle::StageHandle;
-use crate::stages::{StageBatch, filter::PeerNames, verdicts::Verdicts};
+use crate::{
+    stage_api::StageBatch,
+    stages::{filter::PeerNames, verdicts::Verdicts},
+};
 
 /// A stage's code, in whatever language.
 pub trait StageHandler: Send {

@@ -32,9 +32,8 @@ use self::{
     shared::{ChainShared, TICKS, Watch},
     slot::BatchContext,
 };
-use super::{
-    Direction, Notice, Outcome, Running, StageBatch, StageHost, Stages, filter::PeerNames,
-};
+use super::filter::PeerNames;
+use crate::stage_api::{Direction, Notice, Outcome, Running, StageBatch, StageHost, Stages};
 use crate::wireguard::peer::PeerId;
 
 /// A call that lasts so long is looked at more closely.

@@ -1,6 +1,9 @@
 //! options: how a stage is built in.
 
-use crate::stages::{Outcome, filter::Filter, state::HoldLimit};
+use crate::{
+    stage_api::Outcome,
+    stages::{filter::Filter, state::HoldLimit},
+};
 
 /// How a stage is built in.
 #[derive(Clone, Debug)]

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64};
 
-use crate::stages::{Notice, StageHost, filter::PeerNames};
+use crate::{
+    stage_api::{Notice, StageHost},
+    stages::filter::PeerNames,
+};
 
 /// Notices kept while nobody surrounds the chain (tests, replays).
 const NOTICES_MAX: usize = 256;

@@ -19,8 +19,8 @@ use super::{
     shared::{ChainShared, TICKS},
 };
 use crate::{
+    stage_api::{Direction, Notice, Outcome, StageBatch},
     stages::{
-        Direction, Notice, Outcome, StageBatch,
         filter::{Filter, PeerNames},
         state::{Emission, StageCounts},
         verdicts::Verdicts,

@@ -11,8 +11,8 @@ use crate::{
     buffer::{Buffer, STAGE_ROOM},
     frame::{Frame, NO_PEER},
     packet::{build::Build, parse, split::Segments},
+    stage_api::CountAdjustment,
     stages::{
-        CountAdjustment,
         filter::{Field, Filter, Predicate},
         state::{EmitError, Held, HoldLimit, Reason},
         verdicts::Refused,

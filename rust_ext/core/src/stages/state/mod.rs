@@ -17,10 +17,8 @@ use std::{
 };
 
 pub use self::reason::Reason;
-use super::{
-    CountAdjustment, Direction,
-    fixup::{Cut, Unfit, fixup},
-};
+use super::fixup::{Cut, Unfit, fixup};
+use crate::stage_api::{CountAdjustment, Direction};
 use crate::{frame::Frame, wireguard::peer::PeerId};
 
 /// Names of reasons and counters that one stage may make up.

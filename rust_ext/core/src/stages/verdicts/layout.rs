@@ -7,12 +7,9 @@
 use super::{Fate, Origin, Row, Verdicts};
 use crate::{
     frame::{Frame, Slice},
-    inbound::tun_egress::pieces,
-    packet::ip,
-    stages::{
-        CountAdjustment, StageBatch,
-        state::{Emission, Reason},
-    },
+    packet::{ip, pieces::pieces},
+    stage_api::{CountAdjustment, StageBatch},
+    stages::state::{Emission, Reason},
     wireguard::peer::PeerId,
 };
 

@@ -9,15 +9,14 @@ mod layout;
 use std::{borrow::Cow, ops::Range};
 
 use super::{
-    Direction,
     filter::{Filter, PeerNames},
     fixup::{Cut, Unfit, fixup},
     state::Reason,
 };
+use crate::stage_api::Direction;
 use crate::{
     frame::{Frame, NO_PEER, Slice},
-    inbound::tun_egress::pieces,
-    packet::{ip, split::Segments, tcp},
+    packet::{ip, pieces::pieces, split::Segments, tcp},
 };
 
 /// The verdicts of one call, in the making.

@@ -3,6 +3,8 @@
 //! In: changes from the device, which owns the table. Out: snapshots that the paths read without a
 //! lock, and a listing a peer. A prefix belongs to one peer; giving it to another moves it.
 
+mod lookup;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -10,6 +12,7 @@ use std::{
     str::FromStr,
 };
 
+pub use self::lookup::CachedLookup;
 use prefix_trie::PrefixMap;
 
 use crate::wireguard::peer::PeerId;

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, MutexGuard, atomic::Ordering::Relaxed},
 };
 
-use pyfw_core::stages::Direction;
+use pyfw_core::stage_api::Direction;
 
 use super::{
     data_plane::{DataPlane, DataPlaneHandle},
@@ -163,7 +163,7 @@ impl DataThread {
         direction: Direction,
         now_ns: &mut u64,
     ) -> Step<'s> {
-        let wanted = |stages: &dyn pyfw_core::stages::Stages| {
+        let wanted = |stages: &dyn pyfw_core::stage_api::Stages| {
             stages.wants(direction) || stages.has_pending(direction)
         };
         let lent = match self.shared.stages.as_deref().is_some_and(wanted) {
