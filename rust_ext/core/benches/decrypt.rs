@@ -11,11 +11,11 @@ use gungraun::{library_benchmark, library_benchmark_group, main};
 use pyfw_core::{
     counters::DatagramTally,
     frame::FrameBatch,
+    inbound::source_check::SourceCheck,
     inbound::{
         decrypt::Decrypt,
         udp_ingress::{Arrival, classify_drain},
     },
-    outbound::route::Route,
 };
 use traffic::{
     Drain, NOW_NS, NoCipher, PEER, SEGMENT, SENT_AT_ONCE, Wire, one_route, outbound,
@@ -24,7 +24,7 @@ use traffic::{
 
 struct Ready {
     decrypt: Decrypt,
-    route: Route,
+    source_check: SourceCheck,
     batch: FrameBatch,
     tally: DatagramTally,
     wire: Wire,
@@ -33,9 +33,9 @@ struct Ready {
 
 impl Ready {
     fn run(&mut self) {
-        let Self { decrypt, route, batch, tally, wire, arrivals } = self;
+        let Self { decrypt, source_check, batch, tally, wire, arrivals } = self;
         let Wire { buffer, received } = wire;
-        decrypt.process(receiver_index(), arrivals, received, buffer, batch, route, tally);
+        decrypt.process(receiver_index(), arrivals, received, buffer, batch, source_check, tally);
     }
 
     fn take(&mut self, wire: Wire) {
@@ -61,11 +61,11 @@ fn ready(drain: Drain) -> Box<Ready> {
     let mut decrypt = Decrypt::new(Box::new(NoCipher));
     decrypt.add_peer(PEER, Arc::default());
     decrypt.install(receive_session(), None);
-    let mut route = Route::default();
-    route.replace(Arc::new(one_route("10.0.0.1/32")));
+    let mut source_check = SourceCheck::default();
+    source_check.replace(Arc::new(one_route("10.0.0.1/32")));
     let mut ready = Ready {
         decrypt,
-        route,
+        source_check,
         batch: FrameBatch { received_ns: NOW_NS, ..FrameBatch::default() },
         tally: DatagramTally::default(),
         wire: Wire::default(),
