@@ -1,23 +1,28 @@
-# What people and CI call. A second run of anything does only what has changed.
+# Targets for people and for CI. Running a target again does only what has changed.
 #
-#   make setup   environment in .venv, extension built in the editable profile
-#   make demo    the tunnel, shown: three namespaces, a page, 1 GiB each way
-#   make test    cargo test and pytest
-#   make lint    rustfmt, clippy, ruff, mypy, stubtest, import rules
-#   make fmt     rustfmt and ruff
-#   make bench   pyfw, its peers and the machine's floor, judged; replay against its cipher; from a release
-#                wheel; five minutes, and once some for installing peers
-#   make bench-all  every measure, every network: three quarters of an hour
-#   make bench-guard  instructions of the inner loops against what was recorded, whatever the machine does;
-#                UPDATE=1 records them (needs valgrind)
-#   make wheel   a release wheel in dist/
-#   make interop-peers   foreign daemons that Debian has not, for the tests that meet them
+#   make setup          build the extension into .venv (editable profile)
+#   make demo           run the tunnel in three namespaces: a web page, then 1 GiB each way
+#   make check          lint, Rust unit tests, Python tests without namespaces; under a minute
+#   make test           all tests but the long ones; under ten minutes on two cores
+#   make test-long      tests that are slow by nature, as many as BUDGET allows (default 10m)
+#   make lint           rustfmt, clippy, ruff, mypy, stubtest, import rules, renamed definitions
+#   make fmt            rustfmt and ruff
+#   make bench          pyfw against its peers and the machine's floor, from a release wheel; five minutes
+#   make bench-all      every measure on every network; 45 minutes
+#   make bench-guard    instruction counts of the inner loops against the recorded ones (needs valgrind);
+#                       UPDATE=1 records them
+#   make wheel          build a release wheel into dist/
+#   make interop-peers  build the foreign daemons that Debian does not package
 #
-# PYFW_NO_APT=1 keeps setup from installing Debian packages. PYTHON names the interpreter of .venv.
+# PYFW_NO_APT=1 keeps setup from installing Debian packages. PYTHON selects the interpreter of .venv.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+# Most tests wait for daemons and timers, so more workers than cores keep the cores busy.
+WORKERS ?= 4
+BUDGET ?= 10m
 BENCH := build/bench-venv
 RESULTS := build/bench
 GUARD := build/guard/bin
@@ -33,7 +38,8 @@ RUST_SOURCES := $(shell find rust_ext -name '*.rs' -o -name Cargo.toml) Cargo.to
 	rust-toolchain.toml
 PYTHON_SOURCES := $(shell find pyfw -name '*.py' -o -name '*.pyi')
 
-.PHONY: setup demo test test-rust test-python lint fmt bench bench-all bench-guard wheel interop-peers
+.PHONY: setup demo check check-rust check-python test test-rust test-python test-long lint lint-rust \
+	lint-python fmt bench bench-all bench-guard wheel interop-peers
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.native $(VENV)/.debian
@@ -85,23 +91,42 @@ $(VENV)/.debian: Makefile | $(VENV)/.packages
 demo: setup
 	@$(BIN)/pyfw demo
 
+# The two halves share nothing, so they run side by side, each on a core.
+check: setup
+	@$(MAKE) --no-print-directory --output-sync=target -j2 check-rust check-python
+
+check-rust: lint-rust test-rust
+
+check-python: lint-python
+	$(PYTEST) -m "not netns and not interop and not long and not alone" tests pcaps
+
 test: test-rust test-python
 
-# The binding crate has no tests of its own; left out, so that pyo3 is not built twice.
+# The binding crate has no tests of its own; without it, pyo3 is not built twice.
 test-rust:
 	$(CARGO) test --locked --quiet --profile editable --workspace --exclude pyfw-native
 
+# Tests marked `alone` measure time or load the machine: they run last, one at a time.
 test-python: setup
-	$(BIN)/python -m pytest --durations=10 --durations-min=5
+	$(PYTEST) -n $(WORKERS) -m "not long and not alone" --durations=10 --durations-min=5
+	$(PYTEST) -m "alone and not long"
 
-lint: setup
+test-long: setup
+	$(PYTEST) -m long --budget=$(BUDGET) --durations=10
+
+lint: lint-rust lint-python
+
+lint-rust:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --quiet --workspace --all-targets -- -D warnings
+
+lint-python: setup
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --concise pyfw._native
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python .ci/check_names.py
 
 fmt: $(VENV)/.packages
 	$(CARGO) fmt --all
