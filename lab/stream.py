@@ -18,7 +18,7 @@ from typing import Any, Self
 from pyfw.demo.namespace import Namespace
 
 _PORT = 5302
-_SCRIPT = [sys.executable, "-P", str(Path(__file__).with_name("numbered.py"))]
+_SCRIPT = [sys.executable, "-P", str(Path(__file__).with_name("sequenced_udp.py"))]
 _RANGES_SHOWN = 8
 
 

@@ -201,7 +201,7 @@ def _introduce(one: _End, two: _End) -> None:
 
 
 # By its path: -P keeps the modules beside it off Python's.
-_POLLED = str(Path(__file__).with_name("polled.py"))
+_POLLED = str(Path(__file__).parents[2] / "lab" / "veth_napi.py")
 _STEERING = "/sys/class/net/{}/queues/rx-0/rps_cpus"
 
 
