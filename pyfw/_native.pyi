@@ -122,8 +122,6 @@ class Engine:
         udp_fds: tuple[int, int],
         listen_port: int,
         threads: int = 1,
-        nice: int = 0,
-        tun_queue_ms: int = 0,
         cipher: str = "auto",
         offloads: Sequence[str] = ...,  # all: udp_gso, udp_gro, tso, uso
         coalesce_psh: str = "merge",

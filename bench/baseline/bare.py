@@ -8,7 +8,6 @@ import os
 
 from pyfw import _native
 from pyfw.config import Config
-from pyfw.control.priority import favour
 from pyfw.pipeline import MTU_DEFAULT
 
 # What WireGuard adds to a packet (whitepaper §5.4.6): batches of the length that a tunnel's have.
@@ -24,8 +23,5 @@ def carry(config: Config) -> None:
     used, unused = (v6, v4) if peer.startswith("[") else (v4, v6)
     if unused >= 0:
         os.close(unused)
-    # As a tunnel would run beside the same programs.
-    os.setpriority(os.PRIO_PROCESS, 0, config.settings.nice)
-    favour(config.settings.nice)
     print("up", flush=True)
     _native.forward_bare(tun_fd, used, peer, (config.interface.mtu or MTU_DEFAULT) + _OVERHEAD)

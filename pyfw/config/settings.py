@@ -18,10 +18,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     threads: int = 1
     """1: one data thread serves both directions. 2: inbound has its own."""
-    nice: int = 0
-    """How much of a busy processor the tunnel gets before others: -20 (first) to 19; 0 leaves it as it is."""
-    tun_queue_ms: int = 0
-    """How long a frame may wait in the TUN's queue while it is busy; 0: the length is the kernel's."""
     cipher: str = "auto"
     """"auto" takes the fastest that works here."""
     offloads: tuple[str, ...] = OFFLOADS
@@ -52,10 +48,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "coalesce.psh": ("merge", "close"),
     **{f"offloads.{name}": (True, False) for name in OFFLOADS},
 }
-# Whole numbers: from, to.
-_NUMBERS = {"nice": (-20, 19), "tun_queue_ms": (0, 1000)}
 _KEY_LOG = "key_log"
-KEYS = (*_CHOICES, *_NUMBERS, _KEY_LOG)
+KEYS = (*_CHOICES, _KEY_LOG)
 # Keys that mean something in one role only.
 _OF_ROLE = {"isolate_peers": "gateway", "kill_switch": "client"}
 _TABLES = {"offloads", "coalesce"}
@@ -92,9 +86,6 @@ def _judge(name: str, value: Any) -> str | None:
         return "is not in this version"
     if name == _KEY_LOG and isinstance(value, str) and value.startswith("/"):
         return None
-    least, most = _NUMBERS.get(name, (0, -1))
-    if type(value) is int and least <= value <= most:
-        return None
     choices = _CHOICES.get(name, ())
     # 1 == True in Python; a switch is not a number here.
     if any(type(value) is type(choice) and value == choice for choice in choices):
@@ -109,8 +100,6 @@ def _expected(name: str) -> str:
         return f"write [{name}]"
     if name == _KEY_LOG:
         return "write the path of a file, from / on"
-    if name in _NUMBERS:
-        return "write a whole number from {} to {}".format(*_NUMBERS[name])
     if name not in _CHOICES:
         belongs = wg_quick.section_of(name.rpartition(".")[2])
         if belongs:

@@ -9,7 +9,6 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from pyfw.control import saved
 from pyfw.control.host.step_reporter import StepReporter
 from pyfw.control.interface_setup import InterfaceSetup
 from pyfw.control.link_watch import LinkWatch
-from pyfw.control.queue_length import QueueLength
 from pyfw.control.resolve import resolve
 from pyfw.control.uapi import client, protocol, server
 from pyfw.control.uapi.server import UapiServer
@@ -71,7 +69,6 @@ class Daemon:
         self._reason = ""
         self._applied = config
         self._found: list[Stage] = []
-        self._queue_length = QueueLength()
         self._stack: AsyncExitStack | None = None
         self._log = structlog.get_logger("pyfw").bind(interface=name)
         self._steps = steps or StepReporter(name)
@@ -117,11 +114,6 @@ class Daemon:
         return self._stack is not None and not self._told_to_stop.is_set()
 
     @property
-    def nice(self) -> int:
-        """See Settings."""
-        return self._settings.nice
-
-    @property
     def has_left_behind(self) -> bool:
         """Whether a thread has not come back from a stage, though the tunnel is closed."""
         return self._pipeline.stages.has_left_behind
@@ -147,9 +139,7 @@ class Daemon:
                 tun_fd=self._tun_fd,
                 listen_port=(config.interface.listen_port if config else None) or 0,
                 pipeline=self._pipeline,
-                on_event=self._on_event,
             )
-            stack.push_async_callback(self._queue_length.close)
             await stack.enter_async_context(tunnel)
             self.name = tunnel.name
             self._log = self._log.bind(interface=self.name)
@@ -271,11 +261,6 @@ class Daemon:
         if self._uapi_fd is not None:
             return socket.socket(fileno=self._uapi_fd)
         return server.listen(self.name)
-
-    def _on_event(self, event: Mapping[str, Any]) -> None:
-        if event["message"] == "tun.queue_length":
-            self._queue_length.set_soon(self.name, event["frames"])
-        self._tunnel.log_event(event)
 
     def _mtu_changed(self, mtu: int) -> None:
         if self._tunnel.is_open:

@@ -21,7 +21,6 @@ import structlog
 from pyfw.config import Config, ConfigError
 from pyfw.control.daemon import EXIT_OK, Daemon
 from pyfw.control.notify import Notifier
-from pyfw.control.priority import favour
 
 _WATCH_S = 0.5
 
@@ -92,8 +91,6 @@ class _Process:
             gc.freeze()
             if on_ready is not None:
                 on_ready()
-            # Behind it: a daemon that goes into the background gets a session of its own there.
-            favour(min(daemon.nice for daemon in self._daemons))
             self._say_ready()
             if watch:
                 self._watching = asyncio.ensure_future(self._watch())

@@ -37,8 +37,6 @@ cipher = "auto"
 log_level = "info"
 role = "client"
 kill_switch = false
-nice = 0
-tun_queue_ms = 0
 key_log = "/run/keys"
 [offloads]
 udp_gso = true
@@ -78,8 +76,6 @@ _TOML_VALUES: dict[str, tuple[list[str], list[str]]] = {
     "log_level": (["1", "true", "info"], ['"loud"']),
     "role": (["1", "true", "gateway", '["client"]'], ['"server"']),
     "kill_switch": (['"true"', "1", "on"], []),
-    "nice": (['"0"', "true", "0.5", "[0]", "{}", "low"], ["-21", "20"]),
-    "tun_queue_ms": (['"0"', "true", "0.5", "[0]", "{}", "low"], ["-1", "1001"]),
     "key_log": (["1", "true", '["/run/keys"]'], ['""', '"keys"']),
     "udp_gso": (['"true"', "1", "True"], []),
     "udp_gro": (['"true"', "1", "yes"], []),

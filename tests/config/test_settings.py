@@ -7,8 +7,6 @@ from pyfw.config.settings import read
 
 WHOLE = """\
 threads = 2
-nice = -10
-tun_queue_ms = 2
 cipher = "ring"
 log_level = "debug"
 
@@ -24,8 +22,6 @@ def test_every_setting_is_read() -> None:
     assert read(WHOLE, "f") == (
         Settings(
             threads=2,
-            nice=-10,
-            tun_queue_ms=2,
             cipher="ring",
             log_level="debug",
             offloads=("udp_gso", "udp_gro", "uso"),
@@ -60,9 +56,6 @@ def test_an_empty_file_means_the_defaults() -> None:
         ("thread = 1", "f:1: thread: no such key in NAME.pyfw.toml; did you mean threads?"),
         ("\nthreads = 3", "f:2: threads: 3 is not valid; write 1 or 2"),
         ("threads = true", "f:1: threads: true is not valid; write 1 or 2"),
-        ("nice = -21", "f:1: nice: -21 is not valid; write a whole number from -20 to 19"),
-        ("nice = true", "f:1: nice: true is not valid; write a whole number from -20 to 19"),
-        ('nice = "low"', 'f:1: nice: "low" is not valid; write a whole number from -20 to 19'),
         (
             "[offloads]\n\nudp_gs = true",
             "f:3: offloads.udp_gs: no such key in NAME.pyfw.toml; did you mean offloads.udp_gso?",
@@ -90,6 +83,12 @@ def test_a_wrong_setting_is_named_with_its_line(text: str, problem: str) -> None
     settings, problems = read(text, "f")
     assert [str(p) for p in problems] == [problem]
     assert settings == Settings()
+
+
+@pytest.mark.parametrize("key", ["nice", "tun_queue_ms"])
+def test_removed_settings_are_unknown_keys(key: str) -> None:
+    _, (problem,) = read(f"threads = 1\n{key} = 1", "f")
+    assert str(problem).startswith(f"f:2: {key}: no such key in NAME.pyfw.toml; known are cipher,")
 
 
 def test_what_is_no_toml_is_named_with_its_line() -> None:

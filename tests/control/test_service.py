@@ -38,8 +38,6 @@ class Log(list[str]):
 class FakeDaemon:
     """A tunnel that is up when told so; `log` has what happened to all of them, in order."""
 
-    nice = 0
-
     def __init__(self, name: str, log: Log, fails: Exception | None = None) -> None:
         self.name = name
         self.log = log

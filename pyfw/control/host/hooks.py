@@ -37,8 +37,6 @@ async def _run_one(key: str, command: str) -> None:
             *_SHELL,
             command,
             env={**os.environ, "LC_ALL": "C"},
-            # What a hook leaves running is not to share our session's priority.
-            start_new_session=os.getsid(0) == os.getpid(),
         )
     except FileNotFoundError as error:
         raise HookFailed(error.errno, f"{key} needs bash, which is not installed") from None

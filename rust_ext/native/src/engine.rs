@@ -13,7 +13,6 @@ use pyfw_core::{
     counters::{DatagramTally, InboundTally, OutboundTally},
     inbound::coalesce::CoalesceOptions,
     stage_api::Stages,
-    time::MILLISECOND_NS,
     wireguard::{device::PeerChange, peer::Activity},
 };
 use pyfw_linux::{
@@ -55,7 +54,6 @@ pub(crate) struct Engine {
 struct Facts {
     cipher: &'static str,
     threads: usize,
-    nice: i32,
     tun_offloads: Vec<&'static str>,
     udp_gso: bool,
     udp_gro: bool,
@@ -76,8 +74,6 @@ impl Engine {
         udp_fds,
         listen_port,
         threads = 1,
-        nice = 0,
-        tun_queue_ms = 0,
         cipher = "auto",
         offloads = OFFLOADS.map(String::from).to_vec(),
         coalesce_psh = "merge",
@@ -92,8 +88,6 @@ impl Engine {
         udp_fds: (RawFd, RawFd),
         listen_port: u16,
         threads: usize,
-        nice: i32,
-        tun_queue_ms: u16,
         cipher: &str,
         offloads: Vec<String>,
         coalesce_psh: &str,
@@ -105,9 +99,6 @@ impl Engine {
         let (tun_fd, udp_fds) = (owned(tun_fd)?, owned_pair(udp_fds)?);
         if !(1..=2).contains(&threads) {
             return Err(value_error(format!("threads is {threads}, must be 1 or 2")));
-        }
-        if !(-20..=19).contains(&nice) {
-            return Err(value_error(format!("nice is {nice}, must be from -20 to 19")));
         }
         let psh_closes = match coalesce_psh {
             "merge" => false,
@@ -145,21 +136,13 @@ impl Engine {
         for socket in [Some(&sockets.v4), sockets.v6.as_ref()].into_iter().flatten() {
             socket.set_gro(udp_gro)?;
         }
-        let facts = Facts {
-            cipher: name,
-            threads,
-            nice,
-            tun_offloads: granted_names(&tun),
-            udp_gso,
-            udp_gro,
-        };
+        let facts =
+            Facts { cipher: name, threads, tun_offloads: granted_names(&tun), udp_gso, udp_gro };
         let stages = stages.map(|chain| chain.get().stages());
         let options = Options {
             tun,
             sockets,
             threads,
-            nice,
-            tun_queue_ns: u64::from(tun_queue_ms) * MILLISECOND_NS,
             ciphers,
             udp_gso,
             coalesce,
@@ -322,7 +305,6 @@ impl Engine {
         let fields = PyDict::new(py);
         fields.set_item("cipher", self.facts.cipher)?;
         fields.set_item("threads", self.facts.threads)?;
-        fields.set_item("nice", self.facts.nice)?;
         fields.set_item("tun_offloads", &self.facts.tun_offloads)?;
         fields.set_item("udp_gso", self.facts.udp_gso)?;
         fields.set_item("udp_gro", self.facts.udp_gro)?;

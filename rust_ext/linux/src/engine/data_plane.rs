@@ -173,13 +173,6 @@ impl DataPlane {
         self.retired.take_if(|retired| retired.until_ns <= now_ns);
     }
 
-    /// Says how long the TUN's queue may be.
-    pub(crate) fn judge_queue(&mut self, shared: &Shared, now_ns: u64) {
-        if let Some(outbound) = &mut self.outbound {
-            outbound.judge_queue(shared, now_ns);
-        }
-    }
-
     /// Whether a batch waits to be filled by what is read next.
     pub(crate) fn keeps_tail(&self) -> bool {
         self.outbound.as_ref().is_some_and(OutboundWorker::keeps_tail)

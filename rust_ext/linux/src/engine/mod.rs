@@ -25,7 +25,6 @@ mod stage_host;
 mod stage_watchdog;
 mod threads;
 mod translate;
-mod tun_queue;
 mod udp_egress;
 
 use std::{
@@ -56,13 +55,10 @@ use self::{
     shared::{ControlMail, DataCommand, Shared},
     stage_host::EngineStageHost,
     threads::Threads,
-    tun_queue::TunQueue,
     udp_egress::UdpEgress,
 };
 pub use self::{control_thread::KeyLogSink, shared::Sockets};
-use crate::sys::{
-    epoll::SystemEntropy, priority::set_thread_nice, tun::Tun, udp::max_gso_segments,
-};
+use crate::sys::{epoll::SystemEntropy, tun::Tun, udp::max_gso_segments};
 
 /// The name of every data thread, as `top -H` shows it.
 const DATA_THREAD: &str = "pyfw-data";
@@ -77,10 +73,6 @@ pub struct Options {
     pub sockets: Sockets,
     /// 1 (both directions in one) or 2 data threads.
     pub threads: usize,
-    /// Their nice value; 0 leaves it.
-    pub nice: i32,
-    /// How long a frame may wait in the TUN's queue while it is busy; 0: as the kernel has it.
-    pub tun_queue_ns: u64,
     /// A transport cipher for each path.
     pub ciphers: [Box<dyn Aead>; 2],
     /// Whether datagrams are sent in batches (UDP_SEGMENT).
@@ -120,18 +112,7 @@ impl Engine {
     /// # Errors
     /// The kernel's, where it refuses a descriptor or a thread.
     pub fn start(options: Options) -> io::Result<Self> {
-        let Options {
-            tun,
-            sockets,
-            threads,
-            nice,
-            tun_queue_ns,
-            ciphers,
-            udp_gso,
-            coalesce,
-            mtu,
-            stages,
-        } = options;
+        let Options { tun, sockets, threads, ciphers, udp_gso, coalesce, mtu, stages } = options;
         let shared = Arc::new(Shared::new(tun, stages)?);
         let sockets = Arc::new(sockets);
         let [seal, open] = ciphers;
@@ -156,7 +137,7 @@ impl Engine {
             mtu,
             stop: false,
         };
-        let outbound = Some(OutboundWorker::new(outbound, egress, TunQueue::new(tun_queue_ns)));
+        let outbound = Some(OutboundWorker::new(outbound, egress));
         let inbound = Some(InboundWorker::new(inbound, coalesce));
         let handles = match threads {
             0 | 1 => vec![DataPlaneHandle::new(paths(outbound, inbound))?],
@@ -180,20 +161,17 @@ impl Engine {
             handles,
         ));
         let engine = Self { control, threads: Arc::default() };
-        engine.start_threads(nice)?;
+        engine.start_threads()?;
         Ok(engine)
     }
 
-    fn start_threads(&self, nice: i32) -> io::Result<()> {
+    fn start_threads(&self) -> io::Result<()> {
         let (threads, shared) = (Arc::clone(&self.threads), Arc::clone(&self.control.shared));
         let sit = move |handle: &Arc<DataPlaneHandle>, generation: u64| {
             let thread =
                 DataThread { shared: Arc::clone(&shared), handle: Arc::clone(handle), generation };
             let handle = Some((Arc::clone(handle), generation));
-            threads.start(DATA_THREAD, Arc::clone(&shared), handle, move || {
-                favour(nice, &thread.shared);
-                thread.run()
-            })
+            threads.start(DATA_THREAD, Arc::clone(&shared), handle, move || thread.run())
         };
         for handle in &self.control.handles {
             sit(handle, handle.generation())?;
@@ -290,17 +268,5 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Lets the calling thread run before others, where that is allowed.
-fn favour(nice: i32, shared: &Shared) {
-    if nice == 0 {
-        return;
-    }
-    if let Err(error) = set_thread_nice(nice) {
-        let fields =
-            [("nice", Value::Number(nice.into())), ("error", Value::Text(error.to_string()))];
-        shared.emit_event(Severity::Info, "priority.refused", fields);
     }
 }

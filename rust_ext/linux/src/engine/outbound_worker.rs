@@ -20,12 +20,9 @@ use pyfw_core::{
 
 use super::{
     capture::Point,
-    events::{Severity, Value},
     shared::{Shared, Sockets},
-    tun_queue::{BUSY_FRAMES, TunQueue},
     udp_egress::{Flush, UdpEgress},
 };
-use crate::sys::epoll;
 
 /// Bytes after which a drain ends.
 const DRAIN_BYTES: usize = 256 << 10;
@@ -48,13 +45,12 @@ pub(crate) struct OutboundWorker {
     /// The first row of the batch that is not encrypted yet.
     next: usize,
     keeps_tail: bool,
-    queue: TunQueue,
     /// The family of the socket that is full.
     blocked_on_ipv4: Option<bool>,
 }
 
 impl OutboundWorker {
-    pub(crate) fn new(outbound: Outbound, egress: UdpEgress, queue: TunQueue) -> Self {
+    pub(crate) fn new(outbound: Outbound, egress: UdpEgress) -> Self {
         Self {
             outbound,
             egress,
@@ -62,7 +58,6 @@ impl OutboundWorker {
             batch: FrameBatch::default(),
             next: 0,
             keeps_tail: false,
-            queue,
             blocked_on_ipv4: None,
         }
     }
@@ -130,24 +125,7 @@ impl OutboundWorker {
     /// Encrypts and sends the drain, as far as the socket takes it.
     pub(crate) fn send(&mut self, shared: &Shared, now_ns: u64) {
         shared.capture.frames(Point::Stages, true, &self.batch, &self.buffer);
-        let frames = self.batch.frames.len();
         self.encrypt_and_send(true, shared, now_ns);
-        if frames >= BUSY_FRAMES && self.queue.is_kept_short() {
-            self.queue.drained(frames, now_ns, epoll::boottime_ns());
-        }
-    }
-
-    /// When the length of the TUN's queue is to be judged.
-    pub(crate) fn queue_due_ns(&self) -> Option<u64> {
-        self.queue.due_ns()
-    }
-
-    /// Says how long the TUN's queue may be, where that has changed.
-    pub(crate) fn judge_queue(&mut self, shared: &Shared, now_ns: u64) {
-        if let Some(frames) = self.queue.judge(now_ns) {
-            let fields = [("frames", Value::Number(frames as i64))];
-            shared.emit_event(Severity::Debug, "tun.queue_length", fields);
-        }
     }
 
     /// Encrypts and sends what is left of the drain, as far as the socket takes it. Where `more` may be

@@ -5,7 +5,6 @@ pub mod deadline;
 pub mod epoll;
 #[cfg(test)]
 pub(crate) mod namespace;
-pub mod priority;
 pub mod socket_address;
 pub mod tun;
 pub mod udp;

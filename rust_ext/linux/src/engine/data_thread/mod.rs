@@ -17,7 +17,6 @@ use pyfw_core::stage_api::Direction;
 
 use super::{
     data_plane::{DataPlane, DataPlaneHandle},
-    outbound_worker::OutboundWorker,
     poller::{COMMANDS, Poller, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6},
     shared::{DataCommand, Shared},
 };
@@ -75,7 +74,6 @@ impl DataThread {
                     TICK => {
                         poller.clear_tick();
                         paths.close_retired(now_ns);
-                        paths.judge_queue(&self.shared, now_ns);
                         self.tick(paths, &mut now_ns)
                     }
                     _ => Some(paths),
@@ -238,8 +236,7 @@ impl DataThread {
     /// When something has to be done whether or not anything arrives.
     fn tick_ns(&self, paths: &DataPlane) -> Option<u64> {
         let retired_ns = paths.retired.as_ref().map(|retired| retired.until_ns);
-        let queue_ns = paths.outbound.as_ref().and_then(OutboundWorker::queue_due_ns);
-        [self.stages_due_ns(paths), retired_ns, queue_ns].into_iter().flatten().min()
+        [self.stages_due_ns(paths), retired_ns].into_iter().flatten().min()
     }
 
     fn tick<'s>(
