@@ -22,5 +22,6 @@ pub mod outbound;
 pub mod packet;
 pub mod stage_api;
 pub mod stages;
+pub mod sync;
 pub mod time;
 pub mod wireguard;

@@ -9,12 +9,13 @@ use std::{
     io::{self, BufWriter},
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
 };
 
+use pyfw_core::sync;
 use pyfw_linux::{
     engine::capture::{CapturePoints, Point, Taken},
     sys::epoll::{Epoll, Interest, block_signals_in_thread},
@@ -39,7 +40,7 @@ pub(crate) struct State {
 impl State {
     /// Why it ended by itself.
     pub(crate) fn failed(&self) -> Option<String> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        sync::lock(&self.failed).clone()
     }
 }
 
@@ -99,7 +100,7 @@ impl Task {
         let written = self.write_all(&mut writer).and_then(|()| writer.finish().map(drop));
         if let Err(error) = written {
             self.points.stop();
-            let mut failed = self.state.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut failed = sync::lock(&self.state.failed);
             *failed = Some(error.to_string());
         }
     }

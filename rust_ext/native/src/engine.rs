@@ -6,13 +6,14 @@ use std::{
     io::Write,
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, MutexGuard, atomic::Ordering::Relaxed},
 };
 
 use pyfw_core::{
     counters::{DatagramTally, InboundTally, OutboundTally},
     inbound::coalesce::CoalesceOptions,
     stage_api::Stages,
+    sync,
     wireguard::{device::PeerChange, peer::Activity},
 };
 use pyfw_linux::{
@@ -392,7 +393,7 @@ impl Drop for Engine {
     /// One that nobody closed is closed where nobody waits for it: its threads may need the interpreter,
     /// or be the very one that lets go of it.
     fn drop(&mut self) {
-        let native = self.native.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let native = sync::lock(&self.native).take();
         if let Some(native) = native {
             std::thread::spawn(move || drop(native));
         }
@@ -410,15 +411,15 @@ impl Engine {
     }
 
     fn native(&self) -> MutexGuard<'_, Option<Native>> {
-        self.native.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.native)
     }
 
     fn held_capture(&self) -> MutexGuard<'_, Option<Capture>> {
-        self.capture.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.capture)
     }
 
     fn outside(&self) -> MutexGuard<'_, Outside> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 
     /// Runs without the interpreter, which no lock of ours may wait for.

@@ -10,13 +10,14 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsFd, BorrowedFd},
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU8, Ordering::Relaxed},
     },
 };
 
 use pyfw_core::{
     frame::{Frame, FrameBatch, Slice},
+    sync,
     wireguard::path::Path,
 };
 
@@ -100,7 +101,7 @@ impl CapturePoints {
     /// Listens at these points from now on, and keeps at most `snap_length` bytes of a packet.
     /// Says whether nobody listened before; one listener at a time.
     pub fn listen(&self, points: &[Point], snap_length: usize) -> bool {
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = sync::lock(&self.ring);
         if self.listening.load(Relaxed) != 0 {
             return false;
         }
@@ -126,7 +127,7 @@ impl CapturePoints {
         into.bytes.clear();
         into.lost = 0;
         self.wake.clear();
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = sync::lock(&self.ring);
         std::mem::swap(&mut ring.taken, into);
     }
 
@@ -141,7 +142,7 @@ impl CapturePoints {
             return;
         }
         let time_ns = epoll::now().unix_ns;
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = sync::lock(&self.ring);
         for frame in &batch.frames {
             let record = Record {
                 point,
@@ -166,7 +167,7 @@ impl CapturePoints {
             return;
         }
         let time_ns = epoll::now().unix_ns;
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = sync::lock(&self.ring);
         for (source, destination, ds, segment_size, bytes) in buffers {
             for datagram in bytes.chunks(segment_size.max(1)) {
                 let record = Record {

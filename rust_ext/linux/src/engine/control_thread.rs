@@ -10,13 +10,16 @@
 use std::{
     io,
     os::fd::AsFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, MutexGuard, atomic::Ordering::Relaxed},
 };
 
-use pyfw_core::wireguard::{
-    commands::{Command, Report},
-    device::{Device, Event, KeyLog, Transmit},
-    path::Path,
+use pyfw_core::{
+    sync,
+    wireguard::{
+        commands::{Command, Report},
+        device::{Device, Event, KeyLog, Transmit},
+        path::Path,
+    },
 };
 
 use super::{
@@ -135,7 +138,7 @@ impl ControlPlane {
 
     /// Looks at the device.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Device> {
-        self.device.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.device)
     }
 
     fn run_commands(&self, device: &mut Device) {
@@ -176,12 +179,12 @@ impl ControlPlane {
     /// Gives the secrets of handshakes to `sink` from now on, or to nobody.
     pub(crate) fn set_key_log(&self, sink: Option<KeyLogSink>) {
         let is_on = sink.is_some();
-        *self.key_log.lock().unwrap_or_else(PoisonError::into_inner) = sink;
+        *sync::lock(&self.key_log) = sink;
         self.change_from_outside(|device| device.set_key_log(is_on));
     }
 
     fn log_keys(&self, secrets: &KeyLog) {
-        let mut sink = self.key_log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sink = sync::lock(&self.key_log);
         let Some(Err(error)) = sink.as_mut().map(|sink| sink(secrets)) else { return };
         // A log with a gap is worth little, and a full disk says the same each time.
         *sink = None;
@@ -203,7 +206,7 @@ impl ControlPlane {
             }
             result => (result, Sent::AsGiven),
         };
-        let mut failure_log = self.failure_log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure_log = sync::lock(&self.failure_log);
         let to = ("endpoint", Value::Text(transmit.path.destination.to_string()));
         match result {
             Err(error) if failure_log.fail(1, epoll::boottime_ns()) => {
@@ -224,7 +227,7 @@ impl ControlPlane {
     /// Goes over to other sockets, for all threads.
     pub(crate) fn rebind(&self, sockets: Sockets) {
         let sockets = Arc::new(sockets);
-        *self.sockets.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&sockets);
+        *sync::lock(&self.sockets) = Arc::clone(&sockets);
         self.tell_data(|| DataCommand::Rebind(Arc::clone(&sockets)));
         self.change_from_outside(|device| device.handle_bind_changed(epoll::now()));
     }
@@ -238,6 +241,6 @@ impl ControlPlane {
 
     /// The sockets in use.
     pub(crate) fn sockets(&self) -> Arc<Sockets> {
-        Arc::clone(&self.sockets.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&sync::lock(&self.sockets))
     }
 }

@@ -8,12 +8,15 @@
 use std::{
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
 };
 
-use pyfw_core::stage_api::{Direction, StageBatch};
+use pyfw_core::{
+    stage_api::{Direction, StageBatch},
+    sync,
+};
 
 use super::{
     inbound_worker::InboundWorker,
@@ -48,16 +51,12 @@ impl DataPlaneHandle {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, DataPlane> {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.paths)
     }
 
     /// The paths, where no thread is at work on them.
     pub(crate) fn vacant(&self) -> Option<MutexGuard<'_, DataPlane>> {
-        match self.paths.try_lock() {
-            Ok(paths) => Some(paths),
-            Err(TryLockError::Poisoned(paths)) => Some(paths.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        sync::try_lock(&self.paths)
     }
 }
 

@@ -6,8 +6,10 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
+
+use pyfw_core::sync;
 
 use crate::sys::epoll::EventFd;
 
@@ -70,7 +72,7 @@ impl Events {
 
     /// Leaves one event.
     pub(crate) fn post(&self, event: EngineEvent) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = sync::lock(&self.waiting);
         if waiting.events.len() == CAPACITY {
             waiting.lost += 1;
             return;
@@ -84,8 +86,7 @@ impl Events {
     /// Takes what waits, and how many were lost since the last call.
     pub fn take(&self) -> (Vec<EngineEvent>, i64) {
         self.wake.clear();
-        let waiting =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = std::mem::take(&mut *sync::lock(&self.waiting));
         (waiting.events, waiting.lost)
     }
 }

@@ -6,8 +6,10 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
+
+use pyfw_core::sync;
 
 use crate::sys::epoll::EventFd;
 
@@ -24,7 +26,7 @@ impl<T> Mailbox<T> {
 
     /// Leaves the items and wakes the reader; does nothing where there are none.
     pub(crate) fn post(&self, items: impl IntoIterator<Item = T>) {
-        let mut held = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = sync::lock(&self.items);
         let before = held.len();
         held.extend(items);
         // Where something was waiting, the reader has been woken for it.
@@ -37,12 +39,12 @@ impl<T> Mailbox<T> {
     pub(crate) fn take(&self, into: &mut Vec<T>) {
         debug_assert!(into.is_empty());
         self.wake.clear();
-        std::mem::swap(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner), into);
+        std::mem::swap(&mut *sync::lock(&self.items), into);
     }
 
     /// How many items wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner).len()
+        sync::lock(&self.items).len()
     }
 }
 

@@ -41,6 +41,7 @@ use pyfw_core::{
         gso_egress::{GsoCounts, GsoEgress},
     },
     stage_api::Stages,
+    sync,
     wireguard::device::{Device, Entropy},
 };
 
@@ -224,7 +225,7 @@ impl Engine {
             outbound: shared.outbound.read(),
             inbound: shared.inbound.read(),
             datagrams: shared.datagrams.read(),
-            gso: *shared.gso.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+            gso: *sync::lock(&shared.gso),
             socket_drops: shared.socket_drops.load(Relaxed),
         }
     }

@@ -1,7 +1,7 @@
 //! What the threads of one tunnel share.
 
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
+    Arc, Mutex, OnceLock,
     atomic::{
         AtomicBool, AtomicU64,
         Ordering::{Relaxed, SeqCst},
@@ -12,6 +12,7 @@ use pyfw_core::{
     counters::{DatagramCounts, InboundCounts, OutboundCounts},
     outbound::gso_egress::GsoCounts,
     stage_api::{Direction, StageBatch, Stages},
+    sync,
     wireguard::{
         commands::{InboundCommand, OutboundCommand, Report},
         path::Path,
@@ -147,6 +148,6 @@ impl Shared {
     }
 
     pub(crate) fn publish_gso(&self, counts: GsoCounts) {
-        *self.gso.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        *sync::lock(&self.gso) = counts;
     }
 }

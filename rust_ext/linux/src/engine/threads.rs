@@ -5,10 +5,12 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+
+use pyfw_core::sync;
 
 use super::{data_plane::DataPlaneHandle, data_thread::guarded, shared::Shared};
 use crate::sys::epoll;
@@ -71,6 +73,6 @@ impl Threads {
     }
 
     fn members(&self) -> MutexGuard<'_, Vec<Member>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.0)
     }
 }

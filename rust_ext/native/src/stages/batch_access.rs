@@ -4,7 +4,7 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -14,6 +14,7 @@ use pyfw_core::{
         chain::{Call, StageHandle},
         filter::PeerNames,
     },
+    sync,
     wireguard::peer::PeerId,
 };
 use pyo3::{
@@ -51,7 +52,7 @@ impl BatchAccess {
     }
 
     fn held(&self) -> MutexGuard<'_, Option<Call>> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.work)
     }
 
     pub(super) fn with<T>(&self, body: impl FnOnce(&mut Call) -> PyResult<T>) -> PyResult<T> {

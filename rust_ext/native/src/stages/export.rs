@@ -7,12 +7,12 @@
 use std::{
     ffi::c_int,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
-use pyfw_core::buffer::Buffer;
+use pyfw_core::{buffer::Buffer, sync};
 use pyo3::{exceptions::PyBufferError, ffi, prelude::*, types::PyMemoryView};
 
 /// Bytes of buffers that views kept by stages may hold in all, for one tunnel.
@@ -78,7 +78,7 @@ impl Views {
     }
 
     fn retired_bytes(&self) -> usize {
-        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retired = sync::lock(&self.retired);
         if retired.is_empty() {
             return 0;
         }
@@ -93,7 +93,7 @@ impl Views {
         if Arc::strong_count(&bytes) <= 2 {
             return;
         }
-        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retired = sync::lock(&self.retired);
         let this = Arc::downgrade(&bytes);
         if !retired.iter().any(|known| known.ptr_eq(&this)) {
             retired.push(this);

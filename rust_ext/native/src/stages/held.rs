@@ -1,6 +1,6 @@
 //! HeldFrame: a frame in a stage's keeping.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use pyfw_core::{
     stage_api::Direction,
@@ -8,6 +8,7 @@ use pyfw_core::{
         chain::StageHandle,
         state::{EmitError, Held},
     },
+    sync,
 };
 use pyo3::{
     exceptions::PyValueError,
@@ -51,7 +52,7 @@ impl HeldFrame {
     }
 
     pub(super) fn emit(&self, direction: Option<Direction>) -> PyResult<()> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = sync::lock(&self.held);
         let own = held.as_ref().map_or(Direction::Outbound, |held| held.direction);
         self.handle.emit(&mut held, direction.unwrap_or(own)).map_err(|error| {
             PyValueError::new_err(match error {
@@ -66,7 +67,7 @@ impl HeldFrame {
     }
 
     fn with<T>(&self, body: impl FnOnce(&Held) -> PyResult<T>) -> PyResult<T> {
-        match &*self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*sync::lock(&self.held) {
             Some(held) => body(held),
             None => Err(PyValueError::new_err("the frame was emitted")),
         }
@@ -89,8 +90,7 @@ impl HeldFrame {
 
 impl Drop for HeldFrame {
     fn drop(&mut self) {
-        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = held {
+        if let Some(held) = &*sync::lock(&self.held) {
             self.handle.forget(held);
         }
     }

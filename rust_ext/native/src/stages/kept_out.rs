@@ -10,12 +10,13 @@ use std::{
     collections::HashMap,
     fs,
     sync::{
-        LazyLock, Mutex, PoisonError,
+        LazyLock, Mutex,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     thread,
 };
 
+use pyfw_core::sync;
 use pyo3::Python;
 
 /// Less than this between two looks tells nothing new.
@@ -51,7 +52,7 @@ fn known_to_procfs() -> Option<u64> {
 /// See the module.
 pub(super) fn is_kept_out(thread: u64, now_ns: u64) -> bool {
     let Some(switches) = voluntary_switches(thread) else { return false };
-    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut seen = sync::lock(&SEEN);
     seen.retain(|_, seen| now_ns.saturating_sub(seen.at_ns) < FORGOTTEN_NS);
     let before = seen.get(&thread).map(|seen| {
         (now_ns.saturating_sub(seen.at_ns), switches.saturating_sub(seen.switches), seen.kept_out)

@@ -14,7 +14,7 @@ use std::{
     cmp::Reverse,
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, RwLock,
         atomic::{
             AtomicBool,
             Ordering::{Relaxed, SeqCst},
@@ -33,8 +33,11 @@ use self::{
     slot::BatchContext,
 };
 use super::filter::PeerNames;
-use crate::stage_api::{Direction, Notice, Outcome, Running, StageBatch, StageHost, Stages};
 use crate::wireguard::peer::PeerId;
+use crate::{
+    stage_api::{Direction, Notice, Outcome, Running, StageBatch, StageHost, Stages},
+    sync,
+};
 
 /// A call that lasts so long is looked at more closely.
 const LONG_NS: u64 = 100_000_000;
@@ -90,7 +93,7 @@ impl Chain {
             slot.leave();
             self.leaving().push(Arc::clone(slot));
         }
-        *self.slots.write().unwrap_or_else(PoisonError::into_inner) = slots.into();
+        *sync::write(&self.slots) = slots.into();
         self.look_who_wants();
         for direction in Direction::BOTH {
             self.shared.with(|host| host.wake(direction));
@@ -99,7 +102,7 @@ impl Chain {
     }
 
     fn leaving(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
-        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.leaving)
     }
 
     /// What stages that left have still to book or to send goes before the batch.
@@ -115,17 +118,17 @@ impl Chain {
 
     /// The stages.
     pub fn slots(&self) -> Arc<[Arc<Slot>]> {
-        Arc::clone(&self.slots.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&sync::read(&self.slots))
     }
 
     /// How long paths had to wait for the interpreter.
     pub fn waits(&self) -> WaitCounts {
-        *self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+        *sync::lock(&self.waits)
     }
 
     /// Takes the notices that nobody was there to hear.
     pub fn take_notices(&self) -> Vec<Notice> {
-        std::mem::take(&mut *self.shared.notices.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *sync::lock(&self.shared.notices))
     }
 
     /// Works out anew which directions have to be lent; after a slot's options changed.
@@ -164,7 +167,7 @@ impl Chain {
         if watch.entry.load(Relaxed) == entry {
             watch.since_ns.store(0, Relaxed);
         }
-        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waits = sync::lock(&self.waits);
         waits.entries += 1;
         waits.total_ns += waited_ns;
         waits.longest_ns = waits.longest_ns.max(waited_ns);
@@ -229,13 +232,13 @@ impl Stages for Chain {
     }
 
     fn connect(&self, host: Arc<dyn StageHost>) {
-        let mut held = self.shared.host.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = sync::write(&self.shared.host);
         *held = Some(host);
     }
 
     fn set_peers(&self, peers: &[(PeerId, [u8; 32])]) {
         let names: PeerNames = peers.iter().copied().collect::<HashMap<_, _>>();
-        *self.shared.peers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+        *sync::write(&self.shared.peers) = Arc::new(names);
     }
 
     fn running(&self, now_ns: u64) -> Option<Running> {

@@ -1,10 +1,11 @@
 //! shared: what the slots of a chain share: the host, the peers' names, the calls under way.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64};
+use std::sync::{Arc, Mutex, RwLock, atomic::AtomicU64};
 
 use crate::{
     stage_api::{Notice, StageHost},
     stages::filter::PeerNames,
+    sync,
 };
 
 /// Notices kept while nobody surrounds the chain (tests, replays).
@@ -38,7 +39,7 @@ pub(super) const TICKS: usize = 2;
 
 impl ChainShared {
     pub(super) fn with(&self, say: impl FnOnce(&dyn StageHost)) {
-        let held = self.host.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let held = sync::read(&self.host).clone();
         if let Some(host) = held {
             say(&*host);
         }
@@ -49,15 +50,15 @@ impl ChainShared {
     }
 
     pub(super) fn peers(&self) -> Arc<PeerNames> {
-        Arc::clone(&self.peers.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&sync::read(&self.peers))
     }
 
     pub(super) fn notify(&self, notice: Notice) {
-        let held = self.host.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let held = sync::read(&self.host).clone();
         match held {
             Some(host) => host.notify(notice),
             None => {
-                let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut notices = sync::lock(&self.notices);
                 if notices.len() < NOTICES_MAX {
                     notices.push(notice);
                 }

@@ -5,7 +5,7 @@
 //! what it emitted goes before the batch that it is called with.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError,
+    Arc, Mutex, MutexGuard, RwLock,
     atomic::{
         AtomicBool, AtomicU32, AtomicU64,
         Ordering::{Relaxed, SeqCst},
@@ -25,6 +25,7 @@ use crate::{
         state::{Emission, StageCounts},
         verdicts::Verdicts,
     },
+    sync,
     time::SECOND_NS,
 };
 
@@ -83,15 +84,11 @@ impl Slot {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.inner)
     }
 
     fn vacant(&self) -> Option<MutexGuard<'_, Inner>> {
-        match self.inner.try_lock() {
-            Ok(inner) => Some(inner),
-            Err(TryLockError::Poisoned(inner)) => Some(inner.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        sync::try_lock(&self.inner)
     }
 
     /// The handler, once no other thread is inside; who is may need what we hold to come out.
@@ -120,7 +117,7 @@ impl Slot {
     }
 
     pub(super) fn options(&self) -> Arc<SlotOptions> {
-        Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&sync::read(&self.options))
     }
 
     /// Whether it was taken out.
@@ -150,7 +147,7 @@ impl Slot {
         self.handle.state.set_rules(options.hold, options.reorders);
         let tick_ns = if options.tick_ns == 0 { u64::MAX } else { 1 };
         self.handle.due_ns.fetch_min(tick_ns, SeqCst);
-        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
+        *sync::write(&self.options) = Arc::new(options.clone());
         self.failures_in_a_row.store(0, Relaxed);
         self.handle.shared.wake_for_tick();
         Some(Ok(()))

@@ -11,7 +11,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
@@ -19,7 +19,7 @@ use std::{
 pub use self::reason::Reason;
 use super::fixup::{Cut, Unfit, fixup};
 use crate::stage_api::{CountAdjustment, Direction};
-use crate::{frame::Frame, wireguard::peer::PeerId};
+use crate::{frame::Frame, sync, wireguard::peer::PeerId};
 
 /// Names of reasons and counters that one stage may make up.
 const NAMES_MAX: usize = 64;
@@ -172,7 +172,7 @@ impl StageState {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 
     // Names
