@@ -5,11 +5,12 @@ use std::{
     cell::Cell,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::AsFd,
+    time::Duration,
 };
 
 use pyfw_core::wireguard::path::Path;
 use pyfw_linux::sys::{
-    epoll::{Epoll, Interest},
+    epoll::{Epoll, EventFlags},
     udp::{Outgoing, RECEIVE_BUFFER_LENGTH, Receiver, Sender, UdpSocket},
 };
 
@@ -56,7 +57,7 @@ fn batches_are_sent_waited_for_and_received_without_allocation() {
         let mut buffer = vec![0; RECEIVE_BUFFER_LENGTH];
         let mut received = Vec::with_capacity(4);
         let epoll = Epoll::new().unwrap();
-        epoll.add(socket.as_fd(), 0, Interest::READ).unwrap();
+        epoll.add(socket.as_fd(), 0, EventFlags::IN).unwrap();
         let mut ready = Vec::with_capacity(8);
 
         let mut arrived = 0;
@@ -64,7 +65,7 @@ fn batches_are_sent_waited_for_and_received_without_allocation() {
         for _ in 0..50 {
             sender.send(&socket, &[batch; 2]).unwrap();
             ready.clear();
-            epoll.wait(Some(5000), &mut ready).unwrap();
+            epoll.wait(Some(Duration::from_secs(5)), &mut ready).unwrap();
             while {
                 received.clear();
                 receiver.receive(&socket, &mut buffer, &mut received).unwrap() > 0

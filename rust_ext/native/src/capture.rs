@@ -18,7 +18,10 @@ use std::{
 use pyfw_core::sync;
 use pyfw_linux::{
     engine::capture::{CapturePoints, Point, Taken},
-    sys::epoll::{Epoll, Interest, block_signals_in_thread},
+    sys::{
+        epoll::{Epoll, EventFlags},
+        signals,
+    },
 };
 use pyfw_replay::{capture::LinkType, outer_packet, pcapng::PcapngWriter};
 
@@ -62,7 +65,7 @@ impl Capture {
         let state = Arc::new(State::default());
         let task = Task { points: Arc::clone(&points), at: at.to_vec(), state: Arc::clone(&state) };
         let thread = std::thread::Builder::new().name("pyfw-capture".into()).spawn(move || {
-            block_signals_in_thread();
+            signals::block_in_this_thread();
             task.run(writer);
         })?;
         Ok(Self { points, state, thread: Some(thread) })
@@ -107,7 +110,7 @@ impl Task {
 
     fn write_all(&self, writer: &mut PcapngWriter<BufWriter<File>>) -> io::Result<()> {
         let epoll = Epoll::new()?;
-        epoll.add(std::os::fd::AsFd::as_fd(&*self.points), 0, Interest::READ)?;
+        epoll.add(std::os::fd::AsFd::as_fd(&*self.points), 0, EventFlags::IN)?;
         let (mut ready, mut taken) = (Vec::new(), Taken::default());
         loop {
             ready.clear();

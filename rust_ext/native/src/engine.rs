@@ -22,7 +22,7 @@ use pyfw_linux::{
         capture::Point,
         events::{Severity, Value},
     },
-    sys::{epoll, socket_address, tun::Tun},
+    sys::{clock, socket_address, tun::Tun},
 };
 use pyfw_replay::outer::key_log_text;
 use pyo3::{
@@ -163,7 +163,7 @@ impl Engine {
     #[pyo3(signature = (private_key))]
     fn set_private_key(&self, py: Python<'_>, private_key: Option<&[u8]>) -> PyResult<()> {
         let private_key = private_key.map(key).transpose()?;
-        self.with(py, |n| n.configure(|d| d.set_private_key(private_key, epoll::now())))
+        self.with(py, |n| n.configure(|d| d.set_private_key(private_key, clock::now())))
     }
 
     #[pyo3(signature = (
@@ -202,7 +202,7 @@ impl Engine {
             remove_allowed_ips: prefixes(&remove_allowed_ips)?,
         };
         self.with(py, |n| {
-            let exists = n.configure(|d| d.set_peer(change, epoll::now()));
+            let exists = n.configure(|d| d.set_peer(change, clock::now()));
             self.name_peers(n);
             exists
         })
@@ -335,7 +335,7 @@ impl Engine {
         }
         if lost > 0 {
             let fields = PyDict::new(py);
-            fields.set_item("time_ns", epoll::now().unix_ns)?;
+            fields.set_item("time_ns", clock::unix_ns())?;
             fields.set_item("severity", "WARNING")?;
             fields.set_item("message", "events.lost")?;
             fields.set_item("count", lost)?;

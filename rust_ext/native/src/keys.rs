@@ -18,7 +18,7 @@ pub(crate) fn generate_private_key() -> [u8; 32] {
 #[pyfunction]
 pub(crate) fn generate_preshared_key() -> [u8; 32] {
     let mut key = [0; 32];
-    pyfw_linux::sys::epoll::SystemEntropy.fill(&mut key);
+    pyfw_linux::sys::entropy::SystemEntropy.fill(&mut key);
     key
 }
 

@@ -21,7 +21,7 @@ use pyfw_core::{
     wireguard::path::Path,
 };
 
-use crate::sys::epoll::{self, EventFd};
+use crate::sys::{clock, epoll::EventFd};
 
 /// Bytes that wait for the listener at most.
 const RING_BYTES: usize = 4 << 20;
@@ -141,7 +141,7 @@ impl CapturePoints {
         if !self.is_on(point) || batch.frames.is_empty() {
             return;
         }
-        let time_ns = epoll::now().unix_ns;
+        let time_ns = clock::unix_ns();
         let mut ring = sync::lock(&self.ring);
         for frame in &batch.frames {
             let record = Record {
@@ -166,7 +166,7 @@ impl CapturePoints {
         if !self.is_on(Point::Udp) {
             return;
         }
-        let time_ns = epoll::now().unix_ns;
+        let time_ns = clock::unix_ns();
         let mut ring = sync::lock(&self.ring);
         for (source, destination, ds, segment_size, bytes) in buffers {
             for datagram in bytes.chunks(segment_size.max(1)) {

@@ -31,8 +31,9 @@ use super::{
     translate::engine_event,
 };
 use crate::sys::{
+    clock,
     deadline::DeadlineTimer,
-    epoll::{self, Epoll, Interest},
+    epoll::{Epoll, EventFlags},
     udp::{SendFailure, classify_send_failure},
 };
 
@@ -85,10 +86,10 @@ impl ControlPlane {
     ) -> io::Result<()> {
         let timer = DeadlineTimer::new()?;
         let epoll = Epoll::new()?;
-        epoll.add(self.shared.control.as_fd(), MAIL, Interest::READ)?;
-        epoll.add(timer.as_fd(), DEADLINE, Interest::READ)?;
+        epoll.add(self.shared.control.as_fd(), MAIL, EventFlags::IN)?;
+        epoll.add(timer.as_fd(), DEADLINE, EventFlags::IN)?;
         let mut stage_watchdog = StageWatchdog::new()?;
-        epoll.add(stage_watchdog.as_fd(), STANDBY, Interest::READ)?;
+        epoll.add(stage_watchdog.as_fd(), STANDBY, EventFlags::IN)?;
         let mut ready = Vec::with_capacity(3);
         let mut mail = Vec::new();
         while !self.shared.stopping.load(Relaxed) {
@@ -100,7 +101,7 @@ impl ControlPlane {
             timer.clear();
             self.shared.control.take(&mut mail);
             self.change(|device| {
-                let now = epoll::now();
+                let now = clock::now();
                 let mut queued = mail.len();
                 for item in mail.drain(..) {
                     queued -= 1;
@@ -170,7 +171,7 @@ impl ControlPlane {
         }
         if !lost.is_empty() {
             for peer in lost {
-                device.handle_report(Report::SourceLost(peer), epoll::now());
+                device.handle_report(Report::SourceLost(peer), clock::now());
             }
             self.run_commands(device);
         }
@@ -209,7 +210,7 @@ impl ControlPlane {
         let mut failure_log = sync::lock(&self.failure_log);
         let to = ("endpoint", Value::Text(transmit.path.destination.to_string()));
         match result {
-            Err(error) if failure_log.fail(1, epoll::boottime_ns()) => {
+            Err(error) if failure_log.fail(1, clock::boottime_ns()) => {
                 let fields = [to, ("error", Value::Text(error.to_string()))];
                 self.shared.emit_event(Severity::Warning, "handshake.send_failed", fields);
             }
@@ -229,7 +230,7 @@ impl ControlPlane {
         let sockets = Arc::new(sockets);
         *sync::lock(&self.sockets) = Arc::clone(&sockets);
         self.tell_data(|| DataCommand::Rebind(Arc::clone(&sockets)));
-        self.change_from_outside(|device| device.handle_bind_changed(epoll::now()));
+        self.change_from_outside(|device| device.handle_bind_changed(clock::now()));
     }
 
     /// Tells every data thread.

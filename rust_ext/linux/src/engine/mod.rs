@@ -59,7 +59,7 @@ use self::{
     udp_egress::UdpEgress,
 };
 pub use self::{control_thread::KeyLogSink, shared::Sockets};
-use crate::sys::{epoll::SystemEntropy, tun::Tun, udp::max_gso_segments};
+use crate::sys::{entropy::SystemEntropy, tun::Tun, udp::max_gso_segments};
 
 /// The name of every data thread, as `top -H` shows it.
 const DATA_THREAD: &str = "pyfw-data";

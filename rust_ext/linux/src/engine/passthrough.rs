@@ -13,7 +13,7 @@ use pyfw_core::{
 };
 
 use crate::sys::{
-    epoll::{Epoll, Interest},
+    epoll::{Epoll, EventFlags},
     tun::Tun,
     udp::{Outgoing, RECEIVE_BUFFER_LENGTH, Receiver, Sender, UdpSocket},
 };
@@ -36,8 +36,8 @@ pub fn forward(
     segment_size: usize,
 ) -> io::Result<Infallible> {
     let epoll = Epoll::new()?;
-    epoll.add(tun.as_fd(), 0, Interest::READ)?;
-    epoll.add(socket.as_fd(), 1, Interest::READ)?;
+    epoll.add(tun.as_fd(), 0, EventFlags::IN)?;
+    epoll.add(socket.as_fd(), 1, EventFlags::IN)?;
     let (mut sender, mut receiver) = (Sender::new(), Receiver::new());
     let mut frame = vec![0; PAYLOAD_LENGTH + 1];
     let mut buffer = vec![0; RECEIVE_BUFFER_LENGTH];

@@ -3,7 +3,7 @@
 //! In: the paths' state, before each wait. Out: what is ready. Order: while a full socket holds the
 //! outbound path up, the TUN is poller for nothing but its end, and that socket for room.
 
-use std::{io, os::fd::AsFd, sync::Arc};
+use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 
 use super::{
     data_plane::{DataPlane, DataPlaneHandle},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::sys::{
     deadline::DeadlineTimer,
-    epoll::{Epoll, Interest, Ready},
+    epoll::{Epoll, EventFlags},
 };
 
 pub(crate) const COMMANDS: u64 = 0;
@@ -35,9 +35,9 @@ pub(crate) struct Poller {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Interests {
-    tun: Interest,
-    v4: Interest,
-    v6: Interest,
+    tun: EventFlags,
+    v4: EventFlags,
+    v6: EventFlags,
 }
 
 impl Poller {
@@ -47,10 +47,10 @@ impl Poller {
         paths: &DataPlane,
     ) -> io::Result<Self> {
         let (epoll, timer) = (Epoll::new()?, DeadlineTimer::new()?);
-        epoll.add(handle.commands.as_fd(), COMMANDS, Interest::READ)?;
-        epoll.add(timer.as_fd(), TICK, Interest::READ)?;
+        epoll.add(handle.commands.as_fd(), COMMANDS, EventFlags::IN)?;
+        epoll.add(timer.as_fd(), TICK, EventFlags::IN)?;
         if paths.outbound.is_some() {
-            epoll.add(shared.tun.as_fd(), TUN, Interest::READ)?;
+            epoll.add(shared.tun.as_fd(), TUN, EventFlags::IN)?;
         }
         Ok(Self { epoll, timer, tick_ns: None, sockets: None, retired: None, interests: None })
     }
@@ -99,9 +99,9 @@ impl Poller {
                 self.epoll.remove(socket.as_fd())?;
             }
         }
-        self.epoll.add(now.v4.as_fd(), RETIRED_V4, Interest::READ)?;
+        self.epoll.add(now.v4.as_fd(), RETIRED_V4, EventFlags::IN)?;
         if let Some(v6) = &now.v6 {
-            self.epoll.add(v6.as_fd(), RETIRED_V6, Interest::READ)?;
+            self.epoll.add(v6.as_fd(), RETIRED_V6, EventFlags::IN)?;
         }
         self.retired = Some(Arc::clone(now));
         Ok(())
@@ -130,11 +130,11 @@ impl Poller {
 
     pub(crate) fn wait(
         &mut self,
-        timeout_ms: Option<i32>,
-        ready: &mut Vec<Ready>,
+        timeout: Option<Duration>,
+        ready: &mut Vec<u64>,
     ) -> io::Result<()> {
         ready.clear();
-        self.epoll.wait(timeout_ms, ready)
+        self.epoll.wait(timeout, ready)
     }
 
     /// The tick is being served.
@@ -146,13 +146,13 @@ impl Poller {
 
 impl Interests {
     fn of(paths: &DataPlane) -> Self {
-        let read = if paths.inbound.is_some() { Interest::READ } else { Interest::NONE };
+        let read = if paths.inbound.is_some() { EventFlags::IN } else { EventFlags::empty() };
         let blocked_on_ipv4 = paths.outbound.as_ref().and_then(OutboundWorker::blocked_on_ipv4);
         let of = |is_ipv4| match blocked_on_ipv4 {
-            Some(blocked) if blocked == is_ipv4 => read | Interest::WRITE,
+            Some(blocked) if blocked == is_ipv4 => read | EventFlags::OUT,
             _ => read,
         };
-        let tun = if paths.is_blocked() { Interest::NONE } else { Interest::READ };
+        let tun = if paths.is_blocked() { EventFlags::empty() } else { EventFlags::IN };
         Self { tun, v4: of(true), v6: of(false) }
     }
 }

@@ -24,7 +24,7 @@ use super::{
     events::{EngineEvent, Events, Severity, Value},
     mailbox::Mailbox,
 };
-use crate::sys::{tun::Tun, udp::UdpSocket};
+use crate::sys::{clock, tun::Tun, udp::UdpSocket};
 
 /// The sockets of a tunnel; replaced as a whole.
 pub struct Sockets {
@@ -117,7 +117,7 @@ impl Shared {
         fields: impl IntoIterator<Item = (&'static str, Value)>,
     ) {
         let fields = fields.into_iter().collect();
-        let time_ns = crate::sys::epoll::now().unix_ns;
+        let time_ns = clock::unix_ns();
         self.events.post(EngineEvent { time_ns, severity, message, fields });
     }
 

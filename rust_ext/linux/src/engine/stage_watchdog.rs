@@ -18,7 +18,10 @@ use super::{
     events::{Severity, Value},
     shared::{DataCommand, Shared, Sockets},
 };
-use crate::sys::epoll::{self, Epoll, Interest};
+use crate::sys::{
+    clock,
+    epoll::{Epoll, EventFlags},
+};
 
 /// A call that lasts longer is stalled (design §6).
 const STALLED_NS: u64 = 250_000_000;
@@ -51,7 +54,7 @@ impl StageWatchdog {
         let Some(stages) = shared.stages.as_deref().filter(|_| shared.watching.load(SeqCst)) else {
             return Ok(None);
         };
-        let now_ns = epoll::boottime_ns();
+        let now_ns = clock::boottime_ns();
         match stages.running(now_ns).filter(|running| running.for_ns >= STALLED_NS) {
             Some(running) => {
                 self.serve(running, shared, handles, now_ns)?;
@@ -81,9 +84,9 @@ impl StageWatchdog {
     ) -> io::Result<()> {
         if self.stalled.is_none() {
             emit_event(shared, "stage.stalled", &running);
-            self.epoll.add(shared.tun.as_fd(), 0, Interest::READ)?;
+            self.epoll.add(shared.tun.as_fd(), 0, EventFlags::IN)?;
             for handle in handles {
-                self.epoll.add(handle.commands.as_fd(), 0, Interest::READ)?;
+                self.epoll.add(handle.commands.as_fd(), 0, EventFlags::IN)?;
             }
         }
         self.stalled = Some(running);
@@ -95,7 +98,7 @@ impl StageWatchdog {
             if !self.poller.iter().any(|known| Arc::ptr_eq(known, &paths.sockets)) {
                 self.poller.push(Arc::clone(&paths.sockets));
                 for socket in paths.sockets.both() {
-                    self.epoll.add(socket.as_fd(), 0, Interest::READ)?;
+                    self.epoll.add(socket.as_fd(), 0, EventFlags::IN)?;
                 }
             }
         }

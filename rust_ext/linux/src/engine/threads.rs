@@ -13,7 +13,7 @@ use std::{
 use pyfw_core::sync;
 
 use super::{data_plane::DataPlaneHandle, data_thread::guarded, shared::Shared};
-use crate::sys::epoll;
+use crate::sys::signals;
 
 /// How long the end of a stage's call is waited for when the tunnel closes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -45,7 +45,7 @@ impl Threads {
         body: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
-            epoll::block_signals_in_thread();
+            signals::block_in_this_thread();
             guarded(&shared, body);
         })?;
         self.members().push(Member { thread, handle });

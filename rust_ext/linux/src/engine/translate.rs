@@ -6,7 +6,7 @@ use pyfw_core::{
 };
 
 use super::events::{EngineEvent, Severity, Value};
-use crate::sys::epoll;
+use crate::sys::clock;
 
 /// `None` for what is never logged: secrets go to a file of their own.
 pub(crate) fn engine_event(event: &Event) -> Option<EngineEvent> {
@@ -36,7 +36,7 @@ pub(crate) fn engine_event(event: &Event) -> Option<EngineEvent> {
         Event::KeyLog(_) => return None,
     };
     Some(EngineEvent {
-        time_ns: epoll::now().unix_ns,
+        time_ns: clock::unix_ns(),
         severity: match event.severity() {
             CoreSeverity::Debug => Severity::Debug,
             CoreSeverity::Info => Severity::Info,

@@ -1,25 +1,24 @@
-//! Control messages: what travels beside a datagram (addresses, DS byte, segment size, drops).
-//!
-//! A small writer and reader over fixed, aligned memory; no allocation.
+//! Control messages of one datagram (addresses, DS byte, segment size, drops): a writer and a reader over fixed,
+//! aligned memory.
 
 use std::mem::size_of;
 
-/// Room for the control messages of one datagram: packet info (IPv6: 20 B), DS byte, segment
-/// size, drop count and time of arrival, each with its header of 16 bytes and padding.
-pub(crate) const ROOM: usize = 160;
+/// Room for the messages of one datagram: packet info (IPv6: 20 B), DS byte, segment size, drop count and
+/// arrival time, each with its header of 16 bytes and padding.
+pub(crate) const CAPACITY: usize = 160;
 
-/// Aligned as cmsghdr wants it.
+/// Control messages, aligned as cmsghdr requires.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
-pub(crate) struct Control {
-    bytes: [u8; ROOM],
+pub(crate) struct ControlBuffer {
+    bytes: [u8; CAPACITY],
     length: usize,
 }
 
 const HEADER: usize = align(size_of::<libc::cmsghdr>());
 
-impl Control {
-    pub(crate) const EMPTY: Self = Self { bytes: [0; ROOM], length: 0 };
+impl ControlBuffer {
+    pub(crate) const EMPTY: Self = Self { bytes: [0; CAPACITY], length: 0 };
 
     pub(crate) fn clear(&mut self) {
         self.length = 0;
@@ -28,19 +27,22 @@ impl Control {
     /// Appends one message.
     ///
     /// # Panics
-    /// Where there is no room: the callers' messages are of known sizes.
+    /// If there is no room: the callers' messages have known sizes.
     pub(crate) fn push(&mut self, level: libc::c_int, kind: libc::c_int, data: &[u8]) {
-        let whole = HEADER + data.len();
-        let room = &mut self.bytes[self.length..self.length + align(whole)];
-        room.fill(0);
-        room[..8].copy_from_slice(&whole.to_ne_bytes());
-        room[8..12].copy_from_slice(&level.to_ne_bytes());
-        room[12..16].copy_from_slice(&kind.to_ne_bytes());
-        room[HEADER..whole].copy_from_slice(data);
-        self.length += align(whole);
+        let length = HEADER + data.len();
+        let message = &mut self.bytes[self.length..self.length + align(length)];
+        message.fill(0);
+        message[..8].copy_from_slice(&length.to_ne_bytes());
+        message[8..12].copy_from_slice(&level.to_ne_bytes());
+        message[12..16].copy_from_slice(&kind.to_ne_bytes());
+        message[HEADER..length].copy_from_slice(data);
+        self.length += align(length);
     }
 
-    /// Where the kernel reads or writes them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
     pub(crate) fn as_mut_ptr(&mut self) -> *mut libc::c_void {
         self.bytes.as_mut_ptr().cast()
     }
@@ -49,20 +51,20 @@ impl Control {
         self.length
     }
 
-    /// Says how much the kernel wrote.
+    /// Sets how many bytes the kernel wrote.
     pub(crate) fn set_length(&mut self, length: usize) {
-        self.length = length.min(ROOM);
+        self.length = length.min(CAPACITY);
     }
 
-    /// Each message as (level, type, data); ends at the first that does not fit.
+    /// Returns each message as (level, type, data), up to the first that is cut short.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (libc::c_int, libc::c_int, &[u8])> {
-        let mut rest = &self.bytes[..self.length];
+        let mut rest = self.bytes();
         std::iter::from_fn(move || {
-            let whole = usize::from_ne_bytes(rest.get(..8)?.try_into().ok()?);
+            let length = usize::from_ne_bytes(rest.get(..8)?.try_into().ok()?);
             let level = libc::c_int::from_ne_bytes(rest.get(8..12)?.try_into().ok()?);
             let kind = libc::c_int::from_ne_bytes(rest.get(12..16)?.try_into().ok()?);
-            let data = rest.get(HEADER..whole)?;
-            rest = rest.get(align(whole)..).unwrap_or(&[]);
+            let data = rest.get(HEADER..length)?;
+            rest = rest.get(align(length)..).unwrap_or(&[]);
             Some((level, kind, data))
         })
     }
@@ -72,7 +74,7 @@ const fn align(length: usize) -> usize {
     length.next_multiple_of(size_of::<usize>())
 }
 
-// cmsg_len, cmsg_level and cmsg_type lie as `push` writes them on 64-bit Linux.
+// `push` and `iter` have the layout of cmsghdr on 64-bit Linux: cmsg_len, cmsg_level, cmsg_type.
 const _: () = assert!(size_of::<libc::cmsghdr>() == 16 && size_of::<usize>() == 8);
 
 #[cfg(test)]
@@ -80,8 +82,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_pushed_is_read_back() {
-        let mut control = Control::EMPTY;
+    fn messages_round_trip() {
+        let mut control = ControlBuffer::EMPTY;
         control.push(1, 2, &[1, 2, 3]);
         control.push(3, 4, &[5; 20]);
         let read: Vec<_> = control.iter().collect();
@@ -89,8 +91,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_message_ends_the_list() {
-        let mut control = Control::EMPTY;
+    fn a_truncated_message_ends_the_list() {
+        let mut control = ControlBuffer::EMPTY;
         control.push(1, 2, &[1; 8]);
         control.push(3, 4, &[2; 20]);
         control.set_length(control.length() - 8);
@@ -98,8 +100,8 @@ mod tests {
     }
 
     #[test]
-    fn all_that_comes_beside_one_ipv6_datagram_has_room() {
-        let mut control = Control::EMPTY;
+    fn the_messages_of_an_ipv6_datagram_fit() {
+        let mut control = ControlBuffer::EMPTY;
         for length in [size_of::<libc::in6_pktinfo>(), 4, 4, 4, size_of::<libc::timespec>()] {
             control.push(1, 2, &[0xFF; 20][..length]);
         }
@@ -108,19 +110,19 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_lies_there_the_list_ends(
+        fn the_list_ends_whatever_the_bytes_are(
             lengths in proptest::array::uniform16(proptest::prop_oneof![
-                0..2 * ROOM,
+                0..2 * CAPACITY,
                 proptest::num::usize::ANY,
             ]),
-            length in 0..2 * ROOM,
+            length in 0..2 * CAPACITY,
         ) {
-            let mut control = Control::EMPTY;
-            for (room, length) in control.bytes.chunks_mut(8).zip(lengths) {
-                room.copy_from_slice(&length.to_ne_bytes());
+            let mut control = ControlBuffer::EMPTY;
+            for (word, length) in control.bytes.chunks_mut(8).zip(lengths) {
+                word.copy_from_slice(&length.to_ne_bytes());
             }
             control.set_length(length);
-            proptest::prop_assert!(control.iter().take(99).count() <= ROOM / HEADER);
+            proptest::prop_assert!(control.iter().take(99).count() <= CAPACITY / HEADER);
         }
     }
 }

@@ -1,171 +1,114 @@
-//! Waiting, waking, clocks and randomness: what a thread asks of the kernel beside its packets.
+//! Waiting for descriptors (epoll) and waking a thread that waits (eventfd).
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
 };
 
-use pyfw_core::{time::Now, wireguard::device::Entropy};
+pub use rustix::event::epoll::EventFlags;
+use rustix::{
+    event::{
+        EventfdFlags, Timespec,
+        epoll::{self, CreateFlags, EventData},
+        eventfd,
+    },
+    io::Errno,
+};
 
-/// What a descriptor is watched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interest(u32);
+/// Descriptors that one wait reports at most; a data thread polls seven.
+const EVENTS: usize = 8;
 
-impl Interest {
-    /// Errors only.
-    pub const NONE: Self = Self(0);
-    /// Something to read.
-    pub const READ: Self = Self(libc::EPOLLIN as u32);
-    /// Room to write.
-    pub const WRITE: Self = Self(libc::EPOLLOUT as u32);
-}
-
-impl std::ops::BitOr for Interest {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-/// A descriptor that is ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ready {
-    /// The token it was added with.
-    pub token: u64,
-    /// Whether there is something to read (or an error to be had by reading).
-    pub readable: bool,
-    /// Whether there is room to write.
-    pub writable: bool,
-}
-
-/// A level-triggered set of watched descriptors.
+/// A level-triggered epoll.
 pub struct Epoll {
     fd: OwnedFd,
 }
 
+impl Epoll {
+    /// Creates an epoll without descriptors.
+    ///
+    /// # Errors
+    /// The kernel's, at its limit of descriptors.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { fd: epoll::create(CreateFlags::CLOEXEC)? })
+    }
+
+    /// Adds a descriptor. Errors and hang-ups are reported whatever the flags are.
+    ///
+    /// # Errors
+    /// The kernel's: EEXIST if it was added before, EPERM if it cannot be polled.
+    pub fn add(&self, fd: BorrowedFd<'_>, token: u64, flags: EventFlags) -> io::Result<()> {
+        Ok(epoll::add(&self.fd, fd, EventData::new_u64(token), flags)?)
+    }
+
+    /// Changes the token and the flags of a descriptor.
+    ///
+    /// # Errors
+    /// The kernel's: ENOENT if it was not added.
+    pub fn modify(&self, fd: BorrowedFd<'_>, token: u64, flags: EventFlags) -> io::Result<()> {
+        Ok(epoll::modify(&self.fd, fd, EventData::new_u64(token), flags)?)
+    }
+
+    /// Removes a descriptor.
+    ///
+    /// # Errors
+    /// The kernel's: ENOENT if it was not added.
+    pub fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(epoll::delete(&self.fd, fd)?)
+    }
+
+    /// Waits until a descriptor is ready or the timeout (`None`: never) is over, and appends the tokens of
+    /// all that are ready. A signal ends the wait early.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        let mut events = [const { MaybeUninit::uninit() }; EVENTS];
+        match epoll::wait(&self.fd, &mut events, timeout.as_ref()) {
+            Ok((events, _)) => ready.extend(events.iter().map(|event| event.data.u64())),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
 impl AsFd for Epoll {
-    /// Readable while something in the set is ready: a set can be watched in another.
+    /// Readable while one of its descriptors is ready: an epoll can be polled by another.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
-/// Descriptors reported by one wait; a data thread watches five.
-const EVENTS: usize = 8;
-
-impl Epoll {
-    /// An empty set.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn new() -> io::Result<Self> {
-        // SAFETY: the call takes no pointers.
-        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the kernel just made the descriptor, and nobody else has it.
-        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
-    }
-
-    /// Watches a descriptor.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn add(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, token, interest)
-    }
-
-    /// Watches it for something else.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn modify(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
-    }
-
-    /// Watches it no more.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_DEL, fd, 0, Interest::NONE)
-    }
-
-    fn control(
-        &self,
-        operation: libc::c_int,
-        fd: BorrowedFd<'_>,
-        token: u64,
-        interest: Interest,
-    ) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: interest.0, u64: token };
-        // SAFETY: `event` outlives the call.
-        check(unsafe {
-            libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event)
-        })?;
-        Ok(())
-    }
-
-    /// Appends what is ready to `ready`; waits for it at most `timeout_ms` (`None`: for ever).
-    /// An interrupted wait gives nothing.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn wait(&self, timeout_ms: Option<i32>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
-        // SAFETY: the kernel writes at most EVENTS entries.
-        let count = unsafe {
-            libc::epoll_wait(
-                self.fd.as_raw_fd(),
-                events.as_mut_ptr(),
-                EVENTS as libc::c_int,
-                timeout_ms.unwrap_or(-1),
-            )
-        };
-        let count = match check(count) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            other => other?,
-        };
-        let failed = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
-        ready.extend(events[..count as usize].iter().map(|&libc::epoll_event { events, u64 }| {
-            Ready {
-                token: u64,
-                readable: events & (Interest::READ.0 | failed) != 0,
-                writable: events & Interest::WRITE.0 != 0,
-            }
-        }));
-        Ok(())
-    }
-}
-
-/// A descriptor that becomes readable when somebody signals.
+/// A descriptor that any thread can make readable.
 pub struct EventFd {
     fd: OwnedFd,
 }
 
 impl EventFd {
-    /// One that is not signalled.
+    /// Creates one that is not readable.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's, at its limit of descriptors.
     pub fn new() -> io::Result<Self> {
-        // SAFETY: the call takes no pointers.
-        let fd = check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })?;
-        // SAFETY: the kernel just made the descriptor, and nobody else has it.
-        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+        Ok(Self { fd: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)? })
     }
 
     /// Makes it readable.
     pub fn signal(&self) {
-        let one = 1u64.to_ne_bytes();
-        // SAFETY: the buffer is as long as said. A full counter (EAGAIN) is readable already.
-        let _ = unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        // EAGAIN: the counter is full, so it is readable already.
+        let _ = rustix::io::write(&self.fd, &1u64.to_ne_bytes());
     }
 
     /// Makes it unreadable.
     pub fn clear(&self) {
-        let mut count = [0u8; 8];
-        // SAFETY: the buffer is as long as said. EAGAIN means that it was clear.
-        let _ = unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        // EAGAIN: it was not readable.
+        let _ = rustix::io::read(&self.fd, &mut [0; 8]);
     }
 }
 
@@ -175,139 +118,55 @@ impl AsFd for EventFd {
     }
 }
 
-/// Boot time, suspend included.
-pub fn boottime_ns() -> u64 {
-    read_clock(libc::CLOCK_BOOTTIME)
-}
-
-/// The wall clock.
-pub fn unix_ns() -> u64 {
-    read_clock(libc::CLOCK_REALTIME)
-}
-
-/// Both clocks.
-pub fn now() -> Now {
-    Now { boot_ns: boottime_ns(), unix_ns: unix_ns() }
-}
-
-fn read_clock(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` outlives the call; both clocks exist since Linux 2.6.39.
-    unsafe { libc::clock_gettime(clock, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// Keeps signals from the calling thread: they belong to Python's.
-pub fn block_signals_in_thread() {
-    // SAFETY: the set is filled before it is used and outlives the call.
-    unsafe {
-        let mut all = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
-    }
-}
-
-/// The kernel's random numbers.
-pub struct SystemEntropy;
-
-impl Entropy for SystemEntropy {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let rest = &mut bytes[filled..];
-            // SAFETY: the kernel writes at most `rest.len()` bytes.
-            let n = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
-            match check(n as libc::c_int) {
-                Ok(n) => filled += n as usize,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Keys must not be made of anything less; Linux has had the call since 3.17.
-                Err(error) => panic!("getrandom: {error}"),
-            }
-        }
-    }
-}
-
-pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_wakes_until_it_is_cleared() {
+    fn a_signal_is_reported_until_it_is_cleared() {
         let (epoll, event) = (Epoll::new().unwrap(), EventFd::new().unwrap());
-        epoll.add(event.as_fd(), 7, Interest::READ).unwrap();
+        epoll.add(event.as_fd(), 7, EventFlags::IN).unwrap();
         assert_eq!(ready(&epoll), []);
         event.signal();
         event.signal();
-        let expected = Ready { token: 7, readable: true, writable: false };
-        assert_eq!(ready(&epoll), [expected]);
-        assert_eq!(ready(&epoll), [expected], "level-triggered");
+        assert_eq!(ready(&epoll), [7]);
+        assert_eq!(ready(&epoll), [7], "level-triggered");
         event.clear();
         assert_eq!(ready(&epoll), []);
         event.clear();
     }
 
     #[test]
-    fn interest_can_be_taken_back_and_given_again() {
+    fn flags_can_be_changed_and_descriptors_removed() {
         let (epoll, event) = (Epoll::new().unwrap(), EventFd::new().unwrap());
         event.signal();
-        epoll.add(event.as_fd(), 1, Interest::NONE).unwrap();
+        epoll.add(event.as_fd(), 1, EventFlags::empty()).unwrap();
         assert_eq!(ready(&epoll), []);
-        epoll.modify(event.as_fd(), 2, Interest::READ | Interest::WRITE).unwrap();
-        assert_eq!(ready(&epoll), [Ready { token: 2, readable: true, writable: true }]);
+        epoll.modify(event.as_fd(), 2, EventFlags::OUT).unwrap();
+        assert_eq!(ready(&epoll), [2]);
         epoll.remove(event.as_fd()).unwrap();
         assert_eq!(ready(&epoll), []);
     }
 
     #[test]
-    fn a_descriptor_that_hangs_up_is_readable_so_that_the_error_is_read() {
+    fn a_hang_up_is_reported_without_any_flag() {
         let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
         let epoll = Epoll::new().unwrap();
-        epoll.add(here.as_fd(), 3, Interest::NONE).unwrap();
+        epoll.add(here.as_fd(), 3, EventFlags::empty()).unwrap();
         drop(there);
-        assert_eq!(ready(&epoll), [Ready { token: 3, readable: true, writable: false }]);
+        assert_eq!(ready(&epoll), [3]);
     }
 
     #[test]
-    fn clocks_go_forward_and_the_wall_clock_is_of_this_century() {
-        let first = now();
-        assert!(first.boot_ns > 0 && boottime_ns() >= first.boot_ns);
-        assert!(first.unix_ns > 1_600_000_000 * 1_000_000_000);
+    fn a_timeout_ends_the_wait() {
+        let (epoll, mut ready) = (Epoll::new().unwrap(), Vec::new());
+        epoll.wait(Some(Duration::from_millis(1)), &mut ready).unwrap();
+        assert_eq!(ready, []);
     }
 
-    #[test]
-    fn random_bytes_fill_the_whole_room() {
-        let mut bytes = [0; 4096];
-        SystemEntropy.fill(&mut bytes);
-        // 32 zero bytes in a row come by chance once in 10^74 runs.
-        assert!(bytes.chunks(32).all(|chunk| chunk.iter().any(|&byte| byte != 0)));
-        SystemEntropy.fill(&mut []);
-    }
-
-    #[test]
-    fn signals_are_kept_from_the_thread_that_asks_and_no_other() {
-        let blocked = || {
-            // SAFETY: the set is written by the first call before the second reads it.
-            unsafe {
-                let mut set = std::mem::zeroed();
-                libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut set);
-                libc::sigismember(&raw const set, libc::SIGTERM) == 1
-            }
-        };
-        let inside = std::thread::spawn(move || {
-            block_signals_in_thread();
-            blocked()
-        });
-        assert!(inside.join().unwrap());
-        assert!(!blocked());
-    }
-
-    fn ready(epoll: &Epoll) -> Vec<Ready> {
+    fn ready(epoll: &Epoll) -> Vec<u64> {
         let mut ready = Vec::new();
-        epoll.wait(Some(0), &mut ready).unwrap();
+        epoll.wait(Some(Duration::ZERO), &mut ready).unwrap();
         ready
     }
 }

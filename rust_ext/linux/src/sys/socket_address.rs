@@ -2,69 +2,80 @@
 
 use std::{
     ffi::CString,
+    io,
     mem::{size_of, zeroed},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
 };
 
-/// Reads "ip:port" or "[ip6]:port". An IPv6 scope is a number, or the name of an interface in the
-/// calling thread's network namespace, as getnameinfo(3) writes it and so `wg` sends it.
+/// Parses "ip:port" or "[ip6]:port". An IPv6 scope is a number, or the name of an interface in the calling
+/// thread's network namespace, as getnameinfo(3) and therefore `wg` write it.
 pub fn parse(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| {
         let (address, scope_and_port) = text.split_once('%')?;
         let (scope, port) = scope_and_port.split_once("]:")?;
-        let name = CString::new(scope).ok()?;
-        // SAFETY: the name ends with a zero byte.
-        match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-            0 => None,
-            index => format!("{address}%{index}]:{port}").parse().ok(),
-        }
+        let index = interface_index(scope).ok()?;
+        format!("{address}%{index}]:{port}").parse().ok()
     })
 }
 
-/// A kernel socket address of either family, and its length.
+/// Returns the index of an interface in the calling thread's network namespace.
+///
+/// # Errors
+/// ENODEV if there is none of this name.
+pub(crate) fn interface_index(name: &str) -> io::Result<u32> {
+    let name = CString::new(name)?;
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
+}
+
+/// A sockaddr of either family, as sendmmsg(2) and recvmmsg(2) take it.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) union Raw {
+pub(crate) union SockAddr {
     family: libc::sa_family_t,
     v4: libc::sockaddr_in,
     v6: libc::sockaddr_in6,
 }
 
-impl Raw {
+impl SockAddr {
     pub(crate) fn empty() -> Self {
-        // SAFETY: a socket address of zeros (AF_UNSPEC) is valid.
+        // SAFETY: all fields are integers, so that zeros (AF_UNSPEC) are valid.
         unsafe { zeroed() }
     }
 
+    /// Converts an address; returns its length as well.
     pub(crate) fn new(address: &SocketAddr) -> (Self, libc::socklen_t) {
-        let mut raw = Self::empty();
+        let mut sockaddr = Self::empty();
         match address {
             SocketAddr::V4(v4) => {
-                raw.v4 = libc::sockaddr_in {
+                sockaddr.v4 = libc::sockaddr_in {
                     sin_family: libc::AF_INET as libc::sa_family_t,
                     sin_port: v4.port().to_be(),
                     sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                     sin_zero: [0; 8],
                 };
-                (raw, size_of::<libc::sockaddr_in>() as libc::socklen_t)
+                (sockaddr, size_of::<libc::sockaddr_in>() as libc::socklen_t)
             }
             SocketAddr::V6(v6) => {
-                raw.v6 = libc::sockaddr_in6 {
+                sockaddr.v6 = libc::sockaddr_in6 {
                     sin6_family: libc::AF_INET6 as libc::sa_family_t,
                     sin6_port: v6.port().to_be(),
                     sin6_flowinfo: v6.flowinfo(),
                     sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                     sin6_scope_id: v6.scope_id(),
                 };
-                (raw, size_of::<libc::sockaddr_in6>() as libc::socklen_t)
+                (sockaddr, size_of::<libc::sockaddr_in6>() as libc::socklen_t)
             }
         }
     }
 
-    /// The address, where the kernel wrote one of a known family.
+    /// Returns the address that the kernel wrote; `None` if its family is not IP.
     pub(crate) fn read(&self) -> Option<SocketAddr> {
-        // SAFETY: every bit pattern is a valid family, and the union was zeroed before the kernel
-        // wrote into it, so that the field of that family is initialised.
+        // SAFETY: all fields are integers, for which every bit pattern is valid, and the union was zeroed
+        // before the kernel wrote into it, so that each field is initialised.
         unsafe {
             match libc::c_int::from(self.family) {
                 libc::AF_INET => {
@@ -91,17 +102,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_comes_back_as_it_went_with_port_and_scope() {
+    fn addresses_round_trip_with_port_and_scope() {
         for address in ["192.0.2.1:51820", "[2001:db8::1]:1", "[fe80::1%3]:65535"] {
             let address: SocketAddr = address.parse().unwrap();
-            let (raw, length) = Raw::new(&address);
-            assert_eq!(raw.read(), Some(address));
+            let (sockaddr, length) = SockAddr::new(&address);
+            assert_eq!(sockaddr.read(), Some(address));
             assert_eq!(length, if address.is_ipv4() { 16 } else { 28 });
         }
     }
 
     #[test]
-    fn a_scope_may_be_the_name_of_an_interface() {
+    fn a_scope_may_be_an_interface_name() {
         assert_eq!(parse("[fe80::1%lo]:7"), parse("[fe80::1%1]:7"));
         assert_eq!(parse("192.0.2.1:7"), "192.0.2.1:7".parse().ok());
         for wrong in ["[fe80::1%no-such]:7", "[fe80::1%lo]", "192.0.2.1%lo:7", "[fe80::1%]:7"] {
@@ -110,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn another_family_is_no_address() {
-        assert_eq!(Raw::empty().read(), None);
+    fn other_families_are_not_addresses() {
+        assert_eq!(SockAddr::empty().read(), None);
     }
 }

@@ -54,7 +54,7 @@ impl Runtime for Interpreter {
 /// Boot nanoseconds where there is such a clock, else since the first call.
 #[cfg(target_os = "linux")]
 pub(super) fn now_ns() -> u64 {
-    pyfw_linux::sys::epoll::boottime_ns()
+    pyfw_linux::sys::clock::boottime_ns()
 }
 
 /// Boot nanoseconds where there is such a clock, else since the first call.

@@ -11,6 +11,7 @@
 use std::{
     io,
     sync::{Arc, MutexGuard, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use pyfw_core::stage_api::Direction;
@@ -20,7 +21,7 @@ use super::{
     poller::{COMMANDS, Poller, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6},
     shared::{DataCommand, Shared},
 };
-use crate::sys::epoll::{self, Ready};
+use crate::sys::clock;
 
 /// A thread, and its handle.
 pub(crate) struct DataThread {
@@ -43,13 +44,13 @@ impl DataThread {
         let mut tail_waited = false;
         while !self.shared.has_ended() {
             poller.follow(&paths, &self.shared, self.tick_ns(&paths))?;
-            let timeout_ms = paths.keeps_tail().then_some(0);
-            poller.wait(timeout_ms, &mut ready)?;
+            let timeout = paths.keeps_tail().then_some(Duration::ZERO);
+            poller.wait(timeout, &mut ready)?;
             // A kept batch waits for one turn of the sockets, whose acknowledgements make the TUN readable.
-            let fills = ready.iter().any(|ready| ready.token == TUN);
+            let fills = ready.contains(&TUN);
             let waits = paths.keeps_tail() && !fills && !ready.is_empty() && !tail_waited;
             if paths.keeps_tail() && !fills && !waits {
-                paths.flush(&self.shared, epoll::boottime_ns());
+                paths.flush(&self.shared, clock::boottime_ns());
             }
             tail_waited = waits;
             if ready.is_empty() {
@@ -57,10 +58,10 @@ impl DataThread {
             }
             if paths.retired.is_some() {
                 // What came to the old port was sent before what came to the new one.
-                ready.sort_by_key(|ready| !matches!(ready.token, RETIRED_V4 | RETIRED_V6));
+                ready.sort_by_key(|token| !matches!(*token, RETIRED_V4 | RETIRED_V6));
             }
-            let mut now_ns = epoll::boottime_ns();
-            for &Ready { token, .. } in &ready {
+            let mut now_ns = clock::boottime_ns();
+            for &token in &ready {
                 let step = match token {
                     COMMANDS => {
                         self.handle.commands.take(&mut commands);
@@ -185,7 +186,7 @@ impl DataThread {
         drop(paths);
         self.shared.note_stage_call();
         stages.process_while(direction, &mut stage_batch, mtu, &|| self.is_mine());
-        *now_ns = epoll::boottime_ns();
+        *now_ns = clock::boottime_ns();
         match self.sit_down() {
             Some(mut paths) => {
                 paths.take_back(direction, stage_batch);
@@ -251,7 +252,7 @@ impl DataThread {
         drop(paths);
         self.shared.note_stage_call();
         stages.tick(*now_ns);
-        *now_ns = epoll::boottime_ns();
+        *now_ns = clock::boottime_ns();
         self.sit_down()
     }
 }

@@ -38,7 +38,7 @@ fn what_was_under_way_to_the_old_port_still_arrives_and_then_the_port_is_free() 
     in_own_namespace(|| {
         let (thread, old) = inbound_thread();
         let (handle, shared) = (Arc::clone(&thread.handle), Arc::clone(&thread.shared));
-        post_session(&handle, epoll::boottime_ns());
+        post_session(&handle, clock::boottime_ns());
         let running = std::thread::spawn(move || thread.run());
         let from = Plain::bind("127.0.0.1:0").unwrap();
         let received = || shared.datagrams.read().keepalives;

@@ -1,99 +1,92 @@
 //! The TUN: whole frames, super-packets included, each behind its virtio-net header.
 //!
-//! In: a name or a descriptor, the offloads wanted. Out: frames read and written one system call
-//! each. Drops: nothing. Order: the device is one queue, read by one thread.
+//! One system call per frame. The device is one queue, and one thread reads it.
 
 mod offloads;
 
 use std::{
-    ffi::CStr,
+    fs::OpenOptions,
     io::{self, IoSlice},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use arrayvec::ArrayVec;
 use pyfw_core::{frame::Slice, packet::virtio::VIRTIO_HEADER_LENGTH};
+use rustix::io::Errno;
 
 pub use self::offloads::TunOffloads;
-use crate::sys::epoll::check;
+use crate::sys::{check, socket_address::interface_index};
 
-/// Pieces of one written frame: its header, and its segments (UIO_MAXIOV of the kernel).
-const PIECES: usize = 1024;
+/// Slices of one written frame, its header included (UIO_MAXIOV of the kernel).
+const IO_SLICES: usize = 1024;
 
 /// An open TUN.
 pub struct Tun {
     fd: OwnedFd,
     name: String,
-    /// Flags of the offloads that the kernel agreed to.
+    /// Flags of the offloads that the kernel granted.
     granted: AtomicU32,
 }
 
 impl Tun {
-    /// Makes a TUN of this name (or attaches to a persistent one) and asks for offloads.
+    /// Creates a TUN of this name, or attaches to a persistent one, and requests offloads.
     ///
     /// # Errors
-    /// In the kernel's words and with what would be right: `NotFound` without /dev/net/tun,
-    /// `PermissionDenied` without CAP_NET_ADMIN, `ResourceBusy` where the TUN is in use,
-    /// `InvalidInput` for what is no interface name, or another interface's.
-    pub fn open(name: &str, wanted: TunOffloads) -> io::Result<Self> {
+    /// The kernel's, with what would be right: `NotFound` without /dev/net/tun, `PermissionDenied` without
+    /// CAP_NET_ADMIN, `ResourceBusy` if the TUN is in use, `InvalidInput` if the name is invalid or that of
+    /// another kind of interface.
+    pub fn open(name: &str, offloads: TunOffloads) -> io::Result<Self> {
         let mut request = interface_request(name)?;
-        let device = c"/dev/net/tun";
-        // SAFETY: `device` ends with a zero byte.
-        let fd = unsafe {
-            libc::open(device.as_ptr(), libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC)
-        };
-        let fd = check(fd).map_err(|error| explain("cannot open /dev/net/tun", error))?;
-        // SAFETY: the kernel just made the descriptor, and nobody else has it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let device = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/net/tun")
+            .map_err(|error| explain("cannot open /dev/net/tun", error))?;
         let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
         request.ifr_ifru.ifru_flags = flags as libc::c_short;
-        // SAFETY: TUNSETIFF reads and writes one ifreq.
-        check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })
-            .map_err(|error| explain(&format!("cannot make the TUN {name}"), error))?;
-        Self::attach(fd, wanted)
+        // SAFETY: TUNSETIFF reads and writes one ifreq, which outlives the call.
+        check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })
+            .map_err(|error| explain(&format!("cannot create the TUN {name}"), error))?;
+        Self::attach(device.into(), offloads)
     }
 
     /// Takes over a TUN that was opened with IFF_NO_PI and IFF_VNET_HDR.
     ///
     /// # Errors
-    /// `InvalidInput` where the descriptor is no such TUN, else the kernel's.
-    pub fn attach(fd: OwnedFd, wanted: TunOffloads) -> io::Result<Self> {
-        let request = attached_interface(&fd)?;
-        // SAFETY: TUNGETIFF filled in the flags.
-        let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+    /// `InvalidInput` if the descriptor is not such a TUN, else the kernel's.
+    pub fn attach(fd: OwnedFd, offloads: TunOffloads) -> io::Result<Self> {
+        let (name, flags) = attached_interface(&fd)?;
         let needed = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
         if flags & needed != needed {
             let text = "the TUN was not opened with IFF_TUN, IFF_NO_PI and IFF_VNET_HDR";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        // SAFETY: the kernel's name ends with a zero byte inside the field.
-        let name = unsafe { CStr::from_ptr(request.ifr_name.as_ptr()) };
-        let name = name.to_string_lossy().into_owned();
         let size = VIRTIO_HEADER_LENGTH as libc::c_int;
-        // SAFETY: TUNSETVNETHDRSZ reads one int.
+        // SAFETY: TUNSETVNETHDRSZ reads one int, which outlives the call.
         check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const size) })?;
-        // SAFETY: the call takes no pointers.
-        let status = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
-        // SAFETY: as above.
-        check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, status | libc::O_NONBLOCK) })?;
+        rustix::io::ioctl_fionbio(&fd, true)?;
         let tun = Self { fd, name, granted: AtomicU32::new(0) };
-        tun.set_offloads(wanted)?;
+        tun.set_offloads(offloads)?;
         Ok(tun)
     }
 
-    /// Asks the kernel for these offloads; those it does not know stay off, each by itself.
-    /// Returns what is on now. A frame that waits already keeps its form.
+    /// Requests these offloads; the kernel refuses each that it does not have. Returns those that are on now. A
+    /// frame that is queued already keeps its form.
     ///
     /// # Errors
-    /// The kernel's, where it refuses even none of them (EBADFD: the link was deleted).
-    pub fn set_offloads(&self, wanted: TunOffloads) -> io::Result<TunOffloads> {
-        let mut granted = wanted;
-        if self.request_offloads(wanted).is_err() {
+    /// The kernel's, if it refuses to turn all of them off (EBADFD: the link was deleted).
+    pub fn set_offloads(&self, offloads: TunOffloads) -> io::Result<TunOffloads> {
+        let mut granted = offloads;
+        if self.request_offloads(offloads).is_err() {
             granted = TunOffloads::default();
             self.request_offloads(granted)?;
-            for part in wanted.parts() {
-                let more = granted.and(part);
+            for part in offloads.parts() {
+                let more = granted.union(part);
                 // A refusal leaves the kernel's set as it was (tun.c, set_offload).
                 if self.request_offloads(more).is_ok() {
                     granted = more;
@@ -110,82 +103,65 @@ impl Tun {
         check(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::TUNSETOFFLOAD, flags) }).map(|_| ())
     }
 
-    /// The offloads the kernel agreed to.
+    /// Returns the offloads that the kernel granted.
     pub fn granted(&self) -> TunOffloads {
         TunOffloads::from_flags(self.granted.load(Relaxed))
     }
 
-    /// The interface's name when it was attached.
+    /// Returns the name that the interface had when it was attached.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The index of the interface that has this name now in the calling thread's network
-    /// namespace.
+    /// Returns the index of the interface that now has this name in the calling thread's network namespace.
     ///
     /// # Errors
-    /// ENODEV where there is none: it was renamed, moved or deleted.
+    /// ENODEV if there is none: it was renamed, moved or deleted.
     pub fn index(&self) -> io::Result<u32> {
-        let name = interface_request(&self.name)?.ifr_name;
-        // SAFETY: the name ends with a zero byte inside the field.
-        match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-            0 => Err(io::Error::last_os_error()),
-            index => Ok(index),
-        }
+        interface_index(&self.name)
     }
 
     /// Whether the link outlives its descriptors.
     ///
     /// # Errors
-    /// EBADFD where the link was deleted.
+    /// EBADFD if the link was deleted.
     pub fn is_persistent(&self) -> io::Result<bool> {
-        let request = attached_interface(&self.fd)?;
-        // SAFETY: TUNGETIFF filled in the flags.
-        let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+        let (_, flags) = attached_interface(&self.fd)?;
         Ok(flags & libc::IFF_PERSIST != 0)
     }
 
-    /// Reads one frame, its virtio-net header first. `None` where none waits.
+    /// Reads one frame, its virtio-net header first. `None` if the queue is empty.
     ///
     /// # Errors
-    /// EBADFD where the link was deleted.
+    /// EBADFD if the link was deleted.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        // SAFETY: the kernel writes at most `buffer.len()` bytes.
-        let n =
-            unsafe { libc::read(self.fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
-        if n >= 0 {
-            return Ok(Some(n as usize));
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EAGAIN | libc::EINTR) => Ok(None),
-            _ => Err(error),
+        match rustix::io::read(&self.fd, buffer) {
+            Ok(length) => Ok(Some(length)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Writes one frame: its virtio-net header, then slices of `buffer`.
     ///
     /// # Errors
-    /// EIO where the link is down, EINVAL where the kernel refuses the header, EBADFD where the
-    /// link was deleted; `InvalidInput` for more than 1,023 slices.
+    /// EIO if the link is down, EINVAL if the kernel refuses the header, EBADFD if the link was deleted;
+    /// `InvalidInput` for more than 1,023 slices.
     pub fn write(
         &self,
         header: &[u8; VIRTIO_HEADER_LENGTH],
         buffer: &[u8],
         slices: &[Slice],
     ) -> io::Result<()> {
-        let mut pieces: ArrayVec<IoSlice<'_>, PIECES> = ArrayVec::new();
-        pieces.push(IoSlice::new(header));
+        let mut io_slices: ArrayVec<IoSlice<'_>, IO_SLICES> = ArrayVec::new();
+        io_slices.push(IoSlice::new(header));
         for slice in slices {
             let start = slice.offset as usize;
-            let piece = IoSlice::new(&buffer[start..start + slice.length as usize]);
-            pieces.try_push(piece).map_err(|_| io::ErrorKind::InvalidInput)?;
+            let bytes = &buffer[start..start + slice.length as usize];
+            io_slices.try_push(IoSlice::new(bytes)).map_err(|_| io::ErrorKind::InvalidInput)?;
         }
-        // SAFETY: IoSlice has the layout of iovec, and all of them are filled.
-        let n = unsafe {
-            libc::writev(self.fd.as_raw_fd(), pieces.as_ptr().cast(), pieces.len() as libc::c_int)
-        };
-        if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        rustix::io::writev(&self.fd, &io_slices)?;
+        Ok(())
     }
 
     /// Gives the descriptor away.
@@ -200,31 +176,38 @@ impl AsFd for Tun {
     }
 }
 
-/// What TUNGETIFF says of a descriptor.
-fn attached_interface(fd: &OwnedFd) -> io::Result<libc::ifreq> {
-    // SAFETY: an ifreq of zeros is valid.
+/// Returns the name and the flags of the interface that a descriptor is attached to (TUNGETIFF).
+fn attached_interface(fd: &OwnedFd) -> io::Result<(String, libc::c_int)> {
+    // SAFETY: an ifreq holds integers and a raw pointer, for which zeros are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    // SAFETY: TUNGETIFF writes one ifreq.
+    // SAFETY: TUNGETIFF writes one ifreq, which outlives the call.
     match check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNGETIFF, &raw mut request) }) {
-        Ok(_) => Ok(request),
-        // A TUN without a link (anymore) keeps its errno: callers know it as the link's end.
-        Err(error) if error.raw_os_error() == Some(libc::EBADFD) => Err(error),
+        Ok(_) => {}
+        // The link was deleted. Callers distinguish this by its errno.
+        Err(error) if error.raw_os_error() == Some(libc::EBADFD) => return Err(error),
         Err(error) => {
-            let text = format!("the descriptor is no TUN: {error}");
-            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            let text = format!("the descriptor is not a TUN: {error}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
     }
+    let name =
+        request.ifr_name.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect::<Vec<_>>();
+    // SAFETY: TUNGETIFF wrote the flags; integers of any bit pattern are valid.
+    let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+    Ok((String::from_utf8_lossy(&name).into_owned(), flags))
 }
 
-/// A request about an interface. What makes a name: Linux's dev_valid_name (net/core/dev.c).
+/// Returns a request about an interface. Names are valid as in Linux's dev_valid_name (net/core/dev.c).
 fn interface_request(name: &str) -> io::Result<libc::ifreq> {
-    let odd = |c: char| c == '/' || c == ':' || c == '\0' || c.is_ascii_whitespace();
-    if matches!(name, "" | "." | "..") || name.len() >= libc::IFNAMSIZ || name.contains(odd) {
-        let text =
-            format!("{name:?} is no interface name: 1 to 15 bytes without slash, colon, space");
+    let is_invalid = |c: char| c == '/' || c == ':' || c == '\0' || c.is_ascii_whitespace();
+    if matches!(name, "" | "." | "..") || name.len() >= libc::IFNAMSIZ || name.contains(is_invalid)
+    {
+        let text = format!(
+            "{name:?} is not an interface name: expected 1 to 15 bytes without slash, colon or space"
+        );
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
-    // SAFETY: an ifreq of zeros is valid.
+    // SAFETY: an ifreq holds integers and a raw pointer, for which zeros are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
@@ -232,15 +215,15 @@ fn interface_request(name: &str) -> io::Result<libc::ifreq> {
     Ok(request)
 }
 
-/// The kernel's refusal of a TUN, with what would be right. The kind stays.
+/// Adds to the kernel's error what failed and what would be right. The kind stays.
 fn explain(what: &str, error: io::Error) -> io::Error {
     let hint = match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => {
             ": load the module (modprobe tun), or give the container this device"
         }
         Some(libc::EPERM | libc::EACCES) => ": root or CAP_NET_ADMIN is needed",
-        Some(libc::EBUSY) => ": another process has it; stop that, or take another name",
-        Some(libc::EINVAL) => ": the name is that of an interface of another kind",
+        Some(libc::EBUSY) => ": another process uses it; stop that process, or choose another name",
+        Some(libc::EINVAL) => ": an interface of another kind has this name",
         _ => "",
     };
     io::Error::new(error.kind(), format!("{what}: {error}{hint}"))

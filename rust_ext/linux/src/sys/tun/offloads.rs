@@ -1,16 +1,15 @@
-//! Offloads of a TUN, and how TUNSETOFFLOAD writes them.
+//! Offloads of a TUN, as flags of TUNSETOFFLOAD.
 
-/// What the kernel may leave undone in a frame: each on means that super-packets of this kind are
-/// read whole, and may be written whole.
+/// The kinds of super-packets that the TUN passes whole, instead of segmented, in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TunOffloads {
     /// TCP over IPv4.
     pub tso4: bool,
     /// TCP over IPv6.
     pub tso6: bool,
-    /// UDP over IPv4 (Linux 6.2, which takes it only together with IPv6's).
+    /// UDP over IPv4 (Linux 6.2, which accepts it only together with IPv6's).
     pub uso4: bool,
-    /// UDP over IPv6 (likewise).
+    /// UDP over IPv6 (only together with IPv4's).
     pub uso6: bool,
 }
 
@@ -26,8 +25,8 @@ impl TunOffloads {
     /// All of them.
     pub const ALL: Self = Self { tso4: true, tso6: true, uso4: true, uso6: true };
 
-    /// The argument of TUNSETOFFLOAD. Checksums are always left to us: every super-packet needs
-    /// that, and single packets gain by it.
+    /// Returns the argument of TUNSETOFFLOAD. Checksums are always offloaded to pyfw: super-packets require it,
+    /// and for single packets it is cheaper.
     pub(super) fn flags(self) -> u32 {
         let mut flags = TUN_F_CSUM;
         for (on, flag) in [
@@ -43,7 +42,7 @@ impl TunOffloads {
         flags
     }
 
-    /// The reverse of [`Self::flags`].
+    /// Reverses [`Self::flags`].
     pub(super) fn from_flags(flags: u32) -> Self {
         Self {
             tso4: flags & TUN_F_TSO4 != 0,
@@ -53,7 +52,7 @@ impl TunOffloads {
         }
     }
 
-    /// The parts that a kernel takes or refuses each by itself.
+    /// Returns the parts that a kernel accepts or refuses independently.
     pub(super) fn parts(self) -> [Self; 3] {
         let none = Self::default();
         [
@@ -63,8 +62,8 @@ impl TunOffloads {
         ]
     }
 
-    /// Those of either.
-    pub(super) fn and(self, more: Self) -> Self {
+    /// Returns the offloads of both.
+    pub(super) fn union(self, more: Self) -> Self {
         Self::from_flags(self.flags() | more.flags())
     }
 }
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_are_read_back_as_they_were_written() {
+    fn flags_round_trip() {
         for bits in 0..16 {
             let on = |bit: u32| bits & (1 << bit) != 0;
             let offloads = TunOffloads { tso4: on(0), tso6: on(1), uso4: on(2), uso6: on(3) };
@@ -82,18 +81,18 @@ mod tests {
             let together = offloads
                 .parts()
                 .into_iter()
-                .fold(TunOffloads::default(), |all, part| all.and(part));
+                .fold(TunOffloads::default(), |all, part| all.union(part));
             assert_eq!(together, offloads);
         }
     }
 
     #[test]
-    fn checksums_are_ours_even_without_any_offload() {
+    fn checksums_are_offloaded_without_any_tso_or_uso() {
         assert_eq!(TunOffloads::default().flags(), TUN_F_CSUM);
     }
 
     #[test]
-    fn segmented_tcp_may_carry_ecn() {
+    fn tso_includes_ecn() {
         let tso4 = TunOffloads { tso4: true, ..TunOffloads::default() };
         assert_eq!(tso4.flags(), TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN);
     }

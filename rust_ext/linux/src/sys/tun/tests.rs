@@ -21,7 +21,7 @@ const THERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 const NONE: TunOffloads = TunOffloads { tso4: false, tso6: false, uso4: false, uso6: false };
 
 #[test]
-fn tso_is_granted_and_uso_whole_or_not_at_all() {
+fn tso_is_granted_and_uso_for_both_families_or_none() {
     in_own_namespace(|| {
         let tun = Tun::open("t0", TunOffloads::ALL).unwrap();
         let granted = tun.granted();
@@ -31,7 +31,7 @@ fn tso_is_granted_and_uso_whole_or_not_at_all() {
 }
 
 #[test]
-fn half_of_uso_is_refused_and_leaves_tso() {
+fn uso_for_one_family_is_refused_and_leaves_tso() {
     in_own_namespace(|| {
         let tun = Tun::open("t0", TunOffloads { uso6: false, ..TunOffloads::ALL }).unwrap();
         assert_eq!(tun.granted(), TunOffloads { tso4: true, tso6: true, ..NONE });
@@ -39,7 +39,7 @@ fn half_of_uso_is_refused_and_leaves_tso() {
 }
 
 #[test]
-fn offloads_can_be_taken_back_at_run_time() {
+fn offloads_can_be_turned_off_at_run_time() {
     in_own_namespace(|| {
         let tun = Tun::open("t0", TunOffloads::ALL).unwrap();
         assert_eq!(tun.set_offloads(NONE).unwrap(), NONE);
@@ -48,7 +48,7 @@ fn offloads_can_be_taken_back_at_run_time() {
 }
 
 #[test]
-fn a_tun_in_use_is_refused_in_words() {
+fn a_tun_in_use_is_refused_with_a_hint() {
     in_own_namespace(|| {
         let first = Tun::open("t0", NONE).unwrap();
         let error = Tun::open("t0", NONE).err().unwrap();
@@ -59,22 +59,23 @@ fn a_tun_in_use_is_refused_in_words() {
 }
 
 #[test]
-fn a_refusal_keeps_the_systems_words_and_says_what_would_be_right() {
+fn errors_keep_the_kernels_text_and_add_a_hint() {
     for (errno, kind, hint) in [
         (libc::ENOENT, ErrorKind::NotFound, "modprobe tun"),
         (libc::EPERM, ErrorKind::PermissionDenied, "CAP_NET_ADMIN"),
         (libc::EACCES, ErrorKind::PermissionDenied, "CAP_NET_ADMIN"),
     ] {
         let system = io::Error::from_raw_os_error(errno);
-        let (words, error) = (system.to_string(), explain("cannot make the TUN t0", system));
+        let (kernel_text, error) =
+            (system.to_string(), explain("cannot create the TUN t0", system));
         assert_eq!(error.kind(), kind);
         let text = error.to_string();
-        assert!(text.contains(&words) && text.contains(hint), "{text}");
+        assert!(text.contains(&kernel_text) && text.contains(hint), "{text}");
     }
 }
 
 #[test]
-fn the_name_of_another_kind_of_interface_is_refused_in_words() {
+fn the_name_of_another_kind_of_interface_is_refused() {
     in_own_namespace(|| {
         let error = Tun::open("lo", NONE).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -83,24 +84,24 @@ fn the_name_of_another_kind_of_interface_is_refused_in_words() {
 }
 
 #[test]
-fn what_is_no_name_never_reaches_the_kernel() {
+fn invalid_names_never_reach_the_kernel() {
     for name in ["", ".", "..", "a/b", "a b", "a:b", "a\0b", "sixteen-bytes-xx"] {
         let error = Tun::open(name, NONE).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains("no interface name"), "{error}");
+        assert!(error.to_string().contains("not an interface name"), "{error}");
     }
 }
 
 #[test]
-fn a_descriptor_that_is_no_tun_is_refused_in_words() {
+fn a_descriptor_that_is_not_a_tun_is_refused() {
     let socket = OwnedFd::from(Plain::bind("127.0.0.1:0").unwrap());
     let error = Tun::attach(socket, NONE).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(error.to_string().contains("no TUN"), "{error}");
+    assert!(error.to_string().contains("not a TUN"), "{error}");
 }
 
 #[test]
-fn a_tun_handed_over_keeps_its_name_and_index() {
+fn attach_keeps_the_name_and_the_index() {
     in_own_namespace(|| {
         let opened = Tun::open("t%d", NONE).unwrap();
         let (name, index) = (opened.name().to_owned(), opened.index().unwrap());
@@ -112,9 +113,9 @@ fn a_tun_handed_over_keeps_its_name_and_index() {
 }
 
 #[test]
-fn a_datagram_of_the_kernel_is_read_behind_its_virtio_header() {
+fn a_datagram_is_read_behind_its_virtio_header() {
     in_own_namespace(|| {
-        let tun = up(NONE);
+        let tun = open_up(NONE);
         let socket = Plain::bind((HERE, 0)).unwrap();
         socket.send_to(b"hello", (THERE, 9)).unwrap();
         let (header, packet) = read_datagram(&tun).unwrap();
@@ -126,13 +127,13 @@ fn a_datagram_of_the_kernel_is_read_behind_its_virtio_header() {
 }
 
 #[test]
-fn a_packet_in_pieces_arrives_whole() {
+fn a_packet_in_two_slices_arrives_whole() {
     in_own_namespace(|| {
-        let tun = up(NONE);
+        let tun = open_up(NONE);
         let socket = Plain::bind((HERE, 0)).unwrap();
         let to = socket.local_addr().unwrap().port();
         let mut buffer = vec![0xAA; 64];
-        let packet = datagram(7, to, b"in two pieces");
+        let packet = datagram(7, to, b"in two slices");
         let (head, rest) = packet.split_at(30);
         buffer.extend_from_slice(rest);
         buffer.extend_from_slice(head);
@@ -140,21 +141,21 @@ fn a_packet_in_pieces_arrives_whole() {
         let slices =
             [Slice { offset: 64 + rest, length: head }, Slice { offset: 64, length: rest }];
         tun.write(&[0; VIRTIO_HEADER_LENGTH], &buffer, &slices).unwrap();
-        assert_eq!(receive(&socket), (b"in two pieces".to_vec(), (THERE, 7).into()));
+        assert_eq!(receive(&socket), (b"in two slices".to_vec(), (THERE, 7).into()));
     });
 }
 
 #[test]
-fn with_uso_a_batch_is_read_as_one_frame_and_without_it_as_datagrams() {
+fn uso_reads_a_batch_as_one_frame_else_as_datagrams() {
     in_own_namespace(|| {
-        let tun = up(TunOffloads::ALL);
+        let tun = open_up(TunOffloads::ALL);
         if !tun.granted().uso4 {
             eprintln!("skipped: this kernel has no USO");
             return;
         }
         let socket = UdpSocket::bind(true, 0, 0).unwrap();
         let path = Path::to((THERE, 9).into());
-        let bytes = numbered(10, 1000);
+        let bytes = numbered_datagrams(10, 1000);
         let batch = [Outgoing { path, ds: 0, segment_size: 1000, bytes: &bytes }];
         let mut sender = Sender::new();
 
@@ -175,28 +176,28 @@ fn with_uso_a_batch_is_read_as_one_frame_and_without_it_as_datagrams() {
 }
 
 #[test]
-fn a_frame_of_257_pieces_is_written_in_one_call() {
+fn a_frame_of_257_slices_is_written_in_one_call() {
     in_own_namespace(|| {
-        let tun = up(NONE);
+        let tun = open_up(NONE);
         let socket = Plain::bind((HERE, 0)).unwrap();
-        let packet = datagram(7, socket.local_addr().unwrap().port(), &numbered(1, 1024));
+        let packet = datagram(7, socket.local_addr().unwrap().port(), &numbered_datagrams(1, 1024));
         let slices: Vec<_> = packet
             .chunks(packet.len().div_ceil(256))
-            .scan(0, |offset, piece| {
-                let slice = Slice { offset: *offset, length: piece.len() as u32 };
+            .scan(0, |offset, bytes| {
+                let slice = Slice { offset: *offset, length: bytes.len() as u32 };
                 *offset += slice.length;
                 Some(slice)
             })
             .collect();
         tun.write(&[0; VIRTIO_HEADER_LENGTH], &packet, &slices).unwrap();
-        assert_eq!(receive(&socket).0, numbered(1, 1024));
+        assert_eq!(receive(&socket).0, numbered_datagrams(1, 1024));
     });
 }
 
 #[test]
-fn more_pieces_than_the_kernel_takes_are_an_error() {
+fn more_slices_than_the_kernel_takes_are_an_error() {
     in_own_namespace(|| {
-        let tun = up(NONE);
+        let tun = open_up(NONE);
         let slices = [Slice { offset: 0, length: 1 }; 1024];
         let error = tun.write(&[0; VIRTIO_HEADER_LENGTH], &[0; 1], &slices).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -204,24 +205,24 @@ fn more_pieces_than_the_kernel_takes_are_an_error() {
 }
 
 #[test]
-fn a_header_that_contradicts_its_packet_is_einval_and_a_link_that_is_down_is_eio() {
+fn a_wrong_header_is_einval_and_a_link_down_is_eio() {
     in_own_namespace(|| {
-        let tun = up(NONE);
+        let tun = open_up(NONE);
         let packet = datagram(7, 9, b"x");
         let whole = [Slice { offset: 0, length: packet.len() as u32 }];
-        let lie = VirtioHeader { flags: NEEDS_CSUM, checksum_start: 9999, ..Default::default() };
+        let wrong = VirtioHeader { flags: NEEDS_CSUM, checksum_start: 9999, ..Default::default() };
         let errno = |header: [u8; 10]| {
             tun.write(&header, &packet, &whole).err().and_then(|error| error.raw_os_error())
         };
-        assert_eq!(errno(lie.write()), Some(libc::EINVAL));
+        assert_eq!(errno(wrong.write()), Some(libc::EINVAL));
         assert_eq!(errno([0; 10]), None);
         set_up("t0", false);
         assert_eq!(errno([0; 10]), Some(libc::EIO));
     });
 }
 
-/// A TUN that is up, with an address and a long queue; the kernel thinks THERE is behind it.
-fn up(offloads: TunOffloads) -> Tun {
+/// Opens a TUN with an address, sets it up, and so makes the kernel route THERE to it.
+fn open_up(offloads: TunOffloads) -> Tun {
     let tun = Tun::open("t0", offloads).unwrap();
     set_address("t0", HERE);
     set_mtu("t0", 1420);
@@ -229,7 +230,7 @@ fn up(offloads: TunOffloads) -> Tun {
     tun
 }
 
-/// The next datagram to THERE, past what else a new link says (IPv6 router solicitations).
+/// Reads the next datagram to THERE; skips others, as a new link's IPv6 router solicitations.
 fn read_datagram(tun: &Tun) -> Option<(VirtioHeader, Vec<u8>)> {
     let mut buffer = vec![0; 70_000];
     while let Some(length) = tun.read(&mut buffer).unwrap() {
@@ -249,12 +250,12 @@ fn receive(socket: &Plain) -> (Vec<u8>, SocketAddr) {
     (buffer[..length].to_vec(), from)
 }
 
-/// `count` datagrams, each filled with its number.
-fn numbered(count: usize, length: usize) -> Vec<u8> {
+/// Returns `count` datagrams, each filled with its number.
+fn numbered_datagrams(count: usize, length: usize) -> Vec<u8> {
     (0..count * length).map(|i| (i / length) as u8).collect()
 }
 
-/// An IPv4 UDP packet from THERE to HERE, without a UDP checksum (RFC 768: 0 is none).
+/// Returns an IPv4 UDP packet from THERE to HERE, without a UDP checksum (RFC 768: 0 is none).
 fn datagram(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0];
     packet.extend(THERE.octets());

@@ -1,4 +1,4 @@
-//! Receiving: `recvmmsg` of up to four super-packets with all that came beside them.
+//! Receiving: `recvmmsg` of up to four super-packets with their control messages.
 
 use std::{
     io,
@@ -8,68 +8,72 @@ use std::{
 
 use pyfw_core::{
     inbound::udp_ingress::Received,
+    time::SECOND_NS,
     wireguard::path::{Path, Source},
 };
 
 use super::UdpSocket;
-use crate::sys::{cmsg::Control, socket_address::Raw};
+use crate::sys::{
+    clock,
+    cmsg::{self, ControlBuffer},
+    socket_address::SockAddr,
+};
 
-/// Buffers of one call: the coalescing window is all of them together.
+/// Buffers of one call; together they are the coalescing window.
 const MESSAGES: usize = 4;
 /// The longest super-packet.
 const MESSAGE_LENGTH: usize = 65_536;
-/// Bytes of buffer that one call wants.
+/// Length of the buffer that one call needs.
 pub const RECEIVE_BUFFER_LENGTH: usize = MESSAGES * MESSAGE_LENGTH;
 
-/// Headers and control memory for one call.
+/// Addresses and control messages for one call.
 pub struct Receiver {
-    addresses: [Raw; MESSAGES],
-    controls: [Control; MESSAGES],
+    addresses: [SockAddr; MESSAGES],
+    controls: [ControlBuffer; MESSAGES],
     kernel_drops: u32,
 }
 
 impl Receiver {
-    /// A receiver; use one a thread.
+    /// Creates a receiver, for use by one thread.
     pub fn new() -> Self {
         Self {
-            addresses: [Raw::empty(); MESSAGES],
-            controls: [Control::EMPTY; MESSAGES],
+            addresses: [SockAddr::empty(); MESSAGES],
+            controls: [ControlBuffer::EMPTY; MESSAGES],
             kernel_drops: 0,
         }
     }
 
-    /// Receives what waits, up to four super-packets, and appends them to `out`. Returns how many;
-    /// 0 where nothing waits.
+    /// Receives up to four super-packets without waiting and appends them to `received`. Returns how many.
     ///
     /// # Errors
-    /// The kernel's, where the descriptor is no longer fit to receive. What passes (memory is
-    /// short, an ICMP error for an earlier send) is not one.
+    /// The kernel's, if the descriptor is broken. Transient errors (short memory, an ICMP error for an earlier
+    /// send) count as nothing received.
     ///
     /// # Panics
-    /// Where `buffer` is shorter than [`RECEIVE_BUFFER_LENGTH`].
+    /// If `buffer` is shorter than [`RECEIVE_BUFFER_LENGTH`].
     pub fn receive(
         &mut self,
         socket: &UdpSocket,
         buffer: &mut [u8],
-        out: &mut Vec<Received>,
+        received: &mut Vec<Received>,
     ) -> io::Result<usize> {
         assert!(buffer.len() >= RECEIVE_BUFFER_LENGTH, "buffer too short");
-        // SAFETY: headers of zeros are valid.
+        // SAFETY: mmsghdr holds integers and raw pointers, for which zeros are valid.
         let mut headers: [libc::mmsghdr; MESSAGES] = unsafe { zeroed() };
-        let mut pieces = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MESSAGES];
+        let mut iovecs = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MESSAGES];
         for (i, chunk) in buffer.chunks_exact_mut(MESSAGE_LENGTH).take(MESSAGES).enumerate() {
-            pieces[i] = libc::iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: chunk.len() };
-            self.addresses[i] = Raw::empty();
+            iovecs[i] = libc::iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: chunk.len() };
+            self.addresses[i] = SockAddr::empty();
             let header = &mut headers[i].msg_hdr;
             header.msg_name = self.addresses[i].as_mut_ptr();
-            header.msg_namelen = size_of::<Raw>() as libc::socklen_t;
-            header.msg_iov = &raw mut pieces[i];
+            header.msg_namelen = size_of::<SockAddr>() as libc::socklen_t;
+            header.msg_iov = &raw mut iovecs[i];
             header.msg_iovlen = 1;
             header.msg_control = self.controls[i].as_mut_ptr();
-            header.msg_controllen = crate::sys::cmsg::ROOM;
+            header.msg_controllen = cmsg::CAPACITY;
         }
-        // SAFETY: every pointer in the headers is to memory of the length beside it, which
-        // outlives the call.
+        // SAFETY: each pointer in the headers refers to memory that outlives the call and has the length beside
+        // it; the chunks of `buffer` do not overlap.
         let count = unsafe {
             libc::recvmmsg(
                 socket.raw(),
@@ -82,31 +86,31 @@ impl Receiver {
         self.kernel_drops = 0;
         if count < 0 {
             let error = io::Error::last_os_error();
-            return if passes(&error) { Ok(0) } else { Err(error) };
+            return if is_transient(&error) { Ok(0) } else { Err(error) };
         }
-        let now_ns = crate::sys::epoll::unix_ns();
-        for (i, message) in headers[..count as usize].iter().enumerate() {
-            self.controls[i].set_length(message.msg_hdr.msg_controllen);
+        let now_ns = clock::unix_ns();
+        for (i, header) in headers[..count as usize].iter().enumerate() {
+            self.controls[i].set_length(header.msg_hdr.msg_controllen);
             let Some(destination) = self.addresses[i].read() else { continue };
-            let mut received = Received {
+            let mut message = Received {
                 offset: (i * MESSAGE_LENGTH) as u32,
-                length: message.msg_len,
-                segment_size: message.msg_len,
+                length: header.msg_len,
+                segment_size: header.msg_len,
                 from: Path { destination, source: None },
                 ds: 0,
-                truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+                truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
                 waited_ns: 0,
             };
             for (level, kind, data) in self.controls[i].iter() {
-                beside(&mut received, &mut self.kernel_drops, now_ns, level, kind, data);
+                read_control(&mut message, &mut self.kernel_drops, now_ns, level, kind, data);
             }
-            out.push(received);
+            received.push(message);
         }
         Ok(count as usize)
     }
 
-    /// The running count of datagrams that the kernel dropped at the socket's full buffer, as it
-    /// told with the last call; it wraps. 0 where it told nothing: it does so until the first.
+    /// Returns the running count of datagrams that the kernel dropped at the socket's full buffer (SO_RXQ_OVFL),
+    /// which wraps. 0 if the last call did not report it, as before the first drop.
     pub fn kernel_drops(&self) -> u32 {
         self.kernel_drops
     }
@@ -118,10 +122,10 @@ impl Default for Receiver {
     }
 }
 
-/// Whether an error says nothing of the socket: none waits, a signal, memory, or what an ICMP
-/// message left at the socket and reading it took away (icmp_err_convert in net/ipv4/icmp.c,
-/// icmpv6_err_convert in net/ipv6/icmp.c).
-fn passes(error: &io::Error) -> bool {
+/// Whether an error leaves the socket usable: nothing to read, a signal, short memory, or an ICMP error for an
+/// earlier send, which reading it cleared (icmp_err_convert in net/ipv4/icmp.c, icmpv6_err_convert in
+/// net/ipv6/icmp.c).
+fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(
@@ -144,9 +148,9 @@ fn passes(error: &io::Error) -> bool {
     )
 }
 
-/// Reads one control message; one that is too short is as good as none.
-fn beside(
-    received: &mut Received,
+/// Reads one control message; ignores one that is too short.
+fn read_control(
+    message: &mut Received,
     drops: &mut u32,
     now_ns: u64,
     level: libc::c_int,
@@ -154,29 +158,28 @@ fn beside(
     data: &[u8],
 ) {
     match (level, kind) {
-        (libc::IPPROTO_IP, libc::IP_TOS) => received.ds = data.first().copied().unwrap_or(0),
-        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => received.ds = int(data).unwrap_or(0) as u8,
+        (libc::IPPROTO_IP, libc::IP_TOS) => message.ds = data.first().copied().unwrap_or(0),
+        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => message.ds = int(data).unwrap_or(0) as u8,
         (libc::SOL_UDP, libc::UDP_GRO) => {
-            // Linux gives an int; 0 or more than there is means one datagram.
+            // An int; 0, or more than the message's length, means one datagram.
             if let Some(size @ 1..) = int(data) {
-                received.segment_size = (size as u32).min(received.length);
+                message.segment_size = (size as u32).min(message.length);
             }
         }
         (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
             *drops = int(data).map_or(*drops, |count| count as u32);
         }
-        // timespec, wall clock, which may have been set since: then it says nothing.
+        // A timespec of the wall clock. If that was set since, the difference is meaningless.
         (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) if data.len() >= 16 => {
-            let word = |at: usize| i64::from_ne_bytes(std::array::from_fn(|i| data[at + i]));
-            let arrived_ns =
-                (word(0) as u64).wrapping_mul(1_000_000_000).wrapping_add(word(8) as u64);
+            let long = |at: usize| i64::from_ne_bytes(std::array::from_fn(|i| data[at + i]));
+            let arrived_ns = (long(0) as u64).wrapping_mul(SECOND_NS).wrapping_add(long(8) as u64);
             let waited_ns = now_ns.saturating_sub(arrived_ns);
-            received.waited_ns = if waited_ns < LONGEST_WAIT_NS { waited_ns } else { 0 };
+            message.waited_ns = if waited_ns < LONGEST_WAIT_NS { waited_ns } else { 0 };
         }
-        // in_pktinfo: ifindex, spec_dst (the address to answer from), addr.
+        // in_pktinfo: ifindex, spec_dst (the address to reply from), addr.
         (libc::IPPROTO_IP, libc::IP_PKTINFO) if data.len() >= 12 => {
             let address: [u8; 4] = [data[4], data[5], data[6], data[7]];
-            received.from.source = Some(Source {
+            message.from.source = Some(Source {
                 address: IpAddr::V4(Ipv4Addr::from(address)),
                 interface: int(data).unwrap_or(0) as u32,
             });
@@ -185,7 +188,7 @@ fn beside(
         (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if data.len() >= 20 => {
             let mut address = [0; 16];
             address.copy_from_slice(&data[..16]);
-            received.from.source = Some(Source {
+            message.from.source = Some(Source {
                 address: IpAddr::V6(Ipv6Addr::from(address)),
                 interface: int(&data[16..]).unwrap_or(0) as u32,
             });
@@ -194,8 +197,8 @@ fn beside(
     }
 }
 
-/// No datagram waits longer: 7 MiB at 100 kB/s are a minute.
-const LONGEST_WAIT_NS: u64 = 60_000_000_000;
+/// Longer waits are taken for a clock that was set: 7 MiB at 100 kB/s are a minute.
+const LONGEST_WAIT_NS: u64 = 60 * SECOND_NS;
 
 fn int(data: &[u8]) -> Option<i32> {
     data.get(..4)?.try_into().ok().map(i32::from_ne_bytes)
@@ -206,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_or_wrong_beside_a_datagram_leaves_it_one_datagram() {
+    fn malformed_control_messages_are_ignored() {
         let untouched = received();
         let cases: [(libc::c_int, libc::c_int, &[u8]); 9] = [
             (libc::SOL_UDP, libc::UDP_GRO, &[]),
@@ -221,21 +224,28 @@ mod tests {
         ];
         for (level, kind, data) in cases {
             let (mut read, mut drops) = (received(), 0);
-            beside(&mut read, &mut drops, 1, level, kind, data);
+            read_control(&mut read, &mut drops, 1, level, kind, data);
             assert_eq!((read, drops), (untouched, 0), "{level} {kind} {data:?}");
         }
     }
 
     #[test]
-    fn a_segment_size_splits_the_buffer() {
+    fn udp_gro_sets_the_segment_size() {
         let (mut read, mut drops) = (received(), 0);
-        beside(&mut read, &mut drops, 1, libc::SOL_UDP, libc::UDP_GRO, &1200i32.to_ne_bytes());
+        read_control(
+            &mut read,
+            &mut drops,
+            1,
+            libc::SOL_UDP,
+            libc::UDP_GRO,
+            &1200i32.to_ne_bytes(),
+        );
         assert_eq!(read.segment_size, 1200);
     }
 
     #[test]
     fn only_a_broken_descriptor_is_an_error() {
-        for (errno, passing) in [
+        for (errno, transient) in [
             (libc::EAGAIN, true),
             (libc::ENOMEM, true),
             (libc::ECONNREFUSED, true),
@@ -243,7 +253,7 @@ mod tests {
             (libc::ENOTSOCK, false),
             (libc::EFAULT, false),
         ] {
-            assert_eq!(passes(&io::Error::from_raw_os_error(errno)), passing, "{errno}");
+            assert_eq!(is_transient(&io::Error::from_raw_os_error(errno)), transient, "{errno}");
         }
     }
 

@@ -1,15 +1,16 @@
 //! Sending: `sendmmsg` of up to 64 messages, each one datagram or a GSO batch.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     mem::zeroed,
     net::{IpAddr, SocketAddr},
 };
 
 use pyfw_core::wireguard::path::Path;
+use socket2::MsgHdr;
 
 use super::UdpSocket;
-use crate::sys::{cmsg::Control, socket_address::Raw};
+use crate::sys::{cmsg::ControlBuffer, socket_address::SockAddr};
 
 /// Messages of one call.
 const MESSAGES: usize = 64;
@@ -17,7 +18,7 @@ const MESSAGES: usize = 64;
 /// One message.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
-    /// Where to, and from where.
+    /// Its destination and source.
     pub path: Path,
     /// The outer DS byte.
     pub ds: u8,
@@ -28,47 +29,47 @@ pub struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// How many datagrams it makes.
+    /// Returns the number of datagrams that the kernel sends for it.
     pub fn datagrams(&self) -> usize {
         if self.segment_size == 0 { 1 } else { self.bytes.len().div_ceil(self.segment_size) }
     }
 }
 
-/// Headers and control memory for one call.
+/// Headers and control messages for one call.
 pub struct Sender {
     headers: Box<[libc::mmsghdr; MESSAGES]>,
-    pieces: Box<[libc::iovec; MESSAGES]>,
-    addresses: Box<[Raw; MESSAGES]>,
-    controls: Box<[Control; MESSAGES]>,
+    iovecs: Box<[libc::iovec; MESSAGES]>,
+    addresses: Box<[SockAddr; MESSAGES]>,
+    controls: Box<[ControlBuffer; MESSAGES]>,
 }
 
-// SAFETY: the pointers in the headers are written anew by each call, and never followed outside
-// of one; they refer to memory that the object owns or the call borrows.
+// SAFETY: `send` rewrites the pointers in the headers and iovecs before the kernel follows them, and nothing
+// follows them outside of that call; they point to memory that this object owns or the call borrows.
 unsafe impl Send for Sender {}
 
 impl Sender {
-    /// A sender; use one a thread.
+    /// Creates a sender, for use by one thread.
     pub fn new() -> Self {
-        // SAFETY: headers and iovecs of zeros are valid.
-        let (header, piece) = unsafe { (zeroed(), zeroed()) };
+        // SAFETY: mmsghdr and iovec hold integers and raw pointers, for which zeros are valid.
+        let (header, iovec) = unsafe { (zeroed(), zeroed()) };
         Self {
             headers: Box::new([header; MESSAGES]),
-            pieces: Box::new([piece; MESSAGES]),
-            addresses: Box::new([Raw::empty(); MESSAGES]),
-            controls: Box::new([Control::EMPTY; MESSAGES]),
+            iovecs: Box::new([iovec; MESSAGES]),
+            addresses: Box::new([SockAddr::empty(); MESSAGES]),
+            controls: Box::new([ControlBuffer::EMPTY; MESSAGES]),
         }
     }
 
     /// Sends up to 64 messages in order. Returns how many the kernel took, at least one.
     ///
     /// # Errors
-    /// What the kernel says of the first message.
+    /// The kernel's, for the first message.
     pub fn send(&mut self, socket: &UdpSocket, messages: &[Outgoing<'_>]) -> io::Result<usize> {
         let count = messages.len().min(MESSAGES);
         for (i, message) in messages[..count].iter().enumerate() {
-            let (address, length) = Raw::new(&message.path.destination);
+            let (address, length) = SockAddr::new(&message.path.destination);
             self.addresses[i] = address;
-            self.pieces[i] = libc::iovec {
+            self.iovecs[i] = libc::iovec {
                 iov_base: message.bytes.as_ptr().cast_mut().cast(),
                 iov_len: message.bytes.len(),
             };
@@ -78,7 +79,7 @@ impl Sender {
             let header = &mut self.headers[i].msg_hdr;
             header.msg_name = self.addresses[i].as_mut_ptr();
             header.msg_namelen = length;
-            header.msg_iov = &raw mut self.pieces[i];
+            header.msg_iov = &raw mut self.iovecs[i];
             header.msg_iovlen = 1;
             header.msg_control = match control.length() {
                 0 => std::ptr::null_mut(),
@@ -86,8 +87,8 @@ impl Sender {
             };
             header.msg_controllen = control.length();
         }
-        // SAFETY: every pointer in the first `count` headers is to memory of the length beside
-        // it, which outlives the call; the kernel only reads the payload.
+        // SAFETY: in the first `count` headers each pointer refers to memory that outlives the call and has
+        // the length beside it; the kernel only reads the payload.
         let sent = unsafe {
             libc::sendmmsg(
                 socket.raw(),
@@ -112,30 +113,17 @@ impl UdpSocket {
     /// # Errors
     /// The kernel's.
     pub fn send_one(&self, path: &Path, ds: u8, bytes: &[u8]) -> io::Result<()> {
-        let message = Outgoing { path: *path, ds, segment_size: 0, bytes };
-        let (mut address, length) = Raw::new(&path.destination);
-        let mut control = Control::EMPTY;
-        write_control(&mut control, &message);
-        let mut piece =
-            libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-        // SAFETY: a header of zeros is valid.
-        let mut header: libc::msghdr = unsafe { zeroed() };
-        header.msg_name = address.as_mut_ptr();
-        header.msg_namelen = length;
-        header.msg_iov = &raw mut piece;
-        header.msg_iovlen = 1;
-        if control.length() != 0 {
-            header.msg_control = control.as_mut_ptr();
-            header.msg_controllen = control.length();
-        }
-        // SAFETY: every pointer in the header is to memory of the length beside it, which outlives
-        // the call; the kernel only reads the payload.
-        let sent = unsafe { libc::sendmsg(self.raw(), &raw const header, libc::MSG_DONTWAIT) };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        let mut control = ControlBuffer::EMPTY;
+        write_control(&mut control, &Outgoing { path: *path, ds, segment_size: 0, bytes });
+        let address = path.destination.into();
+        let buffers = [IoSlice::new(bytes)];
+        let message =
+            MsgHdr::new().with_addr(&address).with_buffers(&buffers).with_control(control.bytes());
+        self.socket.sendmsg(&message, libc::MSG_DONTWAIT).map(drop)
     }
 }
 
-fn write_control(control: &mut Control, message: &Outgoing<'_>) {
+fn write_control(control: &mut ControlBuffer, message: &Outgoing<'_>) {
     let ipv4 = message.path.destination.is_ipv4();
     if message.datagrams() > 1 {
         let size = message.segment_size as u16;
@@ -151,16 +139,15 @@ fn write_control(control: &mut Control, message: &Outgoing<'_>) {
     }
     match (message.path.source.map(|source| source.address), message.path.destination) {
         (Some(IpAddr::V4(address)), SocketAddr::V4(_)) => {
-            // in_pktinfo: ifindex, spec_dst, addr. Only the address is pinned, as in Linux's
-            // WireGuard: the route may lead through another interface than the one the peer's
-            // datagrams come in by, and a pinned one would send into the void.
+            // in_pktinfo: ifindex, spec_dst, addr. Only the address is pinned, as in Linux's WireGuard: the
+            // route may lead through another interface than the one that receives the peer's datagrams.
             let mut info = [0; 12];
             info[4..8].copy_from_slice(&address.octets());
             control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
         }
         (Some(IpAddr::V6(address)), SocketAddr::V6(_)) => {
-            // in6_pktinfo: addr, ifindex. The destination's scope id names the interface where
-            // the addresses are link-local.
+            // in6_pktinfo: addr, ifindex. For link-local addresses the destination's scope id names the
+            // interface.
             let mut info = [0; 20];
             info[..16].copy_from_slice(&address.octets());
             control.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
@@ -169,36 +156,35 @@ fn write_control(control: &mut Control, message: &Outgoing<'_>) {
     }
 }
 
-/// What a refused send means. With GSO the kernel names a segment above the route's MTU in either
-/// way, EMSGSIZE or EINVAL: the route's MTU decides.
+/// Why the kernel refused a send. With GSO it reports a segment above the route's MTU as EMSGSIZE or as
+/// EINVAL: only the route's MTU tells `PathMtu` from `GsoRefused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendFailure {
-    /// The socket is full: wait until it is writable.
+    /// The socket's buffer is full: wait until it is writable.
     WouldBlock,
-    /// A datagram is longer than the path carries, and was not fragmented because of GSO.
+    /// A datagram exceeds the path MTU, and was not fragmented because of GSO.
     PathMtu,
     /// The kernel or the device cannot segment.
     GsoRefused,
-    /// There is no way from this source: perhaps it is no longer ours (Linux 6.18 says EINVAL then
-    /// for IPv6, ENETUNREACH for IPv4), perhaps there is no way at all.
+    /// No route from this source: the address may have been removed (Linux 6.18: EINVAL on IPv6,
+    /// ENETUNREACH on IPv4), or the destination is unreachable from any source.
     SourceGone,
     /// A queue below the socket is full.
     NoBuffers,
-    /// A firewall said no.
+    /// A firewall refused it.
     Refused,
-    /// There is no way there, now.
+    /// The destination is unreachable.
     Unreachable,
     /// Anything else.
     Other,
 }
 
-/// Reads an error of `sendmmsg`: with GSO or without, with a source or without.
+/// Classifies an error of `sendmmsg` or `sendmsg`, whose meaning depends on GSO and on a pinned source.
 pub fn classify_send_failure(error: &io::Error, had_gso: bool, had_source: bool) -> SendFailure {
     match error.raw_os_error().unwrap_or(0) {
         libc::EAGAIN | libc::EINTR => SendFailure::WouldBlock,
         libc::EMSGSIZE => SendFailure::PathMtu,
-        libc::EIO if had_gso => SendFailure::GsoRefused,
-        libc::EINVAL if had_gso => SendFailure::GsoRefused,
+        libc::EIO | libc::EINVAL if had_gso => SendFailure::GsoRefused,
         libc::EINVAL
         | libc::EADDRNOTAVAIL
         | libc::ENODEV
@@ -225,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_means_another_thing_with_an_offload_or_a_source() {
+    fn gso_and_a_source_change_what_an_error_means() {
         use SendFailure::*;
         // errno: plain, with GSO, with a source, with both.
         for (errno, meanings) in [
@@ -253,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_datagram_of_a_message_may_be_shorter() {
+    fn a_shorter_last_datagram_counts_as_one() {
         let path = Path::to((std::net::Ipv4Addr::LOCALHOST, 9).into());
         let datagrams = |segment_size, length| {
             Outgoing { path, ds: 0, segment_size, bytes: &[0; 3000][..length] }.datagrams()
