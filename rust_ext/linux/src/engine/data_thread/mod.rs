@@ -8,6 +8,8 @@
 //! as nothing is ready: polling 16 times before, with sched_yield, gained nothing beside programs that are
 //! busy, and cost up to 9 % of a small packet.
 
+mod poller;
+
 use std::{
     io,
     sync::{Arc, MutexGuard, atomic::Ordering::Relaxed},
@@ -16,9 +18,9 @@ use std::{
 
 use pyfw_core::stage_api::Direction;
 
+use self::poller::{COMMANDS, Poller, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6};
 use super::{
     data_plane::{DataPlane, DataPlaneHandle},
-    poller::{COMMANDS, Poller, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6},
     shared::{DataCommand, Shared},
 };
 use crate::sys::clock;

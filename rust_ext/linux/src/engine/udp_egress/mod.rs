@@ -5,6 +5,8 @@
 //! given up for that destination and the same datagrams are sent again without it, none lost.
 //! Order: only the oldest message is ever retried, and nothing is sent past it.
 
+mod destination_cache;
+
 use std::{io, net::SocketAddr, net::UdpSocket as Probe, sync::Arc};
 
 use arrayvec::ArrayVec;
@@ -19,9 +21,9 @@ use pyfw_core::{
     },
 };
 
+use self::destination_cache::{DestinationCache, MtuChange, SendOptions};
 use super::{
     capture::local_address,
-    destination_cache::{DestinationCache, MtuChange, SendOptions},
     events::{Severity, Value},
     shared::{Shared, Sockets},
 };

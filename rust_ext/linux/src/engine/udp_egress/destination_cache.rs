@@ -12,7 +12,7 @@ use pyfw_core::{
     wireguard::path::{Path, Source},
 };
 
-use super::failure_log::FailureLog;
+use crate::engine::failure_log::FailureLog;
 
 /// How long GSO stays off for a destination that refused it, at first and at most.
 const GSO_PAUSE_NS: (u64, u64) = (60 * SECOND_NS, 3600 * SECOND_NS);

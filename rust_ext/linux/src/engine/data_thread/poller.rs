@@ -5,14 +5,16 @@
 
 use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 
-use super::{
-    data_plane::{DataPlane, DataPlaneHandle},
-    outbound_worker::OutboundWorker,
-    shared::{Shared, Sockets},
-};
-use crate::sys::{
-    deadline::DeadlineTimer,
-    epoll::{Epoll, EventFlags},
+use crate::{
+    engine::{
+        data_plane::{DataPlane, DataPlaneHandle},
+        outbound_worker::OutboundWorker,
+        shared::{Shared, Sockets},
+    },
+    sys::{
+        deadline::DeadlineTimer,
+        epoll::{Epoll, EventFlags},
+    },
 };
 
 pub(crate) const COMMANDS: u64 = 0;
