@@ -127,8 +127,8 @@ impl Task {
     fn write(&self, writer: &mut PcapngWriter<BufWriter<File>>, taken: &Taken) -> io::Result<()> {
         for record in &taken.records {
             let interface = self.at.iter().position(|point| *point == record.point).unwrap_or(0);
-            let start = record.kept.offset as usize;
-            let kept = &taken.bytes[start..start + record.kept.length as usize];
+            let start = record.captured.offset as usize;
+            let kept = &taken.bytes[start..start + record.captured.length as usize];
             let number = self.state.written.fetch_add(1, Relaxed) + 1;
             let (time_ns, inbound) = (record.time_ns, !record.outbound);
             let (packet, whole);

@@ -1,9 +1,8 @@
-//! Capture points: copies of what passes the TUN, what comes out of the stages, what passes the sockets.
+//! Capture points: copies of what crosses the TUN, leaves the stages, and crosses the sockets.
 //!
-//! In: a batch at each point, where somebody listens; off, a point costs one atomic load a batch.
-//! Out: records for the listener, in the order in which a data thread saw them. Drops: records that
-//! find the ring full, counted; a capture never slows the tunnel down. Memory: the ring, 4 MiB,
-//! twice (one is filled while the other is written).
+//! In: a batch at each point; a point that is off costs one atomic load per batch. Out: records for the listener, in
+//! the order in which a data thread saw them. Drops: records for which the ring has no room, counted; a capture
+//! never slows the tunnel down. Memory: the ring, 4 MiB, twice (one is filled while the other is written).
 
 use std::{
     io,
@@ -23,7 +22,7 @@ use pyfw_core::{
 
 use crate::sys::{clock, epoll::EventFd};
 
-/// Bytes that wait for the listener at most.
+/// Bytes queued for the listener at most.
 const RING_BYTES: usize = 4 << 20;
 
 /// Where a record was taken.
@@ -32,17 +31,17 @@ const RING_BYTES: usize = 4 << 20;
 pub enum Point {
     /// Frames as they cross the TUN.
     Tun = 1,
-    /// Frames on their way out that have come through routing and the stages.
+    /// Outbound frames after routing and the stages.
     Stages = 2,
     /// Datagrams as they cross the sockets.
     Udp = 4,
 }
 
 impl Point {
-    /// Every point, in the order in which a packet meets it on its way out.
+    /// All points, in the order in which an outbound packet reaches them.
     pub const ALL: [Self; 3] = [Self::Tun, Self::Stages, Self::Udp];
 
-    /// The name operators use.
+    /// Returns its name in commands and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tun => "tun",
@@ -52,35 +51,35 @@ impl Point {
     }
 }
 
-/// One packet or datagram, or the beginning of it.
+/// One packet or datagram, cut at the snap length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Where it was taken.
     pub point: Point,
-    /// Whether it was on its way out.
+    /// Its direction.
     pub outbound: bool,
     /// Unix nanoseconds of its batch.
     pub time_ns: u64,
-    /// Its own length.
+    /// Its length before the cut.
     pub length: u32,
-    /// Where the bytes that were kept lie in the ring's.
-    pub kept: Slice,
+    /// Its bytes in [`Taken::bytes`].
+    pub captured: Slice,
     /// A datagram's source and destination, and its DS byte.
     pub datagram: Option<(SocketAddr, SocketAddr, u8)>,
 }
 
-/// What was taken since the last call.
+/// The records since the last call.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// The records, oldest first.
     pub records: Vec<Record>,
     /// The bytes they point into.
     pub bytes: Vec<u8>,
-    /// Records that found no room.
+    /// Records for which there was no room.
     pub lost: u64,
 }
 
-/// The points of one tunnel, and the ring between them and their listener.
+/// The capture points of one tunnel, and the ring between them and the listener.
 pub struct CapturePoints {
     listening: AtomicU8,
     ring: Mutex<Ring>,
@@ -98,8 +97,8 @@ impl CapturePoints {
         Ok(Self { listening: AtomicU8::new(0), ring: Mutex::default(), wake: EventFd::new()? })
     }
 
-    /// Listens at these points from now on, and keeps at most `snap_length` bytes of a packet.
-    /// Says whether nobody listened before; one listener at a time.
+    /// Starts capturing at these points, up to `snap_length` bytes of a packet. Returns false if there is a listener
+    /// already.
     pub fn listen(&self, points: &[Point], snap_length: usize) -> bool {
         let mut ring = sync::lock(&self.ring);
         if self.listening.load(Relaxed) != 0 {
@@ -110,18 +109,18 @@ impl CapturePoints {
         true
     }
 
-    /// Listens no more; what waits can still be taken.
+    /// Stops capturing. Queued records can still be taken.
     pub fn stop(&self) {
         self.listening.store(0, Relaxed);
         self.wake.signal();
     }
 
-    /// Whether anybody listens.
+    /// Whether there is a listener.
     pub fn is_listening(&self) -> bool {
         self.listening.load(Relaxed) != 0
     }
 
-    /// Takes what waits into `into`, whose room is used again.
+    /// Swaps the queued records into `into`, whose capacity is reused.
     pub fn take(&self, into: &mut Taken) {
         into.records.clear();
         into.bytes.clear();
@@ -131,12 +130,12 @@ impl CapturePoints {
         std::mem::swap(&mut ring.taken, into);
     }
 
-    /// Whether a point is listened at: the one load a batch.
+    /// Whether a point is on: the one load per batch.
     fn is_on(&self, point: Point) -> bool {
         self.listening.load(Relaxed) & point as u8 != 0
     }
 
-    /// Takes copies of a batch's frames.
+    /// Copies the frames of a batch.
     pub(crate) fn frames(&self, point: Point, outbound: bool, batch: &FrameBatch, buffer: &[u8]) {
         if !self.is_on(point) || batch.frames.is_empty() {
             return;
@@ -149,7 +148,7 @@ impl CapturePoints {
                 outbound,
                 time_ns,
                 length: frame.length,
-                kept: Slice { offset: 0, length: 0 },
+                captured: Slice { offset: 0, length: 0 },
                 datagram: None,
             };
             ring.put(record, pieces(frame, batch, buffer));
@@ -157,7 +156,7 @@ impl CapturePoints {
         self.wake.signal();
     }
 
-    /// Takes copies of the datagrams of one buffer, each `segment_size` long but the last.
+    /// Copies the datagrams of buffers: (source, destination, DS byte, segment size, bytes).
     pub(crate) fn datagrams<'d>(
         &self,
         outbound: bool,
@@ -175,7 +174,7 @@ impl CapturePoints {
                     outbound,
                     time_ns,
                     length: datagram.len() as u32,
-                    kept: Slice { offset: 0, length: 0 },
+                    captured: Slice { offset: 0, length: 0 },
                     datagram: Some((source, destination, ds)),
                 };
                 ring.put(record, std::iter::once(datagram));
@@ -186,7 +185,7 @@ impl CapturePoints {
 }
 
 impl AsFd for CapturePoints {
-    /// Readable while something waits.
+    /// Readable while records are queued.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
@@ -195,22 +194,22 @@ impl AsFd for CapturePoints {
 impl Ring {
     fn put<'p>(&mut self, record: Record, pieces: impl Iterator<Item = &'p [u8]>) {
         let Taken { records, bytes, lost } = &mut self.taken;
-        let keeps = (record.length as usize).min(self.snap_length);
-        if bytes.len() + keeps > RING_BYTES {
+        let length = (record.length as usize).min(self.snap_length);
+        if bytes.len() + length > RING_BYTES {
             *lost += 1;
             return;
         }
         let start = bytes.len();
         for piece in pieces {
-            let room = keeps - (bytes.len() - start);
+            let room = length - (bytes.len() - start);
             bytes.extend_from_slice(&piece[..piece.len().min(room)]);
         }
-        let kept = Slice { offset: start as u32, length: (bytes.len() - start) as u32 };
-        records.push(Record { kept, ..record });
+        let captured = Slice { offset: start as u32, length: (bytes.len() - start) as u32 };
+        records.push(Record { captured, ..record });
     }
 }
 
-/// The near end of a datagram's way, as far as its path says.
+/// Returns the local address of a datagram; unspecified if its path has no source.
 pub(crate) fn local_address(path: &Path, port: u16) -> SocketAddr {
     let any: IpAddr = match path.destination {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -219,7 +218,7 @@ pub(crate) fn local_address(path: &Path, port: u16) -> SocketAddr {
     SocketAddr::new(path.source.map_or(any, |source| source.address), port)
 }
 
-/// The pieces of a frame, in order.
+/// Returns the pieces of a frame, in order.
 fn pieces<'b>(
     frame: &Frame,
     batch: &'b FrameBatch,
@@ -239,25 +238,25 @@ mod tests {
     const THERE: &str = "192.0.2.2:2";
 
     #[test]
-    fn nobody_listening_nothing_is_kept() {
+    fn nothing_is_captured_without_a_listener() {
         let points = CapturePoints::new().unwrap();
         send(&points, &[7; 100], 50);
         assert!(taken(&points).records.is_empty());
     }
 
     #[test]
-    fn each_datagram_of_a_batch_is_a_record_cut_at_the_snap_length() {
+    fn each_datagram_is_a_record_cut_at_the_snap_length() {
         let points = CapturePoints::new().unwrap();
         assert!(points.listen(&[Point::Udp], 40));
         send(&points, &[7; 120], 50);
         let taken = taken(&points);
-        let lengths: Vec<_> = taken.records.iter().map(|r| (r.length, r.kept.length)).collect();
+        let lengths: Vec<_> = taken.records.iter().map(|r| (r.length, r.captured.length)).collect();
         assert_eq!(lengths, [(50, 40), (50, 40), (20, 20)]);
         assert_eq!(taken.bytes, [7; 100]);
     }
 
     #[test]
-    fn a_point_that_nobody_asked_for_stays_silent() {
+    fn other_points_capture_nothing() {
         let points = CapturePoints::new().unwrap();
         points.listen(&[Point::Tun], 40);
         send(&points, &[7; 120], 50);
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_ring_loses_records_and_counts_them() {
+    fn a_full_ring_drops_records_and_counts_them() {
         let points = CapturePoints::new().unwrap();
         points.listen(&[Point::Udp], usize::MAX);
         for _ in 0..70 {
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_listener_is_refused_until_the_first_has_stopped() {
+    fn a_second_listener_is_refused_until_the_first_stops() {
         let points = CapturePoints::new().unwrap();
         assert!(points.listen(&[Point::Udp], 40));
         assert!(!points.listen(&[Point::Tun], 40));

@@ -1,9 +1,8 @@
-//! What one data thread works on: one path or both, and the sockets they use.
+//! The data plane: one path or both, the sockets they use, and the lock around them.
 //!
-//! The thread owns it by a lock that it gives up only while the user's stages have a batch. Where
-//! such a call does not return in time, control takes the lock and serves what must go on: commands,
-//! handshakes, cookies, keepalives. In: see the workers. Drops: then, the tunnel's data as
-//! `stage_stalled`. Order: counters are drawn by whoever holds the lock, in the order of the wire.
+//! A data thread holds the lock except while the user's stages process a batch. If such a call stalls, the control
+//! thread takes the lock and serves commands, handshakes, cookies and keepalives; it drops the tunnel's data as
+//! `stage_stalled`. Whoever holds the lock draws the counters, in the order of the wire.
 
 use std::{
     io,
@@ -22,70 +21,165 @@ use super::{
     inbound_worker::InboundWorker,
     mailbox::Mailbox,
     outbound_worker::OutboundWorker,
-    shared::{ControlMail, DataCommand, Shared, Sockets},
+    shared::{ControlMessage, DataCommand, Shared, Sockets},
 };
-use crate::sys::udp::UdpSocket;
 
-/// Where a data thread sits: what it is told, and what it works on.
+/// A data plane, its commands, and the generation of the data thread that runs it.
 pub(crate) struct DataPlaneHandle {
     pub(crate) commands: Arc<Mailbox<DataCommand>>,
-    paths: Mutex<DataPlane>,
-    /// How many threads have sat here; one that was left behind in a stage finds that it changed.
+    plane: Mutex<DataPlane>,
+    /// A thread of an older generation was replaced while it was inside a stage: it must not touch the plane.
     generation: AtomicU64,
 }
 
 impl DataPlaneHandle {
-    pub(crate) fn new(paths: DataPlane) -> io::Result<Self> {
+    pub(crate) fn new(plane: DataPlane) -> io::Result<Self> {
         let generation = AtomicU64::new(0);
-        Ok(Self { commands: Arc::new(Mailbox::new()?), paths: Mutex::new(paths), generation })
+        Ok(Self { commands: Arc::new(Mailbox::new()?), plane: Mutex::new(plane), generation })
     }
 
-    /// The number of the thread that sits here.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(SeqCst)
     }
 
-    /// Makes room for another thread; whoever has sat here leaves. Called with the paths in hand.
-    pub(crate) fn take_over(&self, _paths: &mut DataPlane) -> u64 {
+    /// Starts the next generation and returns it. The caller shows that it holds the lock.
+    pub(crate) fn next_generation(&self, _plane: &mut DataPlane) -> u64 {
         self.generation.fetch_add(1, SeqCst) + 1
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, DataPlane> {
-        sync::lock(&self.paths)
+        sync::lock(&self.plane)
     }
 
-    /// The paths, where no thread is at work on them.
-    pub(crate) fn vacant(&self) -> Option<MutexGuard<'_, DataPlane>> {
-        sync::try_lock(&self.paths)
+    /// Locks the plane unless a thread is working on it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, DataPlane>> {
+        sync::try_lock(&self.plane)
     }
 }
 
-/// How long sockets that were given up are still read: for what was under way to their port when the
-/// other ends learnt of the new one. A way there and back on most networks.
+/// How long replaced sockets are still read, for datagrams that peers sent before they learnt the new port:
+/// a round trip on most networks.
 const GRACE_NS: u64 = 300_000_000;
 
-/// Sockets that were given up.
+/// Sockets that were replaced. They are read, and nothing is sent by them.
 pub(crate) struct Retired {
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) until_ns: u64,
 }
 
-/// See the module.
+/// One of the sockets that a data plane reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SocketId {
+    pub(crate) is_ipv4: bool,
+    pub(crate) is_retired: bool,
+}
+
+/// The paths of one data thread, and their state between drains.
 pub(crate) struct DataPlane {
     pub(crate) outbound: Option<OutboundWorker>,
     pub(crate) inbound: Option<InboundWorker>,
     pub(crate) sockets: Arc<Sockets>,
-    /// Those before, for a moment; nothing is sent by them.
     pub(crate) retired: Option<Retired>,
-    /// Where the other path is told something, if it has a thread of its own.
-    pub(crate) neighbour: Option<Arc<Mailbox<DataCommand>>>,
+    /// Commands of the thread that runs the other path, if it has one of its own.
+    pub(crate) other_thread: Option<Arc<Mailbox<DataCommand>>>,
     pub(crate) mtu: usize,
-    /// A command came to end.
+    /// `DataCommand::Stop` has arrived.
     pub(crate) stop: bool,
 }
 
+/// What the data plane does with a batch in either direction.
+pub(crate) trait Worker {
+    /// Starts an empty batch.
+    fn begin(&mut self, now_ns: u64);
+    /// Takes the batch out, for the user's stages.
+    fn take_batch(&mut self) -> StageBatch;
+    /// Puts the batch back after the stages.
+    fn restore_batch(&mut self, batch: StageBatch);
+    /// Sends or writes the batch.
+    fn finish(&mut self, shared: &Shared, now_ns: u64) -> io::Result<()>;
+    /// Drops a batch that was taken out, as `stage_stalled`.
+    fn drop_stalled(&mut self, batch: StageBatch);
+}
+
 impl DataPlane {
-    /// Carries out the waiting commands in order, and sends what they made possible.
+    // Packets
+
+    /// Returns the worker of a direction, if this plane runs it.
+    pub(crate) fn worker(&mut self, direction: Direction) -> Option<&mut dyn Worker> {
+        match direction {
+            Direction::Outbound => self.outbound.as_mut().map(|worker| worker as _),
+            Direction::Inbound => self.inbound.as_mut().map(|worker| worker as _),
+        }
+    }
+
+    /// Whether this plane runs a direction and can begin a batch.
+    pub(crate) fn can_begin(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Outbound => self.outbound.as_ref().is_some_and(|path| !path.is_blocked()),
+            Direction::Inbound => self.inbound.is_some(),
+        }
+    }
+
+    /// Reads and routes one drain of the TUN. Returns whether there was a frame.
+    pub(crate) fn read_tun(&mut self, shared: &Shared, now_ns: u64) -> io::Result<bool> {
+        match &mut self.outbound {
+            Some(outbound) if !outbound.is_blocked() => outbound.read(shared, now_ns),
+            _ => Ok(false),
+        }
+    }
+
+    /// Receives one drain of a socket. Returns whether there was a datagram.
+    pub(crate) fn receive(&mut self, id: SocketId, shared: &Shared) -> io::Result<bool> {
+        let sockets = match &self.retired {
+            _ if !id.is_retired => &self.sockets,
+            Some(retired) => &retired.sockets,
+            None => return Ok(false),
+        };
+        match (&mut self.inbound, sockets.of_family(id.is_ipv4)) {
+            (Some(inbound), Some(socket)) => inbound.receive(socket, !id.is_retired, shared),
+            _ => Ok(false),
+        }
+    }
+
+    /// Decrypts what was received last, and runs the commands for the outbound path that follow from it: they
+    /// take effect before the payload can be answered.
+    pub(crate) fn decrypt(&mut self, shared: &Shared, now_ns: u64) {
+        let Some(inbound) = &mut self.inbound else { return };
+        inbound.decrypt(shared, now_ns);
+        let commands = inbound.outbound_commands();
+        if commands.is_empty() {
+            return;
+        }
+        match (&mut self.outbound, &self.other_thread) {
+            (Some(outbound), _) => {
+                commands.drain(..).for_each(|command| outbound.handle_command(command, now_ns));
+                outbound.flush(shared, now_ns);
+            }
+            (None, Some(other)) => other.post(commands.drain(..).map(DataCommand::Outbound)),
+            (None, None) => commands.clear(),
+        }
+    }
+
+    /// Sends what can be sent now.
+    pub(crate) fn flush(&mut self, shared: &Shared, now_ns: u64) {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.flush(shared, now_ns);
+        }
+    }
+
+    /// Whether the newest GSO batch is held back, to be extended by the next drain.
+    pub(crate) fn holds_tail(&self) -> bool {
+        self.outbound.as_ref().is_some_and(OutboundWorker::holds_tail)
+    }
+
+    /// Whether a full socket blocks the outbound path.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.outbound.as_ref().is_some_and(OutboundWorker::is_blocked)
+    }
+
+    // Commands and reports
+
+    /// Runs the commands in order, and sends what they made possible.
     pub(crate) fn run_commands(
         &mut self,
         commands: &mut Vec<DataCommand>,
@@ -113,12 +207,14 @@ impl DataPlane {
                 }
                 DataCommand::IcmpErrors(packets) => {
                     if let Some(inbound) = &mut self.inbound {
-                        inbound.answer(&packets, shared);
+                        inbound.write_icmp_errors(&packets, shared);
                     }
                 }
-                DataCommand::Look => {}
-                DataCommand::Abandoned(direction, stage_batch) => {
-                    self.abandon(direction, stage_batch)
+                DataCommand::Wake => {}
+                DataCommand::DropStalled(direction, batch) => {
+                    if let Some(worker) = self.worker(direction) {
+                        worker.drop_stalled(batch);
+                    }
                 }
                 DataCommand::Stop => self.stop = true,
             }
@@ -126,70 +222,30 @@ impl DataPlane {
         self.flush(shared, now_ns);
     }
 
-    /// Tells outbound what inbound has learnt, before the drain is written and answered.
-    pub(crate) fn tell_outbound(&mut self, shared: &Shared, now_ns: u64) {
-        let Some(outbound_commands) = self.inbound.as_mut().map(InboundWorker::outbound_commands)
-        else {
-            return;
-        };
-        if outbound_commands.is_empty() {
-            return;
-        }
-        match (&mut self.outbound, &self.neighbour) {
-            (Some(outbound), _) => {
-                outbound_commands
-                    .drain(..)
-                    .for_each(|command| outbound.handle_command(command, now_ns));
-                self.flush(shared, now_ns);
-            }
-            (None, Some(neighbour)) => {
-                neighbour.post(outbound_commands.drain(..).map(DataCommand::Outbound))
-            }
-            (None, None) => outbound_commands.clear(),
-        }
-    }
-
-    /// Sends what can be sent now.
-    pub(crate) fn flush(&mut self, shared: &Shared, now_ns: u64) {
-        if let Some(outbound) = &mut self.outbound {
-            outbound.flush(shared, now_ns);
-        }
-    }
-
     fn rebind(&mut self, sockets: Arc<Sockets>, now_ns: u64) {
-        let before = std::mem::replace(&mut self.sockets, Arc::clone(&sockets));
+        let replaced = std::mem::replace(&mut self.sockets, Arc::clone(&sockets));
         if let Some(inbound) = &mut self.inbound {
             inbound.rebind();
-            self.retired = Some(Retired { sockets: before, until_ns: now_ns + GRACE_NS });
+            self.retired = Some(Retired { sockets: replaced, until_ns: now_ns + GRACE_NS });
         }
         if let Some(outbound) = &mut self.outbound {
             outbound.rebind(sockets);
         }
     }
 
-    /// Closes sockets that were given up long enough ago.
+    /// Closes replaced sockets at the end of their grace period.
     pub(crate) fn close_retired(&mut self, now_ns: u64) {
         self.retired.take_if(|retired| retired.until_ns <= now_ns);
     }
 
-    /// Whether a batch waits to be filled by what is read next.
-    pub(crate) fn keeps_tail(&self) -> bool {
-        self.outbound.as_ref().is_some_and(OutboundWorker::keeps_tail)
-    }
-
-    /// Whether a full socket holds the outbound path up.
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.outbound.as_ref().is_some_and(OutboundWorker::is_blocked)
-    }
-
-    /// Tells senders what outbound dropped, and control what the paths noticed.
+    /// Passes the outbound path's ICMP errors to the inbound path, and the reports of both to the control thread.
     pub(crate) fn report(&mut self, shared: &Shared) {
         if let Some(icmp_errors) = self.outbound.as_mut().map(OutboundWorker::icmp_errors) {
             if !icmp_errors.is_empty() {
-                match (&mut self.inbound, &self.neighbour) {
-                    (Some(inbound), _) => inbound.answer(icmp_errors, shared),
-                    (None, Some(neighbour)) => {
-                        neighbour.post([DataCommand::IcmpErrors(icmp_errors.clone())]);
+                match (&mut self.inbound, &self.other_thread) {
+                    (Some(inbound), _) => inbound.write_icmp_errors(icmp_errors, shared),
+                    (None, Some(other)) => {
+                        other.post([DataCommand::IcmpErrors(icmp_errors.clone())]);
                     }
                     (None, None) => {}
                 }
@@ -200,87 +256,14 @@ impl DataPlane {
         let inbound = self.inbound.as_mut().map(InboundWorker::reports);
         for reports in [outbound, inbound].into_iter().flatten() {
             if !reports.is_empty() {
-                shared.control.post(reports.drain(..).map(ControlMail::Report));
+                shared.control.post(reports.drain(..).map(ControlMessage::Report));
             }
         }
     }
 
-    // Stages
+    // Stalled stages
 
-    /// Whether a direction is served here, and may begin a batch.
-    pub(crate) fn serves(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::Outbound => self.outbound.as_ref().is_some_and(|path| !path.is_blocked()),
-            Direction::Inbound => self.inbound.is_some(),
-        }
-    }
-
-    /// Starts an empty batch.
-    pub(crate) fn begin(&mut self, direction: Direction, now_ns: u64) {
-        match direction {
-            Direction::Outbound => {
-                if let Some(outbound) = &mut self.outbound {
-                    outbound.begin(now_ns);
-                }
-            }
-            Direction::Inbound => {
-                if let Some(inbound) = &mut self.inbound {
-                    inbound.begin(now_ns);
-                }
-            }
-        }
-    }
-
-    /// Lends a batch to the user's stages.
-    pub(crate) fn lend(&mut self, direction: Direction) -> StageBatch {
-        match direction {
-            Direction::Outbound => self.outbound.as_mut().map(OutboundWorker::lend),
-            Direction::Inbound => self.inbound.as_mut().map(InboundWorker::lend),
-        }
-        .unwrap_or_default()
-    }
-
-    /// Takes it back.
-    pub(crate) fn take_back(&mut self, direction: Direction, stage_batch: StageBatch) {
-        match direction {
-            Direction::Outbound => {
-                if let Some(outbound) = &mut self.outbound {
-                    outbound.take_back(stage_batch);
-                }
-            }
-            Direction::Inbound => {
-                if let Some(inbound) = &mut self.inbound {
-                    inbound.take_back(stage_batch);
-                }
-            }
-        }
-    }
-
-    /// Sends or writes a batch behind its stages.
-    pub(crate) fn release(
-        &mut self,
-        direction: Direction,
-        shared: &Shared,
-        now_ns: u64,
-    ) -> io::Result<()> {
-        match (direction, &mut self.outbound, &mut self.inbound) {
-            (Direction::Outbound, Some(outbound), _) => outbound.send(shared, now_ns),
-            (Direction::Inbound, _, Some(inbound)) => return inbound.write(shared),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Drops a batch that came back when another thread sat here.
-    fn abandon(&mut self, direction: Direction, stage_batch: StageBatch) {
-        match (direction, &mut self.outbound, &mut self.inbound) {
-            (Direction::Outbound, Some(outbound), _) => outbound.abandon(stage_batch),
-            (Direction::Inbound, _, Some(inbound)) => inbound.abandon(stage_batch),
-            _ => {}
-        }
-    }
-
-    /// What goes on while a stage does not return: all but data.
+    /// Serves everything except data while a stage call is stalled.
     pub(crate) fn serve_stalled(
         &mut self,
         commands: &mut Vec<DataCommand>,
@@ -288,34 +271,24 @@ impl DataPlane {
         now_ns: u64,
     ) -> io::Result<()> {
         self.run_commands(commands, shared, now_ns);
-        if self.serves(Direction::Outbound) {
-            if let Some(outbound) = &mut self.outbound {
-                if outbound.read(shared, now_ns)? {
-                    let stage_batch = outbound.lend();
-                    outbound.abandon(stage_batch);
-                }
+        if self.read_tun(shared, now_ns)? {
+            self.drop_batch(Direction::Outbound);
+        }
+        for is_ipv4 in [true, false] {
+            if self.receive(SocketId { is_ipv4, is_retired: false }, shared)? {
+                self.decrypt(shared, now_ns);
+                self.drop_batch(Direction::Inbound);
             }
         }
-        let sockets = Arc::clone(&self.sockets);
-        if let Some(inbound) = &mut self.inbound {
-            for socket in sockets.both() {
-                if inbound.receive(socket, true, shared)? {
-                    inbound.open(shared, now_ns);
-                    let stage_batch = inbound.lend();
-                    inbound.abandon(stage_batch);
-                }
-            }
-        }
-        self.tell_outbound(shared, now_ns);
         self.flush(shared, now_ns);
         self.report(shared);
         Ok(())
     }
-}
 
-impl Sockets {
-    /// One or two.
-    pub(crate) fn both(&self) -> impl Iterator<Item = &UdpSocket> {
-        std::iter::once(&self.v4).chain(self.v6.as_ref())
+    fn drop_batch(&mut self, direction: Direction) {
+        if let Some(worker) = self.worker(direction) {
+            let batch = worker.take_batch();
+            worker.drop_stalled(batch);
+        }
     }
 }

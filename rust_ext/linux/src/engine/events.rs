@@ -1,7 +1,6 @@
-//! What native threads have to say, for Python to log: bounded, and never in anybody's way.
+//! Events of native threads, for Python to log.
 //!
-//! In: events from any native thread. Out: all of them at once, to whoever was woken by the
-//! descriptor. Drops: the newest, where 1,024 wait; how many is said in the next event taken.
+//! The queue is bounded: beyond 1,024 events the newest are dropped, and [`Events::take`] returns their number.
 
 use std::{
     io,
@@ -9,27 +8,31 @@ use std::{
     sync::Mutex,
 };
 
-use pyfw_core::sync;
+use pyfw_core::{
+    sync,
+    time::MILLISECOND_NS,
+    wireguard::device::{Event as DeviceEvent, Severity as DeviceSeverity},
+};
 
-use crate::sys::epoll::EventFd;
+use crate::sys::{clock, epoll::EventFd};
 
-/// Events that wait at most.
+/// Queued events at most.
 const CAPACITY: usize = 1024;
 
-/// How much an event matters.
+/// The severity of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Of use when looking for something.
+    /// For diagnosis.
     Debug,
-    /// Worth a line.
+    /// A normal event.
     Info,
-    /// The tunnel goes on with less than it was told to use.
+    /// The tunnel continues with something degraded.
     Warning,
     /// Something ended.
     Error,
 }
 
-/// The value of an event's field.
+/// The value of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A number.
@@ -45,54 +48,98 @@ pub enum Value {
 pub struct EngineEvent {
     /// Unix nanoseconds.
     pub time_ns: u64,
-    /// How much it matters.
+    /// Its severity.
     pub severity: Severity,
-    /// What happened, as `noun.verb`.
+    /// Its name, as `object.event`.
     pub message: &'static str,
-    /// What goes with it.
+    /// Its fields, in the order in which they are logged.
     pub fields: Vec<(&'static str, Value)>,
 }
 
-/// The waiting events.
+impl EngineEvent {
+    /// Converts an event of the device; `None` for secrets, which go to the key log and to no other.
+    pub(crate) fn from_device(event: &DeviceEvent) -> Option<Self> {
+        let text = |value: &dyn ToString| Value::Text(value.to_string());
+        let fields = match event {
+            DeviceEvent::HandshakeStarted { public_key, .. }
+            | DeviceEvent::Unanswered { public_key, .. }
+            | DeviceEvent::CookieReceived { public_key, .. }
+            | DeviceEvent::KeysErased { public_key, .. } => vec![peer(public_key)],
+            DeviceEvent::HandshakeRetried { public_key, attempt, .. } => {
+                vec![peer(public_key), ("attempt", Value::Number(i64::from(*attempt)))]
+            }
+            DeviceEvent::HandshakeCompleted { public_key, role, took_ns, .. } => vec![
+                peer(public_key),
+                ("role", text(&role.name())),
+                ("took_ms", Value::Number((took_ns / MILLISECOND_NS) as i64)),
+            ],
+            DeviceEvent::HandshakeGaveUp { public_key, attempts, .. } => {
+                vec![peer(public_key), ("attempts", Value::Number(i64::from(*attempts)))]
+            }
+            DeviceEvent::EndpointMoved { public_key, endpoint, was, .. } => {
+                let mut fields = vec![peer(public_key), ("endpoint", text(endpoint))];
+                fields.extend(was.map(|was| ("was", text(&was))));
+                fields
+            }
+            DeviceEvent::UnderLoad { queued } => vec![("queued", Value::Number(*queued as i64))],
+            DeviceEvent::KeyLog(_) => return None,
+        };
+        Some(Self {
+            time_ns: clock::unix_ns(),
+            severity: match event.severity() {
+                DeviceSeverity::Debug => Severity::Debug,
+                DeviceSeverity::Info => Severity::Info,
+                DeviceSeverity::Warning => Severity::Warning,
+            },
+            message: event.name(),
+            fields,
+        })
+    }
+}
+
+fn peer(public_key: &[u8; 32]) -> (&'static str, Value) {
+    ("peer", Value::Bytes(public_key.to_vec()))
+}
+
+/// The queue of events.
 pub struct Events {
-    waiting: Mutex<Waiting>,
+    queue: Mutex<Queue>,
     wake: EventFd,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Queue {
     events: Vec<EngineEvent>,
     lost: i64,
 }
 
 impl Events {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { waiting: Mutex::default(), wake: EventFd::new()? })
+        Ok(Self { queue: Mutex::default(), wake: EventFd::new()? })
     }
 
-    /// Leaves one event.
     pub(crate) fn post(&self, event: EngineEvent) {
-        let mut waiting = sync::lock(&self.waiting);
-        if waiting.events.len() == CAPACITY {
-            waiting.lost += 1;
+        let mut queue = sync::lock(&self.queue);
+        if queue.events.len() == CAPACITY {
+            queue.lost += 1;
             return;
         }
-        waiting.events.push(event);
-        if waiting.events.len() == 1 {
+        queue.events.push(event);
+        if queue.events.len() == 1 {
             self.wake.signal();
         }
     }
 
-    /// Takes what waits, and how many were lost since the last call.
+    /// Takes all queued events, and the number of events lost since the last call.
     pub fn take(&self) -> (Vec<EngineEvent>, i64) {
         self.wake.clear();
-        let waiting = std::mem::take(&mut *sync::lock(&self.waiting));
-        (waiting.events, waiting.lost)
+        let queue = std::mem::take(&mut *sync::lock(&self.queue));
+        (queue.events, queue.lost)
     }
 }
 
 impl AsFd for Events {
-    /// Readable while something waits.
+    /// Readable while events are queued.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }

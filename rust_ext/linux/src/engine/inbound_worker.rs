@@ -1,11 +1,10 @@
 //! The inbound path on its descriptors: datagrams in, TUN writes out.
 //!
-//! In: one drain of a socket at a time (up to 4 × 64 KiB). Out: frames, written with their
-//! virtio-net header; handshake messages, to control. Drops: see the stages; handshakes where
-//! 1,024 wait; frames that the kernel refuses. A merged frame that it refuses is written again in
-//! segments, and its kind is no longer merged. Order: frames are written in the batch's order.
+//! In: one drain of a socket (up to 4 × 64 KiB). Out: frames, written in the batch's order; handshake messages, to
+//! the control thread. Drops: handshake messages if 1,024 are queued; frames that the kernel refuses. If it refuses
+//! a merged frame, that is written again in segments, and frames of its kind are no longer merged.
 //!
-//! A drain is `receive`, `open`, a stage_batch to the user's stages and back where there are any, and `write`.
+//! A drain is `receive`, `decrypt`, the user's stages if there are any, and `finish`.
 
 use std::{io, sync::atomic::Ordering::Relaxed};
 
@@ -26,15 +25,16 @@ use pyfw_core::{
 
 use super::{
     capture::{Point, local_address},
+    data_plane::Worker,
     events::{Severity, Value},
     failure_log::FailureLog,
-    shared::{ControlMail, Shared},
+    shared::{ControlMessage, Shared},
 };
 use crate::sys::udp::{RECEIVE_BUFFER_LENGTH, Receiver, UdpSocket};
 
-/// Handshake messages that wait for control: MAX_QUEUED_INCOMING_HANDSHAKES is 4096 in Linux's
-/// messages.h, QueueHandshakeSize 1024 in wireguard-go; the smaller bounds memory better.
-pub(crate) const HANDSHAKE_QUEUE: usize = 1024;
+/// Messages queued for the control thread at most: MAX_QUEUED_INCOMING_HANDSHAKES is 4096 in Linux's
+/// messages.h, QueueHandshakeSize is 1024 in wireguard-go; the smaller one bounds memory better.
+const HANDSHAKE_QUEUE: usize = 1024;
 
 /// A drain, and what stages add to it.
 const BUFFER_LENGTH: usize = RECEIVE_BUFFER_LENGTH + STAGE_ROOM;
@@ -48,9 +48,9 @@ pub(crate) struct InboundWorker {
     handshakes: Vec<Handshake>,
     batch: FrameBatch,
     options: CoalesceOptions,
-    /// The TUN takes nothing.
+    /// Of writes to the TUN.
     failure_log: FailureLog,
-    /// The kernel's running count of datagrams dropped, as last seen for IPv4 and IPv6.
+    /// The kernel's running counts of dropped datagrams when last seen, for IPv4 and IPv6.
     socket_drops: [u32; 2],
 }
 
@@ -69,9 +69,9 @@ impl InboundWorker {
         }
     }
 
-    /// Receives one drain. Says whether there was anything.
+    /// Receives one drain. Returns whether there was a datagram.
     ///
-    /// `in_use`: it is not one that was given up, whose drops nobody counts any more.
+    /// `in_use`: the socket is not retired. The kernel's drops at a retired socket are not counted.
     pub(crate) fn receive(
         &mut self,
         socket: &UdpSocket,
@@ -79,10 +79,7 @@ impl InboundWorker {
         shared: &Shared,
     ) -> io::Result<bool> {
         self.received.clear();
-        // It is away while a stage does not return.
-        if self.buffer.is_empty() {
-            self.buffer = Buffer::new(BUFFER_LENGTH);
-        }
+        self.ensure_buffer();
         let buffer = self.buffer.begin();
         let count = self.receiver.receive(socket, buffer, &mut self.received)?;
         self.buffer.fill(RECEIVE_BUFFER_LENGTH);
@@ -101,105 +98,77 @@ impl InboundWorker {
         Ok(count != 0)
     }
 
-    /// Opens what was received last.
-    pub(crate) fn open(&mut self, shared: &Shared, now_ns: u64) {
+    /// Decrypts what was received last, and posts handshake messages to the control thread.
+    pub(crate) fn decrypt(&mut self, shared: &Shared, now_ns: u64) {
         self.begin(now_ns);
         self.handshakes.clear();
         let buffer = self.buffer.change(0, RECEIVE_BUFFER_LENGTH as u32);
         self.inbound.process(&self.received, buffer, &mut self.batch, &mut self.handshakes);
         if !self.handshakes.is_empty() {
-            self.hand_over(shared);
+            self.post_handshakes(shared);
         }
     }
 
-    /// Starts an empty drain, for what stages emitted.
-    pub(crate) fn begin(&mut self, now_ns: u64) {
-        self.batch.clear();
-        self.batch.received_ns = now_ns;
+    fn ensure_buffer(&mut self) {
+        // A stalled stage has the buffer.
         if self.buffer.is_empty() {
             self.buffer = Buffer::new(BUFFER_LENGTH);
         }
     }
 
-    /// Lends the drain to the user's stages.
-    pub(crate) fn lend(&mut self) -> StageBatch {
-        let (batch, buffer) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.buffer));
-        StageBatch { batch, buffer, ..StageBatch::default() }
-    }
-
-    /// Takes it back.
-    pub(crate) fn take_back(&mut self, mut stage_batch: StageBatch) {
-        self.inbound.take_back(&mut stage_batch);
-        (self.batch, self.buffer) = (stage_batch.batch, stage_batch.buffer);
-    }
-
-    /// Drops a drain that was lent: its stage did not return in time.
-    pub(crate) fn abandon(&mut self, mut stage_batch: StageBatch) {
-        self.inbound.take_back(&mut stage_batch);
-        self.inbound.stall(&mut stage_batch.batch);
-        self.inbound.publish();
-    }
-
-    /// Writes the drain.
-    pub(crate) fn write(&mut self, shared: &Shared) -> io::Result<()> {
-        shared.capture.frames(Point::Tun, false, &self.batch, &self.buffer);
-        let written = self.write_frames(shared);
-        self.inbound.publish();
-        written
-    }
-
-    fn hand_over(&mut self, shared: &Shared) {
-        let room = HANDSHAKE_QUEUE.saturating_sub(shared.control.waiting());
-        let lost = self.handshakes.len().saturating_sub(room);
-        self.inbound.datagrams().drop(DatagramDrop::HandshakeOverflow, lost as u64);
-        for handshake in &self.handshakes[self.handshakes.len() - lost..] {
-            // They were counted by type when they were sorted; a message is counted once.
-            let tally = self.inbound.datagrams();
+    fn post_handshakes(&mut self, shared: &Shared) {
+        let room = HANDSHAKE_QUEUE.saturating_sub(shared.control.len());
+        let count = room.min(self.handshakes.len());
+        let dropped = &self.handshakes[count..];
+        let tally = self.inbound.datagrams();
+        tally.drop(DatagramDrop::HandshakeOverflow, dropped.len() as u64);
+        for handshake in dropped {
+            // Classification counted them by type; a datagram is counted once.
             match handshake.bytes.length {
                 64 => tally.cookies -= 1,
                 _ => tally.handshakes -= 1,
             }
         }
-        self.handshakes.truncate(room);
+        self.handshakes.truncate(count);
         let buffer = &self.buffer;
         shared.control.post(self.handshakes.drain(..).map(|Handshake { bytes, from }| {
             let start = bytes.offset as usize;
             let bytes = buffer[start..start + bytes.length as usize].into();
-            ControlMail::Handshake { bytes, from }
+            ControlMessage::Handshake { bytes, from }
         }));
     }
 
     fn write_frames(&mut self, shared: &Shared) -> io::Result<()> {
         let frames = std::mem::take(&mut self.batch.frames);
-        let mut ended = Ok(());
+        let mut result = Ok(());
         for frame in &frames {
             let mut whole = [Slice { offset: 0, length: 0 }];
             let slices = pieces(frame, &self.batch.slices, &mut whole);
             let header = virtio_header(frame);
-            let refused = match shared.tun.write(&header, &self.buffer, slices) {
+            let dropped = match shared.tun.write(&header, &self.buffer, slices) {
                 Ok(()) => {
-                    self.note_written(shared);
+                    self.note_write_success(shared);
                     None
                 }
                 Err(error) if error.raw_os_error() == Some(libc::EBADFD) => {
-                    ended = Err(error);
+                    result = Err(error);
                     Some(InboundDrop::WriteError)
                 }
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) && frame.segments > 1 => {
                     let bytes = gather(slices, &self.buffer);
-                    self.give_up_merging(frame, shared, &error);
+                    self.disable_coalescing(frame, shared, &error);
                     self.write_segments(frame, &bytes, shared);
                     continue;
                 }
                 Err(error) => {
-                    self.note_not_written(frame, shared, &error);
+                    self.note_write_failure(frame, shared, &error);
                     Some(InboundDrop::WriteError)
                 }
             };
-            self.inbound.depart(frame, refused);
+            self.inbound.depart(frame, dropped);
         }
         self.batch.frames = frames;
-        ended
+        result
     }
 
     /// Writes a refused frame as its segments.
@@ -210,16 +179,16 @@ impl InboundWorker {
             segment.resize(segments.length(i), 0);
             segments.write(i, bytes, &mut segment);
             let slice = [Slice { offset: 0, length: segment.len() as u32 }];
-            let written = packet::parse(&segment, 0)
-                .ok()
-                .and_then(|alone| shared.tun.write(&virtio_header(&alone), &segment, &slice).ok());
-            let refused = written.is_none().then_some(InboundDrop::WriteError);
-            self.inbound.depart(&Frame { segments: 1, ..*frame }, refused);
+            let written = packet::parse(&segment, 0).ok().and_then(|parsed| {
+                shared.tun.write(&virtio_header(&parsed), &segment, &slice).ok()
+            });
+            let dropped = written.is_none().then_some(InboundDrop::WriteError);
+            self.inbound.depart(&Frame { segments: 1, ..*frame }, dropped);
         }
     }
 
-    /// Writes packets that outbound made for the senders of what it dropped.
-    pub(crate) fn answer(&mut self, packets: &[Box<[u8]>], shared: &Shared) {
+    /// Writes ICMP errors, which the outbound path made for the senders of frames it dropped.
+    pub(crate) fn write_icmp_errors(&mut self, packets: &[Box<[u8]>], shared: &Shared) {
         for packet in packets {
             let Some(frame) = self.inbound.create(packet) else { continue };
             let batch = FrameBatch { frames: vec![frame], ..FrameBatch::default() };
@@ -231,23 +200,23 @@ impl InboundWorker {
         self.inbound.publish();
     }
 
-    fn note_not_written(&mut self, frame: &Frame, shared: &Shared, error: &io::Error) {
+    fn note_write_failure(&mut self, frame: &Frame, shared: &Shared, error: &io::Error) {
         if self.failure_log.fail(frame.segments.into(), self.batch.received_ns) {
             let fields = [("error", Value::Text(error.to_string()))];
             shared.emit_event(Severity::Warning, "tun.write_failed", fields);
         }
     }
 
-    fn note_written(&mut self, shared: &Shared) {
-        if self.failure_log.is_on() {
-            if let Some(failed) = self.failure_log.end() {
-                let fields = [("packets", Value::Number(failed as i64))];
+    fn note_write_success(&mut self, shared: &Shared) {
+        if self.failure_log.is_failing() {
+            if let Some(failures) = self.failure_log.recover() {
+                let fields = [("packets", Value::Number(failures as i64))];
                 shared.emit_event(Severity::Info, "tun.write_recovered", fields);
             }
         }
     }
 
-    fn give_up_merging(&mut self, frame: &Frame, shared: &Shared, error: &io::Error) {
+    fn disable_coalescing(&mut self, frame: &Frame, shared: &Shared, error: &io::Error) {
         let kind = match (frame.protocol, frame.version) {
             (17, _) => {
                 self.options.udp = false;
@@ -265,7 +234,7 @@ impl InboundWorker {
         self.inbound.set_coalesce(self.options);
         let fields =
             [("kind", Value::Text(kind.into())), ("error", Value::Text(error.to_string()))];
-        shared.emit_event(Severity::Warning, "tun.merging_given_up", fields);
+        shared.emit_event(Severity::Warning, "tun.coalescing_disabled", fields);
     }
 
     fn note_socket_drops(&mut self, socket: &UdpSocket, shared: &Shared) {
@@ -287,13 +256,44 @@ impl InboundWorker {
         self.socket_drops = [0; 2];
     }
 
-    /// What the outbound path must be told before the drain is written.
+    /// Returns the commands for the outbound path that follow from the last drain.
     pub(crate) fn outbound_commands(&mut self) -> &mut Vec<OutboundCommand> {
         self.inbound.outbound_commands()
     }
 
     pub(crate) fn reports(&mut self) -> &mut Vec<Report> {
         self.inbound.reports()
+    }
+}
+
+impl Worker for InboundWorker {
+    fn begin(&mut self, now_ns: u64) {
+        self.batch.clear();
+        self.batch.received_ns = now_ns;
+        self.ensure_buffer();
+    }
+
+    fn take_batch(&mut self) -> StageBatch {
+        let (batch, buffer) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.buffer));
+        StageBatch { batch, buffer, ..StageBatch::default() }
+    }
+
+    fn restore_batch(&mut self, mut batch: StageBatch) {
+        self.inbound.take_back(&mut batch);
+        (self.batch, self.buffer) = (batch.batch, batch.buffer);
+    }
+
+    fn finish(&mut self, shared: &Shared, _: u64) -> io::Result<()> {
+        shared.capture.frames(Point::Tun, false, &self.batch, &self.buffer);
+        let result = self.write_frames(shared);
+        self.inbound.publish();
+        result
+    }
+
+    fn drop_stalled(&mut self, mut batch: StageBatch) {
+        self.inbound.take_back(&mut batch);
+        self.inbound.stall(&mut batch.batch);
+        self.inbound.publish();
     }
 }
 

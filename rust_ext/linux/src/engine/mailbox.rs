@@ -1,7 +1,6 @@
-//! A mailbox: what one thread leaves for another, taken all at once.
+//! A queue of items for one thread, which takes all of them at once, and an eventfd that wakes it.
 //!
-//! In: items, from any thread. Out: all of them, in the order in which they were posted. Drops:
-//! nothing; who posts what strangers send asks for the length first. The lock is held for a swap.
+//! Unbounded: callers that post untrusted input must check [`Mailbox::len`] first.
 
 use std::{
     io,
@@ -13,7 +12,6 @@ use pyfw_core::sync;
 
 use crate::sys::epoll::EventFd;
 
-/// Items for one thread, and the descriptor that wakes it.
 pub(crate) struct Mailbox<T> {
     items: Mutex<Vec<T>>,
     wake: EventFd,
@@ -24,31 +22,35 @@ impl<T> Mailbox<T> {
         Ok(Self { items: Mutex::new(Vec::new()), wake: EventFd::new()? })
     }
 
-    /// Leaves the items and wakes the reader; does nothing where there are none.
+    /// Appends the items and wakes the reader; does nothing if there are none.
     pub(crate) fn post(&self, items: impl IntoIterator<Item = T>) {
-        let mut held = sync::lock(&self.items);
-        let before = held.len();
-        held.extend(items);
-        // Where something was waiting, the reader has been woken for it.
-        if before == 0 && !held.is_empty() {
+        let mut queue = sync::lock(&self.items);
+        let before = queue.len();
+        queue.extend(items);
+        // If items were queued before, the reader has been woken for them.
+        if before == 0 && !queue.is_empty() {
             self.wake.signal();
         }
     }
 
-    /// Takes all items into `into`, which is empty and keeps its room.
+    /// Swaps all items into `into`, which must be empty; its capacity is reused.
     pub(crate) fn take(&self, into: &mut Vec<T>) {
         debug_assert!(into.is_empty());
         self.wake.clear();
         std::mem::swap(&mut *sync::lock(&self.items), into);
     }
 
-    /// How many items wait.
-    pub(crate) fn waiting(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         sync::lock(&self.items).len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
 impl<T> AsFd for Mailbox<T> {
+    /// Readable while items are queued.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }

@@ -1,12 +1,15 @@
-//! The engine: one tunnel's native threads over descriptors it is given.
+//! The engine: the native threads of one tunnel, over descriptors that it owns.
 //!
 //! ```text
-//! data thread(s)   TUN ⇄ both paths ⇄ UDP       run to completion, no locks held, no Python
-//!        ⇅ mailboxes (commands, reports, handshake messages)
-//! control thread   the device: handshakes, timers; also entered by configuration calls
-//!        ↓ events
+//! data thread(s)   TUN ⇄ data plane (both paths) ⇄ UDP
+//!        ⇅ mailboxes: commands, reports, handshake messages
+//! control thread   the device (handshakes, timers), which configuration calls also use; the stage watchdog
+//!        ↓ events, capture
 //! Python
 //! ```
+//!
+//! The walk of a packet: `data_thread`, `data_plane`, `outbound_worker`, the core's `Outbound`, `udp_egress`; and back:
+//! `data_thread`, `data_plane`, `inbound_worker`, the core's `Inbound`.
 
 pub mod capture;
 mod control_thread;
@@ -22,7 +25,6 @@ mod shared;
 mod stage_host;
 mod stage_watchdog;
 mod threads;
-mod translate;
 mod udp_egress;
 
 use std::{
@@ -51,7 +53,7 @@ use self::{
     events::{Events, Severity, Value},
     inbound_worker::InboundWorker,
     outbound_worker::OutboundWorker,
-    shared::{ControlMail, DataCommand, Shared},
+    shared::{ControlMessage, DataCommand, Shared},
     stage_host::EngineStageHost,
     threads::Threads,
     udp_egress::UdpEgress,
@@ -59,24 +61,25 @@ use self::{
 pub use self::{control_thread::KeyLogSink, shared::Sockets};
 use crate::sys::{entropy::SystemEntropy, tun::Tun, udp::max_gso_segments};
 
-/// The name of every data thread, as `top -H` shows it.
+/// Names of threads, as `top -H` shows them.
 const DATA_THREAD: &str = "pyfw-data";
-/// Batches in flight: 64 × 64 KiB of address space, touched as far as a drain needs it.
+const CONTROL_THREAD: &str = "pyfw-control";
+/// GSO batches in flight: 64 × 64 KiB of address space, touched only as far as drains need it.
 const GSO_BUFFERS: usize = 64;
 
-/// What an engine is built from.
+/// Parameters of an engine.
 pub struct Options {
-    /// The TUN, open, with its offloads set.
+    /// The TUN, with its offloads set.
     pub tun: Tun,
-    /// The sockets, bound.
+    /// The bound sockets.
     pub sockets: Sockets,
     /// 1 (both directions in one) or 2 data threads.
     pub threads: usize,
-    /// A transport cipher for each path.
+    /// A transport cipher for the outbound and one for the inbound path.
     pub ciphers: [Box<dyn Aead>; 2],
-    /// Whether datagrams are sent in batches (UDP_SEGMENT).
+    /// Whether to send GSO batches (UDP_SEGMENT).
     pub udp_gso: bool,
-    /// What is merged towards the TUN.
+    /// The segments to merge towards the TUN.
     pub coalesce: CoalesceOptions,
     /// The TUN's MTU.
     pub mtu: usize,
@@ -90,26 +93,26 @@ pub struct Engine {
     threads: Arc<Threads>,
 }
 
-/// What was counted until the last batch.
+/// Counters at the last batch boundary.
 #[derive(Clone, Debug)]
 pub struct Counts {
-    /// Segments on their way out.
+    /// Segments of the outbound path.
     pub outbound: OutboundTally,
-    /// Segments on their way in.
+    /// Segments of the inbound path.
     pub inbound: InboundTally,
-    /// Datagrams received.
+    /// Received datagrams.
     pub datagrams: DatagramTally,
-    /// How datagrams were batched.
+    /// GSO batches and their sizes.
     pub gso: GsoCounts,
-    /// Datagrams dropped by the kernel at a full receive buffer.
+    /// Datagrams that the kernel dropped at a full receive buffer.
     pub socket_drops: u64,
 }
 
 impl Engine {
-    /// Starts the threads. There are no peers and no key yet.
+    /// Starts the threads, without peers and without a private key.
     ///
     /// # Errors
-    /// The kernel's, where it refuses a descriptor or a thread.
+    /// The kernel's, if it refuses a descriptor or a thread.
     pub fn start(options: Options) -> io::Result<Self> {
         let Options { tun, sockets, threads, ciphers, udp_gso, coalesce, mtu, stages } = options;
         let shared = Arc::new(Shared::new(tun, stages)?);
@@ -127,28 +130,28 @@ impl Engine {
             Arc::clone(&shared.inbound),
             Arc::clone(&shared.datagrams),
         );
-        let paths = |outbound, inbound| DataPlane {
+        let plane = |outbound, inbound| DataPlane {
             outbound,
             inbound,
             sockets: Arc::clone(&sockets),
             retired: None,
-            neighbour: None,
+            other_thread: None,
             mtu,
             stop: false,
         };
         let outbound = Some(OutboundWorker::new(outbound, egress));
         let inbound = Some(InboundWorker::new(inbound, coalesce));
         let handles = match threads {
-            0 | 1 => vec![DataPlaneHandle::new(paths(outbound, inbound))?],
+            0 | 1 => vec![DataPlaneHandle::new(plane(outbound, inbound))?],
             _ => vec![
-                DataPlaneHandle::new(paths(outbound, None))?,
-                DataPlaneHandle::new(paths(None, inbound))?,
+                DataPlaneHandle::new(plane(outbound, None))?,
+                DataPlaneHandle::new(plane(None, inbound))?,
             ],
         };
         let handles: Vec<_> = handles.into_iter().map(Arc::new).collect();
         if let [first, second] = &handles[..] {
-            first.lock().neighbour = Some(Arc::clone(&second.commands));
-            second.lock().neighbour = Some(Arc::clone(&first.commands));
+            first.lock().other_thread = Some(Arc::clone(&second.commands));
+            second.lock().other_thread = Some(Arc::clone(&first.commands));
         }
         if let Some(stages) = &shared.stages {
             stages.connect(Arc::new(EngineStageHost::new(&shared, &handles)));
@@ -166,57 +169,58 @@ impl Engine {
 
     fn start_threads(&self) -> io::Result<()> {
         let (threads, shared) = (Arc::clone(&self.threads), Arc::clone(&self.control.shared));
-        let sit = move |handle: &Arc<DataPlaneHandle>, generation: u64| {
+        let start_data_thread = move |handle: &Arc<DataPlaneHandle>, generation: u64| {
             let thread =
                 DataThread { shared: Arc::clone(&shared), handle: Arc::clone(handle), generation };
-            let handle = Some((Arc::clone(handle), generation));
-            threads.start(DATA_THREAD, Arc::clone(&shared), handle, move || thread.run())
+            let plane = Some((Arc::clone(handle), generation));
+            threads.start(DATA_THREAD, Arc::clone(&shared), plane, move || thread.run())
         };
         for handle in &self.control.handles {
-            sit(handle, handle.generation())?;
+            start_data_thread(handle, handle.generation())?;
         }
         let control = Arc::clone(&self.control);
-        self.threads
-            .start("pyfw-control", Arc::clone(&control.shared), None, move || control.run(&sit))
+        self.threads.start(CONTROL_THREAD, Arc::clone(&control.shared), None, move || {
+            control.run(&start_data_thread)
+        })
     }
 
-    /// Changes the device's configuration; all that follows has been posted when this returns.
+    /// Changes the device. When this returns, the commands that follow from the change are posted and its messages
+    /// are sent.
     pub fn configure<T>(&self, body: impl FnOnce(&mut Device) -> T) -> T {
-        self.control.change_from_outside(body)
+        self.control.configure(body)
     }
 
-    /// Looks at the device.
+    /// Reads the device.
     pub fn with_device<T>(&self, body: impl FnOnce(&Device) -> T) -> T {
         body(&self.control.lock())
     }
 
-    /// Gives the secrets of handshakes to `sink` from now on, or to nobody. Whoever has them can read what was
-    /// captured.
+    /// Sets or removes the sink of handshake secrets, with which captured traffic can be decrypted.
     pub fn set_key_log(&self, sink: Option<KeyLogSink>) {
         self.control.set_key_log(sink);
     }
 
-    /// Goes over to other sockets; sessions and staged frames stay.
+    /// Replaces the sockets. Sessions and staged frames stay.
     pub fn rebind(&self, sockets: Sockets) {
         self.control.rebind(sockets);
     }
 
-    /// The sockets in use.
+    /// Returns the sockets in use.
     pub fn sockets(&self) -> Arc<Sockets> {
         self.control.sockets()
     }
 
-    /// The TUN.
+    /// Returns the TUN.
     pub fn tun(&self) -> &Tun {
         &self.control.shared.tun
     }
 
-    /// Follows the TUN's MTU.
+    /// Sets the TUN's MTU.
     pub fn set_mtu(&self, mtu: usize) {
-        self.control.tell_data(|| DataCommand::Mtu(mtu));
+        self.control.post_to_data_threads(|| DataCommand::Mtu(mtu));
     }
 
-    /// What was counted until the last batch.
+    /// Returns the counters at the last batch boundary.
     pub fn counts(&self) -> Counts {
         let shared = &self.control.shared;
         Counts {
@@ -228,34 +232,34 @@ impl Engine {
         }
     }
 
-    /// What the threads have to say.
+    /// Returns the queue of events.
     pub fn events(&self) -> &Events {
         &self.control.shared.events
     }
 
-    /// Where packets can be listened to.
+    /// Returns the capture points.
     pub fn capture(&self) -> Arc<CapturePoints> {
         Arc::clone(&self.control.shared.capture)
     }
 
-    /// Why the tunnel ended by itself, and whether by a panic.
+    /// Returns why the tunnel ended by itself, and whether by a panic.
     pub fn ended(&self) -> Option<(String, bool)> {
         let shared = &self.control.shared;
-        shared.ended().map(|reason| (reason, shared.panicked.load(Relaxed)))
+        shared.end_reason().map(|reason| (reason, shared.panicked.load(Relaxed)))
     }
 
-    /// Sends what is queued and joins the threads. A thread that a stage does not give back within two
-    /// seconds is left to itself, and said.
+    /// Sends what is queued and joins the threads. A thread whose stage call does not return within two seconds is
+    /// abandoned and logged.
     pub fn close(&mut self) {
         let shared = &self.control.shared;
-        self.control.tell_data(|| DataCommand::Stop);
+        self.control.post_to_data_threads(|| DataCommand::Stop);
         shared.stopping.store(true, Relaxed);
-        shared.control.post([ControlMail::Look]);
+        shared.control.post([ControlMessage::Wake]);
         let left = self.threads.join(shared.stages.is_some());
         if left != 0 {
             for handle in &self.control.handles {
-                if let Some(mut paths) = handle.vacant() {
-                    handle.take_over(&mut paths);
+                if let Some(mut plane) = handle.try_lock() {
+                    handle.next_generation(&mut plane);
                 }
             }
             let fields = [("threads", Value::Number(left as i64))];

@@ -1,9 +1,8 @@
-//! TUN to UDP and back with nothing between: what the kernel's part of any tunnel costs here.
+//! TUN to UDP and back without a tunnel between, for benchmarks: the kernel's share of any tunnel's cost.
 //!
-//! In: frames of the TUN; datagrams of one other such end. Out: a frame leaves as one GSO batch,
-//! its virtio-net header in front, and arrives as one, because a veth keeps a batch together. So
-//! nothing is split, summed, sealed or merged. Drops: frames above 65,507 B, what the socket has no
-//! room for, what is no frame. Order: as read. It is for benchmarks: nothing is checked or secret.
+//! In: frames of the TUN; datagrams of another such process. Out: a frame leaves as one GSO batch, its virtio-net header
+//! in front, and arrives as one, because a veth keeps a batch together: nothing is split, summed, sealed or merged.
+//! Drops: frames above 65,507 B, datagrams that are no frame, and what the socket has no room for. Order: as read.
 
 use std::{convert::Infallible, io, net::SocketAddr, os::fd::AsFd};
 
@@ -20,15 +19,15 @@ use crate::sys::{
 
 /// The longest UDP payload on IPv4 (RFC 768, RFC 791).
 const PAYLOAD_LENGTH: usize = 65_507;
-/// Frames of one direction before the other has its turn, as in a tunnel's drain.
+/// Frames read before the socket is, as in a tunnel's drain.
 const FRAMES: usize = 4;
 
-/// Forwards both destinations until a descriptor fails.
+/// Forwards in both directions until a descriptor fails.
 ///
-/// `segment_size`: bytes of each datagram but a frame's last.
+/// `segment_size`: length of each datagram but a frame's last.
 ///
 /// # Errors
-/// The kernel's; EBADFD where the TUN's link was deleted.
+/// The kernel's; EBADFD if the TUN's link was deleted.
 pub fn forward(
     tun: &Tun,
     socket: &UdpSocket,
@@ -50,7 +49,7 @@ pub fn forward(
             if length <= PAYLOAD_LENGTH {
                 let bytes = &frame[..length];
                 let message = Outgoing { path: Path::to(peer), ds: 0, segment_size, bytes };
-                // What the socket refuses is lost, as on any wire.
+                // What the socket refuses is lost, as on any link.
                 let _ = sender.send(socket, &[message]);
             }
         }
@@ -70,7 +69,7 @@ fn write(tun: &Tun, buffer: &[u8], datagrams: &Received) -> io::Result<()> {
         Slice { offset: datagrams.offset + rest, length: datagrams.length.saturating_sub(rest) };
     match tun.write(header, buffer, &[slice]) {
         Err(error) if error.raw_os_error() == Some(libc::EBADFD) => Err(error),
-        // The TUN refuses what is no frame.
+        // The TUN refuses a datagram that is no frame.
         _ => Ok(()),
     }
 }

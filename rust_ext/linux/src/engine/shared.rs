@@ -1,4 +1,4 @@
-//! What the threads of one tunnel share.
+//! What the threads of one tunnel share, and the messages between them.
 
 use std::sync::{
     Arc, Mutex, OnceLock,
@@ -26,57 +26,61 @@ use super::{
 };
 use crate::sys::{clock, tun::Tun, udp::UdpSocket};
 
-/// The sockets of a tunnel; replaced as a whole.
+/// The sockets of a tunnel, replaced together.
 pub struct Sockets {
     /// IPv4.
     pub v4: UdpSocket,
-    /// IPv6, where the machine has it.
+    /// IPv6, if the machine has it.
     pub v6: Option<UdpSocket>,
 }
 
 impl Sockets {
-    /// The socket that reaches a destination.
-    pub(crate) fn towards(&self, path: &Path) -> Option<&UdpSocket> {
-        if path.destination.is_ipv4() { Some(&self.v4) } else { self.v6.as_ref() }
+    /// Returns the socket of a family.
+    pub(crate) fn of_family(&self, is_ipv4: bool) -> Option<&UdpSocket> {
+        if is_ipv4 { Some(&self.v4) } else { self.v6.as_ref() }
+    }
+
+    /// Returns one or both sockets.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &UdpSocket> {
+        std::iter::once(&self.v4).chain(self.v6.as_ref())
     }
 }
 
-/// What a data thread is told.
+/// A message to a data thread.
 pub(crate) enum DataCommand {
     Outbound(OutboundCommand),
     Inbound(InboundCommand),
     Rebind(Arc<Sockets>),
     Mtu(usize),
-    /// ICMP errors that outbound made, for inbound to write.
+    /// ICMP errors that the outbound path made, for the inbound path to write.
     IcmpErrors(Vec<Box<[u8]>>),
-    /// Stages have something that waits, or want a tick earlier.
-    Look,
-    /// A batch came back from its stages when another thread had taken the handle.
-    Abandoned(Direction, StageBatch),
+    /// A stage holds or emitted frames, or wants an earlier tick.
+    Wake,
+    /// A batch that came back from the stages after another thread had taken over.
+    DropStalled(Direction, StageBatch),
     Stop,
 }
 
-/// What the control thread is told.
-pub(crate) enum ControlMail {
+/// A message to the control thread.
+pub(crate) enum ControlMessage {
     Report(Report),
-    /// A handshake message, and when it arrived (boot nanoseconds).
     Handshake {
         bytes: Box<[u8]>,
         from: Path,
     },
-    /// Deadlines may have changed, or the engine is stopping: look again.
-    Look,
+    /// Deadlines may have changed, the watchdog is armed, or the engine stops.
+    Wake,
 }
 
-/// Everything that more than one thread of the tunnel touches.
+/// State that more than one thread of the tunnel uses.
 pub(crate) struct Shared {
     pub(crate) tun: Tun,
-    pub(crate) control: Mailbox<ControlMail>,
+    pub(crate) control: Mailbox<ControlMessage>,
     pub(crate) events: Events,
     pub(crate) capture: Arc<CapturePoints>,
     pub(crate) stages: Option<Arc<dyn Stages>>,
-    /// Control looks at how long calls of stages last; it does as long as there are any.
-    pub(crate) watching: AtomicBool,
+    /// The control thread's watchdog checks stage calls; it disarms itself once there are none.
+    pub(crate) watchdog_armed: AtomicBool,
     pub(crate) stage_calls: AtomicU64,
     pub(crate) outbound: Arc<OutboundCounts>,
     pub(crate) inbound: Arc<InboundCounts>,
@@ -86,7 +90,7 @@ pub(crate) struct Shared {
     pub(crate) socket_drops: AtomicU64,
     pub(crate) stopping: AtomicBool,
     pub(crate) panicked: AtomicBool,
-    ended: OnceLock<String>,
+    end_reason: OnceLock<String>,
 }
 
 impl Shared {
@@ -97,7 +101,7 @@ impl Shared {
             events: Events::new()?,
             capture: Arc::new(CapturePoints::new()?),
             stages,
-            watching: AtomicBool::new(false),
+            watchdog_armed: AtomicBool::new(false),
             stage_calls: AtomicU64::new(0),
             outbound: Arc::default(),
             inbound: Arc::default(),
@@ -106,7 +110,7 @@ impl Shared {
             socket_drops: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
-            ended: OnceLock::new(),
+            end_reason: OnceLock::new(),
         })
     }
 
@@ -117,34 +121,33 @@ impl Shared {
         fields: impl IntoIterator<Item = (&'static str, Value)>,
     ) {
         let fields = fields.into_iter().collect();
-        let time_ns = clock::unix_ns();
-        self.events.post(EngineEvent { time_ns, severity, message, fields });
+        self.events.post(EngineEvent { time_ns: clock::unix_ns(), severity, message, fields });
     }
 
-    /// A stage is about to be called: control has an eye on it.
+    /// Counts a stage call that is about to begin, and arms the watchdog.
     pub(crate) fn note_stage_call(&self) {
         self.stage_calls.fetch_add(1, SeqCst);
-        if !self.watching.load(SeqCst) && !self.watching.swap(true, SeqCst) {
-            self.control.post([ControlMail::Look]);
+        if !self.watchdog_armed.load(SeqCst) && !self.watchdog_armed.swap(true, SeqCst) {
+            self.control.post([ControlMessage::Wake]);
         }
     }
 
-    /// Notes why the tunnel ends by itself; the first reason stands.
+    /// Ends the tunnel for a reason of its own; the first reason counts.
     pub(crate) fn end(&self, reason: String) {
-        if !self.stopping.swap(true, Relaxed) && self.ended.set(reason.clone()).is_ok() {
+        if !self.stopping.swap(true, Relaxed) && self.end_reason.set(reason.clone()).is_ok() {
             self.emit_event(Severity::Error, "tunnel.ended", [("reason", Value::Text(reason))]);
         }
-        self.control.post([ControlMail::Look]);
+        self.control.post([ControlMessage::Wake]);
     }
 
-    /// Whether the tunnel ended by itself: nothing moves any more, however long it takes until it is closed.
+    /// Whether the tunnel ended by itself: from then on no packet moves, though it is not closed yet.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.get().is_some()
+        self.end_reason.get().is_some()
     }
 
-    /// Why the tunnel ended by itself.
-    pub(crate) fn ended(&self) -> Option<String> {
-        self.ended.get().cloned()
+    /// Returns why the tunnel ended by itself.
+    pub(crate) fn end_reason(&self) -> Option<String> {
+        self.end_reason.get().cloned()
     }
 
     pub(crate) fn publish_gso(&self, counts: GsoCounts) {

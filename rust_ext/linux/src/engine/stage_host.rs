@@ -1,7 +1,6 @@
-//! What stages can ask of the engine around them.
+//! Callbacks from the user's stages to the engine, from any thread.
 //!
-//! In: calls from any thread. Out: a wake-up of the data thread that is meant, events, an end. The
-//! engine owns the stages, so it is held weakly from here.
+//! References are weak, because the engine owns the stages.
 
 use std::sync::{Arc, Weak};
 
@@ -13,19 +12,18 @@ use super::{
     shared::{DataCommand, Shared},
 };
 
-/// See the module.
 pub(crate) struct EngineStageHost {
     shared: Weak<Shared>,
-    /// Of outbound, which gives ticks, and of inbound.
+    /// By direction; both are the same if one data thread serves both.
     handles: [Weak<DataPlaneHandle>; 2],
 }
 
 impl EngineStageHost {
     pub(crate) fn new(shared: &Arc<Shared>, handles: &[Arc<DataPlaneHandle>]) -> Self {
-        let (first, last) = (&handles[0], &handles[handles.len() - 1]);
+        let (outbound, inbound) = (&handles[0], &handles[handles.len() - 1]);
         Self {
             shared: Arc::downgrade(shared),
-            handles: [Arc::downgrade(first), Arc::downgrade(last)],
+            handles: [Arc::downgrade(outbound), Arc::downgrade(inbound)],
         }
     }
 }
@@ -33,11 +31,12 @@ impl EngineStageHost {
 impl StageHost for EngineStageHost {
     fn wake(&self, direction: Direction) {
         if let Some(handle) = self.handles[direction as usize].upgrade() {
-            handle.commands.post([DataCommand::Look]);
+            handle.commands.post([DataCommand::Wake]);
         }
     }
 
     fn wake_for_tick(&self) {
+        // The data thread of the outbound path ticks the stages.
         self.wake(Direction::Outbound);
     }
 

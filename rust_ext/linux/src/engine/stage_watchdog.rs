@@ -1,20 +1,20 @@
-//! stage_watchdog: control in the place of a data thread that does not come back from a stage.
+//! Watches stage calls, and stands in for a data thread whose call does not return.
 //!
-//! In: how long the calls of stages last; the descriptors of the paths, while one lasts too long.
-//! Out: what must go on (see `paths`), a line that says so. Drops: the tunnel's data, as
-//! `stage_stalled`. Order: data is dropped, so none overtakes the batch that the stage still has.
-//! Time: looks eight times a second while stages are called, and not at all otherwise.
+//! In: the duration of stage calls; while one is stalled, the descriptors of the data planes. Out: see
+//! [`DataPlane::serve_stalled`](super::data_plane::DataPlane::serve_stalled), and an event. Drops: the tunnel's data,
+//! as `stage_stalled`, so that none overtakes the batch in the stage. Time: eight checks a second while stages are
+//! called, none otherwise.
 
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
-    sync::{Arc, atomic::Ordering::SeqCst},
+    sync::{Arc, MutexGuard, atomic::Ordering::SeqCst},
 };
 
 use pyfw_core::stage_api::{Outcome, Running};
 
 use super::{
-    data_plane::DataPlaneHandle,
+    data_plane::{DataPlane, DataPlaneHandle},
     events::{Severity, Value},
     shared::{DataCommand, Shared, Sockets},
 };
@@ -23,17 +23,20 @@ use crate::sys::{
     epoll::{Epoll, EventFlags},
 };
 
-/// A call that lasts longer is stalled (design §6).
+/// A call that lasts longer is stalled.
 const STALLED_NS: u64 = 250_000_000;
-/// Between two looks.
-const LOOK_NS: u64 = STALLED_NS / 2;
+/// Time between two checks.
+const CHECK_NS: u64 = STALLED_NS / 2;
 
-/// See the module.
+/// Starts a data thread of the given generation.
+pub(crate) type StartDataThread = dyn Fn(&Arc<DataPlaneHandle>, u64) -> io::Result<()>;
+
 pub(crate) struct StageWatchdog {
-    /// What the stalled paths wait for; nothing otherwise.
+    /// The descriptors of the stalled data planes; empty otherwise.
     epoll: Epoll,
-    poller: Vec<Arc<Sockets>>,
+    polled: Vec<Arc<Sockets>>,
     stalled: Option<Running>,
+    /// Calls at the last check.
     calls: u64,
     commands: Vec<DataCommand>,
 }
@@ -41,38 +44,39 @@ pub(crate) struct StageWatchdog {
 impl StageWatchdog {
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        Ok(Self { epoll, poller: Vec::new(), stalled: None, calls: 0, commands: Vec::new() })
+        Ok(Self { epoll, polled: Vec::new(), stalled: None, calls: 0, commands: Vec::new() })
     }
 
-    /// Looks, serves what is stalled, and says when to look again.
-    pub(crate) fn look(
+    /// Checks the calls and serves stalled data planes. Returns when to check again.
+    pub(crate) fn check(
         &mut self,
         shared: &Arc<Shared>,
         handles: &[Arc<DataPlaneHandle>],
-        sit: &dyn Fn(&Arc<DataPlaneHandle>, u64) -> io::Result<()>,
+        start_data_thread: &StartDataThread,
     ) -> io::Result<Option<u64>> {
-        let Some(stages) = shared.stages.as_deref().filter(|_| shared.watching.load(SeqCst)) else {
+        let Some(stages) = shared.stages.as_deref().filter(|_| shared.watchdog_armed.load(SeqCst))
+        else {
             return Ok(None);
         };
         let now_ns = clock::boottime_ns();
         match stages.running(now_ns).filter(|running| running.for_ns >= STALLED_NS) {
             Some(running) => {
                 self.serve(running, shared, handles, now_ns)?;
-                self.end_what_lasts(shared, handles, sit)?;
+                self.enforce_limit(shared, handles, start_data_thread)?;
             }
-            None => self.leave(shared, handles)?,
+            None => self.stop_serving(shared, handles)?,
         }
         let calls = shared.stage_calls.load(SeqCst);
         if calls == self.calls && self.stalled.is_none() && stages.running(now_ns).is_none() {
-            shared.watching.store(false, SeqCst);
-            // Whoever called in between found it set.
+            shared.watchdog_armed.store(false, SeqCst);
+            // A call that began before the store has found the watchdog armed.
             if shared.stage_calls.load(SeqCst) == calls {
                 return Ok(None);
             }
-            shared.watching.store(true, SeqCst);
+            shared.watchdog_armed.store(true, SeqCst);
         }
         self.calls = calls;
-        Ok(Some(now_ns + LOOK_NS))
+        Ok(Some(now_ns + CHECK_NS))
     }
 
     fn serve(
@@ -90,14 +94,12 @@ impl StageWatchdog {
             }
         }
         self.stalled = Some(running);
-        for handle in handles {
-            // A handle that is taken is at work.
-            let Some(mut paths) = handle.vacant().filter(|paths| !paths.stop) else { continue };
+        for (handle, mut plane) in idle(handles) {
             handle.commands.take(&mut self.commands);
-            paths.serve_stalled(&mut self.commands, shared, now_ns)?;
-            if !self.poller.iter().any(|known| Arc::ptr_eq(known, &paths.sockets)) {
-                self.poller.push(Arc::clone(&paths.sockets));
-                for socket in paths.sockets.both() {
+            plane.serve_stalled(&mut self.commands, shared, now_ns)?;
+            if !self.polled.iter().any(|sockets| Arc::ptr_eq(sockets, &plane.sockets)) {
+                self.polled.push(Arc::clone(&plane.sockets));
+                for socket in plane.sockets.iter() {
                     self.epoll.add(socket.as_fd(), 0, EventFlags::IN)?;
                 }
             }
@@ -105,55 +107,56 @@ impl StageWatchdog {
         Ok(())
     }
 
-    /// What was chosen for a call that lasts too long.
-    fn end_what_lasts(
+    /// Closes the tunnel or removes the stage if the call exceeds the stage's limit.
+    fn enforce_limit(
         &mut self,
         shared: &Shared,
         handles: &[Arc<DataPlaneHandle>],
-        sit: &dyn Fn(&Arc<DataPlaneHandle>, u64) -> io::Result<()>,
+        start_data_thread: &StartDataThread,
     ) -> io::Result<()> {
-        let lasts =
+        let exceeds_limit =
             |running: &Running| running.limit_ns.is_some_and(|limit| running.for_ns >= limit);
-        let Some(running) = self.stalled.clone().filter(lasts) else { return Ok(()) };
+        let Some(running) = self.stalled.clone().filter(exceeds_limit) else { return Ok(()) };
         let Running { name, for_ns, .. } = &running;
         match running.outcome {
             Outcome::Close => {
-                // What comes back from the stage now is not sent.
+                // The batch in the stage must not be sent when the call returns.
                 for handle in handles {
-                    if let Some(mut paths) = handle.vacant() {
-                        handle.take_over(&mut paths);
+                    if let Some(mut plane) = handle.try_lock() {
+                        handle.next_generation(&mut plane);
                     }
                 }
                 let seconds = *for_ns as f64 / 1e9;
                 shared.end(format!("stage {name} did not return for {seconds:.1} s"));
                 for handle in handles {
-                    handle.commands.post([DataCommand::Look]);
+                    handle.commands.post([DataCommand::Wake]);
                 }
             }
             Outcome::Remove => {
                 if let Some(stages) = &shared.stages {
                     stages.abandon(running.stage);
                 }
-                for handle in handles {
-                    let Some(mut paths) = handle.vacant().filter(|paths| !paths.stop) else {
-                        continue;
-                    };
-                    sit(handle, handle.take_over(&mut paths))?;
+                for (handle, mut plane) in idle(handles) {
+                    start_data_thread(handle, handle.next_generation(&mut plane))?;
                 }
-                self.leave(shared, handles)?;
+                self.stop_serving(shared, handles)?;
             }
         }
         Ok(())
     }
 
-    fn leave(&mut self, shared: &Shared, handles: &[Arc<DataPlaneHandle>]) -> io::Result<()> {
+    fn stop_serving(
+        &mut self,
+        shared: &Shared,
+        handles: &[Arc<DataPlaneHandle>],
+    ) -> io::Result<()> {
         let Some(running) = self.stalled.take() else { return Ok(()) };
         self.epoll.remove(shared.tun.as_fd())?;
         for handle in handles {
             self.epoll.remove(handle.commands.as_fd())?;
         }
-        for sockets in self.poller.drain(..) {
-            for socket in sockets.both() {
+        for sockets in self.polled.drain(..) {
+            for socket in sockets.iter() {
                 self.epoll.remove(socket.as_fd())?;
             }
         }
@@ -162,8 +165,18 @@ impl StageWatchdog {
     }
 }
 
+/// Returns the data planes that no thread works on: their data threads are inside a stage.
+fn idle(
+    handles: &[Arc<DataPlaneHandle>],
+) -> impl Iterator<Item = (&Arc<DataPlaneHandle>, MutexGuard<'_, DataPlane>)> {
+    handles.iter().filter_map(|handle| {
+        let plane = handle.try_lock().filter(|plane| !plane.stop)?;
+        Some((handle, plane))
+    })
+}
+
 impl AsFd for StageWatchdog {
-    /// Readable while a stalled path has something to do.
+    /// Readable while a stalled data plane has something to serve.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }

@@ -1,37 +1,34 @@
-//! The native threads of one tunnel, and how they end.
-//!
-//! In: bodies of threads. Out: all of them joined; one that a stage does not give back is left to
-//! itself after a while, and ends when the stage lets go of it.
+//! The native threads of one tunnel: started by the engine, joined when it closes.
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use pyfw_core::sync;
 
-use super::{data_plane::DataPlaneHandle, data_thread::guarded, shared::Shared};
+use super::{data_plane::DataPlaneHandle, shared::Shared};
 use crate::sys::signals;
 
-/// How long the end of a stage's call is waited for when the tunnel closes.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a closing tunnel waits for a stage call to return.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// See the module.
 #[derive(Default)]
-pub(crate) struct Threads(Mutex<Vec<Member>>);
+pub(crate) struct Threads(Mutex<Vec<Thread>>);
 
-struct Member {
-    thread: JoinHandle<()>,
-    /// Of a data thread: its handle, and the number of its generation.
-    handle: Option<(Arc<DataPlaneHandle>, u64)>,
+struct Thread {
+    join: JoinHandle<()>,
+    /// Of a data thread: its data plane, and its generation.
+    plane: Option<(Arc<DataPlaneHandle>, u64)>,
 }
 
-impl Member {
-    /// Whether a stage kept it for so long that another thread has its handle.
-    fn is_left_behind(&self) -> bool {
-        self.handle.as_ref().is_some_and(|(handle, generation)| handle.generation() != *generation)
+impl Thread {
+    /// Whether a stage call took so long that another thread has the data plane.
+    fn is_replaced(&self) -> bool {
+        self.plane.as_ref().is_some_and(|(handle, generation)| handle.generation() != *generation)
     }
 }
 
@@ -41,38 +38,54 @@ impl Threads {
         &self,
         name: &str,
         shared: Arc<Shared>,
-        handle: Option<(Arc<DataPlaneHandle>, u64)>,
+        plane: Option<(Arc<DataPlaneHandle>, u64)>,
         body: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
-        let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+        let join = std::thread::Builder::new().name(name.into()).spawn(move || {
             signals::block_in_this_thread();
-            guarded(&shared, body);
+            run(&shared, body);
         })?;
-        self.members().push(Member { thread, handle });
+        sync::lock(&self.0).push(Thread { join, plane });
         Ok(())
     }
 
-    /// Waits for all to end. Where there are stages the wait has an end, as one may be inside of one;
-    /// how many are left is returned.
+    /// Waits for all threads to exit; if there are stages, only until a timeout, because a thread may be
+    /// inside a stage. Returns how many are left.
     pub(crate) fn join(&self, has_stages: bool) -> usize {
-        let begun = Instant::now();
-        let mut left = std::mem::take(&mut *self.members());
+        let started = Instant::now();
+        let mut left = std::mem::take(&mut *sync::lock(&self.0));
         loop {
-            let (ending, lasting): (Vec<_>, Vec<_>) =
-                left.into_iter().partition(|member| member.thread.is_finished() || !has_stages);
-            for member in ending {
-                // A panic was turned into `ended` inside the thread.
-                let _ = member.thread.join();
+            let (exiting, running): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|thread| thread.join.is_finished() || !has_stages);
+            for thread in exiting {
+                // `run` has turned a panic into the tunnel's end.
+                let _ = thread.join.join();
             }
-            left = lasting;
-            if left.iter().all(Member::is_left_behind) || begun.elapsed() > PATIENCE {
+            left = running;
+            if left.iter().all(Thread::is_replaced) || started.elapsed() > JOIN_TIMEOUT {
                 return left.len();
             }
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
 
-    fn members(&self) -> MutexGuard<'_, Vec<Member>> {
-        sync::lock(&self.0)
+/// Runs a thread's body; an error or a panic ends the tunnel with a reason.
+fn run(shared: &Shared, body: impl FnOnce() -> io::Result<()>) {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if error.raw_os_error() == Some(libc::EBADFD) => {
+            shared.end("the TUN is gone".into());
+        }
+        Ok(Err(error)) => shared.end(format!("system error: {error}")),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("unknown");
+            shared.panicked.store(true, Relaxed);
+            shared.end(format!("panic: {text}"));
+        }
     }
 }

@@ -1,282 +1,258 @@
-//! The data thread: wait, drain, process through all stages, flush, repeat.
+//! The data thread: wait, drain, process, send, repeat.
 //!
-//! One thread serves both directions, or each has one of its own. In: readiness of the TUN, the
-//! sockets and the command mailbox. Out: see the workers. Order: commands run between drains; those
-//! posted before a datagram arrived run before it is looked at, as it may need the keys they bring.
-//! A batch that the user's stages want is lent to them; nothing else moves here until it is back.
-//! Time: one clock read a wake-up, and one after each call of a stage, which may last. It sleeps as soon
-//! as nothing is ready: polling 16 times before, with sched_yield, gained nothing beside programs that are
-//! busy, and cost up to 9 % of a small packet.
+//! One thread runs both directions, or each has its own. Order: commands run between drains. Those that were
+//! posted before a datagram arrived run before it is decrypted, because it may need the keys that they install.
+//! While the user's stages have a batch, nothing else moves here.
+//! Time: one clock read per wake-up, and one after each stage call. The thread sleeps as soon as nothing is ready:
+//! polling 16 times first, with sched_yield, gained nothing beside busy programs and cost up to 9 % of a small
+//! packet.
 
 mod poller;
 
 use std::{
     io,
-    sync::{Arc, MutexGuard, atomic::Ordering::Relaxed},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 
 use pyfw_core::stage_api::Direction;
 
-use self::poller::{COMMANDS, Poller, RETIRED_V4, RETIRED_V6, TICK, TUN, UDP_V4, UDP_V6};
+use self::poller::{COMMANDS, Poller, RETIRED_V4, RETIRED_V6, TIMER, TUN, UDP_V4, UDP_V6};
 use super::{
-    data_plane::{DataPlane, DataPlaneHandle},
+    data_plane::{DataPlane, DataPlaneHandle, SocketId},
     shared::{DataCommand, Shared},
 };
 use crate::sys::clock;
 
-/// A thread, and its handle.
 pub(crate) struct DataThread {
     pub(crate) shared: Arc<Shared>,
     pub(crate) handle: Arc<DataPlaneHandle>,
-    /// The number of its generation.
     pub(crate) generation: u64,
 }
 
-/// The paths after a step; `None` where another thread has taken the handle.
+/// The locked data plane after a step; `None` if another thread took it over.
 type Step<'s> = io::Result<Option<MutexGuard<'s, DataPlane>>>;
 
 impl DataThread {
-    /// Runs until told to stop, until the tunnel has ended, or until its handle was taken.
+    /// Runs until it is told to stop, the tunnel has ended, or another thread takes over.
     pub(crate) fn run(self) -> io::Result<()> {
-        let mut paths = self.handle.lock();
-        let mut poller = Poller::new(&self.handle, &self.shared, &paths)?;
+        let mut plane = self.handle.lock();
+        let mut poller = Poller::new(&self.handle, &self.shared, &plane)?;
         let mut ready = Vec::with_capacity(8);
         let mut commands = Vec::new();
-        let mut tail_waited = false;
+        let mut was_deferred = false;
         while !self.shared.has_ended() {
-            poller.follow(&paths, &self.shared, self.tick_ns(&paths))?;
-            let timeout = paths.keeps_tail().then_some(Duration::ZERO);
+            poller.update(&plane, &self.shared, self.deadline_ns(&plane))?;
+            let timeout = plane.holds_tail().then_some(Duration::ZERO);
             poller.wait(timeout, &mut ready)?;
-            // A kept batch waits for one turn of the sockets, whose acknowledgements make the TUN readable.
-            let fills = ready.contains(&TUN);
-            let waits = paths.keeps_tail() && !fills && !ready.is_empty() && !tail_waited;
-            if paths.keeps_tail() && !fills && !waits {
-                paths.flush(&self.shared, clock::boottime_ns());
+            // A tail is held for the next drain of the TUN, and if need be for one drain of the sockets before it,
+            // whose acknowledgements make the TUN readable.
+            let is_extended = ready.contains(&TUN);
+            let is_deferred =
+                plane.holds_tail() && !is_extended && !ready.is_empty() && !was_deferred;
+            if plane.holds_tail() && !is_extended && !is_deferred {
+                plane.flush(&self.shared, clock::boottime_ns());
             }
-            tail_waited = waits;
+            was_deferred = is_deferred;
             if ready.is_empty() {
                 continue;
             }
-            if paths.retired.is_some() {
-                // What came to the old port was sent before what came to the new one.
+            if plane.retired.is_some() {
+                // Datagrams to the old port were sent before those to the new one.
                 ready.sort_by_key(|token| !matches!(*token, RETIRED_V4 | RETIRED_V6));
             }
             let mut now_ns = clock::boottime_ns();
             for &token in &ready {
                 let step = match token {
                     COMMANDS => {
-                        self.handle.commands.take(&mut commands);
-                        paths.run_commands(&mut commands, &self.shared, now_ns);
-                        Some(paths)
+                        self.run_commands(&mut plane, &mut commands, now_ns);
+                        Some(plane)
                     }
-                    TUN => self.drain_tun(paths, &mut commands, &mut now_ns)?,
+                    TUN => self.drain_tun(plane, &mut commands, &mut now_ns)?,
                     UDP_V4 | UDP_V6 | RETIRED_V4 | RETIRED_V6 => {
-                        self.serve_socket(paths, token, &mut commands, &mut now_ns)?
+                        let socket = SocketId {
+                            is_ipv4: matches!(token, UDP_V4 | RETIRED_V4),
+                            is_retired: matches!(token, RETIRED_V4 | RETIRED_V6),
+                        };
+                        self.drain_socket(plane, socket, &mut commands, &mut now_ns)?
                     }
-                    TICK => {
-                        poller.clear_tick();
-                        paths.close_retired(now_ns);
-                        self.tick(paths, &mut now_ns)
+                    TIMER => {
+                        poller.clear_timer();
+                        plane.close_retired(now_ns);
+                        self.tick_stages(plane, &mut now_ns)
                     }
-                    _ => Some(paths),
+                    _ => Some(plane),
                 };
-                let Some(after) = step else { return Ok(()) };
-                paths = after;
+                let Some(relocked) = step else { return Ok(()) };
+                plane = relocked;
             }
-            let Some(after) = self.serve_pending(paths, &mut now_ns)? else { return Ok(()) };
-            paths = after;
-            paths.report(&self.shared);
-            if paths.stop {
-                paths.flush(&self.shared, now_ns);
+            let Some(relocked) = self.serve_pending(plane, &mut now_ns)? else { return Ok(()) };
+            plane = relocked;
+            plane.report(&self.shared);
+            if plane.stop {
+                plane.flush(&self.shared, now_ns);
                 break;
             }
         }
         Ok(())
     }
 
-    fn drain_tun<'s>(
-        &'s self,
-        mut paths: MutexGuard<'s, DataPlane>,
-        commands: &mut Vec<DataCommand>,
-        now_ns: &mut u64,
-    ) -> Step<'s> {
-        // What the other path has learnt from a batch is known before the answer to it is read.
-        if self.handle.commands.waiting() != 0 {
-            self.handle.commands.take(commands);
-            paths.run_commands(commands, &self.shared, *now_ns);
-        }
-        if paths.is_blocked() {
-            // A suspended TUN is poller for nothing but its end.
-            self.shared.tun.is_persistent()?;
-            return Ok(Some(paths));
-        }
-        let Some(outbound) = &mut paths.outbound else { return Ok(Some(paths)) };
-        if !outbound.read(&self.shared, *now_ns)? {
-            return Ok(Some(paths));
-        }
-        self.through_stages(paths, Direction::Outbound, now_ns)
+    fn run_commands(&self, plane: &mut DataPlane, commands: &mut Vec<DataCommand>, now_ns: u64) {
+        self.handle.commands.take(commands);
+        plane.run_commands(commands, &self.shared, now_ns);
     }
 
-    /// Receives and writes one drain.
-    fn serve_socket<'s>(
+    /// Reads, encrypts and sends one drain of the TUN.
+    fn drain_tun<'s>(
         &'s self,
-        mut paths: MutexGuard<'s, DataPlane>,
-        token: u64,
+        mut plane: MutexGuard<'s, DataPlane>,
         commands: &mut Vec<DataCommand>,
         now_ns: &mut u64,
     ) -> Step<'s> {
-        let in_use = matches!(token, UDP_V4 | UDP_V6);
-        let sockets = match &paths.retired {
-            Some(retired) if !in_use => Arc::clone(&retired.sockets),
-            None if !in_use => return Ok(Some(paths)),
-            _ => Arc::clone(&paths.sockets),
-        };
-        let is_ipv4 = matches!(token, UDP_V4 | RETIRED_V4);
-        let socket = if is_ipv4 { Some(&sockets.v4) } else { sockets.v6.as_ref() };
-        let received = match (&mut paths.inbound, socket) {
-            (Some(inbound), Some(socket)) => inbound.receive(socket, in_use, &self.shared)?,
-            _ => false,
-        };
-        // Control posts a session before it sends the response that the peer answers.
-        if received && self.handle.commands.waiting() != 0 {
-            self.handle.commands.take(commands);
-            paths.run_commands(commands, &self.shared, *now_ns);
+        // The inbound path's commands from a batch run before the reply to it is read.
+        if !self.handle.commands.is_empty() {
+            self.run_commands(&mut plane, commands, *now_ns);
         }
-        if let Some(inbound) = paths.inbound.as_mut().filter(|_| received) {
-            inbound.open(&self.shared, *now_ns);
-            paths.tell_outbound(&self.shared, *now_ns);
-            match self.through_stages(paths, Direction::Inbound, now_ns)? {
-                Some(after) => paths = after,
+        if plane.is_blocked() {
+            // A suspended TUN is reported only for its end: EBADFD.
+            self.shared.tun.is_persistent()?;
+            return Ok(Some(plane));
+        }
+        if !plane.read_tun(&self.shared, *now_ns)? {
+            return Ok(Some(plane));
+        }
+        self.process(plane, Direction::Outbound, now_ns)
+    }
+
+    /// Receives, decrypts and writes one drain of a socket.
+    fn drain_socket<'s>(
+        &'s self,
+        mut plane: MutexGuard<'s, DataPlane>,
+        socket: SocketId,
+        commands: &mut Vec<DataCommand>,
+        now_ns: &mut u64,
+    ) -> Step<'s> {
+        if plane.receive(socket, &self.shared)? {
+            // The control thread posts a session before it sends the response that the peer answers.
+            if !self.handle.commands.is_empty() {
+                self.run_commands(&mut plane, commands, *now_ns);
+            }
+            plane.decrypt(&self.shared, *now_ns);
+            match self.process(plane, Direction::Inbound, now_ns)? {
+                Some(relocked) => plane = relocked,
                 None => return Ok(None),
             }
         }
-        if paths.is_blocked() {
-            paths.flush(&self.shared, *now_ns);
+        if plane.is_blocked() {
+            plane.flush(&self.shared, *now_ns);
         }
-        Ok(Some(paths))
+        Ok(Some(plane))
     }
 
-    /// A batch through the user's stages where they want it, and on its way.
-    fn through_stages<'s>(
+    /// Runs the user's stages on the batch if they want it, then sends or writes it.
+    fn process<'s>(
         &'s self,
-        paths: MutexGuard<'s, DataPlane>,
+        plane: MutexGuard<'s, DataPlane>,
         direction: Direction,
         now_ns: &mut u64,
     ) -> Step<'s> {
-        let wanted = |stages: &dyn pyfw_core::stage_api::Stages| {
-            stages.wants(direction) || stages.has_pending(direction)
-        };
-        let lent = match self.shared.stages.as_deref().is_some_and(wanted) {
-            true => self.lend(paths, direction, now_ns),
-            false => Some(paths),
-        };
-        let Some(mut paths) = lent else { return Ok(None) };
-        paths.release(direction, &self.shared, *now_ns)?;
-        Ok(Some(paths))
+        let is_wanted = self
+            .shared
+            .stages
+            .as_ref()
+            .is_some_and(|stages| stages.wants(direction) || stages.has_pending(direction));
+        let plane =
+            if is_wanted { self.call_stages(plane, direction, now_ns) } else { Some(plane) };
+        let Some(mut plane) = plane else { return Ok(None) };
+        if let Some(worker) = plane.worker(direction) {
+            worker.finish(&self.shared, *now_ns)?;
+        }
+        Ok(Some(plane))
     }
 
-    /// Lends a batch, and gives up the paths for as long: it is later then.
-    fn lend<'s>(
+    /// Runs the user's stages on the batch, and releases the lock meanwhile.
+    fn call_stages<'s>(
         &'s self,
-        mut paths: MutexGuard<'s, DataPlane>,
+        mut plane: MutexGuard<'s, DataPlane>,
         direction: Direction,
         now_ns: &mut u64,
     ) -> Option<MutexGuard<'s, DataPlane>> {
-        let Some(stages) = &self.shared.stages else { return Some(paths) };
-        let (mut stage_batch, mtu) = (paths.lend(direction), paths.mtu);
-        drop(paths);
+        let Some(stages) = &self.shared.stages else { return Some(plane) };
+        let Some(mut batch) = plane.worker(direction).map(|worker| worker.take_batch()) else {
+            return Some(plane);
+        };
+        let mtu = plane.mtu;
+        drop(plane);
         self.shared.note_stage_call();
-        stages.process_while(direction, &mut stage_batch, mtu, &|| self.is_mine());
+        stages.process_while(direction, &mut batch, mtu, &|| self.is_current());
         *now_ns = clock::boottime_ns();
-        match self.sit_down() {
-            Some(mut paths) => {
-                paths.take_back(direction, stage_batch);
-                Some(paths)
-            }
-            None => {
-                self.handle.commands.post([DataCommand::Abandoned(direction, stage_batch)]);
-                None
-            }
+        let Some(mut plane) = self.relock() else {
+            self.handle.commands.post([DataCommand::DropStalled(direction, batch)]);
+            return None;
+        };
+        if let Some(worker) = plane.worker(direction) {
+            worker.restore_batch(batch);
         }
+        Some(plane)
     }
 
-    /// The paths after a call, unless another thread has taken the handle: that one gives them up only
-    /// for calls of its own, so it is not waited for.
-    fn sit_down(&self) -> Option<MutexGuard<'_, DataPlane>> {
-        self.is_mine().then(|| self.handle.lock()).filter(|_| self.is_mine())
+    /// Locks the plane after a stage call, unless another thread took it over. That thread releases the lock only
+    /// for stage calls, so this one must not wait for it.
+    fn relock(&self) -> Option<MutexGuard<'_, DataPlane>> {
+        self.is_current().then(|| self.handle.lock()).filter(|_| self.is_current())
     }
 
-    /// Whether this thread still has its handle.
-    fn is_mine(&self) -> bool {
+    /// Whether no other thread took over.
+    fn is_current(&self) -> bool {
         self.handle.generation() == self.generation
     }
 
-    /// What stages emitted between batches goes on.
+    /// Processes what stages emitted or released between batches.
     fn serve_pending<'s>(
         &'s self,
-        mut paths: MutexGuard<'s, DataPlane>,
+        mut plane: MutexGuard<'s, DataPlane>,
         now_ns: &mut u64,
     ) -> Step<'s> {
-        let Some(stages) = &self.shared.stages else { return Ok(Some(paths)) };
+        let Some(stages) = &self.shared.stages else { return Ok(Some(plane)) };
         for direction in Direction::BOTH {
-            if paths.serves(direction) && stages.has_pending(direction) {
-                paths.begin(direction, *now_ns);
-                match self.through_stages(paths, direction, now_ns)? {
-                    Some(after) => paths = after,
+            if plane.can_begin(direction) && stages.has_pending(direction) {
+                if let Some(worker) = plane.worker(direction) {
+                    worker.begin(*now_ns);
+                }
+                match self.process(plane, direction, now_ns)? {
+                    Some(relocked) => plane = relocked,
                     None => return Ok(None),
                 }
             }
         }
-        Ok(Some(paths))
+        Ok(Some(plane))
     }
 
-    /// When stages want the time; they get it from the thread that reads the TUN.
-    fn stages_due_ns(&self, paths: &DataPlane) -> Option<u64> {
-        paths.outbound.as_ref().and(self.shared.stages.as_ref()).and_then(|stages| stages.due_ns())
+    /// Returns when the stages want a tick. The thread that reads the TUN ticks them.
+    fn stages_due_ns(&self, plane: &DataPlane) -> Option<u64> {
+        plane.outbound.as_ref().and(self.shared.stages.as_ref()).and_then(|stages| stages.due_ns())
     }
 
-    /// When something has to be done whether or not anything arrives.
-    fn tick_ns(&self, paths: &DataPlane) -> Option<u64> {
-        let retired_ns = paths.retired.as_ref().map(|retired| retired.until_ns);
-        [self.stages_due_ns(paths), retired_ns].into_iter().flatten().min()
+    /// Returns when the thread has to wake though nothing arrives.
+    fn deadline_ns(&self, plane: &DataPlane) -> Option<u64> {
+        let retired_ns = plane.retired.as_ref().map(|retired| retired.until_ns);
+        [self.stages_due_ns(plane), retired_ns].into_iter().flatten().min()
     }
 
-    fn tick<'s>(
+    fn tick_stages<'s>(
         &'s self,
-        paths: MutexGuard<'s, DataPlane>,
+        plane: MutexGuard<'s, DataPlane>,
         now_ns: &mut u64,
     ) -> Option<MutexGuard<'s, DataPlane>> {
-        let Some(stages) = &self.shared.stages else { return Some(paths) };
-        if self.stages_due_ns(&paths).is_none_or(|due_ns| due_ns > *now_ns) {
-            return Some(paths);
+        let Some(stages) = &self.shared.stages else { return Some(plane) };
+        if self.stages_due_ns(&plane).is_none_or(|due_ns| due_ns > *now_ns) {
+            return Some(plane);
         }
-        drop(paths);
+        drop(plane);
         self.shared.note_stage_call();
         stages.tick(*now_ns);
         *now_ns = clock::boottime_ns();
-        self.sit_down()
-    }
-}
-
-/// Runs a thread's body; an error or a panic in it closes the tunnel with a reason.
-pub(crate) fn guarded(shared: &Shared, body: impl FnOnce() -> io::Result<()>) {
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) if error.raw_os_error() == Some(libc::EBADFD) => {
-            shared.end("the TUN is gone".into());
-        }
-        Ok(Err(error)) => shared.end(format!("system error: {error}")),
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("unknown");
-            shared.panicked.store(true, Relaxed);
-            shared.end(format!("panic: {text}"));
-        }
+        self.relock()
     }
 }
 

@@ -1,7 +1,7 @@
-//! What a data thread waits for: an epoll whose interests follow the state of its paths.
+//! The epoll of a data thread, whose flags follow the state of the data plane.
 //!
-//! In: the paths' state, before each wait. Out: what is ready. Order: while a full socket holds the
-//! outbound path up, the TUN is poller for nothing but its end, and that socket for room.
+//! Order: while a full socket blocks the outbound path, the TUN is polled only for its end, and that socket for
+//! room.
 
 use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 
@@ -17,120 +17,119 @@ use crate::{
     },
 };
 
-pub(crate) const COMMANDS: u64 = 0;
-pub(crate) const TUN: u64 = 1;
-pub(crate) const UDP_V4: u64 = 2;
-pub(crate) const UDP_V6: u64 = 3;
-pub(crate) const TICK: u64 = 4;
-pub(crate) const RETIRED_V4: u64 = 5;
-pub(crate) const RETIRED_V6: u64 = 6;
+pub(super) const COMMANDS: u64 = 0;
+pub(super) const TUN: u64 = 1;
+pub(super) const UDP_V4: u64 = 2;
+pub(super) const UDP_V6: u64 = 3;
+pub(super) const TIMER: u64 = 4;
+pub(super) const RETIRED_V4: u64 = 5;
+pub(super) const RETIRED_V6: u64 = 6;
 
-/// The epoll, and what it was told last.
-pub(crate) struct Poller {
+/// The epoll, and what was set last: a system call is made only for a change.
+pub(super) struct Poller {
     epoll: Epoll,
     timer: DeadlineTimer,
-    tick_ns: Option<u64>,
+    deadline_ns: Option<u64>,
     sockets: Option<Arc<Sockets>>,
     retired: Option<Arc<Sockets>>,
-    interests: Option<Interests>,
+    flags: Option<Flags>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Interests {
+struct Flags {
     tun: EventFlags,
     v4: EventFlags,
     v6: EventFlags,
 }
 
 impl Poller {
-    pub(crate) fn new(
+    pub(super) fn new(
         handle: &DataPlaneHandle,
         shared: &Shared,
-        paths: &DataPlane,
+        plane: &DataPlane,
     ) -> io::Result<Self> {
         let (epoll, timer) = (Epoll::new()?, DeadlineTimer::new()?);
         epoll.add(handle.commands.as_fd(), COMMANDS, EventFlags::IN)?;
-        epoll.add(timer.as_fd(), TICK, EventFlags::IN)?;
-        if paths.outbound.is_some() {
+        epoll.add(timer.as_fd(), TIMER, EventFlags::IN)?;
+        if plane.outbound.is_some() {
             epoll.add(shared.tun.as_fd(), TUN, EventFlags::IN)?;
         }
-        Ok(Self { epoll, timer, tick_ns: None, sockets: None, retired: None, interests: None })
+        Ok(Self { epoll, timer, deadline_ns: None, sockets: None, retired: None, flags: None })
     }
 
-    /// Follows the paths' state; `tick_ns` is when stages want the time.
-    pub(crate) fn follow(
+    /// Applies the plane's state and the next deadline.
+    pub(super) fn update(
         &mut self,
-        paths: &DataPlane,
+        plane: &DataPlane,
         shared: &Shared,
-        tick_ns: Option<u64>,
+        deadline_ns: Option<u64>,
     ) -> io::Result<()> {
-        if self.tick_ns != tick_ns {
-            self.tick_ns = tick_ns;
-            self.timer.set(tick_ns)?;
+        if self.deadline_ns != deadline_ns {
+            self.deadline_ns = deadline_ns;
+            self.timer.set(deadline_ns)?;
         }
-        self.follow_retired(paths)?;
-        let wanted = Interests::of(paths);
-        if self.sockets.as_ref().is_some_and(|known| Arc::ptr_eq(known, &paths.sockets))
-            && self.interests == Some(wanted)
-        {
+        self.update_retired(plane)?;
+        let flags = Flags::of(plane);
+        if is_same(self.sockets.as_ref(), &plane.sockets) && self.flags == Some(flags) {
             return Ok(());
         }
-        if self.interests.map(|known| known.tun) != Some(wanted.tun) && paths.outbound.is_some() {
-            self.epoll.modify(shared.tun.as_fd(), TUN, wanted.tun)?;
+        if self.flags.map(|current| current.tun) != Some(flags.tun) && plane.outbound.is_some() {
+            self.epoll.modify(shared.tun.as_fd(), TUN, flags.tun)?;
         }
-        self.follow_sockets(paths, wanted)?;
-        self.interests = Some(wanted);
+        self.update_sockets(plane, flags)?;
+        self.flags = Some(flags);
         Ok(())
     }
 
-    fn follow_retired(&mut self, paths: &DataPlane) -> io::Result<()> {
-        let now = paths.retired.as_ref().map(|retired| &retired.sockets);
-        match (&self.retired, now) {
+    fn update_retired(&mut self, plane: &DataPlane) -> io::Result<()> {
+        let retired = plane.retired.as_ref().map(|retired| &retired.sockets);
+        match (&self.retired, retired) {
             (None, None) => return Ok(()),
-            (Some(known), Some(now)) if Arc::ptr_eq(known, now) => return Ok(()),
+            (current, Some(retired)) if is_same(current.as_ref(), retired) => return Ok(()),
             _ => {}
         }
-        for socket in self.retired.take().iter().flat_map(|known| known.both()) {
-            self.epoll.remove(socket.as_fd())?;
+        if let Some(current) = self.retired.take() {
+            self.remove(&current)?;
         }
-        let Some(now) = now else { return Ok(()) };
-        // They may be poller as those in use yet.
-        if self.sockets.as_ref().is_some_and(|known| Arc::ptr_eq(known, now)) {
+        let Some(retired) = retired else { return Ok(()) };
+        // They may still be added as the sockets in use.
+        if is_same(self.sockets.as_ref(), retired) {
             self.sockets = None;
-            for socket in now.both() {
-                self.epoll.remove(socket.as_fd())?;
-            }
+            self.remove(retired)?;
         }
-        self.epoll.add(now.v4.as_fd(), RETIRED_V4, EventFlags::IN)?;
-        if let Some(v6) = &now.v6 {
+        self.epoll.add(retired.v4.as_fd(), RETIRED_V4, EventFlags::IN)?;
+        if let Some(v6) = &retired.v6 {
             self.epoll.add(v6.as_fd(), RETIRED_V6, EventFlags::IN)?;
         }
-        self.retired = Some(Arc::clone(now));
+        self.retired = Some(Arc::clone(retired));
         Ok(())
     }
 
-    fn follow_sockets(&mut self, paths: &DataPlane, wanted: Interests) -> io::Result<()> {
-        let same = self.sockets.as_ref().is_some_and(|known| Arc::ptr_eq(known, &paths.sockets));
-        if !same {
-            if let Some(known) = self.sockets.take() {
-                for socket in known.both() {
-                    self.epoll.remove(socket.as_fd())?;
-                }
+    fn update_sockets(&mut self, plane: &DataPlane, flags: Flags) -> io::Result<()> {
+        let is_added = is_same(self.sockets.as_ref(), &plane.sockets);
+        if !is_added {
+            if let Some(current) = self.sockets.take() {
+                self.remove(&current)?;
             }
         }
-        let set = |fd, token, interest| match same {
-            true => self.epoll.modify(fd, token, interest),
-            false => self.epoll.add(fd, token, interest),
+        let set = |fd, token, flags| match is_added {
+            true => self.epoll.modify(fd, token, flags),
+            false => self.epoll.add(fd, token, flags),
         };
-        set(paths.sockets.v4.as_fd(), UDP_V4, wanted.v4)?;
-        if let Some(v6) = &paths.sockets.v6 {
-            set(v6.as_fd(), UDP_V6, wanted.v6)?;
+        set(plane.sockets.v4.as_fd(), UDP_V4, flags.v4)?;
+        if let Some(v6) = &plane.sockets.v6 {
+            set(v6.as_fd(), UDP_V6, flags.v6)?;
         }
-        self.sockets = Some(Arc::clone(&paths.sockets));
+        self.sockets = Some(Arc::clone(&plane.sockets));
         Ok(())
     }
 
-    pub(crate) fn wait(
+    fn remove(&self, sockets: &Sockets) -> io::Result<()> {
+        sockets.iter().try_for_each(|socket| self.epoll.remove(socket.as_fd()))
+    }
+
+    /// Waits, and returns the tokens that are ready.
+    pub(super) fn wait(
         &mut self,
         timeout: Option<Duration>,
         ready: &mut Vec<u64>,
@@ -139,22 +138,26 @@ impl Poller {
         self.epoll.wait(timeout, ready)
     }
 
-    /// The tick is being served.
-    pub(crate) fn clear_tick(&mut self) {
+    /// Clears the timer, whose deadline is being served.
+    pub(super) fn clear_timer(&mut self) {
         self.timer.clear();
-        self.tick_ns = None;
+        self.deadline_ns = None;
     }
 }
 
-impl Interests {
-    fn of(paths: &DataPlane) -> Self {
-        let read = if paths.inbound.is_some() { EventFlags::IN } else { EventFlags::empty() };
-        let blocked_on_ipv4 = paths.outbound.as_ref().and_then(OutboundWorker::blocked_on_ipv4);
-        let of = |is_ipv4| match blocked_on_ipv4 {
+fn is_same(current: Option<&Arc<Sockets>>, sockets: &Arc<Sockets>) -> bool {
+    current.is_some_and(|current| Arc::ptr_eq(current, sockets))
+}
+
+impl Flags {
+    fn of(plane: &DataPlane) -> Self {
+        let read = if plane.inbound.is_some() { EventFlags::IN } else { EventFlags::empty() };
+        let blocked_on_ipv4 = plane.outbound.as_ref().and_then(OutboundWorker::blocked_on_ipv4);
+        let socket = |is_ipv4| match blocked_on_ipv4 {
             Some(blocked) if blocked == is_ipv4 => read | EventFlags::OUT,
             _ => read,
         };
-        let tun = if paths.is_blocked() { EventFlags::empty() } else { EventFlags::IN };
-        Self { tun, v4: of(true), v6: of(false) }
+        let tun = if plane.is_blocked() { EventFlags::empty() } else { EventFlags::IN };
+        Self { tun, v4: socket(true), v6: socket(false) }
     }
 }

@@ -20,21 +20,22 @@ use crate::{
 };
 
 #[test]
-fn a_session_that_was_posted_first_opens_a_datagram_that_is_served_first() {
+fn a_posted_session_is_installed_before_the_datagram() {
     in_own_namespace(|| {
         let (thread, to) = inbound_thread();
         post_session(&thread.handle, 1);
         Plain::bind("127.0.0.1:0").unwrap().send_to(&keepalive(0), to).unwrap();
 
-        let paths = thread.handle.lock();
-        assert!(thread.serve_socket(paths, UDP_V4, &mut Vec::new(), &mut 2).unwrap().is_some());
+        let plane = thread.handle.lock();
+        let socket = SocketId { is_ipv4: true, is_retired: false };
+        assert!(thread.drain_socket(plane, socket, &mut Vec::new(), &mut 2).unwrap().is_some());
         let counts = thread.shared.datagrams.read();
         assert_eq!((counts.received, counts.keepalives), (1, 1), "{counts:?}");
     });
 }
 
 #[test]
-fn what_was_under_way_to_the_old_port_still_arrives_and_then_the_port_is_free() {
+fn the_old_port_is_read_for_a_moment_then_freed() {
     in_own_namespace(|| {
         let (thread, old) = inbound_thread();
         let (handle, shared) = (Arc::clone(&thread.handle), Arc::clone(&thread.shared));
@@ -45,12 +46,12 @@ fn what_was_under_way_to_the_old_port_still_arrives_and_then_the_port_is_free() 
 
         let (v4, v6, port) = bind_pair(0, 0).unwrap();
         handle.commands.post([DataCommand::Rebind(Arc::new(Sockets { v4, v6 }))]);
-        until("the sockets are exchanged", || handle.commands.waiting() == 0);
+        until("the sockets are replaced", || handle.commands.is_empty());
         from.send_to(&keepalive(0), old).unwrap();
         until("the old port is read", || received() == 1);
         from.send_to(&keepalive(1), SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
         until("the new port is read", || received() == 2);
-        // Nothing arrives any more that would wake the thread.
+        // Nothing else arrives that would wake the thread.
         until("the old port is free", || Plain::bind(("0.0.0.0", old.port())).is_ok());
 
         handle.commands.post([DataCommand::Stop]);
@@ -66,7 +67,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Lets a session come to be under which `keepalive` opens.
+/// Posts the session that decrypts `keepalive`.
 fn post_session(handle: &DataPlaneHandle, created_ns: u64) {
     let peer = PeerId(0);
     let session =
@@ -86,7 +87,7 @@ fn keepalive(counter: u8) -> [u8; 32] {
     message
 }
 
-/// The second of two threads, and the address of its socket.
+/// Returns the inbound one of two data threads, and the address of its socket.
 fn inbound_thread() -> (DataThread, SocketAddr) {
     let shared =
         Arc::new(Shared::new(Tun::open("t0", TunOffloads::default()).unwrap(), None).unwrap());
@@ -94,18 +95,18 @@ fn inbound_thread() -> (DataThread, SocketAddr) {
     let (counts, datagrams) = (Arc::clone(&shared.inbound), Arc::clone(&shared.datagrams));
     let inbound = Inbound::new(Box::new(Plaintext), options, 1, counts, datagrams);
     let (v4, v6, port) = bind_pair(0, 0).unwrap();
-    let paths = DataPlane {
+    let plane = DataPlane {
         outbound: None,
         inbound: Some(InboundWorker::new(inbound, options)),
         sockets: Arc::new(Sockets { v4, v6 }),
         retired: None,
-        neighbour: None,
+        other_thread: None,
         mtu: 1420,
         stop: false,
     };
     let thread = DataThread {
         shared,
-        handle: Arc::new(DataPlaneHandle::new(paths).unwrap()),
+        handle: Arc::new(DataPlaneHandle::new(plane).unwrap()),
         generation: 0,
     };
     (thread, SocketAddr::from(([127, 0, 0, 1], port)))

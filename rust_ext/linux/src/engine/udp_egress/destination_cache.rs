@@ -1,9 +1,7 @@
-//! What the sending end knows of each destination: how long a datagram may be, whether batches are taken,
-//! which source leads nowhere, whether anything gets out at all.
+//! What the kernel reported for each destination: the route's MTU, GSO refusals, unusable sources, outages.
 //!
-//! In: what the kernel answers, when it is asked and when it refuses. Out: how to send. Drops: nothing.
-//! Time: the route's MTU is asked for once a second while something is sent, and at a refusal; GSO is left
-//! out for a minute, doubling to an hour; a source for a second.
+//! Time: the route's MTU is read once a second while something is sent, and after a refusal. GSO is suspended for a
+//! minute, doubling to an hour; a source for a second.
 
 use std::{collections::HashMap, net::SocketAddr};
 
@@ -14,30 +12,28 @@ use pyfw_core::{
 
 use crate::engine::failure_log::FailureLog;
 
-/// How long GSO stays off for a destination that refused it, at first and at most.
+/// How long GSO is suspended for a destination that refused it: at first, and at most.
 const GSO_PAUSE_NS: (u64, u64) = (60 * SECOND_NS, 3600 * SECOND_NS);
-/// How long a source that led nowhere is left out: until control has taken it out of the path. It may
-/// come back, and then the peer takes answers from no other.
-const SOURCE_LEFT_OUT_NS: u64 = SECOND_NS;
-/// How often the route's MTU is asked for: an ICMP message may have lowered it, its age or the link may
-/// have raised it, and a datagram that the kernel fragments tells of neither.
-const LOOK_NS: u64 = SECOND_NS;
-/// Destinations that are remembered.
-const DESTINATIONS: usize = 16_384;
+/// How long an unusable source is left out: until the control thread has removed it from the path. It may become
+/// usable again, and the peer may accept replies from no other.
+const SOURCE_PAUSE_NS: u64 = SECOND_NS;
+/// How often the route's MTU is read: ICMP may have lowered it, its age or the link may have raised it, and sending
+/// shows neither where the kernel fragments.
+const MTU_CHECK_NS: u64 = SECOND_NS;
+/// Entries at most; beyond it the cache is cleared.
+const CAPACITY: usize = 16_384;
 
-/// The destinations.
 #[derive(Default)]
-pub(crate) struct DestinationCache {
-    by_destination: HashMap<SocketAddr, Destination>,
-    /// Destinations that nothing gets out to.
+pub(super) struct DestinationCache {
+    entries: HashMap<SocketAddr, Destination>,
+    /// Destinations whose last send failed.
     outages: usize,
 }
 
-/// One of them.
 #[derive(Default)]
 struct Destination {
-    looked_ns: u64,
-    /// Of the route, as the kernel said last; 0 before.
+    mtu_checked_ns: u64,
+    /// The route's; 0 if unknown.
     mtu: usize,
     gso_off_until_ns: u64,
     gso_pause_ns: u64,
@@ -48,121 +44,123 @@ struct Destination {
 
 /// How to send to a destination.
 #[derive(Clone, Copy)]
-pub(crate) struct SendOptions {
-    /// Longest datagram of a batch; the kernel does not fragment those. 0: no batches.
-    batches_up_to: usize,
+pub(super) struct SendOptions {
+    /// The longest datagram that may be sent in a GSO batch, because the kernel does not fragment those; 0: no GSO.
+    max_segment_size: usize,
     lost_source: Option<Source>,
 }
 
 impl SendOptions {
-    /// Whether datagrams of this length may be sent as one batch.
-    pub(crate) fn takes_batches_of(&self, length: usize) -> bool {
-        length <= self.batches_up_to
+    /// Whether datagrams of this length may be sent as one GSO batch.
+    pub(super) fn allows_gso(&self, segment_size: usize) -> bool {
+        segment_size <= self.max_segment_size
     }
 
-    /// The path, without a source that leads nowhere.
-    pub(crate) fn path(&self, path: Path) -> Path {
+    /// Returns the path, without its source if that is unusable.
+    pub(super) fn path(&self, path: Path) -> Path {
         Path { source: path.source.filter(|source| self.lost_source != Some(*source)), ..path }
     }
 }
 
 impl DestinationCache {
-    /// Other sockets: what the kernel said of the old ones may not hold.
-    pub(crate) fn forget(&mut self) {
+    /// Removes all entries.
+    pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    pub(crate) fn send_options(&self, destination: &SocketAddr, now_ns: u64) -> SendOptions {
-        let Some(way) = self.by_destination.get(destination) else {
-            return SendOptions { batches_up_to: usize::MAX, lost_source: None };
+    pub(super) fn send_options(&self, destination: &SocketAddr, now_ns: u64) -> SendOptions {
+        let Some(entry) = self.entries.get(destination) else {
+            return SendOptions { max_segment_size: usize::MAX, lost_source: None };
         };
-        let gso = now_ns >= way.gso_off_until_ns;
-        let max_datagram_size = way.max_datagram_size(destination).unwrap_or(usize::MAX);
+        let has_gso = now_ns >= entry.gso_off_until_ns;
+        let max_datagram_size = entry.max_datagram_size(destination).unwrap_or(usize::MAX);
         SendOptions {
-            batches_up_to: if gso { max_datagram_size } else { 0 },
-            lost_source: way.lost_source.filter(|_| now_ns < way.lost_source_until_ns),
+            max_segment_size: if has_gso { max_datagram_size } else { 0 },
+            lost_source: entry.lost_source.filter(|_| now_ns < entry.lost_source_until_ns),
         }
     }
 
-    /// Whether it is time to ask for the route's MTU.
-    pub(crate) fn is_due(&mut self, destination: &SocketAddr, now_ns: u64) -> bool {
-        let way = self.of(destination);
-        let is_due = way.looked_ns == 0 || now_ns.saturating_sub(way.looked_ns) >= LOOK_NS;
+    /// Returns whether to read the route's MTU now, at most once per [`MTU_CHECK_NS`].
+    pub(super) fn is_mtu_check_due(&mut self, destination: &SocketAddr, now_ns: u64) -> bool {
+        let entry = self.entry(destination);
+        let is_due = entry.mtu_checked_ns == 0
+            || now_ns.saturating_sub(entry.mtu_checked_ns) >= MTU_CHECK_NS;
         if is_due {
-            way.looked_ns = now_ns;
+            entry.mtu_checked_ns = now_ns;
         }
         is_due
     }
 
-    /// The route's MTU. Says whether it is another than before, or the first one known.
-    pub(crate) fn set_mtu(&mut self, destination: &SocketAddr, mtu: usize) -> MtuChange {
-        match std::mem::replace(&mut self.of(destination).mtu, mtu) {
+    /// Sets the route's MTU.
+    pub(super) fn set_mtu(&mut self, destination: &SocketAddr, mtu: usize) -> MtuChange {
+        match std::mem::replace(&mut self.entry(destination).mtu, mtu) {
             0 => MtuChange::First,
-            was if was == mtu => MtuChange::None,
+            before if before == mtu => MtuChange::None,
             _ => MtuChange::Changed,
         }
     }
 
-    /// The longest datagram that one packet carries; `None` where that is not known.
-    pub(crate) fn max_datagram_size(&self, destination: &SocketAddr) -> Option<usize> {
-        self.by_destination.get(destination)?.max_datagram_size(destination)
+    /// Returns the longest datagram that fits the route's MTU, if that is known.
+    pub(super) fn max_datagram_size(&self, destination: &SocketAddr) -> Option<usize> {
+        self.entries.get(destination)?.max_datagram_size(destination)
     }
 
-    /// Leaves GSO out for a while. Returns for how long.
-    pub(crate) fn pause_gso(&mut self, destination: &SocketAddr, now_ns: u64) -> u64 {
-        let way = self.of(destination);
-        way.gso_pause_ns = (way.gso_pause_ns * 2).clamp(GSO_PAUSE_NS.0, GSO_PAUSE_NS.1);
-        way.gso_off_until_ns = now_ns + way.gso_pause_ns;
-        way.gso_pause_ns
+    /// Suspends GSO to a destination. Returns for how long.
+    pub(super) fn pause_gso(&mut self, destination: &SocketAddr, now_ns: u64) -> u64 {
+        let entry = self.entry(destination);
+        entry.gso_pause_ns = (entry.gso_pause_ns * 2).clamp(GSO_PAUSE_NS.0, GSO_PAUSE_NS.1);
+        entry.gso_off_until_ns = now_ns + entry.gso_pause_ns;
+        entry.gso_pause_ns
     }
 
-    /// Leaves a source out for a while.
-    pub(crate) fn lose_source(
+    /// Leaves a source out for [`SOURCE_PAUSE_NS`].
+    pub(super) fn pause_source(
         &mut self,
         destination: &SocketAddr,
         source: Option<Source>,
         now_ns: u64,
     ) {
-        let way = self.of(destination);
-        way.lost_source = source;
-        way.lost_source_until_ns = now_ns + SOURCE_LEFT_OUT_NS;
+        let entry = self.entry(destination);
+        entry.lost_source = source;
+        entry.lost_source_until_ns = now_ns + SOURCE_PAUSE_NS;
     }
 
-    /// Datagrams did not get out. Says whether that is outbound_commands.
-    pub(crate) fn fail(&mut self, destination: &SocketAddr, count: usize, now_ns: u64) -> bool {
-        let way = self.of(destination);
-        let was_on = way.failure_log.is_on();
-        let is_news = way.failure_log.fail(count as u64, now_ns);
-        self.outages += usize::from(!was_on);
-        is_news
+    /// Counts datagrams that could not be sent. Returns whether to log the outage.
+    pub(super) fn fail(&mut self, destination: &SocketAddr, count: usize, now_ns: u64) -> bool {
+        let failure_log = &mut self.entry(destination).failure_log;
+        let is_new = !failure_log.is_failing();
+        let is_logged = failure_log.fail(count as u64, now_ns);
+        self.outages += usize::from(is_new);
+        is_logged
     }
 
-    /// Whether there is any destination that nothing got out to.
-    pub(crate) fn has_outages(&self) -> bool {
+    /// Whether the last send to any destination failed.
+    pub(super) fn has_outages(&self) -> bool {
         self.outages != 0
     }
 
-    /// Datagrams got out. How many had not, where that is outbound_commands.
-    pub(crate) fn succeed(&mut self, destination: &SocketAddr) -> Option<u64> {
-        let way = self.by_destination.get_mut(destination).filter(|way| way.failure_log.is_on())?;
+    /// Notes a successful send. Returns the number of datagrams lost before it if the end of an outage is to be
+    /// logged.
+    pub(super) fn succeed(&mut self, destination: &SocketAddr) -> Option<u64> {
+        let entry =
+            self.entries.get_mut(destination).filter(|entry| entry.failure_log.is_failing())?;
         self.outages -= 1;
-        way.failure_log.end()
+        entry.failure_log.recover()
     }
 
-    fn of(&mut self, destination: &SocketAddr) -> &mut Destination {
-        if self.by_destination.len() >= DESTINATIONS
-            && !self.by_destination.contains_key(destination)
-        {
-            self.forget();
+    fn entry(&mut self, destination: &SocketAddr) -> &mut Destination {
+        if self.entries.len() >= CAPACITY && !self.entries.contains_key(destination) {
+            self.clear();
         }
-        self.by_destination.entry(*destination).or_default()
+        self.entries.entry(*destination).or_default()
     }
 }
 
-/// What became of a route's MTU.
+/// How a route's MTU changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MtuChange {
+pub(super) enum MtuChange {
     None,
+    /// It was unknown before.
     First,
     Changed,
 }
@@ -178,59 +176,59 @@ impl Destination {
 mod tests {
     use super::*;
 
-    fn there() -> SocketAddr {
+    fn destination() -> SocketAddr {
         "192.0.2.1:9".parse().unwrap()
     }
 
     #[test]
-    fn batches_are_as_long_as_the_route_carries() {
-        let mut destinations = DestinationCache::default();
-        assert!(destinations.send_options(&there(), 1).takes_batches_of(60_000));
-        assert_eq!(destinations.set_mtu(&there(), 1500), MtuChange::First);
-        assert_eq!(destinations.max_datagram_size(&there()), Some(1472));
-        assert!(destinations.send_options(&there(), 1).takes_batches_of(1472));
-        assert_eq!(destinations.set_mtu(&there(), 1340), MtuChange::Changed);
-        assert_eq!(destinations.set_mtu(&there(), 1340), MtuChange::None);
-        let send_options = destinations.send_options(&there(), 1);
-        assert!(send_options.takes_batches_of(1312) && !send_options.takes_batches_of(1313));
+    fn gso_segments_are_limited_by_the_route_mtu() {
+        let mut cache = DestinationCache::default();
+        assert!(cache.send_options(&destination(), 1).allows_gso(60_000));
+        assert_eq!(cache.set_mtu(&destination(), 1500), MtuChange::First);
+        assert_eq!(cache.max_datagram_size(&destination()), Some(1472));
+        assert!(cache.send_options(&destination(), 1).allows_gso(1472));
+        assert_eq!(cache.set_mtu(&destination(), 1340), MtuChange::Changed);
+        assert_eq!(cache.set_mtu(&destination(), 1340), MtuChange::None);
+        let send_options = cache.send_options(&destination(), 1);
+        assert!(send_options.allows_gso(1312) && !send_options.allows_gso(1313));
         let v6 = "[2001:db8::1]:9".parse().unwrap();
-        destinations.set_mtu(&v6, 1340);
-        assert_eq!(destinations.max_datagram_size(&v6), Some(1292));
+        cache.set_mtu(&v6, 1340);
+        assert_eq!(cache.max_datagram_size(&v6), Some(1292));
     }
 
     #[test]
-    fn the_mtu_is_asked_for_once_a_second() {
-        let mut destinations = DestinationCache::default();
-        let mut asked = 0;
+    fn the_mtu_is_read_once_a_second() {
+        let mut cache = DestinationCache::default();
+        let mut checks = 0;
         for tenth in 0..50 {
-            if destinations.is_due(&there(), tenth * SECOND_NS / 10 + 1) {
-                destinations.set_mtu(&there(), 1500);
-                asked += 1;
+            if cache.is_mtu_check_due(&destination(), tenth * SECOND_NS / 10 + 1) {
+                cache.set_mtu(&destination(), 1500);
+                checks += 1;
             }
         }
-        assert_eq!(asked, 5);
+        assert_eq!(checks, 5);
     }
 
     #[test]
-    fn gso_that_was_refused_pauses_for_longer_each_time() {
-        let mut destinations = DestinationCache::default();
-        assert_eq!(destinations.pause_gso(&there(), 0), 60 * SECOND_NS);
-        assert!(!destinations.send_options(&there(), 59 * SECOND_NS).takes_batches_of(1));
-        assert!(destinations.send_options(&there(), 60 * SECOND_NS).takes_batches_of(1));
+    fn gso_pauses_double_up_to_an_hour() {
+        let mut cache = DestinationCache::default();
+        assert_eq!(cache.pause_gso(&destination(), 0), 60 * SECOND_NS);
+        assert!(!cache.send_options(&destination(), 59 * SECOND_NS).allows_gso(1));
+        assert!(cache.send_options(&destination(), 60 * SECOND_NS).allows_gso(1));
         let pauses: Vec<_> =
-            (0..7).map(|_| destinations.pause_gso(&there(), 0) / SECOND_NS).collect();
+            (0..7).map(|_| cache.pause_gso(&destination(), 0) / SECOND_NS).collect();
         assert_eq!(pauses, [120, 240, 480, 960, 1920, 3600, 3600]);
     }
 
     #[test]
-    fn an_outage_of_one_destination_is_not_over_with_the_success_of_another() {
-        let mut destinations = DestinationCache::default();
+    fn an_outage_ends_with_a_send_to_the_same_destination() {
+        let mut cache = DestinationCache::default();
         let other = "192.0.2.2:9".parse().unwrap();
-        assert!(destinations.fail(&there(), 3, SECOND_NS));
-        assert!(!destinations.fail(&there(), 4, 2 * SECOND_NS));
-        assert_eq!(destinations.succeed(&other), None);
-        assert!(destinations.has_outages());
-        assert_eq!(destinations.succeed(&there()), Some(7));
-        assert!(!destinations.has_outages());
+        assert!(cache.fail(&destination(), 3, SECOND_NS));
+        assert!(!cache.fail(&destination(), 4, 2 * SECOND_NS));
+        assert_eq!(cache.succeed(&other), None);
+        assert!(cache.has_outages());
+        assert_eq!(cache.succeed(&destination()), Some(7));
+        assert!(!cache.has_outages());
     }
 }

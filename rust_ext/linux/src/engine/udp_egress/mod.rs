@@ -1,13 +1,17 @@
-//! Sending the GSO list: `sendmmsg` with `UDP_SEGMENT`, and what to do when the kernel refuses.
+//! Sends the GSO list with `sendmmsg` and `UDP_SEGMENT`, and handles the kernel's refusals.
 //!
-//! In: the list, oldest batch first. Out: datagrams, in the list's order. Drops: what the kernel
-//! refuses for good, counted as `send_error`. A full socket suspends; an offload that fails is
-//! given up for that destination and the same datagrams are sent again without it, none lost.
-//! Order: only the oldest message is ever retried, and nothing is sent past it.
+//! In: the list, oldest batch first. Out: datagrams, in the list's order. Drops: what the kernel refuses for good, as
+//! `send_error` or `too_big`. A full socket suspends the path; an offload that fails is disabled for that destination
+//! and the same datagrams are sent again without it. Order: only the oldest message is retried, and nothing is
+//! sent past it.
 
 mod destination_cache;
 
-use std::{io, net::SocketAddr, net::UdpSocket as Probe, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket as StdSocket},
+    sync::Arc,
+};
 
 use arrayvec::ArrayVec;
 use pyfw_core::{
@@ -32,59 +36,58 @@ use crate::sys::udp::{Outgoing, SendFailure, Sender, UdpSocket, classify_send_fa
 /// Messages of one `sendmmsg`.
 const MESSAGES: usize = 64;
 
-/// What became of a flush.
+/// The result of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flush {
-    /// What was to leave has left.
     Done,
-    /// The socket of this family is full: go on when it is writable.
+    /// The socket of this family is full: flush again when it is writable.
     Blocked {
-        /// Which one.
         is_ipv4: bool,
     },
 }
 
-/// The sending end of the outbound path.
+/// The last step of the outbound path.
 pub(crate) struct UdpEgress {
     sender: Sender,
     sockets: Arc<Sockets>,
-    gso: bool,
+    has_gso: bool,
     destinations: DestinationCache,
 }
 
 impl UdpEgress {
-    pub(crate) fn new(sockets: Arc<Sockets>, gso: bool) -> Self {
-        Self { sender: Sender::new(), sockets, gso, destinations: DestinationCache::default() }
+    pub(crate) fn new(sockets: Arc<Sockets>, has_gso: bool) -> Self {
+        Self { sender: Sender::new(), sockets, has_gso, destinations: DestinationCache::default() }
     }
 
     pub(crate) fn rebind(&mut self, sockets: Arc<Sockets>) {
         self.sockets = sockets;
-        self.destinations.forget();
+        // What the kernel reported for the replaced sockets may not apply to these.
+        self.destinations.clear();
     }
 
-    /// Sends the list but for its newest `kept` batches, or as much of it as the sockets take.
+    /// Sends the list, except its newest `held` batches, until a socket is full.
     pub(crate) fn flush(
         &mut self,
         outbound: &mut Outbound,
-        kept: usize,
+        held: usize,
         shared: &Shared,
         now_ns: u64,
     ) -> Flush {
-        while let Some((first, _)) = outbound.gso().oldest() {
-            let leaving = outbound.gso().len().saturating_sub(kept);
+        while let Some((batch, _)) = outbound.gso().oldest() {
+            let leaving = outbound.gso().len().saturating_sub(held);
             if leaving == 0 {
                 break;
             }
-            let (peer, path) = (first.target().peer, first.target().path);
+            let (peer, path) = (batch.target().peer, batch.target().path);
             let sockets = Arc::clone(&self.sockets);
-            let segment = first.segment_size();
-            let Some(socket) = sockets.towards(&path) else {
-                // No IPv6 here.
+            let segment_size = batch.segment_size();
+            let Some(socket) = sockets.of_family(path.destination.is_ipv4()) else {
+                // The machine has no IPv6.
                 outbound.depart(usize::MAX, Some(OutboundDrop::SendError));
                 continue;
             };
-            if self.destinations.is_due(&path.destination, now_ns) {
-                self.update_route_mtu(shared, socket, &path, segment);
+            if self.destinations.is_mtu_check_due(&path.destination, now_ns) {
+                self.update_route_mtu(shared, socket, &path, segment_size);
             }
             outbound.set_max_datagram_size(
                 peer,
@@ -93,7 +96,7 @@ impl UdpEgress {
             );
             let mut messages: ArrayVec<Outgoing<'_>, MESSAGES> = ArrayVec::new();
             self.plan(outbound, leaving, now_ns, &mut messages);
-            let failed = Failed {
+            let oldest = OldestMessage {
                 peer,
                 path,
                 had_gso: messages[0].segment_size != 0,
@@ -119,7 +122,7 @@ impl UdpEgress {
             match sent {
                 Ok(counts) => counts.into_iter().for_each(|n| outbound.depart(n, None)),
                 Err(error) => {
-                    let flush = self.refused(outbound, shared, now_ns, &failed, &error);
+                    let flush = self.handle_refusal(outbound, shared, now_ns, &oldest, &error);
                     if flush != Flush::Done {
                         return flush;
                     }
@@ -129,7 +132,8 @@ impl UdpEgress {
         Flush::Done
     }
 
-    /// The next messages, of the first `leaving` batches: whole ones where GSO may be used, else single datagrams.
+    /// Fills `messages` from the first `leaving` batches, up to a change of family: one message per batch if it may
+    /// use GSO, else one per datagram.
     fn plan<'o>(
         &self,
         outbound: &'o Outbound,
@@ -137,8 +141,8 @@ impl UdpEgress {
         now_ns: u64,
         messages: &mut ArrayVec<Outgoing<'o>, MESSAGES>,
     ) {
-        // A drain mostly goes to one destination.
-        let mut known: Option<(SocketAddr, SendOptions)> = None;
+        // Most drains have one destination.
+        let mut cached: Option<(SocketAddr, SendOptions)> = None;
         for (batch, payload) in outbound.gso().batches().take(leaving) {
             let target = batch.target();
             let destination = target.path.destination;
@@ -148,17 +152,18 @@ impl UdpEgress {
             {
                 return;
             }
-            let send_options = match known {
-                Some((known, send_options)) if known == destination => send_options,
+            let send_options = match cached {
+                Some((cached, send_options)) if cached == destination => send_options,
                 _ => self.destinations.send_options(&destination, now_ns),
             };
-            known = Some((destination, send_options));
-            let segment = batch.segment_size();
-            let gso = self.gso && payload.len() > segment && send_options.takes_batches_of(segment);
+            cached = Some((destination, send_options));
+            let segment_size = batch.segment_size();
+            let uses_gso = self.has_gso
+                && payload.len() > segment_size
+                && send_options.allows_gso(segment_size);
             let path = send_options.path(target.path);
-            let step = if gso { payload.len() } else { segment };
-            for bytes in payload.chunks(step) {
-                let segment_size = if bytes.len() > segment { segment } else { 0 };
+            for bytes in payload.chunks(if uses_gso { payload.len() } else { segment_size }) {
+                let segment_size = if bytes.len() > segment_size { segment_size } else { 0 };
                 let message = Outgoing { path, ds: target.ds, segment_size, bytes };
                 if messages.try_push(message).is_err() {
                     return;
@@ -167,88 +172,84 @@ impl UdpEgress {
         }
     }
 
-    /// Asks the kernel what the way carries.
+    /// Reads the MTU of the route to a destination.
     fn update_route_mtu(
         &mut self,
         shared: &Shared,
         socket: &UdpSocket,
         path: &Path,
-        segment: usize,
+        segment_size: usize,
     ) {
-        // Without a route, or with a source that is gone, sending will tell.
+        // Without a route, or with a source that is gone, the send fails and is handled.
         let Ok(mtu) = socket.route_mtu(path) else { return };
         let to = path.destination;
         let change = self.destinations.set_mtu(&to, mtu);
-        let is_narrow = self
-            .destinations
-            .max_datagram_size(&to)
-            .is_some_and(|max_datagram_size| segment > max_datagram_size);
+        let is_narrow =
+            self.destinations.max_datagram_size(&to).is_some_and(|max| segment_size > max);
         if change == MtuChange::Changed || change == MtuChange::First && is_narrow {
             report_route_mtu(shared, &to, mtu);
         }
     }
 
-    /// Deals with the refusal of the oldest message.
-    fn refused(
+    /// Handles the refusal of the oldest message.
+    fn handle_refusal(
         &mut self,
         outbound: &mut Outbound,
         shared: &Shared,
         now_ns: u64,
-        failed: &Failed,
+        oldest: &OldestMessage,
         error: &io::Error,
     ) -> Flush {
-        let destination = failed.path.destination;
-        let source = failed.had_source;
-        match classify_send_failure(error, failed.had_gso, source.is_some()) {
+        let destination = oldest.path.destination;
+        let source = oldest.had_source;
+        match classify_send_failure(error, oldest.had_gso, source.is_some()) {
             SendFailure::WouldBlock => {
                 return Flush::Blocked { is_ipv4: destination.is_ipv4() };
             }
-            // An address of ours that leads nowhere now is as bad as one that is gone: the kernel
-            // chooses another, and where there is none, that is the next failure.
-            SendFailure::SourceGone => self.lose_source(outbound, shared, now_ns, failed),
-            SendFailure::PathMtu | SendFailure::GsoRefused if source.is_some_and(is_gone) => {
-                self.lose_source(outbound, shared, now_ns, failed);
+            // An own address without a route is handled as one that is gone: the kernel chooses another source,
+            // and if there is none, the next send fails with another error.
+            SendFailure::SourceGone => self.pause_source(outbound, shared, now_ns, oldest),
+            SendFailure::PathMtu | SendFailure::GsoRefused if source.is_some_and(is_removed) => {
+                self.pause_source(outbound, shared, now_ns, oldest);
             }
-            SendFailure::PathMtu | SendFailure::GsoRefused if failed.had_gso => {
-                let segment = outbound.gso().oldest().map_or(0, |(b, _)| b.segment_size());
-                let socket = self.sockets.towards(&failed.path);
-                match socket.map(|socket| socket.route_mtu(&failed.path)) {
+            SendFailure::PathMtu | SendFailure::GsoRefused if oldest.had_gso => {
+                let segment_size = outbound.gso().oldest().map_or(0, |(b, _)| b.segment_size());
+                let socket = self.sockets.of_family(destination.is_ipv4());
+                match socket.map(|socket| socket.route_mtu(&oldest.path)) {
                     Some(Ok(mtu)) => {
                         if self.destinations.set_mtu(&destination, mtu) != MtuChange::None {
                             report_route_mtu(shared, &destination, mtu);
                         }
                         let max_datagram_size = self.destinations.max_datagram_size(&destination);
-                        outbound.set_max_datagram_size(failed.peer, max_datagram_size, now_ns);
-                        if max_datagram_size
-                            .is_none_or(|max_datagram_size| segment <= max_datagram_size)
-                        {
+                        outbound.set_max_datagram_size(oldest.peer, max_datagram_size, now_ns);
+                        if max_datagram_size.is_none_or(|max| segment_size <= max) {
                             self.pause_gso(shared, now_ns, &destination, error);
                         }
                     }
-                    // No route at all: that says nothing of GSO.
-                    _ => self.give_up(outbound, shared, now_ns, failed, error),
+                    // There is no route: the refusal is not about GSO.
+                    _ => self.drop_oldest(outbound, shared, now_ns, oldest, error),
                 }
             }
             SendFailure::PathMtu => {
-                outbound.depart(failed.datagrams, Some(OutboundDrop::TooBig));
+                outbound.depart(oldest.datagrams, Some(OutboundDrop::TooBig));
             }
-            _ => self.give_up(outbound, shared, now_ns, failed, error),
+            _ => self.drop_oldest(outbound, shared, now_ns, oldest, error),
         }
         Flush::Done
     }
 
-    /// Drops the oldest message, and says so where it is outbound_commands.
-    fn give_up(
+    /// Drops the oldest message, and logs the start of an outage.
+    fn drop_oldest(
         &mut self,
         outbound: &mut Outbound,
         shared: &Shared,
         now_ns: u64,
-        failed: &Failed,
+        oldest: &OldestMessage,
         error: &io::Error,
     ) {
-        outbound.depart(failed.datagrams, Some(OutboundDrop::SendError));
-        let to = failed.path.destination;
-        if self.destinations.fail(&to, failed.datagrams, now_ns) {
+        outbound.depart(oldest.datagrams, Some(OutboundDrop::SendError));
+        let to = oldest.path.destination;
+        if self.destinations.fail(&to, oldest.datagrams, now_ns) {
             let fields = [
                 ("endpoint", Value::Text(to.to_string())),
                 ("error", Value::Text(error.to_string())),
@@ -263,28 +264,28 @@ impl UdpEgress {
         shared: &Shared,
     ) {
         for to in sent {
-            if let Some(failed) = destinations.succeed(&to) {
+            if let Some(lost) = destinations.succeed(&to) {
                 let fields = [
                     ("endpoint", Value::Text(to.to_string())),
-                    ("datagrams", Value::Number(failed as i64)),
+                    ("datagrams", Value::Number(lost as i64)),
                 ];
                 shared.emit_event(Severity::Info, "udp.send_recovered", fields);
             }
         }
     }
 
-    fn lose_source(
+    fn pause_source(
         &mut self,
         outbound: &mut Outbound,
         shared: &Shared,
         now_ns: u64,
-        failed: &Failed,
+        oldest: &OldestMessage,
     ) {
-        self.destinations.lose_source(&failed.path.destination, failed.had_source, now_ns);
-        outbound.reports().push(Report::SourceLost(failed.peer));
-        let source = failed.had_source.map(|source| source.address.to_string());
+        self.destinations.pause_source(&oldest.path.destination, oldest.had_source, now_ns);
+        outbound.reports().push(Report::SourceLost(oldest.peer));
+        let source = oldest.had_source.map(|source| source.address.to_string());
         let fields = [
-            ("endpoint", Value::Text(failed.path.destination.to_string())),
+            ("endpoint", Value::Text(oldest.path.destination.to_string())),
             ("source", Value::Text(source.unwrap_or_default())),
         ];
         shared.emit_event(Severity::Info, "path.source_lost", fields);
@@ -306,8 +307,8 @@ fn report_route_mtu(shared: &Shared, to: &SocketAddr, mtu: usize) {
     shared.emit_event(Severity::Info, "path.mtu_learnt", fields);
 }
 
-/// The oldest message, which was refused.
-struct Failed {
+/// The oldest message of a `sendmmsg`: the one that a refusal is about.
+struct OldestMessage {
     peer: PeerId,
     path: Path,
     had_gso: bool,
@@ -315,13 +316,13 @@ struct Failed {
     datagrams: usize,
 }
 
-/// Whether a local address is no longer ours: it cannot be bound.
-fn is_gone(source: Source) -> bool {
+/// Whether an address was removed from this machine: it cannot be bound.
+fn is_removed(source: Source) -> bool {
     let address = match source.address {
-        std::net::IpAddr::V6(v6) => std::net::SocketAddrV6::new(v6, 0, 0, source.interface).into(),
+        IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, source.interface).into(),
         v4 => SocketAddr::new(v4, 0),
     };
-    Probe::bind(address).is_err()
+    StdSocket::bind(address).is_err()
 }
 
 #[cfg(test)]

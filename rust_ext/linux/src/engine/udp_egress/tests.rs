@@ -24,7 +24,7 @@ const OURS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const OTHER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 
 #[test]
-fn a_source_that_was_gone_is_used_again_once_it_is_back() {
+fn a_removed_source_is_used_again_once_it_is_back() {
     in_own_namespace(|| {
         let tun = Tun::open("t0", TunOffloads::default()).unwrap();
         set_address("t0", OURS);
@@ -47,7 +47,7 @@ fn a_source_that_was_gone_is_used_again_once_it_is_back() {
         set_address("t0", OTHER);
         assert_eq!(from(2 * SECOND_NS), Ipv4Addr::LOCALHOST);
         set_address("t0", OURS);
-        assert_eq!(from(4 * SECOND_NS), OURS, "the peer may take answers from no other");
+        assert_eq!(from(4 * SECOND_NS), OURS, "the peer may accept replies from no other");
     });
 }
 
