@@ -56,7 +56,7 @@ $(VENV)/.native: $(VENV)/.packages $(RUST_SOURCES) pyproject.toml
 	@command -v $(CARGO) >/dev/null || { echo "setup: pyfw is built with Rust 1.85 or newer, and there \
 	is no cargo here (Debian 13: apt install cargo; elsewhere: rustup)" >&2; exit 1; }
 	@echo "setup: pyfw and its extension, editable profile"
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked --profile editable \
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked --profile editable --features bench \
 		>$(VENV)/native.log 2>&1 || { cat $(VENV)/native.log >&2; exit 1; }
 	@touch $@
 
@@ -118,7 +118,7 @@ lint: lint-rust lint-python
 
 lint-rust:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --quiet --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --quiet --workspace --all-targets --all-features -- -D warnings
 
 lint-python: setup
 	$(BIN)/ruff check --quiet .
@@ -160,7 +160,8 @@ $(BENCH)/.wheel: $(VENV)/.packages $(RUST_SOURCES) $(PYTHON_SOURCES) pyproject.t
 	@echo "bench: a release wheel into $(BENCH)"
 	@test -x $(BENCH)/bin/python || $(BIN)/python -m venv $(BENCH)
 	@rm -rf $(BENCH)/dist
-	@$(BIN)/maturin build --quiet --locked --release --out $(BENCH)/dist >$(BENCH)/build.log 2>&1 \
+	@$(BIN)/maturin build --quiet --locked --release --features bench --out $(BENCH)/dist \
+		>$(BENCH)/build.log 2>&1 \
 		|| { cat $(BENCH)/build.log >&2; exit 1; }
 	@$(BENCH)/bin/pip install --quiet -c constraints.txt numpy scapy $(BENCH)/dist/*.whl
 	@$(BENCH)/bin/pip install --quiet --no-deps --force-reinstall $(BENCH)/dist/*.whl

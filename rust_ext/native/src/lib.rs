@@ -1,7 +1,7 @@
 //! `pyfw._native`: the only crate that names pyo3. It converts, detaches, calls, converts back;
 //! what is worth testing lives in the crates below.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "bench"))]
 mod baseline;
 #[cfg(target_os = "linux")]
 mod capture;
@@ -22,7 +22,7 @@ mod timed;
 /// Native code of pyfw; types in `_native.pyi`.
 #[pyo3::pymodule]
 mod _native {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", feature = "bench"))]
     #[pymodule_export]
     use super::baseline::{cipher_cost, forward_bare};
     #[cfg(target_os = "linux")]

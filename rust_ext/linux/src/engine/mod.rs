@@ -20,6 +20,7 @@ mod failure_log;
 mod inbound_worker;
 mod mailbox;
 mod outbound_worker;
+#[cfg(feature = "bench")]
 pub mod passthrough;
 mod shared;
 mod stage_host;
