@@ -1,6 +1,4 @@
-//! pyfw on Linux: TUN, UDP, their offloads, and the threads that run the core on them.
-//!
-//! Nearly all unsafe code of pyfw is in here, each piece beside the reason why it is sound.
+//! pyfw on Linux: `engine` has the threads that run the core, `sys` the system calls that they need.
 
 pub mod engine;
 pub mod sys;

@@ -1,4 +1,4 @@
-//! Sending and receiving allocate nothing once their buffers are there.
+//! Sending, waiting and receiving allocate nothing after set-up.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -14,23 +14,23 @@ use pyfw_linux::sys::{
     udp::{Outgoing, RECEIVE_BUFFER_LENGTH, Receiver, Sender, UdpSocket},
 };
 
-/// Counts the allocations of each thread.
+/// The system's allocator, counting the allocations of each thread.
 struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: every call goes to the system's allocator unchanged; the counter itself needs no memory.
+// SAFETY: each call goes to the system's allocator unchanged, and the counter needs no memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
+        // SAFETY: the caller upholds the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -39,13 +39,13 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 #[test]
-fn batches_are_sent_waited_for_and_received_without_allocation() {
+fn sending_waiting_and_receiving_do_not_allocate() {
     for (ipv4, ip) in
         [(true, IpAddr::V4(Ipv4Addr::LOCALHOST)), (false, IpAddr::V6(Ipv6Addr::LOCALHOST))]
     {
         let Ok(socket) = UdpSocket::bind(ipv4, 0, 0) else {
             assert!(!ipv4);
-            eprintln!("skipped for IPv6: there is none");
+            eprintln!("skipped for IPv6: the machine has none");
             continue;
         };
         socket.set_gro(true).unwrap();
@@ -74,6 +74,6 @@ fn batches_are_sent_waited_for_and_received_without_allocation() {
             }
         }
         assert_eq!(ALLOCATIONS.get() - before, 0);
-        assert!(arrived >= bytes.len(), "what was counted did run: {arrived}");
+        assert!(arrived >= bytes.len(), "only {arrived} bytes arrived");
     }
 }

@@ -1,8 +1,8 @@
-//! Capture points: copies of what crosses the TUN, leaves the stages, and crosses the sockets.
+//! Capture points: copies of packets at the TUN, after the stages, and at the sockets.
 //!
-//! In: a batch at each point; a point that is off costs one atomic load per batch. Out: records for the listener, in
-//! the order in which a data thread saw them. Drops: records for which the ring has no room, counted; a capture
-//! never slows the tunnel down. Memory: the ring, 4 MiB, twice (one is filled while the other is written).
+//! A point that is off costs one atomic load per batch. Data threads copy records into a ring of 4 MiB, in
+//! the order in which they see them; records for which it has no room are dropped and counted, so that a
+//! capture never slows the tunnel down. A second ring is filled while the listener writes the first.
 
 use std::{
     io,
@@ -97,8 +97,8 @@ impl CapturePoints {
         Ok(Self { listening: AtomicU8::new(0), ring: Mutex::default(), wake: EventFd::new()? })
     }
 
-    /// Starts capturing at these points, up to `snap_length` bytes of a packet. Returns false if there is a listener
-    /// already.
+    /// Starts capturing at these points, up to `snap_length` bytes of a packet. Returns false if there is a
+    /// listener already.
     pub fn listen(&self, points: &[Point], snap_length: usize) -> bool {
         let mut ring = sync::lock(&self.ring);
         if self.listening.load(Relaxed) != 0 {

@@ -1,10 +1,9 @@
 //! The control thread: handshakes and timers, beside the data path.
 //!
-//! In: handshake messages and reports from the data threads, the device's deadlines. Out: commands to the data
-//! threads, handshake and cookie messages to the sockets, events. Drops: messages that the device refuses (counted
-//! there), sends that the kernel refuses (the handshake is retried). Order: commands reach a data thread in the
-//! order in which the device issued them. Time: sleeps until the next deadline, which counts suspend. While
-//! stages are called it also runs the watchdog.
+//! It gives the device handshake messages, reports of the data threads and time, and dispatches the result:
+//! commands to the data threads, messages to the sockets, events to Python. Commands reach a data thread in
+//! the order in which the device issued them. Between deadlines, which count suspend, it sleeps; while stages
+//! are called it also runs the watchdog.
 
 use std::{
     io,
@@ -42,7 +41,7 @@ const STALLED: u64 = 2;
 /// Writes the secrets of a handshake.
 pub type KeyLogSink = Box<dyn FnMut(&KeyLog) -> io::Result<()> + Send>;
 
-/// The device, and what its messages and events go to. Data threads never lock any of it.
+/// The device, and the destinations of its messages, secrets and commands. Data threads never lock any of it.
 pub(crate) struct ControlPlane {
     pub(crate) shared: Arc<Shared>,
     device: Mutex<Device>,
@@ -182,8 +181,8 @@ impl ControlPlane {
         self.shared.emit_event(Severity::Error, "handshake.key_log_ended", fields);
     }
 
-    /// Sends a message; if its source is unusable, from the one that the kernel chooses. Returns whether the source
-    /// is unusable.
+    /// Sends a message; if its source is unusable, from the one that the kernel chooses. Returns whether the
+    /// source is unusable.
     fn transmit(&self, transmit: &Transmit) -> bool {
         let sockets = self.sockets();
         let is_ipv4 = transmit.path.destination.is_ipv4();

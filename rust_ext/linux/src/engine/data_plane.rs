@@ -1,8 +1,8 @@
 //! The data plane: one path or both, the sockets they use, and the lock around them.
 //!
-//! A data thread holds the lock except while the user's stages process a batch. If such a call stalls, the control
-//! thread takes the lock and serves commands, handshakes, cookies and keepalives; it drops the tunnel's data as
-//! `stage_stalled`. Whoever holds the lock draws the counters, in the order of the wire.
+//! A data thread holds the lock except while the user's stages process a batch. If such a call stalls, the
+//! control thread takes the lock and serves commands, handshakes, cookies and keepalives; it drops the
+//! tunnel's data as `stage_stalled`. Whoever holds the lock draws the counters, in the order of the wire.
 
 use std::{
     io,
@@ -238,7 +238,8 @@ impl DataPlane {
         self.retired.take_if(|retired| retired.until_ns <= now_ns);
     }
 
-    /// Passes the outbound path's ICMP errors to the inbound path, and the reports of both to the control thread.
+    /// Passes the outbound path's ICMP errors to the inbound path, and the reports of both to the control
+    /// thread.
     pub(crate) fn report(&mut self, shared: &Shared) {
         if let Some(icmp_errors) = self.outbound.as_mut().map(OutboundWorker::icmp_errors) {
             if !icmp_errors.is_empty() {

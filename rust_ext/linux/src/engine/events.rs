@@ -1,6 +1,7 @@
 //! Events of native threads, for Python to log.
 //!
-//! The queue is bounded: beyond 1,024 events the newest are dropped, and [`Events::take`] returns their number.
+//! The queue is bounded: beyond 1,024 events the newest are dropped, and [`Events::take`] returns their
+//! number.
 
 use std::{
     io,

@@ -1,10 +1,9 @@
 //! The inbound path on its descriptors: datagrams in, TUN writes out.
 //!
-//! In: one drain of a socket (up to 4 × 64 KiB). Out: frames, written in the batch's order; handshake messages, to
-//! the control thread. Drops: handshake messages if 1,024 are queued; frames that the kernel refuses. If it refuses
-//! a merged frame, that is written again in segments, and frames of its kind are no longer merged.
-//!
-//! A drain is `receive`, `decrypt`, the user's stages if there are any, and `finish`.
+//! A drain (up to 4 × 64 KiB of one socket) is `receive`, `decrypt`, the user's stages if there are any, and
+//! `finish`, which writes the frames in the batch's order. Handshake messages go to the control thread;
+//! beyond 1,024 queued ones they are dropped. If the kernel refuses a merged frame, that frame is written
+//! again in segments, and frames of its kind are no longer merged.
 
 use std::{io, sync::atomic::Ordering::Relaxed};
 

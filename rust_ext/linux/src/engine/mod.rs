@@ -8,8 +8,8 @@
 //! Python
 //! ```
 //!
-//! The walk of a packet: `data_thread`, `data_plane`, `outbound_worker`, the core's `Outbound`, `udp_egress`; and back:
-//! `data_thread`, `data_plane`, `inbound_worker`, the core's `Inbound`.
+//! The walk of a packet: `data_thread`, `data_plane`, `outbound_worker`, the core's `Outbound`, `udp_egress`;
+//! and back: `data_thread`, `data_plane`, `inbound_worker`, the core's `Inbound`.
 
 pub mod capture;
 mod control_thread;
@@ -185,8 +185,8 @@ impl Engine {
         })
     }
 
-    /// Changes the device. When this returns, the commands that follow from the change are posted and its messages
-    /// are sent.
+    /// Changes the device. When this returns, the commands that follow from the change are posted and its
+    /// messages are sent.
     pub fn configure<T>(&self, body: impl FnOnce(&mut Device) -> T) -> T {
         self.control.configure(body)
     }
@@ -249,8 +249,8 @@ impl Engine {
         shared.end_reason().map(|reason| (reason, shared.panicked.load(Relaxed)))
     }
 
-    /// Sends what is queued and joins the threads. A thread whose stage call does not return within two seconds is
-    /// abandoned and logged.
+    /// Sends what is queued and joins the threads. A thread whose stage call does not return within two
+    /// seconds is abandoned and logged.
     pub fn close(&mut self) {
         let shared = &self.control.shared;
         self.control.post_to_data_threads(|| DataCommand::Stop);

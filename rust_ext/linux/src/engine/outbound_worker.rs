@@ -1,10 +1,8 @@
 //! The outbound path on its descriptors: TUN reads in, datagrams out.
 //!
-//! In: one drain of the TUN (until EAGAIN, 256 KiB or 128 frames). Out: the GSO list, sent before the next drain,
-//! except a newest batch with room, which the next drain may extend. Order: while a socket is full, no frame is
-//! read; encryption continues where it stopped.
-//!
-//! A drain is `read`, the user's stages if there are any, and `finish`.
+//! A drain (until EAGAIN, 256 KiB or 128 frames) is `read`, the user's stages if there are any, and `finish`,
+//! which sends the GSO list before the next drain, except a newest batch with room, which the next drain may
+//! extend. While a socket is full, no frame is read; encryption continues later where it stopped.
 
 use std::{io, sync::Arc};
 
@@ -90,9 +88,9 @@ impl OutboundWorker {
         Ok(true)
     }
 
-    /// Encrypts and sends the rest of the drain until a socket is full. If `may_hold_tail`, a newest batch with room
-    /// is held for the frames that are read next: of 64 KiB frames, 45 segments leave instead of 45 and 3 (batches
-    /// of 41 instead of 33 datagrams on average).
+    /// Encrypts and sends the rest of the drain until a socket is full. If `may_hold_tail`, a newest batch
+    /// with room is held for the frames that are read next: of 64 KiB frames, 45 segments leave instead of 45
+    /// and 3 (batches of 41 instead of 33 datagrams on average).
     fn encrypt_and_send(&mut self, may_hold_tail: bool, shared: &Shared, now_ns: u64) {
         loop {
             let are_staged_encrypted = self.outbound.flush_staged(now_ns);

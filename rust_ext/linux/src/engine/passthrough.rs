@@ -1,8 +1,8 @@
 //! TUN to UDP and back without a tunnel between, for benchmarks: the kernel's share of any tunnel's cost.
 //!
-//! In: frames of the TUN; datagrams of another such process. Out: a frame leaves as one GSO batch, its virtio-net header
-//! in front, and arrives as one, because a veth keeps a batch together: nothing is split, summed, sealed or merged.
-//! Drops: frames above 65,507 B, datagrams that are no frame, and what the socket has no room for. Order: as read.
+//! A frame leaves as one GSO batch, its virtio-net header in front, and arrives as one, because a veth keeps
+//! a batch together: nothing is split, summed, sealed or merged. Frames above 65,507 B, datagrams that are no
+//! frame, and what the socket has no room for are dropped.
 
 use std::{convert::Infallible, io, net::SocketAddr, os::fd::AsFd};
 

@@ -1,9 +1,9 @@
 //! Watches stage calls, and stands in for a data thread whose call does not return.
 //!
-//! In: the duration of stage calls; while one is stalled, the descriptors of the data planes. Out: see
-//! [`DataPlane::serve_stalled`](super::data_plane::DataPlane::serve_stalled), and an event. Drops: the tunnel's data,
-//! as `stage_stalled`, so that none overtakes the batch in the stage. Time: eight checks a second while stages are
-//! called, none otherwise.
+//! While a call is stalled, the control thread serves its data plane, see
+//! [`DataPlane::serve_stalled`](super::data_plane::DataPlane::serve_stalled); it drops the tunnel's data, so
+//! that none overtakes the batch in the stage. It checks eight times a second while stages are called, and
+//! not at all otherwise.
 
 use std::{
     io,

@@ -1,5 +1,5 @@
-//! Control messages of one datagram (addresses, DS byte, segment size, drops): a writer and a reader over fixed,
-//! aligned memory.
+//! Control messages of one datagram (addresses, DS byte, segment size, drops): a writer and a reader over
+//! fixed, aligned memory.
 
 use std::mem::size_of;
 

@@ -14,7 +14,8 @@ use rustix::{
     },
 };
 
-/// A timerfd on CLOCK_BOOTTIME, which counts suspend: a deadline that passed during it expires at once on resume.
+/// A timerfd on CLOCK_BOOTTIME, which counts suspend: a deadline that passed during it expires at once on
+/// resume.
 pub struct DeadlineTimer {
     fd: OwnedFd,
 }

@@ -1,11 +1,12 @@
 //! The data thread: wait, drain, process, send, repeat.
 //!
-//! One thread runs both directions, or each has its own. Order: commands run between drains. Those that were
-//! posted before a datagram arrived run before it is decrypted, because it may need the keys that they install.
+//! One thread runs both directions, or each has its own. Commands run between drains; those that were posted
+//! before a datagram arrived run before it is decrypted, because it may need the keys that they install.
 //! While the user's stages have a batch, nothing else moves here.
-//! Time: one clock read per wake-up, and one after each stage call. The thread sleeps as soon as nothing is ready:
-//! polling 16 times first, with sched_yield, gained nothing beside busy programs and cost up to 9 % of a small
-//! packet.
+//!
+//! The clock is read once per wake-up, and once after each stage call. The thread sleeps as soon as nothing
+//! is ready: polling 16 times first, with sched_yield, gained nothing beside busy programs and cost up to 9 %
+//! of a small packet.
 
 mod poller;
 
@@ -45,8 +46,8 @@ impl DataThread {
             poller.update(&plane, &self.shared, self.deadline_ns(&plane))?;
             let timeout = plane.holds_tail().then_some(Duration::ZERO);
             poller.wait(timeout, &mut ready)?;
-            // A tail is held for the next drain of the TUN, and if need be for one drain of the sockets before it,
-            // whose acknowledgements make the TUN readable.
+            // A tail is held for the next drain of the TUN, and if need be for one drain of the sockets
+            // before it, whose acknowledgements make the TUN readable.
             let is_extended = ready.contains(&TUN);
             let is_deferred =
                 plane.holds_tail() && !is_extended && !ready.is_empty() && !was_deferred;
@@ -196,8 +197,8 @@ impl DataThread {
         Some(plane)
     }
 
-    /// Locks the plane after a stage call, unless another thread took it over. That thread releases the lock only
-    /// for stage calls, so this one must not wait for it.
+    /// Locks the plane after a stage call, unless another thread took it over. That thread releases the lock
+    /// only for stage calls, so this one must not wait for it.
     fn relock(&self) -> Option<MutexGuard<'_, DataPlane>> {
         self.is_current().then(|| self.handle.lock()).filter(|_| self.is_current())
     }

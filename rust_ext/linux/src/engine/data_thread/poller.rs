@@ -1,6 +1,6 @@
 //! The epoll of a data thread, whose flags follow the state of the data plane.
 //!
-//! Order: while a full socket blocks the outbound path, the TUN is polled only for its end, and that socket for
+//! While a full socket blocks the outbound path, the TUN is polled only for its end, and that socket for
 //! room.
 
 use std::{io, os::fd::AsFd, sync::Arc, time::Duration};

@@ -1,6 +1,6 @@
 //! What the kernel reported for each destination: the route's MTU, GSO refusals, unusable sources, outages.
 //!
-//! Time: the route's MTU is read once a second while something is sent, and after a refusal. GSO is suspended for a
+//! The route's MTU is read once a second while something is sent, and after a refusal. GSO is suspended for a
 //! minute, doubling to an hour; a source for a second.
 
 use std::{collections::HashMap, net::SocketAddr};
@@ -14,11 +14,11 @@ use crate::engine::failure_log::FailureLog;
 
 /// How long GSO is suspended for a destination that refused it: at first, and at most.
 const GSO_PAUSE_NS: (u64, u64) = (60 * SECOND_NS, 3600 * SECOND_NS);
-/// How long an unusable source is left out: until the control thread has removed it from the path. It may become
-/// usable again, and the peer may accept replies from no other.
+/// How long an unusable source is left out: until the control thread has removed it from the path. It may
+/// become usable again, and the peer may accept replies from no other.
 const SOURCE_PAUSE_NS: u64 = SECOND_NS;
-/// How often the route's MTU is read: ICMP may have lowered it, its age or the link may have raised it, and sending
-/// shows neither where the kernel fragments.
+/// How often the route's MTU is read: ICMP may have lowered it, its age or the link may have raised it, and
+/// if the kernel fragments, sending shows neither.
 const MTU_CHECK_NS: u64 = SECOND_NS;
 /// Entries at most; beyond it the cache is cleared.
 const CAPACITY: usize = 16_384;
@@ -45,7 +45,8 @@ struct Destination {
 /// How to send to a destination.
 #[derive(Clone, Copy)]
 pub(super) struct SendOptions {
-    /// The longest datagram that may be sent in a GSO batch, because the kernel does not fragment those; 0: no GSO.
+    /// The longest datagram that may be sent in a GSO batch, because the kernel does not fragment those; 0:
+    /// no GSO.
     max_segment_size: usize,
     lost_source: Option<Source>,
 }
@@ -139,8 +140,8 @@ impl DestinationCache {
         self.outages != 0
     }
 
-    /// Notes a successful send. Returns the number of datagrams lost before it if the end of an outage is to be
-    /// logged.
+    /// Notes a successful send. Returns the number of datagrams lost before it if the end of an outage is to
+    /// be logged.
     pub(super) fn succeed(&mut self, destination: &SocketAddr) -> Option<u64> {
         let entry =
             self.entries.get_mut(destination).filter(|entry| entry.failure_log.is_failing())?;

@@ -1,9 +1,8 @@
 //! Sends the GSO list with `sendmmsg` and `UDP_SEGMENT`, and handles the kernel's refusals.
 //!
-//! In: the list, oldest batch first. Out: datagrams, in the list's order. Drops: what the kernel refuses for good, as
-//! `send_error` or `too_big`. A full socket suspends the path; an offload that fails is disabled for that destination
-//! and the same datagrams are sent again without it. Order: only the oldest message is retried, and nothing is
-//! sent past it.
+//! Batches leave oldest first. A full socket suspends the path. An offload that fails is disabled for that
+//! destination, and the same datagrams are sent again without it. What the kernel refuses for good is dropped
+//! as `send_error` or `too_big`. Only the oldest message is retried, and nothing is sent past it.
 
 mod destination_cache;
 
@@ -132,8 +131,8 @@ impl UdpEgress {
         Flush::Done
     }
 
-    /// Fills `messages` from the first `leaving` batches, up to a change of family: one message per batch if it may
-    /// use GSO, else one per datagram.
+    /// Fills `messages` from the first `leaving` batches, up to a change of family: one message per batch if
+    /// it may use GSO, else one per datagram.
     fn plan<'o>(
         &self,
         outbound: &'o Outbound,
@@ -206,8 +205,8 @@ impl UdpEgress {
             SendFailure::WouldBlock => {
                 return Flush::Blocked { is_ipv4: destination.is_ipv4() };
             }
-            // An own address without a route is handled as one that is gone: the kernel chooses another source,
-            // and if there is none, the next send fails with another error.
+            // An own address without a route is handled as one that is gone: the kernel chooses another
+            // source, and if there is none, the next send fails with another error.
             SendFailure::SourceGone => self.pause_source(outbound, shared, now_ns, oldest),
             SendFailure::PathMtu | SendFailure::GsoRefused if source.is_some_and(is_removed) => {
                 self.pause_source(outbound, shared, now_ns, oldest);

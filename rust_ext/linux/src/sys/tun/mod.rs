@@ -75,8 +75,8 @@ impl Tun {
         Ok(tun)
     }
 
-    /// Requests these offloads; the kernel refuses each that it does not have. Returns those that are on now. A
-    /// frame that is queued already keeps its form.
+    /// Requests these offloads; the kernel refuses each that it does not have. Returns those that are on now.
+    /// A frame that is queued already keeps its form.
     ///
     /// # Errors
     /// The kernel's, if it refuses to turn all of them off (EBADFD: the link was deleted).

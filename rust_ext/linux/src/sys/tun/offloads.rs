@@ -25,8 +25,8 @@ impl TunOffloads {
     /// All of them.
     pub const ALL: Self = Self { tso4: true, tso6: true, uso4: true, uso6: true };
 
-    /// Returns the argument of TUNSETOFFLOAD. Checksums are always offloaded to pyfw: super-packets require it,
-    /// and for single packets it is cheaper.
+    /// Returns the argument of TUNSETOFFLOAD. Checksums are always offloaded to pyfw: super-packets require
+    /// it, and for single packets it is cheaper.
     pub(super) fn flags(self) -> u32 {
         let mut flags = TUN_F_CSUM;
         for (on, flag) in [

@@ -129,7 +129,8 @@ impl UdpSocket {
         self.ipv4
     }
 
-    /// Returns the size of the receive buffer that the kernel granted, which counts twice what was requested.
+    /// Returns the size of the receive buffer that the kernel granted, without the doubling for its
+    /// bookkeeping.
     ///
     /// # Errors
     /// The kernel's.

@@ -12,7 +12,8 @@ use socket2::Socket;
 
 use super::{Outgoing, Sender, UdpSocket, option};
 
-/// Segments of one send: UDP_MAX_SEGMENTS of every kernel with UDP_SEGMENT (1 << 6), and since Linux 6.9 (1 << 7).
+/// Segments of one send: UDP_MAX_SEGMENTS of every kernel with UDP_SEGMENT (1 << 6), and since Linux 6.9 (1
+/// << 7).
 const SEGMENTS: (usize, usize) = (64, 128);
 
 /// Probes on a loopback socket how many segments one send may have; 64 if the probe fails, as it does while
@@ -46,8 +47,8 @@ fn release_is_sound(release: &str) -> bool {
 }
 
 impl UdpSocket {
-    /// Asks the kernel for the MTU of the route that this socket's datagrams take on a path. The probe has the
-    /// same source and mark, because policy rules may route by either.
+    /// Asks the kernel for the MTU of the route that this socket's datagrams take on a path. The probe has
+    /// the same source and mark, because policy rules may route by either.
     ///
     /// # Errors
     /// The kernel's, if there is no route, or the source or the mark cannot be used.

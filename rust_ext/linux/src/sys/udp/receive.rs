@@ -46,8 +46,8 @@ impl Receiver {
     /// Receives up to four super-packets without waiting and appends them to `received`. Returns how many.
     ///
     /// # Errors
-    /// The kernel's, if the descriptor is broken. Transient errors (short memory, an ICMP error for an earlier
-    /// send) count as nothing received.
+    /// The kernel's, if the descriptor is broken. Transient errors (short memory, an ICMP error for an
+    /// earlier send) count as nothing received.
     ///
     /// # Panics
     /// If `buffer` is shorter than [`RECEIVE_BUFFER_LENGTH`].
@@ -72,8 +72,8 @@ impl Receiver {
             header.msg_control = self.controls[i].as_mut_ptr();
             header.msg_controllen = cmsg::CAPACITY;
         }
-        // SAFETY: each pointer in the headers refers to memory that outlives the call and has the length beside
-        // it; the chunks of `buffer` do not overlap.
+        // SAFETY: each pointer in the headers refers to memory that outlives the call and has the length
+        // beside it; the chunks of `buffer` do not overlap.
         let count = unsafe {
             libc::recvmmsg(
                 socket.raw(),
@@ -109,8 +109,8 @@ impl Receiver {
         Ok(count as usize)
     }
 
-    /// Returns the running count of datagrams that the kernel dropped at the socket's full buffer (SO_RXQ_OVFL),
-    /// which wraps. 0 if the last call did not report it, as before the first drop.
+    /// Returns the running count of datagrams that the kernel dropped at the socket's full buffer
+    /// (SO_RXQ_OVFL), which wraps. 0 if the last call did not report it, as before the first drop.
     pub fn kernel_drops(&self) -> u32 {
         self.kernel_drops
     }
@@ -122,8 +122,8 @@ impl Default for Receiver {
     }
 }
 
-/// Whether an error leaves the socket usable: nothing to read, a signal, short memory, or an ICMP error for an
-/// earlier send, which reading it cleared (icmp_err_convert in net/ipv4/icmp.c, icmpv6_err_convert in
+/// Whether an error leaves the socket usable: nothing to read, a signal, short memory, or an ICMP error for
+/// an earlier send, which reading it cleared (icmp_err_convert in net/ipv4/icmp.c, icmpv6_err_convert in
 /// net/ipv6/icmp.c).
 fn is_transient(error: &io::Error) -> bool {
     matches!(
