@@ -1,4 +1,4 @@
-"""A run as Markdown, and the place in docs/performance.md where the last one stands."""
+"""Writes a run as Markdown: a summary for docs/performance.md, and a page with every table for bench/results."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +17,25 @@ from bench.tables import (
     ratio_text,
     spread_text,
 )
-from bench.targets import Bar
+from bench.targets import MISSED, Bar
 
+RESULTS = Path(__file__).parent / "results"
+"""Where the pages with every table are kept, one a day."""
+
+# The rows of the summary: what a reader compares first.
+_SUMMARY = (
+    ("tcp-1-up", "gbit_s"),
+    ("tcp-1-down", "gbit_s"),
+    ("tcp-1-up", "cpu_s_gb"),
+    ("tcp-1-up", "p50_us"),
+    ("tcp-8-up", "gbit_s"),
+    ("tcp-128-up", "gbit_s"),
+    ("udp-64-30000", "cpu_us_packet"),
+    ("udp-64-flood", "received_s"),
+    ("requests", "requests_s"),
+    ("rtt-idle", "p50_us"),
+    ("memory", "peak_rss_mib"),
+)
 _BEGIN = "<!-- results: written by python -m bench.tunnel --markdown -->"
 _END = "<!-- end of results -->"
 
@@ -33,30 +50,67 @@ def replace_results(path: Path, results: str) -> None:
     path.write_text(f"{before}{_BEGIN}\n\n{results}\n\n{_END}{after}", encoding="utf-8")
 
 
-def results_of(results: Results, judged: Sequence[Bar]) -> str:
-    """The whole section."""
-    parts = [*_head(results), "### Bars", _bars(judged)]
+def summary(results: Results, judged: Sequence[Bar]) -> str:
+    """Returns one table of medians, and how many targets were met."""
+    document = results.document
+    entries = [entry for entry in document.candidates if entry.kind != "floor"]
+    rows = []
+    for measure, quantity in _SUMMARY:
+        found = [results.spread(MAIN.name, measure, entry.name, quantity) for entry in entries]
+        if any(found):
+            shown = QUANTITIES[quantity]
+            values = ["–" if one is None else shown.text(one.value) for one in found]
+            rows.append([f"{title(measure)}: {shown.title}, {shown.unit}", *values])
+    missed = sum(bar.state == MISSED for bar in judged)
+    page = page_name(results)
+    return "\n\n".join(
+        [
+            f"{_conditions(results)} Medians.",
+            _table([net_title(MAIN.name), *(entry.title for entry in entries)], rows),
+            f"{len(judged)} targets were judged, {missed} were missed. "
+            f"[bench/results/{page}](../bench/results/{page}) has every table, with the spread of the rounds.",
+        ]
+    )
+
+
+def page_name(results: Results) -> str:
+    """Returns the file name of a run's page: the day on which it was measured."""
+    return f"{results.document.conditions.started[:10]}.md"
+
+
+def page(results: Results, judged: Sequence[Bar]) -> str:
+    """Returns every table of a run."""
+    parts = [f"# Results of {results.document.conditions.started[:10]}", *_head(results)]
+    parts += ["## Targets", _bars(judged)]
     for net in results.nets():
-        parts.append(f"### {net_title(net)}")
+        parts.append(f"## {net_title(net)}")
         parts += [_measure(results, net, measure) for measure in results.measures(net)]
-    parts += ["### pyfw over each other", _ratios(results)]
+    parts += ["## pyfw over each other", _ratios(results)]
     if rows := list(_losses(results)):
         heads = ["measure", "candidate", *COUNTS.values(), "drops by layer"]
-        parts += ["### Order and loss, all rounds together", _table(heads, rows)]
+        parts += ["## Order and loss, all rounds together", _table(heads, rows)]
     if failed := failures(results):
-        parts += ["### What could not be measured", "\n".join(f"- {line}" for line in failed)]
-    return "\n\n".join(parts)
+        parts += ["## What could not be measured", "\n".join(f"- {line}" for line in failed)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _head(results: Results) -> Iterator[str]:
     document = results.document
     yield (
-        f"{document.conditions.started}, {document.machine}. {document.rounds} interleaved rounds of the "
-        f"{document.plan} plan; {among(results)}. Medians, with the least and the most of the rounds."
+        f"{_conditions(results)} Medians, with the least and the most of the rounds. "
+        "docs/performance.md says what is measured, and how."
     )
     rows = [[entry.title, entry.version] for entry in document.candidates]
     rows += [[name, f"left out: {reason}"] for name, reason in document.left_out.items()]
     yield _table(["candidate", "version"], rows)
+
+
+def _conditions(results: Results) -> str:
+    document = results.document
+    return (
+        f"{document.conditions.started}, {document.machine}. {document.rounds} interleaved rounds of the "
+        f"{document.plan} plan; {among(results)}."
+    )
 
 
 def _bars(judged: Sequence[Bar]) -> str:
@@ -71,7 +125,7 @@ def _bars(judged: Sequence[Bar]) -> str:
         ]
         for bar in judged
     ]
-    return _table(["promise", "pyfw with", "over", "bar", "found", ""], rows)
+    return _table(["measure", "pyfw with", "compared with", "target", "measured", ""], rows)
 
 
 def _measure(results: Results, net: str, measure: str) -> str:

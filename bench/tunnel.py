@@ -42,7 +42,9 @@ def main() -> None:
     if arguments.svg:
         arguments.svg.write_text(report.picture(results), encoding="utf-8")
     if arguments.markdown:
-        markdown.replace_results(arguments.markdown, markdown.results_of(results, judged))
+        markdown.replace_results(arguments.markdown, markdown.summary(results, judged))
+        page = markdown.RESULTS / markdown.page_name(results)
+        page.write_text(markdown.page(results, judged), encoding="utf-8")
     sys.exit(targets.exit_status(judged, document.rounds))
 
 
@@ -76,7 +78,7 @@ def _arguments() -> argparse.Namespace:
         nargs="?",
         const=_DOCUMENTATION,
         metavar="FILE",
-        help="the last results in docs/performance.md",
+        help="update the summary in docs/performance.md, and write the tables to bench/results",
     )
     arguments = parser.parse_args()
     unknown = set(arguments.peers or ()) - set(PEERS) - {"none"}

@@ -51,7 +51,7 @@ def test_losses_name_their_layers() -> None:
     found = Results(msgspec.structs.replace(run, records=[*run.records, lossy]))
     assert "TUN queue 1,234" in tables.text(found, [])
     assert "TUN queue 1,234" in report.page(found, [])
-    assert "TUN queue 1,234" in markdown.results_of(found, [])
+    assert "TUN queue 1,234" in markdown.page(found, [])
 
 
 def test_what_failed_is_said_once_with_its_last_words() -> None:
@@ -64,7 +64,7 @@ def test_what_failed_is_said_once_with_its_last_words() -> None:
     line = "IPv4, MTU 1420, boringtun, one TCP flow up, 2 rounds: broke, 2"
     assert line in tables.text(found, [])
     assert line in report.page(found, [])
-    assert line in markdown.results_of(found, [])
+    assert line in markdown.page(found, [])
 
 
 class Tags(HTMLParser):
@@ -143,18 +143,29 @@ def test_the_picture_is_one_svg_for_light_and_dark(results: Results) -> None:
     assert "Tailscale's fork" in "".join(root.itertext())
 
 
-def test_results_replace_those_before_and_nothing_else(
+def test_the_summary_replaces_the_previous_one_only(
     tmp_path: Path, results: Results, judged: list[Bar]
 ) -> None:
     file = tmp_path / "performance.md"
     begin = "<!-- results: written by python -m bench.tunnel --markdown -->"
     file.write_text(f"# Method\n\n{begin}\n\nold\n\n<!-- end of results -->\n\nbelow\n")
     for _ in range(2):
-        markdown.replace_results(file, markdown.results_of(results, judged))
+        markdown.replace_results(file, markdown.summary(results, judged))
     text = file.read_text()
     assert text.startswith("# Method\n") and text.endswith("\n\nbelow\n")
     assert "old" not in text
-    assert text.count("### Bars") == 1
+    assert text.count("one TCP flow up: throughput, Gbit/s | 8.00 | 6.40 | 4.00 |") == 1
+    assert f"{len(judged)} targets were judged, 0 were missed" in text
+
+
+def test_the_summary_is_one_table_and_names_the_page(results: Results, judged: list[Bar]) -> None:
+    summary = markdown.summary(results, judged)
+    assert sum(line.startswith("| ---") for line in summary.splitlines()) == 1
+    assert "cipher off" not in summary
+    name = markdown.page_name(results)
+    assert name == "2026-09-30.md"
+    assert f"(../bench/results/{name})" in summary
+    assert markdown.page(results, judged).count("\n## Targets\n") == 1
 
 
 def test_a_file_without_a_place_for_results_is_left_alone(tmp_path: Path) -> None:
@@ -165,6 +176,8 @@ def test_a_file_without_a_place_for_results_is_left_alone(tmp_path: Path) -> Non
     assert file.read_text() == "# Method\n"
 
 
-def test_the_documentation_has_a_place_for_results() -> None:
+def test_the_documentation_has_a_place_for_the_summary() -> None:
     documentation = Path(__file__).parent.parent.parent / "docs" / "performance.md"
-    assert "<!-- end of results -->" in documentation.read_text(encoding="utf-8")
+    before = documentation.read_text(encoding="utf-8").partition("<!-- end of results -->")[0]
+    pages = re.findall(r"\(\.\./bench/results/(.+?)\)", before)
+    assert pages and all((markdown.RESULTS / page).is_file() for page in pages)
