@@ -1,4 +1,4 @@
-"""Writes a run as Markdown: a summary for docs/performance.md, and a page with every table for bench/results."""
+"""Writes a run as Markdown: a summary into docs/performance.md, all tables into bench/results."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,8 +67,8 @@ def summary(results: Results, judged: Sequence[Bar]) -> str:
         [
             f"{_conditions(results)} Medians.",
             _table([net_title(MAIN.name), *(entry.title for entry in entries)], rows),
-            f"{len(judged)} targets were judged, {missed} were missed. "
-            f"[bench/results/{page}](../bench/results/{page}) has every table, with the spread of the rounds.",
+            f"{len(judged)} targets were judged, {missed} were missed. [bench/results/{page}]"
+            f"(../bench/results/{page}) has every table, with the spread of the rounds.",
         ]
     )
 
