@@ -108,6 +108,33 @@ def python_events() -> Iterator[str]:
                     yield constants[variable]
 
 
+# Commands and code
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    pytest.importorskip("scapy")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    tunnel, stage, unit_test = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    compile(tunnel, "README.md", "exec")
+    exec(stage + unit_test, {})
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    known = {
+        name for line in re.findall(r"^([\w -]+):", makefile, re.MULTILINE) for name in line.split()
+    }
+    named = {
+        target
+        for page in _PAGES
+        for target in re.findall(
+            r"(?:`|^    |&& )make ([a-z][\w-]*)", page.read_text(encoding="utf-8")
+        )
+    }
+    assert named
+    assert named <= known
+
+
 # Links
 
 
