@@ -17,7 +17,9 @@ _PAGES = sorted(
     for path in (*ROOT.glob("*.md"), *(p for f in _FOLDERS for p in (ROOT / f).rglob("*.md")))
     if not path.name.startswith("CHANGELOG-")
 )
-_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+_LINK = re.compile(
+    r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)(?:[ \n](?P<after>`[\w:]+`))?"
+)
 _IMAGE = re.compile(r"!\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 
 
@@ -151,21 +153,15 @@ def test_links_and_pictures_resolve(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_link_that_names_a_definition_finds_it(page: Path) -> None:
+def test_what_a_link_to_source_names_is_defined_there(page: Path) -> None:
     missing = []
     for link in _LINK.finditer(page.read_text(encoding="utf-8")):
         target = (page.parent / link["target"].partition("#")[0]).resolve()
-        if target.suffix not in (".py", ".rs") or not link["text"].startswith("`"):
+        if target.suffix not in (".py", ".rs"):
             continue
-        text = link["text"].strip("`")
-        if text.endswith((".py", ".rs")):
-            found = str(target).endswith(text)
-        elif text in (target.stem, target.parent.name):
-            found = True
-        else:
-            found = is_defined(re.split(r"::|\.", text)[-1], target)
-        if not found:
-            missing.append(f"{text} in {link['target']}")
+        # [`file.rs`](…) `Type::function`, or [`Type::function`](…).
+        names = [name for name in (link["text"], link["after"]) if name and name[0] == "`"]
+        missing += [name for name in names if not names_something(name.strip("`"), target)]
     assert not missing
 
 
@@ -238,8 +234,13 @@ def anchors(page: Path) -> set[str]:
     }
 
 
-def is_defined(name: str, file: Path) -> bool:
-    """Whether a Rust or Python file defines a name."""
+def names_something(text: str, file: Path) -> bool:
+    """Whether a link's text is the file's name, or the name of a definition in it."""
+    if text.endswith((".py", ".rs")):
+        return str(file).endswith(f"/{text}")
+    if text in (file.stem, file.parent.name):
+        return True
+    name = re.escape(re.split(r"::|\.", text)[-1])
     kinds = "fn|struct|enum|trait|type|const|static|mod|class|def"
-    pattern = rf"\b(?:{kinds})\s+{re.escape(name)}\b|^{re.escape(name)}\b.* = "
+    pattern = rf"\b(?:{kinds})\s+{name}\b|^{name}\b.* = "
     return bool(re.search(pattern, file.read_text(encoding="utf-8"), re.MULTILINE))
