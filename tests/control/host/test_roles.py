@@ -26,10 +26,10 @@ def inside(body: str, directory: Path) -> list[str]:
         "import asyncio, subprocess\n"
         "from pathlib import Path\n"
         "from pyfw.config import Settings\n"
-        "from pyfw.control import forwarding, record, role\n"
+        "from pyfw.control.host import forwarding, roles, undo_log\n"
         "from pyfw.control.host.step_reporter import StepReporter\n"
         "from pyfw.control.host.firewall import Table\n"
-        f"record.DIRECTORY = Path({str(directory)!r})\n"
+        f"undo_log.DIRECTORY = Path({str(directory)!r})\n"
         "net = Path('/proc/sys/net')\n"
         f"{body}"
     )
@@ -134,7 +134,7 @@ class TestForwarding:
             "forwarding.switch_off('wg0', echo)\n"
             "print(seen())\n"
             "forwarding.switch_off('wg0', echo)\n"
-            "print([p.name for p in record.DIRECTORY.iterdir()])\n",
+            "print([p.name for p in undo_log.DIRECTORY.iterdir()])\n",
             tmp_path,
         )
         assert told == [
