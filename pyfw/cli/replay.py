@@ -132,7 +132,7 @@ def _everything(_name: str) -> bool:
 
 def _overrides(given: dict[str, Any]) -> "Overrides":
     from pyfw.config import values
-    from pyfw.config.stage_text import from_text
+    from pyfw.config.stage_argument import from_text
     from pyfw.replay.plan import Overrides
 
     if given["stage_end"] and not given["stages"]:

@@ -1,4 +1,4 @@
-"""wg-quick files and NAME.pyfw.toml to frozen structs; errors say what would be right, and where."""
+"""Reads wg-quick files and NAME.pyfw.toml into frozen structs, and reports all errors in them at once."""
 
 from pyfw.config.load import Config, is_interface_name, load, parse, path_of
 from pyfw.config.problem import ConfigError, Problem

@@ -1,7 +1,6 @@
-"""The lines of a wg-quick file: text in, sections with their entries out, in the order written.
+"""Splits a wg-quick file into sections and entries, in the order written.
 
-Repeated sections and keys stay (configparser would lose them), keys keep their spelling, and every
-entry knows its line. What is no section, entry, comment or blank line comes out as a problem.
+configparser is no option: it merges repeated sections and keys, lowers keys, and drops line numbers.
 """
 
 import msgspec
@@ -15,16 +14,16 @@ class Entry(msgspec.Struct, frozen=True):
     line: int
     key: str
     value: str
-    """Without its comment."""
+    """Without the comment."""
     raw: str
-    """With everything after the first `=`: hooks are shell, where `#` may be meant."""
+    """Everything after the first `=`: hooks are shell commands, which may contain `#`."""
 
     def __repr__(self) -> str:
-        return f"Entry(line={self.line}, key={self.key!r})"  # the value may be a key
+        return f"Entry(line={self.line}, key={self.key!r})"  # the value may be a secret
 
 
 class Section(msgspec.Struct, frozen=True):
-    """One `[name]` and what follows it."""
+    """One `[name]` and the entries below it."""
 
     line: int
     name: str
@@ -32,10 +31,10 @@ class Section(msgspec.Struct, frozen=True):
 
 
 def parse(text: str, file: str) -> tuple[list[Section], list[Problem]]:
-    """Splits a file into sections."""
+    """Splits a file into sections. A line that is neither section, entry nor comment is a problem."""
     sections: list[Section] = []
     problems: list[Problem] = []
-    # Not splitlines(): that also splits at form feeds and Unicode separators, which wg does not.
+    # Not splitlines(): it also splits at form feeds and Unicode separators, which wg does not.
     for number, line in enumerate(text.split("\n"), 1):
         stripped = line.split("#", 1)[0].strip()
         if not stripped:
@@ -49,15 +48,11 @@ def parse(text: str, file: str) -> tuple[list[Section], list[Problem]]:
         key, equals, value = stripped.partition("=")
         key = key.strip()
         if not equals or not key:
-            problems.append(
-                Problem(file, number, "", "neither [Section], key = value nor # comment")
-            )
+            message = "neither [Section], key = value nor # comment"
+            problems.append(Problem(file, number, "", message))
         elif not sections:
-            problems.append(
-                Problem(
-                    file, number, key, "comes before the first section; write [Interface] above"
-                )
-            )
+            message = "comes before the first section; write [Interface] above"
+            problems.append(Problem(file, number, key, message))
         else:
             raw = line.partition("=")[2].strip()
             sections[-1].entries.append(Entry(number, key, value.strip(), raw))

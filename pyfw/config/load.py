@@ -1,4 +1,4 @@
-"""Files to a configuration: NAME.conf and, beside it, NAME.pyfw.toml. All errors of both at once."""
+"""Loads a tunnel's configuration: NAME.conf and, beside it, NAME.pyfw.toml. Reports all errors of both."""
 
 import os
 import stat
@@ -11,17 +11,17 @@ from pyfw.config import settings as settings_file
 from pyfw.config.problem import ConfigError, Problem
 from pyfw.config.settings import Settings
 from pyfw.config.values import INTERFACE_NAME
-from pyfw.config.wg_quick import Interface, Peer, WgQuick
+from pyfw.config.wg_quick import Interface, Peer, WgQuickFile
 
 DIRECTORY = Path("/etc/wireguard")
 """Where wg-quick looks for NAME.conf."""
 
-# Some 500,000 allowed IPs; more is not a configuration, and reading stays bounded.
+# Room for some 500,000 allowed IPs; bounds the memory of a read.
 _BYTES_MAX = 16 << 20
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known about one tunnel before it runs."""
+    """The configuration of one tunnel."""
 
     name: str
     interface: Interface = Interface()
@@ -31,7 +31,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def path_of(conf: str | os.PathLike[str]) -> Path:
-    """Where the file is that a path to NAME.conf, or a NAME, stands for."""
+    """Returns the path of a file given as a path to NAME.conf, or as NAME."""
     path = Path(conf)
     if INTERFACE_NAME.fullmatch(str(conf)) and path.suffix != ".conf":
         return DIRECTORY / f"{conf}.conf"
@@ -39,7 +39,7 @@ def path_of(conf: str | os.PathLike[str]) -> Path:
 
 
 def load(conf: str | os.PathLike[str]) -> Config:
-    """Reads a path to NAME.conf, or NAME in /etc/wireguard. Raises ConfigError or OSError."""
+    """Loads a path to NAME.conf, or NAME from /etc/wireguard. Raises ConfigError or OSError."""
     path = path_of(conf)
     problems: list[Problem] = []
     name = path.name.removesuffix(".conf")
@@ -48,27 +48,27 @@ def load(conf: str | os.PathLike[str]) -> Config:
             "the file is named after its interface: 1 to 15 of a-z A-Z 0-9 _ = + . - and then .conf"
         )
         problems.append(Problem(str(path), 0, "", text))
-    conf_text, warnings = _text(path, problems)
-    file: WgQuick | None = None
+    conf_text, warnings = _read_text(path, problems)
+    file: WgQuickFile | None = None
     if conf_text is not None:
         file, found = wg_quick.read(conf_text, str(path))
         problems += found
-    beside = path.with_name(f"{name}.pyfw.toml")
+    toml_path = path.with_name(f"{name}.pyfw.toml")
     settings = Settings()
-    if beside.exists():
-        toml, _ = _text(beside, problems)
+    if toml_path.exists():
+        toml, _ = _read_text(toml_path, problems)
         if toml is not None:
-            settings, found = settings_file.read(toml, str(beside))
+            settings, found = settings_file.read(toml, str(toml_path))
             problems += found
-            # What is wrong by itself is told by itself.
+            # Checks across both files make sense only if each of them is valid.
             if file is not None and not problems:
-                lines = toml_text.parse(toml, str(beside))[0].lines
+                lines = toml_text.parse(toml, str(toml_path))[0].lines
 
-                def told(key: str, text: str) -> Problem:
-                    return Problem(str(beside), lines.get(key, 0), key, text)
+                def problem(key: str, text: str) -> Problem:
+                    return Problem(str(toml_path), lines.get(key, 0), key, text)
 
-                problems += role.faults(settings, file, told)
-                warnings += role.warnings(settings, file, told)
+                problems += role.errors(settings, file, problem)
+                warnings += role.warnings(settings, file, problem)
     if problems or file is None:
         raise ConfigError(problems)
     return Config(
@@ -81,7 +81,7 @@ def load(conf: str | os.PathLike[str]) -> Config:
 
 
 def parse(text: str, name: str = "wg0", settings: Settings | None = None) -> Config:
-    """The same for the text of a wg-quick file. Raises ConfigError."""
+    """Parses the text of a wg-quick file. Raises ConfigError."""
     file, problems = wg_quick.read(text, f"{name}.conf")
     if problems:
         raise ConfigError(problems)
@@ -95,12 +95,13 @@ def parse(text: str, name: str = "wg0", settings: Settings | None = None) -> Con
 
 
 def is_interface_name(name: str) -> bool:
-    """wg-quick's rule, less the two names that are directories."""
+    """Whether wg-quick accepts the name; "." and "..", which are directories, are excluded."""
     return bool(INTERFACE_NAME.fullmatch(name)) and name not in (".", "..")
 
 
-def _text(path: Path, problems: list[Problem]) -> tuple[str | None, list[Problem]]:
-    # Not blocking: a FIFO would hold us until somebody writes.
+def _read_text(path: Path, problems: list[Problem]) -> tuple[str | None, list[Problem]]:
+    """Returns the text, or None and adds to `problems`; and the warnings about the file."""
+    # Not blocking: opening a FIFO would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
@@ -124,11 +125,11 @@ def _text(path: Path, problems: list[Problem]) -> tuple[str | None, list[Problem
         line = text.count("\n", 0, text.index("\0")) + 1
         problems.append(Problem(str(path), line, "", "contains a NUL byte"))
         return None, []
-    return text, _exposure(path, status)
+    return text, _mode_warnings(path, status)
 
 
-def _exposure(path: Path, status: os.stat_result) -> list[Problem]:
-    # As wg-quick: only where the directory lets others through, too.
+def _mode_warnings(path: Path, status: os.stat_result) -> list[Problem]:
+    # As wg-quick: only if the directory is accessible to others, too.
     if status.st_mode & path.resolve().parent.stat().st_mode & stat.S_IRWXO:
         return [Problem(str(path), 0, "", f"world accessible; chmod 600 {path.name}")]
     return []

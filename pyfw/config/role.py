@@ -1,37 +1,36 @@
-"""Whether a role fits its tunnel: both files in; problems and warnings out, of NAME.pyfw.toml's lines."""
+"""Checks that a role in NAME.pyfw.toml fits the wg-quick file."""
 
 from collections.abc import Callable, Iterator
 
 from pyfw.config.problem import Problem
 from pyfw.config.settings import Settings
-from pyfw.config.wg_quick import WgQuick
+from pyfw.config.wg_quick import WgQuickFile
 
-Told = Callable[[str, str], Problem]
-"""A problem of a key, by its name and what would be right."""
+MakeProblem = Callable[[str, str], Problem]
+"""Takes the key and the message."""
 
 
-def faults(settings: Settings, conf: WgQuick, told: Told) -> Iterator[Problem]:
-    """What the two files cannot mean together."""
+def errors(settings: Settings, conf: WgQuickFile, problem: MakeProblem) -> Iterator[Problem]:
+    """Yields the contradictions between both files."""
     peers, interface = conf.peers, conf.interface
     if settings.role == "gateway" and not interface.addresses:
-        yield told("role", "a gateway is reached at an address; write Address into [Interface]")
+        yield problem("role", "a gateway needs an address; add an Address to [Interface]")
     if settings.role == "client" and not any(peer.endpoint for peer in peers):
-        yield told("role", "a client goes to somebody; write a [Peer] with an Endpoint")
+        yield problem("role", "a client needs a gateway; add a [Peer] with an Endpoint")
     if settings.kill_switch:
         if not any(network.endswith("/0") for peer in peers for network in peer.allowed_ips):
-            yield told(
+            yield problem(
                 "kill_switch",
-                "lets nothing leave but through the tunnel, and no [Peer] takes everything; write "
+                "blocks all traffic outside the tunnel, and no [Peer] accepts all traffic; write "
                 "AllowedIPs = 0.0.0.0/0, ::/0, or leave it out",
             )
         elif interface.table != "auto":
-            yield told("kill_switch", "knows our datagrams by their mark; write Table = auto")
+            text = "needs the mark of the tunnel's own datagrams; write Table = auto"
+            yield problem("kill_switch", text)
 
 
-def warnings(settings: Settings, conf: WgQuick, told: Told) -> Iterator[Problem]:
-    """What works, and may surprise."""
+def warnings(settings: Settings, conf: WgQuickFile, problem: MakeProblem) -> Iterator[Problem]:
+    """Yields what is valid but may surprise."""
     if settings.kill_switch and not conf.interface.dns:
-        yield told(
-            "kill_switch",
-            "no DNS is given: name servers that are not reached through the tunnel are cut off",
-        )
+        text = "no DNS is set; name servers outside the tunnel will be unreachable"
+        yield problem("kill_switch", text)

@@ -1,9 +1,9 @@
-"""A wg-quick file without what only wg-quick knows: text in, text for `wg setconf` and `wg syncconf` out.
+"""Removes the keys that only wg-quick has from a file, for `wg setconf` and `wg syncconf`.
 
-Line by line, as `wg-quick strip` does it: comments, blank lines and what may be wrong stay where they are.
+Works line by line, as `wg-quick strip` does: comments, blank lines and errors stay in place.
 """
 
-_ONLY_WG_QUICK = {
+_WG_QUICK_ONLY = {
     "address",
     "dns",
     "mtu",
@@ -17,8 +17,8 @@ _ONLY_WG_QUICK = {
 
 
 def strip(text: str) -> str:
-    """The remaining lines, each without blanks around it."""
-    kept = []
+    """Returns the remaining lines, without leading and trailing blanks."""
+    remaining = []
     in_interface = False
     lines = text.split("\n")
     if lines[-1] == "":
@@ -27,6 +27,6 @@ def strip(text: str) -> str:
         key = line.split("#", 1)[0].partition("=")[0].strip().casefold()
         if key.startswith("["):
             in_interface = key == "[interface]"
-        if not (in_interface and key in _ONLY_WG_QUICK):
-            kept.append(line.strip(" \t") + "\n")
-    return "".join(kept)
+        if not (in_interface and key in _WG_QUICK_ONLY):
+            remaining.append(line.strip(" \t") + "\n")
+    return "".join(remaining)

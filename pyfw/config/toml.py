@@ -1,4 +1,4 @@
-"""Reads a TOML document strictly: every value through a check, every fault a problem with file, line, key."""
+"""Reads a TOML document strictly: every value passes a check, every error gets file, line and key."""
 
 import math
 import re
@@ -9,63 +9,60 @@ from pyfw.config import toml_text
 from pyfw.config.problem import Problem, unknown_key
 
 Check = Callable[[Any], Any]
-"""Takes a value as TOML gave it, returns what is kept, or raises ValueError that says what would be right."""
+"""Takes a value from TOML and returns the value to store. Raises ValueError with what would be right."""
 
 _INDEX = re.compile(r"\[\d+\]")
 
 
 class Reader:
-    """One document and what is wrong with it.
+    """A document and the problems found in it.
 
-    kind: what a key that is unknown at the top is said to be unknown in.
-    expected: says of a dotted key what may be written, where what stands there is no TOML.
+    kind: the name of the document in messages about unknown keys at the top level.
     """
 
-    def __init__(
-        self, text: str, file: str, kind: str, expected: Callable[[str], str] | None = None
-    ) -> None:
+    def __init__(self, text: str, file: str, kind: str) -> None:
         self.file = file
         self._kind = kind
-        parsed, self.problems = toml_text.parse(text, file, expected)
+        parsed, self.problems = toml_text.parse(text, file)
         self.document = parsed.values
         self._lines = parsed.lines
 
-    def fault(self, key: str, text: str) -> None:
-        """Notes a fault of a dotted key."""
+    def add_problem(self, key: str, text: str) -> None:
+        """Adds a problem with a dotted key."""
         self.problems.append(Problem(self.file, self.line(key), key, text))
 
     def table(self, value: Any, key: str, checks: Mapping[str, Check]) -> dict[str, Any]:
-        """The values of a table that are right; the others become problems."""
+        """Returns the valid values of a table; the others become problems."""
         if not isinstance(value, dict):
             header = f"[{key}]" if not key.endswith("]") else f"[[{re.sub(_INDEX, '', key)}]]"
-            self.fault(key, f"is a table; write {header}")
+            self.add_problem(key, f"is a table; write {header}")
             return {}
-        kept: dict[str, Any] = {}
+        valid: dict[str, Any] = {}
         for name, item in value.items():
             dotted = f"{key}.{name}" if key else name
             if name not in checks:
-                header = re.sub(_INDEX, "", key)
-                self.fault(dotted, unknown_key(name, checks, f"[{header}]" if key else self._kind))
+                where = f"[{re.sub(_INDEX, '', key)}]" if key else self._kind
+                self.add_problem(dotted, unknown_key(name, checks, where))
                 continue
             try:
-                kept[name] = checks[name](item)
+                valid[name] = checks[name](item)
             except ValueError as error:
-                self.fault(dotted, str(error))
-        return kept
+                self.add_problem(dotted, str(error))
+        return valid
 
     def tables(self, value: Any, key: str, checks: Mapping[str, Check]) -> list[dict[str, Any]]:
-        """The same for an array of tables; one dict a table."""
+        """Does the same for each table of an array."""
         if not isinstance(value, list):
-            self.fault(key, f"is a list of tables; write [[{key}]]")
+            self.add_problem(key, f"is a list of tables; write [[{key}]]")
             return []
         return [self.table(item, f"{key}[{i}]", checks) for i, item in enumerate(value)]
 
     def line(self, key: str) -> int:
-        """Where a dotted key stands, or what is written of the tables around it; 0: nowhere."""
+        """Returns the line of a dotted key, or of the closest table around it; 0 if there is none."""
         return line_of(self._lines, key)
 
     def lines_below(self, key: str) -> dict[str, int]:
-        """The lines of all that is written below a dotted key, by what follows it; "" is the key's own."""
+        """Returns the lines of all keys below a dotted key, without its prefix; "" is the key's own line."""
         below = {
             at.removeprefix(f"{key}."): line
             for at, line in self._lines.items()
@@ -75,7 +72,7 @@ class Reader:
 
 
 def line_of(lines: Mapping[str, int], key: str) -> int:
-    """The line of a dotted key, or of the nearest around it that has one; "" is around all. 0: none."""
+    """Returns the line of a dotted key, or of the closest table around it ("" is the outermost); or 0."""
     while key not in lines:
         if not key:
             return 0
@@ -84,21 +81,21 @@ def line_of(lines: Mapping[str, int], key: str) -> int:
 
 
 def text(value: Any) -> str:
-    """Words."""
+    """Checks for a string that is not blank, and strips it."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("is not text; write it in quotes")
     return value.strip()
 
 
-def switch(value: Any) -> bool:
-    """True or false."""
+def boolean(value: Any) -> bool:
+    """Checks for true or false."""
     if not isinstance(value, bool):
         raise ValueError("is a switch; write true or false")
     return value
 
 
 def choice(*names: str) -> Check:
-    """One of some names."""
+    """Returns a check for one of some strings."""
 
     def check(value: Any) -> str:
         if value not in names:
@@ -108,8 +105,8 @@ def choice(*names: str) -> Check:
     return check
 
 
-def whole(low: int, high: int) -> Check:
-    """A whole number between two, both included."""
+def integer(low: int, high: int) -> Check:
+    """Returns a check for an integer from `low` to `high`."""
 
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -120,11 +117,11 @@ def whole(low: int, high: int) -> Check:
 
 
 def number(low: float, high: float) -> Check:
-    """A number between two, both included."""
+    """Returns a check for a finite number from `low` to `high`."""
 
     def check(value: Any) -> float:
-        right = isinstance(value, int | float) and not isinstance(value, bool)
-        if not right or not math.isfinite(value) or not low <= value <= high:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or not low <= value <= high:
             raise ValueError(f"is not a number from {low:g} to {high:g}")
         return float(value)
 
@@ -132,5 +129,5 @@ def number(low: float, high: float) -> Check:
 
 
 def quoted(name: str) -> str:
-    """As TOML writes it."""
+    """Returns a string as TOML writes it."""
     return f'"{name}"'

@@ -1,6 +1,6 @@
-"""What a value may look like: text in, typed value out, or ValueError that says what would be right.
+"""Parses the values of wg-quick files by the rules of wg(8) (config.c) and wg-quick(8).
 
-The rules are those of wg(8) (config.c) and wg-quick(8). No message repeats a secret.
+Every function raises ValueError with what would be right. No message repeats a secret.
 """
 
 import base64
@@ -14,13 +14,13 @@ INTERFACE_NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 """wg-quick's rule; 15 is IFNAMSIZ - 1."""
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
-# The largest segment that fits into one IPv4 datagram: 65,507 B less 32 B of WireGuard.
+# The largest segment that fits into one IPv4 datagram: 65,507 B minus 32 B of WireGuard.
 _MTU_MAX = 65_475
-_MTU_MIN = 68  # RFC 791: every link carries 68 B
+_MTU_MIN = 68  # RFC 791: every link must carry 68 B
 
 
 class Secret(bytes):
-    """32 bytes that no log, traceback or repr shows."""
+    """32 bytes whose repr and str are hidden, so that no log or traceback contains them."""
 
     def __repr__(self) -> str:
         return "(hidden)"
@@ -29,12 +29,12 @@ class Secret(bytes):
 
 
 def key(text: str) -> bytes:
-    """32 bytes in base64, as `wg genkey` writes them."""
+    """Parses 32 bytes in base64, as `wg genkey` prints them."""
     try:
-        raw = base64.b64decode(_squeeze(text), validate=True)
+        raw = base64.b64decode(_without_whitespace(text), validate=True)
     except (binascii.Error, ValueError):
         raw = b""
-    if len(raw) != 32 or base64.b64encode(raw).decode() != _squeeze(text):
+    if len(raw) != 32 or base64.b64encode(raw).decode() != _without_whitespace(text):
         raise ValueError(
             "not a key; write 32 bytes in base64, 44 characters, as pyfw genkey prints"
         )
@@ -42,30 +42,30 @@ def key(text: str) -> bytes:
 
 
 def secret(text: str) -> Secret:
-    """A key that is not shown."""
+    """Parses a secret key."""
     return Secret(key(text))
 
 
 def port(text: str) -> int:
-    """A UDP port; 0 lets the kernel choose."""
+    """Parses a UDP port; with 0 the kernel chooses one."""
     return _number(text, 0, 65_535, "a port")
 
 
 def fwmark(text: str) -> int:
-    """A mark for outgoing datagrams, decimal, 0x… or off."""
+    """Parses a mark for outgoing datagrams: decimal, 0x… or off."""
     if text.casefold() == "off":
         return 0
-    expected = f'"{text}" is not a mark; write off, or 0 to 0xffffffff'
+    error = f'"{text}" is not a mark; write off, or 0 to 0xffffffff'
     if not re.fullmatch(r"0x[0-9A-Fa-f]+|[0-9]+", text, re.ASCII) or len(text) > 10:
-        raise ValueError(expected)
+        raise ValueError(error)
     value = int(text, 16 if text.startswith("0x") else 10)
     if value > 0xFFFF_FFFF:
-        raise ValueError(expected)
+        raise ValueError(error)
     return value
 
 
 def persistent_keepalive(text: str) -> int:
-    """Seconds, or off."""
+    """Parses an interval in seconds, or off."""
     return (
         0
         if text.casefold() == "off"
@@ -74,12 +74,12 @@ def persistent_keepalive(text: str) -> int:
 
 
 def mtu(text: str) -> int:
-    """The tunnel's MTU."""
+    """Parses the tunnel's MTU."""
     return _number(text, _MTU_MIN, _MTU_MAX, "an MTU")
 
 
 def table(text: str) -> int | str:
-    """Where routes go: "auto", "off", or a routing table by its number or iproute2's name."""
+    """Parses "auto", "off", or a routing table by number or by its name in iproute2."""
     folded = text.casefold()
     if folded in ("auto", "off"):
         return folded
@@ -92,42 +92,42 @@ def table(text: str) -> int | str:
 
 
 def boolean(text: str) -> bool:
-    """True or false, spelled out, as wg-quick wants it."""
+    """Parses true or false, as wg-quick requires."""
     if text.casefold() not in ("true", "false"):
-        raise ValueError(f'"{text}" is neither; write true or false')
+        raise ValueError(f'"{text}" is not valid; write true or false')
     return text.casefold() == "true"
 
 
 def endpoint(text: str) -> str:
-    """host:port or [address]:port, brought into that form; names are not looked up here."""
-    text = _squeeze(text)
-    form = f'"{text}" is not an endpoint; write address:port, [IPv6]:port or name:port'
+    """Parses and normalizes host:port or [address]:port. Names are not resolved."""
+    text = _without_whitespace(text)
+    error = f'"{text}" is not an endpoint; write address:port, [IPv6]:port or name:port'
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or not rest.startswith(":"):
-            raise ValueError(form)
+            raise ValueError(error)
         number = rest[1:]
     else:
         host, colon, number = text.rpartition(":")
         if not colon:
-            raise ValueError(form)
+            raise ValueError(error)
     try:
         value = _number(number, 1, 65_535, "a port")
-    except ValueError as error:
-        raise ValueError(f"{form}: {error}") from None
+    except ValueError as port_error:
+        raise ValueError(f"{error}: {port_error}") from None
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        # Four numbers would be an address, mistyped; a name's last label is not all digits (RFC 1123).
+        # The last label of a host name is not all digits (RFC 1123): this is a mistyped address.
         numeric = host.rstrip(".").rpartition(".")[2].isdigit()
         if text.startswith("[") or numeric or not _HOST_NAME.fullmatch(host):
-            raise ValueError(form) from None
+            raise ValueError(error) from None
         return f"{host}:{value}"
     return f"[{address}]:{value}" if address.version == 6 else f"{address}:{value}"
 
 
 def network(text: str) -> str:
-    """One allowed IP as "address/length", host bits cleared."""
+    """Parses an allowed IP into "address/length", with the host bits cleared."""
     address, slash, length = text.partition("/")
     if (slash and not re.fullmatch(r"[0-9]{1,3}", length, re.ASCII)) or "%" in address:
         raise ValueError(_not_a_network(text))
@@ -138,7 +138,7 @@ def network(text: str) -> str:
 
 
 def address(text: str) -> str:
-    """One address of the interface as "address/length"."""
+    """Parses an address of the interface into "address/length"."""
     base, slash, length = text.partition("/")
     try:
         if (slash and not re.fullmatch(r"[0-9]{1,3}", length, re.ASCII)) or "%" in base:
@@ -151,7 +151,7 @@ def address(text: str) -> str:
 
 
 def name_server(text: str) -> str:
-    """An address of a DNS server, or a search domain."""
+    """Parses the address of a DNS server, or a search domain."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -163,19 +163,19 @@ def name_server(text: str) -> str:
 
 
 def command(text: str) -> str:
-    """A hook: shell, `%i` stands for the interface."""
+    """Parses a hook."""
     if not text:
         raise ValueError("empty; write a shell command")
     return text
 
 
-def items(text: str) -> list[str]:
-    """A comma-separated list, blanks around the items dropped."""
-    return [item for item in (_squeeze(part) for part in text.split(",")) if item]
+def split_commas(text: str) -> list[str]:
+    """Splits a comma-separated list."""
+    return [item for item in (_without_whitespace(part) for part in text.split(",")) if item]
 
 
-def words(text: str) -> list[str]:
-    """A list separated by commas or blanks, as wg-quick takes it for Address and DNS."""
+def split_words(text: str) -> list[str]:
+    """Splits a list at commas and blanks, as wg-quick does for Address and DNS."""
     return text.replace(",", " ").split()
 
 
@@ -183,8 +183,8 @@ def _not_a_network(text: str) -> str:
     return f'"{text}" is not an IP network; write address/length, such as 10.0.0.0/24 or fd00::/64'
 
 
-def _squeeze(text: str) -> str:
-    # wg drops all white space inside a line.
+def _without_whitespace(text: str) -> str:
+    # As wg, which removes all white space from a line.
     return "".join(text.split())
 
 

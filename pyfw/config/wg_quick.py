@@ -1,7 +1,7 @@
-"""A wg-quick file: text in, frozen structs out, or one error with all that is wrong in it.
+"""Reads wg-quick files into frozen structs, and reports all errors at once.
 
-Every key of wg(8) and wg-quick(8) is known, in any case. A key that may stand once and stands twice is
-an error, for nobody can know which one was meant; so are two peers with one public key.
+All keys of wg(8) and wg-quick(8) are supported, in any case. A second value for a key that takes one is an error, as
+it is ambiguous; so are two peers with the same public key.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ import msgspec
 
 from pyfw.config import values
 from pyfw.config.ini import Entry, Section, parse
-from pyfw.config.problem import Problem, meant, unknown_key
+from pyfw.config.problem import Problem, closest_key, unknown_key
 from pyfw.config.values import Secret
 
 
@@ -39,12 +39,12 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     preshared_key: Secret | None = None
     allowed_ips: tuple[str, ...] = ()
     endpoint: str | None = None
-    """"address:port", "[address]:port", or "name:port", to be resolved by who applies it."""
+    """"address:port", "[address]:port", or "name:port" that is not resolved yet."""
     persistent_keepalive: int = 0
 
 
-class WgQuick(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole file."""
+class WgQuickFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of a file."""
 
     interface: Interface
     peers: tuple[Peer, ...] = ()
@@ -52,20 +52,18 @@ class WgQuick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Key(msgspec.Struct, frozen=True):
-    """How the values of one key become a field."""
+    """How to parse the values of a key."""
 
     field: str
     parse: Callable[[str], Any]
     split: Callable[[str], list[str]] | None = None
+    """Splits a list. None: the key takes one value."""
     raw: bool = False
+    """Includes everything after a #."""
     example: str = ""
 
-    @property
-    def many(self) -> bool:
-        return self.split is not None
 
-
-def _whole(text: str) -> list[str]:
+def _no_split(text: str) -> list[str]:
     return [text]
 
 
@@ -73,14 +71,14 @@ INTERFACE_KEYS = {
     "PrivateKey": _Key("private_key", values.secret),
     "ListenPort": _Key("listen_port", values.port),
     "FwMark": _Key("fwmark", values.fwmark),
-    "Address": _Key("addresses", values.address, values.words, example="10.0.0.2/24, fd00::2/64"),
-    "DNS": _Key("dns", values.name_server, values.words, example="1.1.1.1, office.example"),
+    "Address": _Key("addresses", values.address, values.split_words, example="10.0.0.2/24, fd00::2/64"),
+    "DNS": _Key("dns", values.name_server, values.split_words, example="1.1.1.1, office.example"),
     "MTU": _Key("mtu", values.mtu),
     "Table": _Key("table", values.table),
-    "PreUp": _Key("pre_up", values.command, _whole, raw=True),
-    "PostUp": _Key("post_up", values.command, _whole, raw=True),
-    "PreDown": _Key("pre_down", values.command, _whole, raw=True),
-    "PostDown": _Key("post_down", values.command, _whole, raw=True),
+    "PreUp": _Key("pre_up", values.command, _no_split, raw=True),
+    "PostUp": _Key("post_up", values.command, _no_split, raw=True),
+    "PreDown": _Key("pre_down", values.command, _no_split, raw=True),
+    "PostDown": _Key("post_down", values.command, _no_split, raw=True),
     "SaveConfig": _Key("save_config", values.boolean),
 }
 
@@ -88,52 +86,52 @@ PEER_KEYS = {
     "PublicKey": _Key("public_key", values.key),
     "PresharedKey": _Key("preshared_key", values.secret),
     "AllowedIPs": _Key(
-        "allowed_ips", values.network, values.items, example="10.0.0.0/24, fd00::/64"
+        "allowed_ips", values.network, values.split_commas, example="10.0.0.0/24, fd00::/64"
     ),
     "Endpoint": _Key("endpoint", values.endpoint),
     "PersistentKeepalive": _Key("persistent_keepalive", values.persistent_keepalive),
 }
 
-# Keys of NAME.pyfw.toml that a hand might write here.
-_NOT_HERE = {"role", "threads", "cipher", "log_level", "offloads", "stages", "kill_switch"}
+# Keys of NAME.pyfw.toml that may be written here by mistake.
+_TOML_KEYS = {"role", "threads", "cipher", "log_level", "offloads", "stages", "kill_switch"}
 _KEYS = {"interface": INTERFACE_KEYS, "peer": PEER_KEYS}
 
 
 def section_of(key: str) -> str | None:
-    """The section that a key belongs into, written with its brackets; None where there is no such key."""
+    """Returns the section of a key in brackets; None if the key is unknown."""
     for section, keys in _KEYS.items():
         if key.casefold() in (name.casefold() for name in keys):
             return f"[{section.title()}]"
     return None
 
 
-def read(text: str, file: str) -> tuple[WgQuick, list[Problem]]:
-    """Reads a file. Where there are problems, what it returns beside them is not to be used."""
+def read(text: str, file: str) -> tuple[WgQuickFile, list[Problem]]:
+    """Reads a file. If there are problems, the first result is incomplete."""
     sections, problems = parse(text, file)
     known: list[Section] = []
     for section in sections:
         if section.name.casefold() in _KEYS:
             known.append(section)
             continue
-        near = meant(section.name, _KEYS)
-        hint = f"did you mean [{near.title()}]?" if near else "write [Interface] or [Peer]"
+        close = closest_key(section.name, _KEYS)
+        hint = f"did you mean [{close.title()}]?" if close else "write [Interface] or [Peer]"
         problem = Problem(file, section.line, f"[{section.name}]", f"no such section; {hint}")
         problems.append(problem)
-        if near:  # what is wrong in it is told as well
-            known.append(msgspec.structs.replace(section, name=near))
+        if close:  # report the errors in it, too
+            known.append(msgspec.structs.replace(section, name=close))
     interfaces = [s for s in known if s.name.casefold() == "interface"]
     for extra in interfaces[1:]:
-        text_ = f"a second one; the first is at line {interfaces[0].line}"
-        problems.append(Problem(file, extra.line, "[Interface]", text_))
+        message = f"given again; the first is at line {interfaces[0].line}"
+        problems.append(Problem(file, extra.line, "[Interface]", message))
     if not interfaces:
-        text_ = "missing; begin with [Interface] and a PrivateKey"
-        problems.append(Problem(file, 1, "[Interface]", text_))
+        message = "missing; begin with [Interface] and a PrivateKey"
+        problems.append(Problem(file, 1, "[Interface]", message))
 
     interface = Interface(**_fields(interfaces[0], file, problems)) if interfaces else Interface()
-    # A hook may set it, as wg-quick(8) shows.
+    # A hook may set the private key, as in wg-quick(8).
     if interfaces and not interface.post_up and not _has(interfaces[0], "PrivateKey"):
-        text_ = "missing; write what pyfw genkey prints"
-        problems.append(Problem(file, interfaces[0].line, "PrivateKey", text_))
+        message = "missing; write what pyfw genkey prints"
+        problems.append(Problem(file, interfaces[0].line, "PrivateKey", message))
 
     peers: list[Peer] = []
     lines: list[int] = []
@@ -143,17 +141,17 @@ def read(text: str, file: str) -> tuple[WgQuick, list[Problem]]:
             peers.append(Peer(**fields))
             lines.append(section.line)
         elif not _has(section, "PublicKey"):
-            text_ = "missing in this [Peer]; write the public key of the other end"
-            problems.append(Problem(file, section.line, "PublicKey", text_))
-    problems += _same_peers(peers, lines, file)
-    peers, warnings = _settle_owners(peers, lines, file)
-    return WgQuick(interface=interface, peers=tuple(peers), warnings=tuple(warnings)), problems
+            message = "missing in this [Peer]; write the public key of the other end"
+            problems.append(Problem(file, section.line, "PublicKey", message))
+    problems += _duplicate_peers(peers, lines, file)
+    peers, warnings = _without_shared_prefixes(peers, lines, file)
+    return WgQuickFile(interface=interface, peers=tuple(peers), warnings=tuple(warnings)), problems
 
 
 def _has(section: Section, key: str) -> bool:
-    """Whether a key is there; where it is misspelt, that has been told already."""
+    """Whether a section has a key, or a misspelling of it, which is a problem of its own."""
     known = _KEYS[section.name.casefold()]
-    return any(meant(entry.key, known) == key for entry in section.entries)
+    return any(closest_key(entry.key, known) == key for entry in section.entries)
 
 
 def _fields(section: Section, file: str, problems: list[Problem]) -> dict[str, Any]:
@@ -166,7 +164,7 @@ def _fields(section: Section, file: str, problems: list[Problem]) -> dict[str, A
             problems.append(Problem(file, entry.line, entry.key, _unknown(entry.key, section)))
             continue
         name, key = by_fold[entry.key.casefold()]
-        if name in first and not key.many:
+        if name in first and key.split is None:
             text = f"given again; the first is at line {first[name].line}"
             problems.append(Problem(file, entry.line, name, text))
             continue
@@ -189,33 +187,33 @@ def _fields(section: Section, file: str, problems: list[Problem]) -> dict[str, A
 def _unknown(key: str, section: Section) -> str:
     here = section.name.casefold()
     if belongs := section_of(key):
-        return f"belongs into {belongs}, not into [{here.title()}]"
-    if key.casefold() in _NOT_HERE:
-        return "is no key of WireGuard's; write it into NAME.pyfw.toml"
+        return f"belongs in {belongs}, not in [{here.title()}]"
+    if key.casefold() in _TOML_KEYS:
+        return "is not a WireGuard key; write it in NAME.pyfw.toml"
     return unknown_key(key, _KEYS[here], f"[{here.title()}]")
 
 
-def _same_peers(peers: list[Peer], lines: list[int], file: str) -> Iterable[Problem]:
+def _duplicate_peers(peers: list[Peer], lines: list[int], file: str) -> Iterable[Problem]:
     first: dict[bytes, int] = {}
     for peer, line in zip(peers, lines, strict=True):
         if peer.public_key in first:
-            text = f"the same as of the peer at line {first[peer.public_key]}"
+            text = f"the same as that of the peer at line {first[peer.public_key]}"
             yield Problem(file, line, "PublicKey", text)
         first.setdefault(peer.public_key, line)
 
 
-def _settle_owners(
+def _without_shared_prefixes(
     peers: list[Peer], lines: list[int], file: str
 ) -> tuple[list[Peer], list[Problem]]:
-    """A prefix belongs to one peer. Where two ask for it the later one gets it, as in WireGuard."""
+    """Assigns a prefix of several peers to the last of them, as WireGuard does."""
     owner = {network: at for at, peer in enumerate(peers) for network in peer.allowed_ips}
     warnings: list[Problem] = []
-    settled: list[Peer] = []
+    changed: list[Peer] = []
     for at, peer in enumerate(peers):
         for network in dict.fromkeys(peer.allowed_ips):
             if owner[network] != at:
                 text = f"{network} goes to the later peer at line {lines[owner[network]]}"
                 warnings.append(Problem(file, lines[at], "AllowedIPs", text))
         own = tuple(n for n in dict.fromkeys(peer.allowed_ips) if owner[n] == at)
-        settled.append(msgspec.structs.replace(peer, allowed_ips=own))
-    return settled, warnings
+        changed.append(msgspec.structs.replace(peer, allowed_ips=own))
+    return changed, warnings

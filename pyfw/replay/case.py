@@ -11,7 +11,7 @@ import msgspec
 from pyfw.config import stages
 from pyfw.config.problem import ConfigError, Problem
 from pyfw.config.stages import StageConfig
-from pyfw.config.toml import Check, Reader, choice, number, switch, text, whole
+from pyfw.config.toml import Check, Reader, boolean, choice, integer, number, text
 from pyfw.replay import schema
 from pyfw.replay.schema import file_name
 
@@ -119,7 +119,7 @@ IMPAIRMENT_CHECKS = {
     "duplicate": _FRACTION,
     "corrupt": _FRACTION,
     "ce": _FRACTION,
-    "mtu": whole(0, 65_575),
+    "mtu": integer(0, 65_575),
     "rate_mbit": number(0, 1_000_000),
     "queue_ms": _MS,
 }
@@ -175,22 +175,22 @@ def _read(reader: Reader, path: Path) -> dict[str, Any]:
         "expected": file_name,
         "kind": choice("inner", "outer"),
         "keylog": lambda value: Path(beside(value)),
-        "mtu": whole(68, 65_475),
+        "mtu": integer(68, 65_475),
         "handshake": choice("before", "on-demand"),
         "frames": choice("captured", "tso"),
         "rule": choice(*RULES),
-        "max_segments": whole(1, 128),
-        "seed": whole(0, 2**63 - 1),
-        "keep": whole(0, 1_000_000),
+        "max_segments": integer(1, 128),
+        "seed": integer(0, 2**63 - 1),
+        "keep": integer(0, 1_000_000),
     }
     # The tables are known keys, too, where a mistyped one asks for the nearest.
     fields = reader.table(document, "", scalars | dict.fromkeys(_TABLES, text))
     for key in ("why", "capture"):
         if key not in document:
-            reader.fault(key, "is missing; every case has one")
+            reader.add_problem(key, "is missing; every case has one")
     fields["ends"] = _ends(reader, tables.get("ends"))
     if fields.get("kind", "inner") == "outer" and "ends" not in tables:
-        reader.fault(
+        reader.add_problem(
             "ends", "is missing: an outer capture does not show who lives behind which end"
         )
     names = [end.name for end in fields["ends"]] or ["gateway", "client"]
@@ -199,13 +199,13 @@ def _read(reader: Reader, path: Path) -> dict[str, Any]:
     fields["stages"] = _stages(reader, tables.get("stages", []), names)
     if "drain" in tables:
         checks = {
-            "window_us": whole(0, 1_000_000_000),
-            "frames": whole(1, 1_000_000),
-            "bytes": whole(1, 1 << 30),
+            "window_us": integer(0, 1_000_000_000),
+            "frames": integer(1, 1_000_000),
+            "bytes": integer(1, 1 << 30),
         }
         fields["drain"] = Drain(**reader.table(tables["drain"], "drain", checks))
     if "coalesce" in tables:
-        merged = {"tcp": switch, "udp": switch, "psh": choice("merge", "close")}
+        merged = {"tcp": boolean, "udp": boolean, "psh": choice("merge", "close")}
         fields["coalesce"] = Coalesce(**reader.table(tables["coalesce"], "coalesce", merged))
     return fields
 
@@ -218,11 +218,11 @@ def _ends(reader: Reader, value: Any) -> tuple[End, ...]:
     for i, table in enumerate(reader.tables(value, "ends", checks)):
         key = f"ends[{i}]"
         if "name" not in table:
-            reader.fault(f"{key}.name", "is missing, or not a name")
+            reader.add_problem(f"{key}.name", "is missing, or not a name")
         elif any(end.name == table["name"] for end in ends):
-            reader.fault(f"{key}.name", "is the name of an earlier end")
+            reader.add_problem(f"{key}.name", "is the name of an earlier end")
         if i and not table.get("addresses"):
-            reader.fault(f"{key}.addresses", "is missing: what lives behind this end?")
+            reader.add_problem(f"{key}.addresses", "is missing: what lives behind this end?")
         ends.append(
             End(
                 name=table.get("name", f"end{i}"),
@@ -231,9 +231,9 @@ def _ends(reader: Reader, value: Any) -> tuple[End, ...]:
             )
         )
     if len(ends) < 2:
-        reader.fault("ends", "are two or more: the hub first, then its peers")
+        reader.add_problem("ends", "are two or more: the hub first, then its peers")
     if len({end.endpoint for end in ends}) < len(ends):
-        reader.fault("ends", "two of them have one endpoint")
+        reader.add_problem("ends", "two of them have one endpoint")
     return tuple(ends)
 
 
@@ -271,9 +271,9 @@ def _events(reader: Reader, value: Any, names: list[str]) -> tuple[Event, ...]:
         given = value[i] if isinstance(value[i], dict) else {}
         for key in ("at_s", "do", "end"):
             if key not in given:
-                reader.fault(f"events[{i}].{key}", "is missing")
+                reader.add_problem(f"events[{i}].{key}", "is missing")
         if (table.get("do") == "roam") != ("to" in given):
-            reader.fault(f"events[{i}].to", "belongs to roam, and roam needs it")
+            reader.add_problem(f"events[{i}].to", "belongs to roam, and roam needs it")
         if {"at_s", "do", "end"} <= table.keys():
             events.append(Event(**table))
     return tuple(sorted(events, key=lambda event: event.at_s))

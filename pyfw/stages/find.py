@@ -28,7 +28,7 @@ def find(configs: Sequence[StageConfig], base: Path | None = None) -> list[Stage
     modules: Modules = {}
     for config in configs:
         try:
-            folder = config.place.folder if base is None else base
+            folder = config.location.folder if base is None else base
             stage = _make(load(config, folder, modules), config, folder)
         except StageLoadError as wrong:
             problems += wrong.problems
@@ -60,9 +60,9 @@ def _name_faults(found: Sequence[tuple[StageConfig, Stage]]) -> list[Problem]:
     for config, stage in found:
         if stage.name in taken:
             text = f"an earlier stage is called {stage.name}, too; give this one a name of its own"
-            problems.append(config.place.problem("name", text))
+            problems.append(config.location.problem("name", text))
         elif not NAME.fullmatch(stage.name):
             text = f'"{stage.name}" is not a name for a stage; write letters, digits, _ and -'
-            problems.append(config.place.problem("name", text))
+            problems.append(config.location.problem("name", text))
         taken.add(stage.name)
     return problems

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyfw.config.problem import Problem, nearest
+from pyfw.config.problem import Problem, suggestion
 from pyfw.config.stages import USE, StageConfig
 from pyfw.stage import Stage
 
@@ -44,7 +44,7 @@ def load(config: StageConfig, base: Path, modules: Modules) -> type[Stage]:
     """The class that `use` names; paths are relative to `base`. Raises StageLoadError."""
     parts = USE.fullmatch(config.use)
     if parts is None:
-        raise StageLoadError(config.place.problem("use", f'"{config.use}" names no stage'))
+        raise StageLoadError(config.location.problem("use", f'"{config.use}" names no stage'))
     if parts["entry_point"]:
         value = _entry_point(config)
     else:
@@ -54,14 +54,14 @@ def load(config: StageConfig, base: Path, modules: Modules) -> type[Stage]:
         else:
             module = _module(config, source)
         if name not in vars(module):
-            near = nearest(name, _stages_in(module))
-            raise StageLoadError(config.place.problem("use", f"{source} has no {name}{near}"))
+            near = suggestion(name, _stages_in(module))
+            raise StageLoadError(config.location.problem("use", f"{source} has no {name}{near}"))
         value = vars(module)[name]
     if not (isinstance(value, type) and issubclass(value, Stage)):
         text = f"{config.use} is no stage; write a subclass of pyfw.Stage"
         file, line = source_of(value)
         raise StageLoadError(
-            Problem(file, line, "", text) if file else config.place.problem("use", text)
+            Problem(file, line, "", text) if file else config.location.problem("use", text)
         )
     return value
 
@@ -112,11 +112,11 @@ def _file(config: StageConfig, path: Path, modules: Modules) -> types.ModuleType
     if resolved in modules:
         return modules[resolved]
     if not path.is_file():
-        raise StageLoadError(config.place.problem("use", f"there is no such file: {path}"))
+        raise StageLoadError(config.location.problem("use", f"there is no such file: {path}"))
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise StageLoadError(config.place.problem("use", f"{path}: {error.strerror}")) from None
+        raise StageLoadError(config.location.problem("use", f"{path}: {error.strerror}")) from None
     # typing and pickle ask sys.modules: there the newest execution of a file has one name of our own.
     digest = hashlib.sha256(str(resolved).encode()).hexdigest()[:12]
     name = f"_pyfw_stage_{digest}_{path.stem}"
@@ -149,11 +149,11 @@ def _module(config: StageConfig, name: str) -> types.ModuleType:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise  # one that it imports
             text = f"there is no module {error.name}; a file is written as path/to/file.py:Class"
-            raise StageLoadError(config.place.problem("use", text)) from None
+            raise StageLoadError(config.location.problem("use", text)) from None
 
     if not all(part.isidentifier() for part in name.split(".")):
         raise StageLoadError(
-            config.place.problem("use", f'"{name}" is neither a module nor a .py file')
+            config.location.problem("use", f'"{name}" is neither a module nor a .py file')
         )
     return guarded(f"{name} cannot be imported", (_origin(name), 0), imported)
 
@@ -162,11 +162,11 @@ def _entry_point(config: StageConfig) -> Any:
     installed = importlib.metadata.entry_points(group=ENTRY_POINTS)
     matching = {point.value: point for point in installed.select(name=config.use)}
     if not matching:
-        text = f"no installed package offers a stage {config.use}{nearest(config.use, installed.names)}"
-        raise StageLoadError(config.place.problem("use", text))
+        text = f"no installed package offers a stage {config.use}{suggestion(config.use, installed.names)}"
+        raise StageLoadError(config.location.problem("use", text))
     if len(matching) > 1:
         text = f"is offered as {' and as '.join(sorted(matching))}; write which of them"
-        raise StageLoadError(config.place.problem("use", text))
+        raise StageLoadError(config.location.problem("use", text))
     (point,) = matching.values()
     return guarded(f"{config.use} cannot be imported", (_origin(point.module), 0), point.load)
 

@@ -14,7 +14,7 @@ import msgspec
 
 from pyfw._native import StageChain
 from pyfw.config import values
-from pyfw.config.filter_words import FILTER_CHECKS
+from pyfw.config.filter_checks import FILTER_CHECKS
 from pyfw.config.problem import Problem, unknown_key
 from pyfw.config.stages import CHECKS, StageConfig
 from pyfw.stage import Stage
@@ -43,7 +43,7 @@ def options_of(cls: type[Stage], config: StageConfig, base: Path) -> msgspec.Str
         except msgspec.ValidationError as error:
             words, _, at = str(error).partition(" - at `$")
             words = f"{words[:1].lower()}{words[1:]}"
-            raise StageLoadError(config.place.problem(key + at.removesuffix("`"), words)) from None
+            raise StageLoadError(config.location.problem(key + at.removesuffix("`"), words)) from None
 
     known = {
         field.encode_name: field for field in guarded(whole, where, msgspec.structs.fields, kind)
@@ -53,7 +53,7 @@ def options_of(cls: type[Stage], config: StageConfig, base: Path) -> msgspec.Str
         key = f"options.{name}"
         if name not in known:
             text = unknown_key(name, known, f"the options of {cls.__name__}")
-            problems.append(config.place.problem(key, text))
+            problems.append(config.location.problem(key, text))
             continue
         try:
             guarded(whole, where, convert, key, value, known[name].type)
@@ -62,7 +62,7 @@ def options_of(cls: type[Stage], config: StageConfig, base: Path) -> msgspec.Str
     for name, field in known.items():
         if field.required and name not in config.options:
             text = f"is missing; {cls.__name__} needs it"
-            problems.append(config.place.problem(f"options.{name}", text))
+            problems.append(config.location.problem(f"options.{name}", text))
     if problems:
         raise StageLoadError(*problems)
     # Once more as a whole, for what __post_init__ finds.
@@ -78,7 +78,7 @@ def faults(stage: Stage, config: StageConfig) -> list[Problem]:
             check(getattr(stage, key))
         except (ValueError, TypeError, OSError) as error:
             if key in CHECKS and getattr(config, key) is not None:
-                problems.append(config.place.problem(key, str(error)))
+                problems.append(config.location.problem(key, str(error)))
             else:
                 cls = type(stage)
                 problems.append(Problem(*source_of(cls), "", f"{cls.__name__}.{key}: {error}"))

@@ -1,4 +1,4 @@
-"""A valid pair of files, and every key of them broken in every way that there is for it."""
+"""A valid pair of files, and copies of it in which one key is wrong."""
 
 import base64
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ uso = true
 psh = "merge"
 """
 
-# By key: values of a wrong type or form, and values out of range. Hooks are shell: any text is one.
+# By key: values of a wrong type or form, and values out of range. A hook is shell and takes any text.
 _CONF_VALUES: dict[str, tuple[list[str], list[str]]] = {
     "PrivateKey": (["word", "10"], [KEY[:-4], KEY + "AAAA"]),
     "ListenPort": (["word", "1.5", "-1"], ["65536"]),
@@ -67,29 +67,31 @@ _CONF_VALUES: dict[str, tuple[list[str], list[str]]] = {
     "Endpoint": (["word", "10"], ["192.0.2.1:65536", "192.0.2.1:0", "192.0.2.256:1"]),
     "PersistentKeepalive": (["word", "1.5", "-1"], ["65536"]),
 }
-REPEATED = {"Address", "DNS", "AllowedIPs", "PreUp", "PostUp", "PreDown", "PostDown"}
+_REPEATABLE = {"Address", "DNS", "AllowedIPs", "PreUp", "PostUp", "PreDown", "PostDown"}
 _REQUIRED = {"PrivateKey": "[Interface]", "PublicKey": "[Peer]"}
 
 _TOML_VALUES: dict[str, tuple[list[str], list[str]]] = {
-    "threads": (['"1"', "true", "1.0", "[1]", "{}", "one"], ["0", "3", "-1"]),
-    "cipher": (["1", "true", '["ring"]', "ring"], ['"aes"']),
-    "log_level": (["1", "true", "info"], ['"loud"']),
-    "role": (["1", "true", "gateway", '["client"]'], ['"server"']),
-    "kill_switch": (['"true"', "1", "on"], []),
+    "threads": (['"1"', "true", "1.0", "[1]", "{}"], ["0", "3", "-1"]),
+    "cipher": (["1", "true", '["ring"]'], ['"aes"']),
+    "log_level": (["1", "true"], ['"loud"']),
+    "role": (["1", "true", '["client"]'], ['"server"']),
+    "kill_switch": (['"true"', "1"], []),
     "key_log": (["1", "true", '["/run/keys"]'], ['""', '"keys"']),
-    "udp_gso": (['"true"', "1", "True"], []),
-    "udp_gro": (['"true"', "1", "yes"], []),
-    "tso": (['"true"', "1", "on"], []),
-    "uso": (['"true"', "1", "on"], []),
-    "psh": (["1", "true", "merge"], ['"split"']),
+    "udp_gso": (['"true"', "1"], []),
+    "udp_gro": (['"true"', "1"], []),
+    "tso": (['"true"', "1"], []),
+    "uso": (['"true"', "1"], []),
+    "psh": (["1", "true"], ['"split"']),
 }
-# With one role a key of the other is an error; it is broken beside its own.
-OF_GATEWAY: dict[str, tuple[list[str], list[str]]] = {"isolate_peers": (['"true"', "1", "no"], [])}
-TABLES = ("offloads", "coalesce")
+# The key of the other role, which needs a file of its own.
+_GATEWAY_VALUES = {"isolate_peers": ['"true"', "1"]}
+_TABLES = ("offloads", "coalesce")
+# Instead of the first line of TOML.
+_SYNTAX_ERRORS = ("threads = one", "threads =", "threads", "= 1", "threads = 1 2", "[threads")
 
 
 class Broken(NamedTuple):
-    """One pair of files, and what must be said of it."""
+    """A pair of files, and the error that must be reported."""
 
     how: str
     conf: str
@@ -97,8 +99,9 @@ class Broken(NamedTuple):
     file: str
     line: int
     key: str
+    """Empty for a syntax error."""
     hint: str
-    """A part of what must be said."""
+    """A part of the message."""
 
 
 def conf_keys() -> set[str]:
@@ -107,7 +110,7 @@ def conf_keys() -> set[str]:
 
 def toml_keys() -> set[str]:
     """Without their tables."""
-    return {*_TOML_VALUES, *OF_GATEWAY}
+    return {*_TOML_VALUES, *_GATEWAY_VALUES}
 
 
 def all_broken() -> Iterator[Broken]:
@@ -117,89 +120,76 @@ def all_broken() -> Iterator[Broken]:
 
 def _broken_conf() -> Iterator[Broken]:
     lines = CONF.splitlines()
-    for key, (wrong, beyond) in _CONF_VALUES.items():
+    for key, (wrong_type, out_of_range) in _CONF_VALUES.items():
         at = next(n for n, line in enumerate(lines, 1) if line.startswith(f"{key} ="))
 
-        def broken(how: str, hint: str, *instead: str, off: int = 0, named: str = "") -> Broken:
-            text = [*lines[: at - 1], *instead, *lines[at:]]  # noqa: B023
-            conf = "\n".join(text) + "\n"
-            return Broken(how, conf, TOML, "wg0.conf", at + off, named or key, hint)  # noqa: B023
+        def broken(how: str, hint: str, *instead: str, line: int = at, name: str = key) -> Broken:
+            conf = "\n".join([*lines[: at - 1], *instead, *lines[at:]]) + "\n"  # noqa: B023
+            return Broken(how, conf, TOML, "wg0.conf", line, name, hint)
 
-        for value in wrong:
+        for value in wrong_type:
             yield broken(f"{key} of a wrong type", "rite", f"{key} = {value}")
-        for value in beyond:
+        for value in out_of_range:
             yield broken(f"{key} out of range", "rite", f"{key} = {value}")
         yield broken(f"{key} empty", "", f"{key} =")
-        misspelt = key + key[-1]
-        yield broken(
-            f"{key} misspelt", f"did you mean {key}?", lines[at - 1].replace(key, misspelt),
-            named=misspelt,
-        )  # fmt: skip
-        if key not in REPEATED:
-            yield broken(
-                f"{key} twice", f"the first is at line {at}", lines[at - 1], lines[at - 1], off=1
-            )
+        original, misspelt = lines[at - 1], key + key[-1]
+        hint = f"did you mean {key}?"
+        yield broken(f"{key} misspelt", hint, original.replace(key, misspelt), name=misspelt)
+        if key not in _REPEATABLE:
+            hint = f"the first is at line {at}"
+            yield broken(f"{key} twice", hint, original, original, line=at + 1)
         if key in _REQUIRED:
-            header = lines.index(_REQUIRED[key]) + 1
-            # A hook may set the private key; without hooks it has to be there.
-            conf = CONF.replace("PostUp = true\n", "").replace(lines[at - 1] + "\n", "")
+            # Without hooks, one of which may set the private key.
+            conf = CONF.replace("PostUp = true\n", "").replace(original + "\n", "")
             line = conf.splitlines().index(_REQUIRED[key]) + 1
-            assert line <= header
             yield Broken(f"{key} missing", conf, TOML, "wg0.conf", line, key, "missing")
-        other = "[Peer]" if at < lines.index("[Peer]") else "[Interface]"
-        home = "[Interface]" if other == "[Peer]" else "[Peer]"
+        own, other = "[Interface]", "[Peer]"
+        if at > lines.index(other):
+            own, other = other, own
         moved = [line for line in lines if not line.startswith("PostUp")]
-        moved.insert(moved.index(other) + 1, f"{key} = 1")
-        yield Broken(
-            f"{key} in {other}", "\n".join(moved), TOML, "wg0.conf", moved.index(other) + 2, key,
-            f"belongs into {home}",
-        )  # fmt: skip
+        line = moved.index(other) + 2
+        moved.insert(line - 1, f"{key} = 1")
+        conf = "\n".join(moved)
+        yield Broken(f"{key} in {other}", conf, TOML, "wg0.conf", line, key, f"belongs in {own}")
 
 
 def _broken_toml() -> Iterator[Broken]:
     lines = TOML.splitlines()
+    file = "wg0.pyfw.toml"
     table = ""
-    for at, line in enumerate(lines, 1):
-        if line.startswith("["):
-            table = line.strip("[]")
+    for at, original in enumerate(lines, 1):
+        if original.startswith("["):
+            table = original.strip("[]")
             continue
-        key = line.partition(" =")[0]
+        key = original.partition(" =")[0]
         dotted = f"{table}.{key}" if table else key
-        wrong, beyond = _TOML_VALUES[key]
 
-        def broken(how: str, hint: str, *instead: str, off: int = 0, named: str = "") -> Broken:
-            toml = "\n".join([*lines[: at - 1], *instead, *lines[at:]])  # noqa: B023
-            name = named or dotted  # noqa: B023
-            return Broken(how, CONF, toml, "wg0.pyfw.toml", at + off, name, hint)  # noqa: B023
+        def broken(how: str, hint: str, instead: str, name: str = dotted) -> Broken:
+            toml = "\n".join([*lines[: at - 1], instead, *lines[at:]])  # noqa: B023
+            return Broken(how, CONF, toml, file, at, name, hint)  # noqa: B023
 
-        for value in wrong:
+        wrong_type, out_of_range = _TOML_VALUES[key]
+        for value in wrong_type:
             yield broken(f"{dotted} of a wrong type: {value}", "write ", f"{key} = {value}")
-        for value in beyond:
+        for value in out_of_range:
             yield broken(f"{dotted} out of range", "write ", f"{key} = {value}")
-        yield broken(f"{dotted} empty", "write ", f"{key} =")
-        if line.endswith('"'):
+        if original.endswith('"'):
             yield broken(f"{dotted} an empty string", "write ", f'{key} = ""')
-        yield broken(f"{dotted} without =", "write ", key)
-        misspelt = key + key[-1]
-        yield broken(
-            f"{dotted} misspelt", f"did you mean {dotted}?", line.replace(key, misspelt),
-            named=f"{table}.{misspelt}" if table else misspelt,
-        )  # fmt: skip
-        yield broken(f"{dotted} twice", f"the first is at line {at}", line, line, off=1)
+        misspelt, hint = key + key[-1], f"did you mean {dotted}?"
+        name = f"{table}.{misspelt}" if table else misspelt
+        yield broken(f"{dotted} misspelt", hint, original.replace(key, misspelt), name)
         if table:
-            toml = f"{line}\n"
-            hint = f"did you mean {dotted}?"
-            yield Broken(f"{dotted} without table", CONF, toml, "wg0.pyfw.toml", 1, key, hint)
-    for key, (wrong, _) in OF_GATEWAY.items():
-        for value in [*wrong, ""]:
+            yield Broken(f"{dotted} without table", CONF, f"{original}\n", file, 1, key, hint)
+    for key, values in _GATEWAY_VALUES.items():
+        for value in values:
             toml = f'role = "gateway"\n{key} = {value}\n'
-            yield Broken(f"{key} = {value}", CONF, toml, "wg0.pyfw.toml", 2, key, "write ")
-        yield Broken(f"{key} alone", CONF, f"{key} = true", "wg0.pyfw.toml", 1, key, "role = ")
-    for table in TABLES:
-        toml = f"{table} = 1\n"
-        yield Broken(f"{table} no table", CONF, toml, "wg0.pyfw.toml", 1, table, f"[{table}]")
-        toml = f"[{table[1:]}]\n"
+            yield Broken(f"{key} = {value}", CONF, toml, file, 2, key, "write ")
+        yield Broken(f"{key} alone", CONF, f"{key} = true", file, 1, key, "role = ")
+    for table in _TABLES:
+        yield Broken(f"{table} no table", CONF, f"{table} = 1\n", file, 1, table, f"[{table}]")
+        misspelt = table[1:]
         hint = f"did you mean {table}"
-        yield Broken(f"{table} misspelt", CONF, toml, "wg0.pyfw.toml", 1, table[1:], hint)
-        twice = f"[{table}]\n[{table}]\n"
-        yield Broken(f"{table} twice", CONF, twice, "wg0.pyfw.toml", 2, table, "at line 1")
+        yield Broken(f"{table} misspelt", CONF, f"[{misspelt}]\n", file, 1, misspelt, hint)
+    for instead in _SYNTAX_ERRORS:
+        toml = "\n".join([instead, *lines[1:]])
+        yield Broken(f"syntax error: {instead}", CONF, toml, file, 1, "", "not TOML: ")

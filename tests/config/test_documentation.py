@@ -1,4 +1,4 @@
-"""What docs/run.md shows of files and messages is what pyfw takes and says."""
+"""docs/run.md: its files are valid, and its messages are those of the command."""
 
 import re
 import textwrap
@@ -14,17 +14,17 @@ _TEXT = (Path(__file__).parents[2] / "docs" / "run.md").read_text()
 
 
 def blocks(section: str) -> list[str]:
-    """The indented blocks of a section, with keys in the places for keys."""
+    """Returns the indented blocks of a section, with keys in place of <…>."""
     body = _TEXT.split(f"\n## {section}\n")[1].split("\n## ")[0]
     found = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", body, re.MULTILINE)
     keys = iter([KEY, PEER, OTHER, KEY, OTHER])
     return [re.sub(r"<.*?>", lambda _: next(keys), textwrap.dedent(block)) for block in found]
 
 
-def test_the_files_of_the_roles_are_valid(tmp_path: Path) -> None:
-    gateway, its_role, client, client_role = blocks("Roles")
+def test_the_files_for_roles_are_valid(tmp_path: Path) -> None:
+    gateway, gateway_toml, client, client_toml = blocks("Roles")
     read = []
-    for name, conf, toml in (("wg0", gateway, its_role), ("wg1", client, client_role)):
+    for name, conf, toml in (("wg0", gateway, gateway_toml), ("wg1", client, client_toml)):
         path = tmp_path / f"{name}.conf"
         path.write_text(conf)
         path.chmod(0o600)
@@ -35,7 +35,7 @@ def test_the_files_of_the_roles_are_valid(tmp_path: Path) -> None:
     assert all(not one.warnings for one in read)
 
 
-def test_the_messages_are_those_of_the_command(tmp_path: Path) -> None:
+def test_the_messages_are_those_of_run_check(tmp_path: Path) -> None:
     (shown,) = (block for block in blocks("The file") if "--check" in block)
     conf = (
         f"[Interface]\nPrivateKey = {KEY}\nListenPort = 70000\n\n[Peer]\nPublicKey = {PEER}\n"

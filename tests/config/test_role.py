@@ -1,4 +1,4 @@
-"""What both files of a tunnel have to say for a role to make sense."""
+"""Roles: checks across both files of a tunnel."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ def load(directory: Path, interface: str, peers: str, toml: str) -> config.Confi
 @pytest.mark.parametrize(
     ("interface", "peers", "toml", "line", "part"),
     [
-        ("", EVERYTHING, 'role = "gateway"', 1, "role: a gateway is reached at an address; write"),
-        ("", "", '\nrole = "client"', 2, "role: a client goes to somebody; write a [Peer]"),
+        ("", EVERYTHING, 'role = "gateway"', 1, "role: a gateway needs an address; add an Address"),
+        ("", "", '\nrole = "client"', 2, "role: a client needs a gateway; add a [Peer]"),
         (
             "",
             EVERYTHING.replace("Endpoint = 192.0.2.1:7\n", ""),
@@ -36,7 +36,7 @@ def load(directory: Path, interface: str, peers: str, toml: str) -> config.Confi
             EVERYTHING.replace("0.0.0.0/0, ::/0", "10.0.0.0/8"),
             'role = "client"\nkill_switch = true',
             2,
-            "kill_switch: lets nothing leave but through the tunnel, and no [Peer] takes everything",
+            "kill_switch: blocks all traffic outside the tunnel, and no [Peer] accepts all",
         ),
         (
             "Table = off\n",
@@ -47,7 +47,7 @@ def load(directory: Path, interface: str, peers: str, toml: str) -> config.Confi
         ),
     ],
 )
-def test_what_cannot_be_meant_together_is_an_error_at_its_line(
+def test_contradictions_between_the_files_are_errors(
     tmp_path: Path, interface: str, peers: str, toml: str, line: int, part: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -57,14 +57,14 @@ def test_what_cannot_be_meant_together_is_an_error_at_its_line(
     assert part in problem
 
 
-def test_a_kill_switch_without_dns_is_warned_of(tmp_path: Path) -> None:
+def test_a_kill_switch_without_dns_causes_a_warning(tmp_path: Path) -> None:
     toml = 'role = "client"\nkill_switch = true\n'
     (warning,) = load(tmp_path, "", EVERYTHING, toml).warnings
-    assert str(warning).startswith(f"{tmp_path}/wg0.pyfw.toml:2: kill_switch: no DNS is given")
+    assert str(warning).startswith(f"{tmp_path}/wg0.pyfw.toml:2: kill_switch: no DNS is set")
     assert load(tmp_path, "DNS = 10.0.0.1\n", EVERYTHING, toml).warnings == ()
 
 
-def test_roles_that_fit_are_read(tmp_path: Path) -> None:
+def test_valid_roles_are_read(tmp_path: Path) -> None:
     gateway = load(tmp_path, "Address = 10.0.0.1/24\n", "", 'role = "gateway"')
     assert gateway.settings.role == "gateway"
     client = load(tmp_path, "", EVERYTHING, 'role = "client"')

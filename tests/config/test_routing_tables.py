@@ -37,16 +37,16 @@ def directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("ignored", None),
     ],
 )
-def test_a_name_has_the_number_that_iproute2_gives_it(name: str, number: int | None) -> None:
+def test_names_are_looked_up_as_by_iproute2(name: str, number: int | None) -> None:
     assert routing_tables.number_of(name) == number
 
 
-def test_the_administrators_word_counts() -> None:
+def test_files_in_etc_override_those_in_usr() -> None:
     assert routing_tables.number_of("office") == 200
 
 
 @pytest.mark.parametrize(
-    ("written", "table"),
+    ("text", "table"),
     [
         ("Guests", 300),
         ("MAIN", 254),
@@ -56,14 +56,14 @@ def test_the_administrators_word_counts() -> None:
         ("auto", "auto"),
     ],
 )
-def test_a_table_may_be_named_or_numbered(written: str, table: int | str) -> None:
-    text = f"[Interface]\nPrivateKey = {KEY}\nTable = {written}\n"
-    assert config.parse(text).interface.table == table
+def test_a_table_is_a_name_or_a_number(text: str, table: int | str) -> None:
+    conf = f"[Interface]\nPrivateKey = {KEY}\nTable = {text}\n"
+    assert config.parse(conf).interface.table == table
 
 
-@pytest.mark.parametrize("written", ["nowhere", "0x0", "0", "0x1ffffffff", "-1"])
-def test_what_is_no_table_is_told_with_what_would_be(written: str) -> None:
-    text = f"[Interface]\nPrivateKey = {KEY}\nTable = {written}\n"
+@pytest.mark.parametrize("text", ["nowhere", "0x0", "0", "0x1ffffffff", "-1"])
+def test_errors_say_what_a_table_is(text: str) -> None:
+    conf = f"[Interface]\nPrivateKey = {KEY}\nTable = {text}\n"
     with pytest.raises(config.ConfigError, match="a routing table") as error:
-        config.parse(text)
+        config.parse(conf)
     assert error.value.problems[0].line == 3

@@ -1,15 +1,15 @@
-"""`[[stages]]`: every key arrives, and what is wrong is named with its line and what would be right."""
+"""`[[stages]]`: all keys are read, and errors name line and key."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pyfw.config.settings import Settings, read
-from pyfw.config.stages import Place, StageConfig
+from pyfw.config.stages import SourceLocation, StageConfig
 
 KEY = "cYQ5tnY0IFkpbjNPXrL5UQJgy1jw6C7rP0cgMwoKGmc="
 
-WHOLE = f"""\
+COMPLETE = f"""\
 threads = 2
 
 [[stages]]
@@ -38,6 +38,9 @@ options = {{ file = "a.pcapng" }}
 
 [offloads]
 tso = false
+
+[coalesce]
+psh = "close"
 """
 
 
@@ -53,8 +56,8 @@ def problems(text: str) -> list[str]:
     return [str(problem) for problem in found]
 
 
-def test_every_key_arrives_in_the_order_written() -> None:
-    first, second = stages(WHOLE)
+def test_all_keys_are_read_in_order() -> None:
+    first, second = stages(COMPLETE)
     assert first == StageConfig(
         use="filters/no_telnet.py:NoTelnet",
         name="telnet",
@@ -73,10 +76,10 @@ def test_every_key_arrives_in_the_order_written() -> None:
         options={"quiet": True, "nested": {"deep": 1}},
     )
     assert second == StageConfig(use="tap", filter="tcp port 80", options={"file": "a.pcapng"})
-    assert read(WHOLE, "f")[0].offloads == ("udp_gso", "udp_gro", "uso")
+    assert read(COMPLETE, "f")[0].offloads == ("udp_gso", "udp_gro", "uso")
 
 
-def test_what_is_left_out_is_left_to_the_class() -> None:
+def test_missing_keys_default_to_the_class() -> None:
     (stage,) = stages('[[stages]]\nuse = "tap"')
     assert stage == StageConfig(use="tap")
     unset = (stage.name, stage.direction, stage.peers, stage.filter, stage.on_error)
@@ -84,11 +87,11 @@ def test_what_is_left_out_is_left_to_the_class() -> None:
     assert (stage.failures, stage.outcome, stage.stall_s) == (100, "close", 10.0)
 
 
-def test_every_option_knows_its_line() -> None:
-    first, second = stages(WHOLE)
-    at = [first.place.problem(key, "wrong") for key in ("options.quiet", "options.nested.deep")]
-    at += [second.place.problem(key, "wrong") for key in ("options.file", "use", "absent", "")]
-    assert [str(problem) for problem in at] == [
+def test_problems_with_options_name_their_line() -> None:
+    first, second = (stage.location for stage in stages(COMPLETE))
+    found = [first.problem(key, "wrong") for key in ("options.quiet", "options.nested.deep")]
+    found += [second.problem(key, "wrong") for key in ("options.file", "use", "absent", "")]
+    assert [str(problem) for problem in found] == [
         "f:19: stages[0].options.quiet: wrong",
         "f:20: stages[0].options.nested.deep: wrong",
         "f:25: stages[1].options.file: wrong",
@@ -98,15 +101,16 @@ def test_every_option_knows_its_line() -> None:
     ]
 
 
-def test_moving_a_stage_in_its_file_does_not_make_it_another() -> None:
+def test_the_location_of_a_stage_does_not_count_in_comparisons() -> None:
     assert stages('[[stages]]\nuse = "tap"') == stages('# moved\n\n[[stages]]\nuse = "tap"')
-    assert StageConfig(use="a", place=Place("f", "x", {"": 3})) == StageConfig(use="a")
+    located = StageConfig(use="a", location=SourceLocation("f", "x", {"": 3}))
+    assert located == StageConfig(use="a")
 
 
 @pytest.mark.parametrize(
     "use", ["m:C", "a.b.c:C", "x.py:C", "../some where/x.py:C", "/etc/pyfw/x.py:_C", "tap", "a-b.c"]
 )
-def test_a_stage_is_named_in_three_ways(use: str) -> None:
+def test_use_is_a_class_a_file_or_an_entry_point(use: str) -> None:
     assert stages(f'[[stages]]\nuse = "{use}"')[0].use == use
 
 
@@ -146,38 +150,39 @@ def test_a_stage_is_named_in_three_ways(use: str) -> None:
         ('use = "tap"\noptions = 1', "f:3: stages[0].options: is a table; write [stages.options]"),
     ],
 )
-def test_a_wrong_key_is_named_with_its_line(line: str, problem: str) -> None:
+def test_errors_name_line_and_key(line: str, problem: str) -> None:
     (found,) = problems(f"[[stages]]\n{line}")
     assert problem in found
     assert found.startswith("f:")
 
 
-def test_a_single_table_is_told_to_be_a_list() -> None:
+def test_a_single_table_is_an_error() -> None:
     assert problems('[stages]\nuse = "tap"') == [
         "f:1: stages: is a list of tables; write [[stages]]"
     ]
     assert problems("stages = [1]") == ["f:1: stages[0]: is a table; write [[stages]]"]
 
 
-def test_two_stages_of_one_name_are_refused() -> None:
+def test_two_stages_of_one_name_are_an_error() -> None:
     text = '[[stages]]\nuse = "tap"\nname = "x"\n[[stages]]\nuse = "tap"\nname = "x"'
-    assert problems(text) == ["f:6: stages[1].name: is the name of the stage at line 3, too"]
+    assert problems(text) == ["f:6: stages[1].name: is also the name of the stage at line 3"]
 
 
-def test_all_that_is_wrong_comes_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     text = 'threads = 9\n[[stages]]\nuse = 1\non_error = "x"\n[[stages]]\nfilter.port = -1'
-    at = sorted(problem.split(": ")[0] for problem in problems(text))
-    assert at == ["f:1", "f:3", "f:4", "f:5", "f:6"]
+    places = sorted(problem.split(": ")[0] for problem in problems(text))
+    assert places == ["f:1", "f:3", "f:4", "f:5", "f:6"]
 
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 9), st.text(max_size=9)), max_size=5
+        st.tuples(st.integers(0, len(COMPLETE)), st.integers(0, 9), st.text(max_size=9)), max_size=5
     )
 )
-def test_random_edits_give_stages_or_problems(edits: list[tuple[int, int, str]]) -> None:
-    text = WHOLE
+def test_random_edits_give_settings_or_problems(edits: list[tuple[int, int, str]]) -> None:
+    text = COMPLETE
     for at, length, new in edits:
         text = text[:at] + new + text[at + length :]
     settings, found = read(text, "f")
+    assert all(problem.file == "f" for problem in found)
     assert found or all(stage.use for stage in settings.stages)

@@ -1,4 +1,4 @@
-"""What is left of a wg-quick file for wg, judged by wg-quick itself where that is installed."""
+"""strip: compared with `wg-quick strip`, if wg-quick is installed."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ Mtu = 3
 Address = 5
 Endpoint = x:1"""
 
-LEFT = """\
+STRIPPED = """\
 # a comment stays
 [Interface]
 PrivateKey = a=
@@ -54,16 +54,16 @@ Endpoint = x:1
 """
 
 
-def test_only_what_wg_quick_alone_knows_goes() -> None:
-    assert strip(FILE) == LEFT
+def test_keys_of_wg_quick_are_removed() -> None:
+    assert strip(FILE) == STRIPPED
 
 
 @pytest.mark.skipif(shutil.which("wg-quick") is None, reason="wg-quick is not installed")
-@pytest.mark.skipif(os.geteuid() != 0, reason="wg-quick wants to be root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="wg-quick needs root")
 @pytest.mark.parametrize(
     "text", [FILE, FILE + "\n", "", "\n\n", "[Interface]\nMTU=1\r\nDNS = 1\r\n"]
 )
-def test_wg_quick_strips_the_same(tmp_path: Path, text: str) -> None:
+def test_the_result_equals_that_of_wg_quick(tmp_path: Path, text: str) -> None:
     path = tmp_path / "wg0.conf"
     path.write_bytes(text.encode())
     done = subprocess.run(["wg-quick", "strip", path], capture_output=True, check=True)

@@ -13,7 +13,7 @@ PEER = base64.b64encode(bytes(range(32, 64))).decode()
 OTHER = base64.b64encode(bytes(range(64, 96))).decode()
 PSK = base64.b64encode(bytes(range(96, 128))).decode()
 
-WHOLE = f"""\
+COMPLETE = f"""\
 # a comment
 [Interface]
 PrivateKey = {PRIVATE}
@@ -59,8 +59,8 @@ def with_line(line: str, section: str = "Interface") -> str:
     return f"{interface}[Peer]\nPublicKey = {PEER}\n{line}"
 
 
-def test_every_key_of_wg_and_wg_quick_is_read() -> None:
-    read = config.parse(WHOLE)
+def test_all_keys_of_wg_and_wg_quick_are_read() -> None:
+    read = config.parse(COMPLETE)
     interface = read.interface
     assert interface.private_key == bytes(range(32))
     assert (interface.listen_port, interface.fwmark, interface.mtu) == (51820, 0xCA6C, 1380)
@@ -83,7 +83,7 @@ def test_every_key_of_wg_and_wg_quick_is_read() -> None:
     assert (second.endpoint, second.persistent_keepalive) == ("vpn.example:7", 0)
 
 
-def test_all_errors_of_a_file_are_told_at_once_in_the_order_of_lines() -> None:
+def test_all_errors_are_reported_in_the_order_of_lines() -> None:
     text = "[Interface]\nPrivateKey = short\nListenPort = 70000\n[Peer]\nAllowedIP = 10.0.0.0/8\n"
     assert problems_of(text) == [
         "wg0.conf:2: PrivateKey: not a key; write 32 bytes in base64, 44 characters, "
@@ -108,14 +108,14 @@ def test_all_errors_of_a_file_are_told_at_once_in_the_order_of_lines() -> None:
         ("Interface", "Table = 0", "routing table"),
         ("Interface", "PostUp =", "empty"),
         ("Interface", "SaveConfig = yes", "write true or false"),
-        ("Interface", "AllowedIPs = 10.0.0.0/8", "belongs into [Peer], not into [Interface]"),
+        ("Interface", "AllowedIPs = 10.0.0.0/8", "belongs in [Peer], not in [Interface]"),
         ("Interface", "Adress = 10.0.0.1/8", "did you mean Address?"),
         ("Interface", "zzz = 1", "known are Address, DNS"),
         ("Interface", "just words", "neither [Section], key = value nor # comment"),
         ("Interface", "[Stuff]", "no such section; write [Interface] or [Peer]"),
-        ("Interface", "[Interface]", "a second one; the first is at line 1"),
+        ("Interface", "[Interface]", "given again; the first is at line 1"),
         ("Interface", "[Peer", "a section ends with ]"),
-        ("Peer", f"[Peer]\nPublicKey = {PEER}", "the same as of the peer at line 3"),
+        ("Peer", f"[Peer]\nPublicKey = {PEER}", "the same as that of the peer at line 3"),
         ("Peer", "PresharedKey = AAAA", "not a key"),
         ("Peer", "AllowedIPs = 10.0.0", "is not an IP network"),
         ("Peer", "AllowedIPs = 10.0.0.0/8, ::/129", '"::/129"'),
@@ -125,17 +125,15 @@ def test_all_errors_of_a_file_are_told_at_once_in_the_order_of_lines() -> None:
         ("Peer", "Endpoint = [::1:7", "write address:port"),
         ("Peer", "Endpoint = bad host!:7", "write address:port"),
         ("Peer", "PersistentKeepalive = 65536", "write 0 to 65535"),
-        ("Peer", "ListenPort = 1", "belongs into [Interface], not into [Peer]"),
+        ("Peer", "ListenPort = 1", "belongs in [Interface], not in [Peer]"),
     ],
 )
-def test_a_wrong_value_is_an_error_that_says_what_would_be_right(
-    section: str, line: str, part: str
-) -> None:
+def test_errors_say_what_would_be_right(section: str, line: str, part: str) -> None:
     (problem,) = problems_of(with_line(line, section))
     assert part in problem
 
 
-def test_what_is_wrong_in_a_misspelt_section_is_told_with_it() -> None:
+def test_errors_in_a_misspelt_section_are_reported() -> None:
     assert problems_of("[Interfaces]\nMTU = 9\n[Pear]\nEndpoint = x\n") == [
         "wg0.conf:1: [Interfaces]: no such section; did you mean [Interface]?",
         "wg0.conf:1: PrivateKey: missing; write what pyfw genkey prints",
@@ -146,24 +144,24 @@ def test_what_is_wrong_in_a_misspelt_section_is_told_with_it() -> None:
     ]
 
 
-def test_a_message_is_one_printable_line_whatever_the_file_contains() -> None:
+def test_a_message_is_one_printable_line() -> None:
     (problem,) = problems_of(with_line("MTU = \x1b[2J\u2028\r\v9"))
     assert problem == 'wg0.conf:3: MTU: "\\x1b[2J\\u2028\\r\\x0b9" is not an MTU; write 68 to 65475'
 
 
-def test_a_key_of_the_other_file_is_sent_there() -> None:
+def test_a_key_of_the_toml_file_is_named_as_such() -> None:
     (problem,) = problems_of(with_line("role = gateway"))
-    assert problem.endswith("role: is no key of WireGuard's; write it into NAME.pyfw.toml")
+    assert problem.endswith("role: is not a WireGuard key; write it in NAME.pyfw.toml")
 
 
-def test_a_file_without_interface_says_so() -> None:
+def test_a_file_needs_an_interface_section() -> None:
     assert problems_of("") == [
         "wg0.conf:1: [Interface]: missing; begin with [Interface] and a PrivateKey"
     ]
     assert "comes before the first section" in problems_of("MTU = 1400\n")[0]
 
 
-def test_a_private_key_may_be_left_to_a_hook() -> None:
+def test_a_hook_may_set_the_private_key() -> None:
     assert problems_of("[Interface]\nMTU = 1400\n") == [
         "wg0.conf:1: PrivateKey: missing; write what pyfw genkey prints"
     ]
@@ -171,7 +169,7 @@ def test_a_private_key_may_be_left_to_a_hook() -> None:
     assert read.interface.private_key is None
 
 
-def test_a_prefix_of_two_peers_goes_to_the_later_one_with_a_warning() -> None:
+def test_a_prefix_of_two_peers_goes_to_the_later_one() -> None:
     read = config.parse(
         with_line(
             f"AllowedIPs = 10.0.0.0/8, 10.1.0.0/16\n[Peer]\nPublicKey={OTHER}\nAllowedIPs=10.0.0.0/8",
@@ -184,8 +182,8 @@ def test_a_prefix_of_two_peers_goes_to_the_later_one_with_a_warning() -> None:
     ]
 
 
-def test_secrets_are_shown_nowhere() -> None:
-    read = config.parse(WHOLE)
+def test_secrets_are_never_shown() -> None:
+    read = config.parse(COMPLETE)
     assert str(Secret(b"x" * 32)) == repr(Secret(b"x" * 32)) == "(hidden)"
     shown = repr(read) + str(read)
     assert PRIVATE not in shown
@@ -195,17 +193,17 @@ def test_secrets_are_shown_nowhere() -> None:
     assert PRIVATE[:20] not in "".join(broken)
 
 
-def test_a_file_is_found_by_its_path_and_named_after_its_interface(tmp_path: Path) -> None:
+def test_a_file_is_named_after_its_interface(tmp_path: Path) -> None:
     path = tmp_path / "office.conf"
-    path.write_text(WHOLE)
+    path.write_text(COMPLETE)
     path.chmod(0o600)
     read = config.load(path)
     assert (read.name, len(read.peers), read.warnings) == ("office", 2, ())
 
 
-def test_a_world_readable_file_gives_a_warning(tmp_path: Path) -> None:
+def test_a_world_readable_file_causes_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "wg0.conf"
-    path.write_text(WHOLE)
+    path.write_text(COMPLETE)
     path.chmod(0o644)
     tmp_path.chmod(0o755)
     (warning,) = config.load(path).warnings
@@ -213,9 +211,9 @@ def test_a_world_readable_file_gives_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a name.conf", "sixteenletters16.conf", "wg0.cfg", "...conf"])
-def test_a_file_that_names_no_interface_is_an_error(tmp_path: Path, name: str) -> None:
+def test_a_name_that_is_no_interface_name_is_an_error(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_text(WHOLE)
+    path.write_text(COMPLETE)
     with pytest.raises(ConfigError, match="named after its interface"):
         config.load(path)
 
@@ -228,14 +226,14 @@ def test_a_file_that_names_no_interface_is_an_error(tmp_path: Path, name: str) -
         (b"#" * ((16 << 20) + 1), "longer than 16 MiB"),
     ],
 )
-def test_what_is_no_text_is_an_error(tmp_path: Path, content: bytes, part: str) -> None:
+def test_a_file_that_is_not_text_is_an_error(tmp_path: Path, content: bytes, part: str) -> None:
     path = tmp_path / "wg0.conf"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=part):
         config.load(path)
 
 
-def test_a_fifo_is_refused_and_waits_for_nobody(tmp_path: Path) -> None:
+def test_a_fifo_is_refused_at_once(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "wg0.conf")
@@ -243,12 +241,12 @@ def test_a_fifo_is_refused_and_waits_for_nobody(tmp_path: Path) -> None:
         config.load(tmp_path / "wg0.conf")
 
 
-def test_a_missing_file_is_the_systems_error(tmp_path: Path) -> None:
+def test_a_missing_file_raises_file_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         config.load(tmp_path / "wg0.conf")
 
 
-def test_both_files_are_judged_together(tmp_path: Path) -> None:
+def test_errors_of_both_files_are_reported_together(tmp_path: Path) -> None:
     (tmp_path / "wg0.conf").write_text("[Interface]\nMTU = x\n")
     (tmp_path / "wg0.pyfw.toml").write_text("threads = 9\n")
     with pytest.raises(ConfigError) as caught:
@@ -257,17 +255,17 @@ def test_both_files_are_judged_together(tmp_path: Path) -> None:
 
 
 EDITS = st.tuples(
-    st.integers(0, len(WHOLE)),
+    st.integers(0, len(COMPLETE)),
     st.integers(0, 40),
     st.text(max_size=20) | st.sampled_from("[]=#\n/,:"),
 )
 
 
 @given(st.lists(EDITS, max_size=6))
-def test_random_edits_give_a_configuration_or_a_config_error(
+def test_random_edits_give_a_config_or_a_config_error(
     edits: list[tuple[int, int, str]],
 ) -> None:
-    text = WHOLE
+    text = COMPLETE
     for at, length, new in edits:
         text = text[:at] + new + text[at + length :]
     try:

@@ -51,7 +51,7 @@ def test_every_table_is_read_without_a_problem() -> None:
 
 
 def test_every_key_of_a_table_is_documented() -> None:
-    from pyfw.config.filter_words import FILTER_CHECKS
+    from pyfw.config.filter_checks import FILTER_CHECKS
     from pyfw.config.stages import CHECKS
 
     text = (ROOT / "docs" / "extend.md").read_text()

@@ -174,7 +174,7 @@ def test_stages_stand_at_the_hub_unless_an_end_is_named(folder: Path) -> None:
     stages = load(case_file(folder, SMALLEST + STAGES)).stages
     uses = {end: [stage.use for stage in at_end] for end, at_end in stages.items()}
     assert uses == {"gateway": ["tap", "impair"], "client": ["sub/x.py:X"]}
-    assert stages["client"][0].place.folder == folder
+    assert stages["client"][0].location.folder == folder
 
 
 def test_a_stage_at_an_end_that_is_not_there_is_told_with_its_line(folder: Path) -> None:

@@ -8,7 +8,7 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from scapy.packet import Raw
 
 import pyfw
-from pyfw.config.filter_words import FILTER_CHECKS
+from pyfw.config.filter_checks import FILTER_CHECKS
 from pyfw.config.settings import read
 from pyfw.testing import PEER
 from tests.stages.libpcap import needs_libpcap

@@ -1,6 +1,6 @@
-"""The words of `FrameBatch.where` as TOML has them: what each may be, and what would be right.
+"""Checks the keys of a stage's filter, which are the arguments of `FrameBatch.where`.
 
-Numbers, names and addresses come out as `where` takes them; text such as "8000-8099" comes out as a range.
+Values come out as `where` takes them; text such as "8000-8099" becomes a range.
 """
 
 import re
@@ -8,44 +8,44 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyfw.config import values
-from pyfw.config.toml import Check, text, whole
+from pyfw.config.toml import Check, integer, text
 
 
 def public_key(value: Any) -> str:
-    """A peer, as wg names it."""
-    written = "".join(text(value).split())
-    values.key(written)
-    return written
+    """Checks for a peer's public key in base64."""
+    key = "".join(text(value).split())
+    values.key(key)
+    return key
 
 
-def _any_of(one: Check) -> Check:
-    """A value, or a list of which any may be."""
+def _any_of(check_one: Check) -> Check:
+    """Returns a check for a value, or for a list of values any of which matches."""
 
     def check(value: Any) -> Any:
         if not isinstance(value, list):
-            return one(value)
+            return check_one(value)
         if not value:
             raise ValueError("is an empty list, which no frame matches")
-        return [one(item) for item in value]
+        return [check_one(item) for item in value]
 
     return check
 
 
 def _numbers(high: int) -> Check:
-    """Whole numbers up to one, and text such as "8000-8099", a range with both its ends."""
-    single = whole(0, high)
+    """Returns a check for integers from 0, and text such as "8000-8099", a range that includes both ends."""
+    single = integer(0, high)
 
-    def one(value: Any) -> int | range:
-        if isinstance(value, str) and (parts := re.fullmatch(r"(\d{1,10})-(\d{1,10})", value)):
-            low, last = single(int(parts[1])), single(int(parts[2]))
-            if low <= last:
-                return range(low, last + 1)
+    def check_one(value: Any) -> int | range:
+        if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,10})-(\d{1,10})", value)):
+            first, last = single(int(match[1])), single(int(match[2]))
+            if first <= last:
+                return range(first, last + 1)
         try:
             return int(single(value))
         except ValueError as error:
             raise ValueError(f'{error}, a range such as "0-9", or a list of these') from None
 
-    return _any_of(one)
+    return _any_of(check_one)
 
 
 def _protocol(value: Any) -> str | int:
@@ -65,10 +65,10 @@ def _network(value: Any) -> str:
 
 
 def _tcp_flags(value: Any) -> str:
-    written = text(value)
-    if not re.fullmatch(r"[FSRPAUEC]+(/[FSRPAUEC]+)?", written):
-        raise ValueError(f'"{written}" is not valid; write letters of FSRPAUEC, or as "S/SA"')
-    return written
+    flags = text(value)
+    if not re.fullmatch(r"[FSRPAUEC]+(/[FSRPAUEC]+)?", flags):
+        raise ValueError(f'"{flags}" is not valid; write letters of FSRPAUEC, such as "S" or "S/SA"')
+    return flags
 
 
 _PROTOCOLS = ("tcp", "udp", "icmp", "icmp6", "gre", "sctp")
@@ -91,4 +91,4 @@ FILTER_CHECKS: Mapping[str, Check] = {
     "peer": _any_of(public_key),
     "bpf": text,
 }
-"""The words of `FrameBatch.where`, as TOML has them."""
+"""The arguments of `FrameBatch.where`."""

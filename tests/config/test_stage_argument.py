@@ -1,14 +1,14 @@
-"""A stage in one word: USE?key=value&key=value."""
+"""Stages given on the command line: USE?key=value&key=value."""
 
 import pytest
 
 from pyfw.config.problem import ConfigError
-from pyfw.config.stage_text import from_text
+from pyfw.config.stage_argument import from_text
 from pyfw.config.stages import StageConfig
 
 
 @pytest.mark.parametrize(
-    ("written", "config"),
+    ("argument", "config"),
     [
         ("tap", StageConfig(use="tap")),
         ("a/b.py:C?", StageConfig(use="a/b.py:C")),
@@ -39,19 +39,17 @@ from pyfw.config.stages import StageConfig
             "m:C?filter={ protocol = 'udp', port = '1-2' }",
             StageConfig(use="m:C", filter={"protocol": "udp", "port": range(1, 3)}),
         ),
-        # A value is one value, whatever is in it.
+        # A newline does not start another key.
         ("m:C?a=1\nb = 2", StageConfig(use="m:C", options={"a": "1\nb = 2"})),
         ("m:C?options=3", StageConfig(use="m:C", options={"options": 3})),
     ],
 )
-def test_keys_of_a_stage_are_its_own_and_others_are_options(
-    written: str, config: StageConfig
-) -> None:
-    assert from_text(written, "--stage x") == config
+def test_unknown_keys_are_options(argument: str, config: StageConfig) -> None:
+    assert from_text(argument, "--stage x") == config
 
 
 @pytest.mark.parametrize(
-    ("written", "problem"),
+    ("argument", "problem"),
     [
         ("a:b:c", '--stage x: use: "a:b:c" names no stage; write "module:Class"'),
         ("", "--stage x: use: is not text"),
@@ -61,7 +59,7 @@ def test_keys_of_a_stage_are_its_own_and_others_are_options(
         ("tap?filter={ prot = 1 }", "--stage x: filter.prot: no such key in [filter]; did you"),
     ],
 )
-def test_what_is_wrong_names_the_key(written: str, problem: str) -> None:
+def test_errors_name_the_key(argument: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        from_text(written, "--stage x")
+        from_text(argument, "--stage x")
     assert str(caught.value).startswith(problem)

@@ -1,9 +1,9 @@
-"""A stage in one word, as a command line has it: USE, or USE?key=value&key=value.
+"""Parses a stage given on the command line: USE, or USE?key=value&key=value.
 
     --stage tap?file=web.pcapng        --stage 'filters/slow.py:Slow?name=slow&direction=inbound&delay_ms=5'
 
-A key is one of `[[stages]]`, and any other is an option. A value is read as TOML (0.1, true, ["a"], "text"),
-and as text where it is none; %26 stands for &. Paths are relative to the current directory.
+Keys of `[[stages]]` are keys of the stage, all others are options. A value that is valid TOML (0.1, true, ["a"],
+"text") is read as TOML, any other as text; %26 stands for &. Paths are relative to the current directory.
 """
 
 import tomllib
@@ -13,26 +13,26 @@ from urllib.parse import unquote
 import msgspec
 
 from pyfw.config.problem import ConfigError
-from pyfw.config.stages import CHECKS, Place, StageConfig, from_table
+from pyfw.config.stages import CHECKS, SourceLocation, StageConfig, from_table
 from pyfw.config.toml import Reader
 
 
-def from_text(written: str, file: str) -> StageConfig:
-    """Reads one; file: what problems call it. Raises ConfigError."""
-    use, _, query = written.partition("?")
+def from_text(argument: str, file: str) -> StageConfig:
+    """Parses an argument; `file` is its name in problems. Raises ConfigError."""
+    use, _, query = argument.partition("?")
     table: dict[str, Any] = {"use": use}
     options: dict[str, Any] = {}
     reader = Reader("", file, file)
     for pair in filter(None, query.split("&")):
         key, equals, value = map(unquote, pair.partition("="))
         if not equals:
-            reader.fault(key, "has no value; write key=value")
+            reader.add_problem(key, "has no value; write key=value")
         (table if key in CHECKS and key != "options" else options)[key] = _toml_or_text(value)
     checked = reader.table(table, "", CHECKS)
     config = from_table(reader, {**checked, "options": options}, table, "")
     if reader.problems:
         raise ConfigError(reader.problems)
-    return msgspec.structs.replace(config, place=Place(file))
+    return msgspec.structs.replace(config, location=SourceLocation(file))
 
 
 def _toml_or_text(value: str) -> Any:
@@ -41,5 +41,5 @@ def _toml_or_text(value: str) -> Any:
     except tomllib.TOMLDecodeError:
         return value
     found = document.get("value")
-    plain = isinstance(found, bool | int | float | str | list | dict) and len(document) == 1
-    return found if plain else value
+    supported = isinstance(found, bool | int | float | str | list | dict) and len(document) == 1
+    return found if supported else value
