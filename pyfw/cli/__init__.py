@@ -1,8 +1,8 @@
-"""The command line. Loads only what the subcommand needs: `pyfw genkey` starts fast."""
+"""The command line. Imports only what a subcommand needs, so that `pyfw genkey` starts fast."""
 
 
 def main() -> None:
-    """The `pyfw` command."""
+    """Runs the `pyfw` command."""
     from pyfw.cli.group import group
 
     group(prog_name="pyfw")

@@ -1,8 +1,8 @@
-"""A daemon into the background: the child keeps the terminal until it is ready, then lets go of it.
+"""Runs a daemon in the background. It keeps the terminal until it is ready.
 
-The fork comes before the extension, an event loop or a thread is loaded. The child says "ready", or "failed"
-once it has told why, through a pipe; the parent ends with 0 only when it is ready. Signals to the parent
-reach the child, which undoes what it has begun.
+The fork precedes the import of the extension, and any event loop or thread. The child reports through a pipe
+that it is ready, or that it has failed and printed why; the parent exits with 0 only if it is ready. The
+parent forwards signals to the child, which then undoes what it has begun.
 """
 
 import contextlib
@@ -13,85 +13,86 @@ import traceback
 from collections.abc import Callable
 
 _READY, _FAILED = b"ready", b"failed"
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+_FORWARDED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Serve = Callable[[Callable[[], None]], int]
-"""Runs the daemon; is given what to call when it is ready; returns the exit status."""
+"""Runs the daemon, calls its argument when it is ready, and returns the exit status."""
 
 
 def run(serve: Serve, *, keep_output: bool) -> int | None:
-    """Forks, and serves in the child. Returns the exit status, or None where the child ended without a word.
+    """Forks, and runs `serve` in the child. Returns the exit status; None if the child sent no report.
 
-    keep_output: whether the daemon goes on writing to standard output and error.
+    keep_output: the daemon keeps standard output and error.
     """
     report_read, report_write = os.pipe2(os.O_CLOEXEC)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Held back over the fork: one that came before the parent passes them on would end it alone.
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    # Blocked during the fork: a signal before the parent forwards them would end the parent alone.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED_SIGNALS)
     child = os.fork()
     if child:
         os.close(report_write)
-        _pass_signals_on(child)
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        return _await(child, report_read)
-    signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        _forward_signals(child)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        return _wait_for_report(child, report_read)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(report_read)
-    _serve_and_end(serve, _Report(report_write), keep_output)
+    _serve_and_exit(serve, _ReportPipe(report_write), keep_output)
     return None
 
 
-class _Report:
-    """The one word that the parent waits for."""
+class _ReportPipe:
+    """The child's end of the pipe, for one report."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def say(self, word: bytes) -> None:
+    def send(self, report: bytes) -> None:
+        """Sends a report; does nothing after the first one."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             with contextlib.suppress(BrokenPipeError):  # the parent was killed
-                os.write(descriptor, word)
+                os.write(descriptor, report)
             os.close(descriptor)
 
 
-def _serve_and_end(serve: Serve, report: _Report, keep_output: bool) -> None:
+def _serve_and_exit(serve: Serve, pipe: _ReportPipe, keep_output: bool) -> None:
     def ready() -> None:
         _leave_terminal(keep_output=keep_output)
-        report.say(_READY)
+        pipe.send(_READY)
 
     status = 1
     try:
         status = serve(ready)
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 1
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        report.say(_FAILED)
-        # Without the parent's atexit handlers and buffers.
+        pipe.send(_FAILED)
+        # Skips the parent's atexit handlers and buffers.
         os._exit(status)
 
 
-def _pass_signals_on(child: int) -> None:
-    def pass_on(number: int, _frame: object) -> None:
-        with contextlib.suppress(ProcessLookupError):  # ended, and its status is known
+def _forward_signals(child: int) -> None:
+    def forward(number: int, _frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):  # already waited for
             os.kill(child, number)
 
-    for number in _PASSED_ON:
-        signal.signal(number, pass_on)
+    for number in _FORWARDED_SIGNALS:
+        signal.signal(number, forward)
 
 
-def _await(child: int, report: int) -> int | None:
-    with os.fdopen(report, "rb") as pipe:
-        told = pipe.read()
-    if told == _READY:
+def _wait_for_report(child: int, descriptor: int) -> int | None:
+    with os.fdopen(descriptor, "rb") as pipe:
+        report = pipe.read()
+    if report == _READY:
         return 0
     _, status = os.waitpid(child, 0)
-    # One that was told to end before it was ready ended well, but nothing is up.
-    return (os.waitstatus_to_exitcode(status) or 1) if told == _FAILED else None
+    # A child that was stopped before it was ready exits with 0, but nothing is up.
+    return (os.waitstatus_to_exitcode(status) or 1) if report == _FAILED else None
 
 
 def _leave_terminal(*, keep_output: bool) -> None:

@@ -1,19 +1,19 @@
-"""`pyfw down CONF`: a tunnel taken down, with all that wg-quick does."""
+"""`pyfw down CONF`: takes a tunnel down, like `wg-quick down`."""
 
 import click
 
-from pyfw.cli.group import fail, system_error
-from pyfw.cli.tunnel_file import become_root
+from pyfw.cli.errors import fail, system_error
+from pyfw.cli.privileges import become_root
 
 
-@click.command(name="down", short_help="Take a tunnel down, as wg-quick does.")
+@click.command(name="down", short_help="Take a tunnel down, like wg-quick.")
 @click.argument("conf")
 def down(conf: str) -> None:
     """Take down the tunnel of CONF, a path to NAME.conf or a NAME in /etc/wireguard.
 
-    Does what wg-quick down does, in its order, and says each step: PreDown, SaveConfig, DNS, firewall,
-    rules, the daemon, PostDown. The file's hooks count, as they are now; where it cannot be read, those of
-    when the tunnel came up. What a killed daemon has left is cleaned up, too.
+    Does what wg-quick down does, in its order, and prints each step: PreDown, SaveConfig, DNS, firewall,
+    rules, interface, PostDown. Runs the hooks that are in the file now; if the file cannot be read,
+    those recorded when the tunnel came up. Also cleans up after a daemon that was killed.
     """
     import asyncio
 
@@ -30,7 +30,7 @@ def down(conf: str) -> None:
     try:
         config = configuration.load(conf)
     except (configuration.ConfigError, OSError) as error:
-        click.echo(f"pyfw: warning: {error}; going by what is on record", err=True)
+        click.echo(f"pyfw: warning: {error}; using the recorded hooks", err=True)
     try:
         asyncio.run(take_down(name, config, path, StepReporter(name, to_terminal=True)))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`pyfw genkey`: prints a new private key, as `wg genkey` does."""
+"""`pyfw genkey`: prints a new private key, like `wg genkey`."""
 
 import click
 
@@ -7,6 +7,6 @@ import click
 def genkey() -> None:
     """Print a new private key in base64."""
     from pyfw import _native
-    from pyfw.cli import keys
+    from pyfw.cli.keys import write_key
 
-    keys.write(_native.generate_private_key(), secret=True)
+    write_key(_native.generate_private_key(), secret=True)

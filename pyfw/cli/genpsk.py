@@ -1,4 +1,4 @@
-"""`pyfw genpsk`: prints a new preshared key, as `wg genpsk` does."""
+"""`pyfw genpsk`: prints a new preshared key, like `wg genpsk`."""
 
 import click
 
@@ -7,6 +7,6 @@ import click
 def genpsk() -> None:
     """Print a new preshared key in base64."""
     from pyfw import _native
-    from pyfw.cli import keys
+    from pyfw.cli.keys import write_key
 
-    keys.write(_native.generate_preshared_key(), secret=True)
+    write_key(_native.generate_preshared_key(), secret=True)

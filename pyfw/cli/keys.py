@@ -1,4 +1,4 @@
-"""What genkey, genpsk and pubkey share: keys to and from text, in wg's words."""
+"""Reads and writes keys for genkey, genpsk and pubkey, with wg's messages."""
 
 import base64
 import binascii
@@ -6,13 +6,13 @@ import os
 import stat
 import sys
 
-from pyfw.cli.group import fail
+from pyfw.cli.errors import fail
 
 _LENGTH = 44  # of 32 bytes in base64
 
 
-def write(raw: bytes, *, secret: bool) -> None:
-    """Prints a key; warns where others could read the file it goes to."""
+def write_key(raw: bytes, *, secret: bool) -> None:
+    """Prints a key. Warns if others can read the file that a secret is written to."""
     if secret:
         status = os.fstat(1)
         if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IRWXO:
@@ -21,13 +21,13 @@ def write(raw: bytes, *, secret: bool) -> None:
     try:
         print(base64.b64encode(raw).decode(), flush=True)
     except OSError as error:
-        # Nothing of it is left to be flushed again at the end.
+        # Keeps the interpreter from flushing the key again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         fail(error.strerror)
 
 
-def read() -> bytes:
-    """Takes one key from standard input; only blanks may follow it."""
+def read_key() -> bytes:
+    """Reads a key from standard input. Only blanks may follow it."""
     text = sys.stdin.buffer.read(_LENGTH)
     if len(text) == _LENGTH:
         while rest := sys.stdin.buffer.read(4096):

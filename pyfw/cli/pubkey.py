@@ -1,12 +1,12 @@
-"""`pyfw pubkey`: private key on standard input, public key on standard output, as `wg pubkey`."""
+"""`pyfw pubkey`: prints the public key of a private key, like `wg pubkey`."""
 
 import click
 
 
 @click.command(name="pubkey", short_help="Print the public key of a private key.")
 def pubkey() -> None:
-    """Read a private key from standard input and print its public key, in base64."""
+    """Read a private key from standard input and print its public key, both in base64."""
     from pyfw import _native
-    from pyfw.cli import keys
+    from pyfw.cli.keys import read_key, write_key
 
-    keys.write(_native.public_key(keys.read()), secret=False)
+    write_key(_native.public_key(read_key()), secret=False)

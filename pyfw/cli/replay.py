@@ -1,4 +1,4 @@
-"""`pyfw replay PATH…`: captures and cases through the data plane, without root, and what came of it."""
+"""`pyfw replay PATH…`: replays captures and cases through the data plane, and checks the results."""
 
 import os
 import sys
@@ -8,110 +8,138 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyfw.cli.group import fail
+from pyfw.cli.errors import fail
+from pyfw.control import exit_status
 
 if TYPE_CHECKING:
     from pyfw.replay.case import Impairment
     from pyfw.replay.plan import Overrides
     from pyfw.replay.runner import Judged, Task
 
-_RULES = ("ordered", "by-size", "by-ecn", "unbatched")  # as in pyfw.replay.case, loaded later
-_USAGE = 2
+_RULES = (
+    "ordered",
+    "by-size",
+    "by-ecn",
+    "unbatched",
+)  # those of pyfw.replay.case, which loads slowly
 
 
 def _processes(_ctx: click.Context, _option: click.Parameter, text: str) -> int:
     if text == "auto":
         return len(os.sched_getaffinity(0))
     if not text.isdigit() or not int(text):
-        raise click.BadParameter(f"{text} is neither a number of processes nor auto")
+        raise click.BadParameter(f"{text}: expected a number of processes, or auto")
     return int(text)
 
 
 _IMPAIRMENTS: dict[str, tuple[type, str]] = {
-    "loss": (float, "Fraction of datagrams lost."),
-    "loss_burst": (float, "Mean length of a run of losses."),
+    "loss": (float, "Fraction of datagrams to lose."),
+    "loss_burst": (float, "Mean number of consecutive losses."),
     "delay_ms": (float, "Delay of every datagram."),
-    "jitter_ms": (float, "Further delay, random up to this."),
-    "reorder": (float, "Fraction of datagrams held back by --reorder-ms."),
-    "reorder_ms": (float, "See --reorder."),
-    "duplicate": (float, "Fraction of datagrams that come twice."),
-    "corrupt": (float, "Fraction of datagrams with a flipped bit."),
-    "ce": (float, "Fraction of ECN-capable datagrams marked CE."),
-    "wire_mtu": (int, "Outer packets above this vanish."),
+    "jitter_ms": (float, "Maximum of an additional random delay."),
+    "reorder": (float, "Fraction of datagrams to delay by --reorder-ms."),
+    "reorder_ms": (float, "Delay of --reorder."),
+    "duplicate": (float, "Fraction of datagrams to duplicate."),
+    "corrupt": (float, "Fraction of datagrams in which to flip a bit."),
+    "ce": (float, "Fraction of ECN-capable datagrams to mark CE."),
+    "wire_mtu": (int, "Outer MTU; longer packets are lost."),
     "rate_mbit": (float, "Rate limit."),
-    "queue_ms": (float, "Longest queue before the rate limit."),
+    "queue_ms": (float, "Maximum queueing delay of the rate limit."),
 }
 
 
 def _impairment_options(command: Callable[..., None]) -> Callable[..., None]:
     for name, (kind, text) in reversed(_IMPAIRMENTS.items()):
         flag = "--" + name.replace("_", "-")
-        command = click.option(flag, name, type=kind, help=f"Wire: {text}")(command)
+        command = click.option(flag, name, type=kind, help=f"Network: {text}")(command)
     return command
 
 
-@click.command(name="replay", short_help="Replay captures and cases, and judge the order.")
+@click.command(name="replay", short_help="Replay captures and cases, and check the order.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--rule", "rules", multiple=True, type=click.Choice(_RULES), help="Repeatable.")
-@click.option("--html", type=click.Path(dir_okay=False), help="Write a report to FILE.")
-@click.option("--json", "json_", type=click.Path(dir_okay=False, allow_dash=True), help="Or -.")
-@click.option("--junitxml", type=click.Path(dir_okay=False), help="Write JUnit XML to FILE.")
-@click.option("--update", is_flag=True, help="Rewrite expected outcomes, and show the difference.")
-@click.option("--ci", is_flag=True, help="Refuse --update, as where CI is set.")
-@click.option("-w", "write", type=click.Path(dir_okay=False), help="Write inner and outer pcapng.")
-@click.option("--secrets", is_flag=True, help="Put the keys into what -w writes.")
-@click.option("--keylog", type=click.Path(exists=True, path_type=Path), help="Keys: outer capture.")
-@click.option("--outer", is_flag=True, help="The capture is WireGuard, with its own secrets.")
-@click.option("--client", "clients", multiple=True, help="Inner network of the client; repeatable.")
-@click.option("--tso", is_flag=True, help="Hand over super-packets, as a kernel with TSO.")
-@click.option("--stage", "stages", multiple=True, metavar="USE[?KEY=VALUE&...]", help="Repeatable.")
-@click.option("--stage-end", metavar="NAME", help="Where --stage stands: this end, not the hub.")
+@click.option(
+    "--rule",
+    "rules",
+    multiple=True,
+    type=click.Choice(_RULES),
+    help="Batching rule; repeatable.",
+)
+@click.option("--html", type=click.Path(dir_okay=False), help="Write an HTML report.")
+@click.option(
+    "--json",
+    "json_",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Write JSON; - is standard output.",
+)
+@click.option("--junitxml", type=click.Path(dir_okay=False), help="Write JUnit XML.")
+@click.option("--update", is_flag=True, help="Rewrite expected outcomes, and print the changes.")
+@click.option("--ci", is_flag=True, help="Refuse --update; implied if CI is set.")
+@click.option("-w", "write", type=click.Path(dir_okay=False), help="Write a pcapng of both sides.")
+@click.option("--secrets", is_flag=True, help="Include the keys in the file of -w.")
+@click.option(
+    "--keylog",
+    type=click.Path(exists=True, path_type=Path),
+    help="Key log of an outer capture.",
+)
+@click.option("--outer", is_flag=True, help="The capture is WireGuard, and contains its keys.")
+@click.option("--client", "clients", multiple=True, help="Network behind the client; repeatable.")
+@click.option("--tso", is_flag=True, help="Send super-packets, as a kernel with TSO.")
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="USE[?KEY=VALUE&...]",
+    help="Add a stage; repeatable.",
+)
+@click.option("--stage-end", metavar="NAME", help="End of --stage, instead of the hub.")
 @click.option("--mtu", type=click.IntRange(68, 65_475), help="MTU of the tunnel.")
-@click.option("--seed", type=click.IntRange(0), help="Where all randomness comes from.")
-@click.option("-k", "expression", metavar="EXPR", help="Only cases that match, as in pytest.")
-@click.option("-n", "--jobs", default="1", callback=_processes, help="N processes, or auto.")
-@click.option("-q", "--quiet", is_flag=True, help="Only what is wrong, and the counts.")
-@click.option("-v", "--verbose", is_flag=True, help="Tables of every case.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of all randomness.")
+@click.option("-k", "expression", metavar="EXPR", help="Run only cases that match, as in pytest.")
+@click.option(
+    "-n", "--jobs", default="1", callback=_processes, help="Number of processes, or auto."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only failures and counts.")
+@click.option("-v", "--verbose", is_flag=True, help="Print tables of every case.")
 @_impairment_options
-def replay(paths: tuple[str, ...], **given: Any) -> None:
+def replay(paths: tuple[str, ...], **options: Any) -> None:
     """Replay PATHs: folders of *.replay.toml, cases, or captures (pcap, pcapng, gzip; - is stdin).
 
-    Ends with 0 where all came out as expected, 1 where something differs, 2 where an option, a case or
-    a capture is wrong; what stands before the fault in a capture is replayed.
+    Exits with 0 if all outcomes are as expected, with 1 if one differs, and with 2 if an option, a case
+    or a capture is invalid. Packets before an error in a capture are replayed.
     """
     from pyfw.replay import find, plan, runner, terminal
 
-    given["paths"] = paths
-    if given["update"] and (given["ci"] or runner.in_ci()):
-        fail("--update: refused in continuous integration", _USAGE)
+    options["paths"] = paths
+    if options["update"] and (options["ci"] or runner.in_ci()):
+        fail("--update is refused in continuous integration", exit_status.USAGE)
     try:
-        overrides = _overrides(given)
-        if given["update"] and (overrides.change_outcome() or given["rules"]):
-            fail("--update: expectations are written from the cases as they stand", _USAGE)
-        wanted = find.selector(given["expression"]) if given["expression"] else _everything
+        overrides = _overrides(options)
+        if options["update"] and (overrides.change_outcome() or options["rules"]):
+            fail("--update: remove the options that change the cases", exit_status.USAGE)
+        is_selected = find.selector(options["expression"]) if options["expression"] else _all
     except ValueError as error:
-        fail(error, _USAGE)
+        fail(error, exit_status.USAGE)
     try:
         found = find.find(paths)
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}", _USAGE)
-    chosen = [one for one in found if wanted(one.name)]
+        fail(f"{error.filename}: {error.strerror}", exit_status.USAGE)
+    selected = [one for one in found if is_selected(one.name)]
     groups: list[list[Task]] = []
-    for one in chosen:
+    for one in selected:
         case = plan.with_overrides(one.case, overrides) if one.case else None
-        groups.append(_tasks(one.name, case, one.problem, given, overrides))
-    _write_check(given, groups)
+        groups.append(_tasks(one.name, case, one.problem, options, overrides))
+    _check_outputs(options, groups)
     if any(task.case is not None and task.case.stages for group in groups for task in group):
         from pyfw.observe import log
 
-        log.configure()  # a stage's own log goes to standard error
-    to_stdout = given["json_"] == "-"
+        log.configure()  # stages log to standard error
+    to_stdout = options["json_"] == "-"
     out = sys.stderr if to_stdout else sys.stdout
     colour = terminal.colours(out)
     progress = terminal.ProgressLine(sys.stderr) if sys.stderr.isatty() else None
-    verbosity = given["verbose"] - given["quiet"]
+    verbosity = options["verbose"] - options["quiet"]
     judged: list[Judged] = []
-    runs = runner.run_all([task for group in groups for task in group], given["jobs"], progress)
+    runs = runner.run_all([task for group in groups for task in group], options["jobs"], progress)
     for group in groups:
         ran = [next(runs) for _ in group]
         if progress:
@@ -119,54 +147,54 @@ def replay(paths: tuple[str, ...], **given: Any) -> None:
         for line in terminal.group_lines(ran, verbose=verbosity, colour=colour):
             click.echo(line, file=out)
         judged += ran
-    _write_files(given, judged)
-    left_out = len(found) - len(chosen)
-    click.echo(terminal.count_line(judged, left_out, colour=colour), file=out)
+    _write_files(options, judged)
+    deselected = len(found) - len(selected)
+    click.echo(terminal.count_line(judged, deselected, colour=colour), file=out)
     states = {one.status for one in judged}
-    sys.exit(_USAGE if "broken" in states or not judged else int("failed" in states))
+    sys.exit(exit_status.USAGE if "broken" in states or not judged else int("failed" in states))
 
 
-def _everything(_name: str) -> bool:
+def _all(_name: str) -> bool:
     return True
 
 
-def _overrides(given: dict[str, Any]) -> "Overrides":
+def _overrides(options: dict[str, Any]) -> "Overrides":
     from pyfw.config import values
     from pyfw.config.stage_argument import from_text
     from pyfw.replay.plan import Overrides
 
-    if given["stage_end"] and not given["stages"]:
-        raise ValueError("--stage-end: needs --stage")
-    outer = given["outer"] or given["keylog"] is not None
+    if options["stage_end"] and not options["stages"]:
+        raise ValueError("--stage-end needs --stage")
+    outer = options["outer"] or options["keylog"] is not None
     return Overrides(
-        frames="tso" if given["tso"] else None,
-        mtu=given["mtu"],
-        seed=given["seed"],
-        impairment=_impairment(given),
-        clients=tuple(values.network(text) for text in given["clients"]),
+        frames="tso" if options["tso"] else None,
+        mtu=options["mtu"],
+        seed=options["seed"],
+        impairment=_impairment(options),
+        clients=tuple(values.network(text) for text in options["clients"]),
         kind="outer" if outer else None,
-        keylog=given["keylog"],
-        stages=tuple(from_text(text, f"--stage {text}") for text in given["stages"]),
-        stage_end=given["stage_end"],
+        keylog=options["keylog"],
+        stages=tuple(from_text(text, f"--stage {text}") for text in options["stages"]),
+        stage_end=options["stage_end"],
     )
 
 
-def _impairment(given: dict[str, Any]) -> "Impairment | None":
+def _impairment(options: dict[str, Any]) -> "Impairment | None":
     from pyfw.replay.case import IMPAIRMENT_CHECKS, Impairment
 
-    asked: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name in _IMPAIRMENTS:
-        if given[name] is not None:
+        if options[name] is not None:
             key = "mtu" if name == "wire_mtu" else name
             try:
-                asked[key] = IMPAIRMENT_CHECKS[key](given[name])
+                fields[key] = IMPAIRMENT_CHECKS[key](options[name])
             except ValueError as error:
-                raise ValueError(f"--{name.replace('_', '-')}: {given[name]} {error}") from None
-    return Impairment(**asked) if asked else None
+                raise ValueError(f"--{name.replace('_', '-')}: {options[name]} {error}") from None
+    return Impairment(**fields) if fields else None
 
 
 def _tasks(
-    name: str, case: Any, problem: str, given: dict[str, Any], overrides: "Overrides"
+    name: str, case: Any, problem: str, options: dict[str, Any], overrides: "Overrides"
 ) -> "list[Task]":
     import msgspec
 
@@ -174,50 +202,50 @@ def _tasks(
 
     if case is None:
         return [Task(name=name, case=None, rule="", problem=problem)]
-    if case.file is None and not (given["html"] or given["json_"]):
-        # A bare capture of any length, and nobody who would look at single batches.
+    if case.file is None and not (options["html"] or options["json_"]):
+        # A capture may be of any length, and only reports contain single batches.
         case = msgspec.structs.replace(case, keep=0)
-    same = not overrides.change_outcome()
+    is_unchanged = not overrides.change_outcome()
     return [
         Task(
             name=name,
             case=case,
             rule=rule,
-            judge=case.expected is not None and same and rule == case.rule,
-            update=given["update"],
-            write=given["write"],
-            secrets=given["secrets"],
+            judge=case.expected is not None and is_unchanged and rule == case.rule,
+            update=options["update"],
+            write=options["write"],
+            secrets=options["secrets"],
         )
-        for rule in dict.fromkeys(given["rules"] or (case.rule,))
+        for rule in dict.fromkeys(options["rules"] or (case.rule,))
     ]
 
 
-def _write_check(given: dict[str, Any], groups: "Sequence[Sequence[Task]]") -> None:
+def _check_outputs(options: dict[str, Any], groups: "Sequence[Sequence[Task]]") -> None:
     tasks = [task for group in groups for task in group]
-    if given["secrets"] and not given["write"]:
-        fail("--secrets: needs -w FILE", _USAGE)
+    if options["secrets"] and not options["write"]:
+        fail("--secrets needs -w FILE", exit_status.USAGE)
     if sum(task.case is not None and task.case.capture == "-" for task in tasks) > 1:
-        fail("-: standard input can be read once: give one --rule", _USAGE)
-    written = [given[key] for key in ("write", "html", "json_", "junitxml") if given[key]]
-    if given["write"] and len(tasks) != 1:
-        fail(f"-w: one replay at a time, not {len(tasks)}", _USAGE)
+        fail("-: standard input can be read only once; use one --rule", exit_status.USAGE)
+    outputs = [options[key] for key in ("write", "html", "json_", "junitxml") if options[key]]
+    if options["write"] and len(tasks) != 1:
+        fail(f"-w takes one replay, not {len(tasks)}", exit_status.USAGE)
     inputs = {Path(task.case.capture).resolve() for task in tasks if task.case is not None}
-    for name in written:
+    for name in outputs:
         if name != "-" and Path(name).resolve() in inputs:
-            fail(f"{name}: is a capture that is read", _USAGE)
+            fail(f"{name} is one of the captures to read", exit_status.USAGE)
 
 
-def _write_files(given: dict[str, Any], judged: "Sequence[Judged]") -> None:
+def _write_files(options: dict[str, Any], judged: "Sequence[Judged]") -> None:
     from pyfw.replay import files
 
     try:
-        if given["json_"] == "-":
+        if options["json_"] == "-":
             click.echo(files.json_text(judged), nl=False)
-        elif given["json_"]:
-            Path(given["json_"]).write_text(files.json_text(judged))
-        if given["junitxml"]:
-            Path(given["junitxml"]).write_text(files.junit_text(judged))
-        if given["html"]:
+        elif options["json_"]:
+            Path(options["json_"]).write_text(files.json_text(judged))
+        if options["junitxml"]:
+            Path(options["junitxml"]).write_text(files.junit_text(judged))
+        if options["html"]:
             from pyfw.replay.report import Run, write_report
 
             runs = [
@@ -234,6 +262,6 @@ def _write_files(given: dict[str, Any], judged: "Sequence[Judged]") -> None:
                 for one in judged
                 if one.result is not None
             ]
-            write_report(Path(given["html"]), runs)
+            write_report(Path(options["html"]), runs)
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}", _USAGE)
+        fail(f"{error.filename}: {error.strerror}", exit_status.USAGE)

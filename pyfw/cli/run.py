@@ -1,4 +1,4 @@
-"""`pyfw run CONF…`: tunnels in the foreground, in one process, until they are told to stop."""
+"""`pyfw run CONF…`: runs tunnels in the foreground, in one process, until it is stopped."""
 
 import os
 import sys
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from pyfw.cli.tunnel_file import fail_start, load_all
+from pyfw.cli.errors import fail_start
+from pyfw.cli.load_config import load_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,22 +17,18 @@ if TYPE_CHECKING:
     from pyfw.config import Config
     from pyfw.control import Daemon
 
-_PATIENCE_S = 1.0
-"""How long threads of stages may take to end behind everything else."""
+# For threads of stages, after everything else has ended.
+_JOIN_TIMEOUT_S = 1.0
 
 
-@click.command(name="run", short_help="Run tunnels from wg-quick files in the foreground.")
+@click.command(name="run", short_help="Run tunnels in the foreground.")
 @click.argument("conf", nargs=-1, required=True)
-@click.option(
-    "--check",
-    is_flag=True,
-    help="Only read the files, and the stages, and say what is wrong in them.",
-)
+@click.option("--check", is_flag=True, help="Validate the files and their stages, and exit.")
 @click.option(
     "--reload",
     "watch",
     is_flag=True,
-    help="Read the files again when one of them changes, those of stages included.",
+    help="Reload when a file changes, those of stages included.",
 )
 def run(conf: tuple[str, ...], check: bool, watch: bool) -> None:
     """Run the tunnel of each CONF, a path to NAME.conf or a NAME in /etc/wireguard, in one process.
@@ -42,30 +39,30 @@ def run(conf: tuple[str, ...], check: bool, watch: bool) -> None:
     \b
       pyfw run wg0 2>&1 | jq -r '"\\(.time) \\(.severity) \\(.message)"'
 
-    All tunnels come up, or none: where a file is wrong, nothing is done, and the exit status is 2. Then each
-    lives by itself.
+    All tunnels come up, or none. If a file has errors, nothing is done, and the exit status is 2. After
+    the start each tunnel is independent.
 
-    SIGHUP reads the files again, without losing a packet on peers that stay, and exchanges stages
-    whose files have changed; SIGUSR1 logs the counters;
-    SIGTERM, Ctrl-C and pyfw down end it. NOTIFY_SOCKET is told, as systemd wants it.
+    SIGHUP reads the files again, without losing a packet on peers that stay, and replaces stages whose
+    files have changed. SIGUSR1 logs the counters. SIGTERM, Ctrl-C and pyfw down stop it. If
+    NOTIFY_SOCKET is set, notifies systemd.
     """
-    # Several come up together or not at all, so what can be found before is.
+    # Several tunnels come up together or not at all, so find errors in stages first.
     configs = load_all(conf, stages=check or len(conf) > 1)
     if check:
         return
     daemons: list[Daemon] = []
     try:
         _run(conf, configs, daemons, watch)
-    except SystemExit as end:
-        _leave(end, daemons)
+    except SystemExit as error:
+        _exit(error, daemons)
 
 
 def log_level(default: str) -> str:
-    """What LOG_LEVEL asks for, in our words; the default, if it asks for nothing we know."""
+    """Returns the level from LOG_LEVEL, or the default if it is not set or unknown."""
     from pyfw.observe import log
 
-    asked = os.environ.get("LOG_LEVEL", "")
-    level = {"verbose": "debug"}.get(asked, asked)
+    level = os.environ.get("LOG_LEVEL", "")
+    level = {"verbose": "debug"}.get(level, level)
     return level if level in log.LEVELS else default
 
 
@@ -73,7 +70,7 @@ def _run(
     confs: "Sequence[str]", configs: "Sequence[Config]", daemons: "list[Daemon]", watch: bool
 ) -> NoReturn:
     from pyfw.config import path_of
-    from pyfw.control import Daemon, StartFailed, run_to_end, serve
+    from pyfw.control import Daemon, StartFailed, run_service, serve
     from pyfw.control.notify import Notifier
     from pyfw.observe import log
 
@@ -84,30 +81,30 @@ def _run(
         for conf, config in zip(confs, configs, strict=True)
     ]
     try:
-        status = run_to_end(serve(daemons, notifier=Notifier.from_environment(), watch=watch))
+        status = run_service(serve(daemons, notifier=Notifier.from_environment(), watch=watch))
     except StartFailed as failed:
         fail_start(failed, f"cannot run {failed.name}")
     raise SystemExit(status)
 
 
-def _leave(end: SystemExit, daemons: "Sequence[Daemon]") -> NoReturn:
-    """Ends the process, also where a stage has left a thread that would keep it, or that is inside of it.
+def _exit(error: SystemExit, daemons: "Sequence[Daemon]") -> NoReturn:
+    """Exits, by os._exit if threads of stages are still running.
 
-    Python waits for threads that a stage started, however long they go on; and one that is in the middle of a
-    stage while the interpreter ends takes the whole process down.
+    Python would wait for threads that a stage started, without a timeout; and a thread that is inside a stage
+    while the interpreter shuts down crashes the process.
     """
     import structlog
 
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _JOIN_TIMEOUT_S
     others = [one for one in threading.enumerate() if one is not threading.current_thread()]
     for thread in others:
         if not thread.daemon:
             thread.join(max(0.0, deadline - time.monotonic()))
     left = [thread.name for thread in others if thread.is_alive() and not thread.daemon]
     if not left and not any(daemon.has_left_behind for daemon in daemons):
-        raise end
+        raise error
     if left:
-        structlog.get_logger("pyfw").warning("threads left behind", names=left)
+        structlog.get_logger("pyfw").warning("stage.threads_running", names=left)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(end.code if isinstance(end.code, int) else 1)
+    os._exit(error.code if isinstance(error.code, int) else 1)

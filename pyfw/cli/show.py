@@ -1,4 +1,4 @@
-"""`pyfw show`: what daemons say of themselves, as `wg show` prints it, or as JSON."""
+"""`pyfw show`: shows running tunnels, like `wg show` or as JSON."""
 
 import os
 import time
@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyfw.cli.group import fail, system_error
-from pyfw.cli.show_columns import FIELDS, lines, public_key, text_of
+from pyfw.cli.errors import fail, system_error
+from pyfw.cli.show_fields import FIELDS, field_lines, key_text, public_key
 
 if TYPE_CHECKING:
-    from pyfw.control.uapi.client import ShownDevice, ShownPeer
+    from pyfw.control.uapi.client import Device, Peer
 
 
-@click.command(name="show", short_help="Show running tunnels, as wg show does.")
+@click.command(name="show", short_help="Show running tunnels, like wg show.")
 @click.argument("interface", default="all")
-@click.argument("what", required=False, type=click.Choice(FIELDS), metavar="[FIELD]")
+@click.argument("field", required=False, type=click.Choice(FIELDS), metavar="[FIELD]")
 @click.option(
-    "--json", "as_json", is_flag=True, help="One object, with counters and what is in force."
+    "--json", "as_json", is_flag=True, help="Print one JSON object, with counters and facts."
 )
-def show(interface: str, what: str | None, as_json: bool) -> None:
-    """Show INTERFACE; all of them, if none is given; or their names: pyfw show interfaces.
+def show(interface: str, field: str | None, as_json: bool) -> None:
+    """Show INTERFACE, or all interfaces. "pyfw show interfaces" prints their names.
 
-    The form is that of wg show. Keys stay hidden in it, unless WG_HIDE_KEYS=never. For programs, FIELD
-    chooses what wg show prints of it, in tab-separated columns: public-key, private-key, listen-port,
-    fwmark, peers, preshared-keys, endpoints, allowed-ips, latest-handshakes, transfer,
-    persistent-keepalive, or dump for all of them.
+    The format is that of wg show. Keys are hidden, unless WG_HIDE_KEYS=never. FIELD prints one field for
+    programs, in tab-separated columns: public-key, private-key, listen-port, fwmark, peers,
+    preshared-keys, endpoints, allowed-ips, latest-handshakes, transfer, persistent-keepalive, or dump
+    for all of them.
     """
     from pyfw.control.uapi import client
 
@@ -36,43 +36,43 @@ def show(interface: str, what: str | None, as_json: bool) -> None:
     try:
         devices = [client.device(name) for name in names]
         if as_json:
-            shown = {
+            documents = {
                 device.name: _document(device, client.details(device.name)) for device in devices
             }
-            _print_json(shown if interface == "all" else shown[interface])
+            _print_json(documents if interface == "all" else documents[interface])
             return
     except (FileNotFoundError, ConnectionRefusedError):
-        fail(f"no daemon answers for {interface}: pyfw show interfaces names those that do")
+        fail(f"no daemon answers for {interface}; pyfw show interfaces lists those that do")
     except OSError as error:
         fail(system_error(error, f"cannot show {interface}"))
-    if what is not None:
+    if field is not None:
         for device in devices:
             prefix = f"{device.name}\t" if interface == "all" else ""
-            for line in lines(device, what):
+            for line in field_lines(device, field):
                 click.echo(prefix + line)
     else:
         now = int(time.time())
         click.echo("\n\n".join(pretty(device, now) for device in devices), nl=bool(devices))
 
 
-def pretty(device: "ShownDevice", now: int) -> str:
-    """As `wg show`, at the Unix time `now`."""
-    told = [f"interface: {device.name}"]
+def pretty(device: "Device", now: int) -> str:
+    """Returns the text of `wg show`. `now`: the Unix time."""
+    lines = [f"interface: {device.name}"]
     if device.private_key:
-        told.append(f"  public key: {public_key(device)}")
-        told.append(f"  private key: {_masked(device.private_key)}")
+        lines.append(f"  public key: {public_key(device)}")
+        lines.append(f"  private key: {_masked(device.private_key)}")
     if device.listen_port:
-        told.append(f"  listening port: {device.listen_port}")
+        lines.append(f"  listening port: {device.listen_port}")
     if device.fwmark:
-        told.append(f"  fwmark: 0x{device.fwmark:x}")
-    # wg sorts by latest handshake, the never-seen last.
+        lines.append(f"  fwmark: 0x{device.fwmark:x}")
+    # In wg's order: by latest handshake, and peers without one last.
     for peer in sorted(device.peers, key=lambda p: -p.last_handshake_ns):
-        told += ["", *_pretty_peer(peer, now)]
-    return "\n".join(told)
+        lines += ["", *_pretty_peer(peer, now)]
+    return "\n".join(lines)
 
 
 def duration(seconds: int) -> str:
-    """1 day, 2 minutes, 3 seconds."""
+    """Returns a duration such as "1 day, 2 minutes, 3 seconds"."""
     parts = []
     for name, length in (
         ("year", 365 * 86_400),
@@ -88,7 +88,7 @@ def duration(seconds: int) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes, as wg writes them: 1.50 KiB."""
+    """Returns an amount of bytes such as "1.50 KiB"."""
     if count < 1024:
         return f"{count} B"
     value = float(count)
@@ -99,21 +99,21 @@ def size(count: int) -> str:
     return f"{value / 1024:.2f} TiB"
 
 
-def _pretty_peer(peer: "ShownPeer", now: int) -> list[str]:
-    told = [f"peer: {text_of(peer.public_key)}"]
+def _pretty_peer(peer: "Peer", now: int) -> list[str]:
+    lines = [f"peer: {key_text(peer.public_key)}"]
     if peer.preshared_key:
-        told.append(f"  preshared key: {_masked(peer.preshared_key)}")
+        lines.append(f"  preshared key: {_masked(peer.preshared_key)}")
     if peer.endpoint:
-        told.append(f"  endpoint: {peer.endpoint}")
-    told.append(f"  allowed ips: {', '.join(peer.allowed_ips) or '(none)'}")
+        lines.append(f"  endpoint: {peer.endpoint}")
+    lines.append(f"  allowed ips: {', '.join(peer.allowed_ips) or '(none)'}")
     if seconds := peer.last_handshake_ns // 1_000_000_000:
-        told.append(f"  latest handshake: {_ago(now - seconds)}")
+        lines.append(f"  latest handshake: {_ago(now - seconds)}")
     if peer.received_bytes or peer.sent_bytes:
         amounts = f"{size(peer.received_bytes)} received, {size(peer.sent_bytes)} sent"
-        told.append(f"  transfer: {amounts}")
+        lines.append(f"  transfer: {amounts}")
     if peer.persistent_keepalive:
-        told.append(f"  persistent keepalive: every {duration(peer.persistent_keepalive)}")
-    return told
+        lines.append(f"  persistent keepalive: every {duration(peer.persistent_keepalive)}")
+    return lines
 
 
 def _ago(seconds: int) -> str:
@@ -124,7 +124,7 @@ def _ago(seconds: int) -> str:
     return f"{duration(seconds)} ago"
 
 
-def _document(device: "ShownDevice", details: dict[str, Any] | None) -> dict[str, Any]:
+def _document(device: "Device", details: dict[str, Any] | None) -> dict[str, Any]:
     details = details or {}
     counters = {peer["public_key"]: peer["counters"] for peer in details.get("peers", ())}
     return {
@@ -134,7 +134,7 @@ def _document(device: "ShownDevice", details: dict[str, Any] | None) -> dict[str
         "fwmark": device.fwmark,
         "peers": [
             {
-                "public_key": text_of(peer.public_key),
+                "public_key": key_text(peer.public_key),
                 "has_preshared_key": peer.preshared_key is not None,
                 "endpoint": peer.endpoint,
                 "allowed_ips": peer.allowed_ips,
@@ -159,4 +159,4 @@ def _print_json(document: object) -> None:
 
 
 def _masked(key: bytes) -> str:
-    return text_of(key) if os.environ.get("WG_HIDE_KEYS") == "never" else "(hidden)"
+    return key_text(key) if os.environ.get("WG_HIDE_KEYS") == "never" else "(hidden)"

@@ -1,21 +1,21 @@
-"""`pyfw strip CONF`: a file as wg takes it, without the keys that only wg-quick knows."""
+"""`pyfw strip CONF`: prints a file without the keys that only wg-quick has."""
 
 import click
 
-from pyfw.cli.group import fail, system_error
-from pyfw.cli.tunnel_file import load
+from pyfw.cli.errors import fail, system_error
+from pyfw.cli.load_config import load
 
 
-@click.command(name="strip", short_help="Print a tunnel's file as wg setconf takes it.")
+@click.command(name="strip", short_help="Print a tunnel's file for wg setconf.")
 @click.argument("conf")
 def strip(conf: str) -> None:
-    """Print CONF, a path to NAME.conf or a NAME in /etc/wireguard, as wg setconf and wg syncconf take it.
+    """Print CONF, a path to NAME.conf or a NAME in /etc/wireguard, for wg setconf and wg syncconf.
 
     \b
       wg syncconf wg0 <(pyfw strip wg0)
 
-    What is wrong in the file is told, and the exit status is 2, but it is printed all the same: wg refuses
-    what is wrong, whereas nothing at all would take every peer away.
+    If the file has errors, reports them and exits with 2, but prints the file all the same: wg rejects a
+    file with errors, whereas empty input would remove all peers.
     """
     from pyfw import config as configuration
 
@@ -23,6 +23,6 @@ def strip(conf: str) -> None:
         text = configuration.path_of(conf).read_text(errors="surrogateescape")
     except OSError as error:
         fail(system_error(error, "cannot read the configuration"))
-    # A blank line at the end, as wg-quick has it.
+    # With a blank line at the end, as wg-quick prints it.
     click.echo(configuration.strip(text).encode(errors="surrogateescape"))
     load(conf)

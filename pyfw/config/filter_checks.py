@@ -67,7 +67,9 @@ def _network(value: Any) -> str:
 def _tcp_flags(value: Any) -> str:
     flags = text(value)
     if not re.fullmatch(r"[FSRPAUEC]+(/[FSRPAUEC]+)?", flags):
-        raise ValueError(f'"{flags}" is not valid; write letters of FSRPAUEC, such as "S" or "S/SA"')
+        raise ValueError(
+            f'"{flags}" is not valid; write letters of FSRPAUEC, such as "S" or "S/SA"'
+        )
     return flags
 
 

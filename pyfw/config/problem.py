@@ -1,4 +1,4 @@
-"""Errors in configuration files: file, line, key, and what would be right. One exception carries all of them."""
+"""Errors in configuration files, with file, line and key. One exception carries all of them."""
 
 import difflib
 from collections.abc import Collection, Iterable, Sequence

@@ -2,8 +2,9 @@
 
     --stage tap?file=web.pcapng        --stage 'filters/slow.py:Slow?name=slow&direction=inbound&delay_ms=5'
 
-Keys of `[[stages]]` are keys of the stage, all others are options. A value that is valid TOML (0.1, true, ["a"],
-"text") is read as TOML, any other as text; %26 stands for &. Paths are relative to the current directory.
+Keys of `[[stages]]` are keys of the stage, all others are options. A value that is valid TOML (0.1, true,
+["a"], "text") is read as TOML, any other as text; %26 stands for &. Paths are relative to the current
+directory.
 """
 
 import tomllib

@@ -5,8 +5,8 @@
     filter = "tcp port 23"            # or { protocol = "tcp", dst_port = 23 }
     options = { quiet = true }        # fields of the stage's Options
 
-Only `use` is required; other keys default to the attributes of the stage's class. Nothing is imported here: see
-pyfw.stages.find.
+Only `use` is required; other keys default to the attributes of the stage's class. Nothing is imported here:
+see pyfw.stages.find.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Reads wg-quick files into frozen structs, and reports all errors at once.
 
-All keys of wg(8) and wg-quick(8) are supported, in any case. A second value for a key that takes one is an error, as
-it is ambiguous; so are two peers with the same public key.
+All keys of wg(8) and wg-quick(8) are supported, in any case. A second value for a key that takes one is an
+error, as it is ambiguous; so are two peers with the same public key.
 """
 
 from collections.abc import Callable, Iterable
@@ -71,7 +71,9 @@ INTERFACE_KEYS = {
     "PrivateKey": _Key("private_key", values.secret),
     "ListenPort": _Key("listen_port", values.port),
     "FwMark": _Key("fwmark", values.fwmark),
-    "Address": _Key("addresses", values.address, values.split_words, example="10.0.0.2/24, fd00::2/64"),
+    "Address": _Key(
+        "addresses", values.address, values.split_words, example="10.0.0.2/24, fd00::2/64"
+    ),
     "DNS": _Key("dns", values.name_server, values.split_words, example="1.1.1.1, office.example"),
     "MTU": _Key("mtu", values.mtu),
     "Table": _Key("table", values.table),

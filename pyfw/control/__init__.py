@@ -1,15 +1,15 @@
-"""A tunnel as a daemon: UAPI socket, link and routes, signals, reload.
+"""Runs tunnels as daemons: UAPI socket, host network, signals, reload.
 
-The daemon is loaded when first used: `pyfw show` is a client, and starts fast.
+Daemon and service load on first use, so that `pyfw show`, which only needs the UAPI client, starts fast.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyfw.control.daemon import Daemon
-    from pyfw.control.service import StartFailed, run_to_end, serve
+    from pyfw.control.service import StartFailed, run_service, serve
 
-__all__ = ["Daemon", "StartFailed", "run_to_end", "serve"]
+__all__ = ["Daemon", "StartFailed", "run_service", "serve"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
         from pyfw.control.daemon import Daemon
 
         return Daemon
-    if name in ("StartFailed", "run_to_end", "serve"):
+    if name in ("StartFailed", "run_service", "serve"):
         from pyfw.control import service
 
         return getattr(service, name)

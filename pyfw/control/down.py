@@ -1,7 +1,7 @@
-"""`pyfw down`, from outside the daemon: its hooks at our terminal, its record undone, the daemon ended.
+"""Implements `pyfw down`: takes a tunnel down from outside its daemon.
 
-While we hold the record, the daemon leaves everything but the link to us. One that was killed is cleaned up
-after; one that wg-quick has set up is taken down as `wg-quick down` does it.
+Hooks run at the caller's terminal. While this process holds the undo log, the daemon removes nothing but the
+link. Also cleans up after a daemon that was killed, and takes down what wg-quick has set up.
 """
 
 import asyncio
@@ -17,30 +17,30 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from pyfw.config import Config
-from pyfw.control import interface_setup, saved
-from pyfw.control.host import hooks, host_network, policy_routing
+from pyfw.control import interface_setup, save_config
+from pyfw.control.host import hooks, host_network, link, policy_routing
 from pyfw.control.host.firewall import Table
 from pyfw.control.host.step_reporter import StepReporter
 from pyfw.control.host.undo_log import UndoLog, UndoRecord, network_namespace
 from pyfw.control.uapi import client, socket_path
 
-# A daemon drains what is queued, and its threads are joined.
-_END_S, _PAUSE_S = 15.0, 0.02
+# Enough to drain what is queued, and to join threads.
+_STOP_TIMEOUT_S, _POLL_S = 15.0, 0.02
 
 
 async def down(name: str, config: Config | None, path: Path | None, steps: StepReporter) -> None:
-    """Takes a tunnel down. Raises OSError; HookFailed where PreDown fails: then it stays up.
+    """Takes a tunnel down. Raises OSError; HookFailed if PreDown fails, and the tunnel stays up then.
 
-    config, path: its file, whose hooks count; without, those on record.
+    config, path: the tunnel's file, whose hooks run. Without it, the recorded hooks run.
     """
-    file = await UndoLog.claim(name)
+    undo_log = await UndoLog.claim(name)
     try:
-        record = file.read()
-        if not client.answers(name):
+        record = undo_log.read()
+        if not client.is_running(name):
             if record is None:
                 raise OSError(errno.ENODEV, f"{name} is not up: no daemon answers for it")
             await interface_setup.clean_up(name, record, steps)
-            file.forget()
+            undo_log.clear()
             return
         pre_down, post_down = (
             (config.interface.pre_down, config.interface.post_down)
@@ -52,25 +52,25 @@ async def down(name: str, config: Config | None, path: Path | None, steps: StepR
         await hooks.run("PreDown", pre_down, name, steps)
         if config is not None and path is not None and config.interface.save_config:
             steps.step(f"wg showconf {name} > {path}")
-            await saved.save(path, config, client.device(name))
-        await host_network.undo(name, record or await _recognised(name), steps)
+            await save_config.save(path, config, client.device(name))
+        await host_network.undo(name, record or await _find_changes(name), steps)
         if record is None:
-            await _remove_wg_quicks_tables(name, steps)
-        file.forget()
-        await _end(name, steps)
+            await _remove_tables_of_wg_quick(name, steps)
+        undo_log.clear()
+        await _stop_daemon(name, steps)
         await hooks.run("PostDown", post_down, name, steps)
     finally:
-        file.release()
+        undo_log.release()
 
 
-async def _recognised(name: str) -> UndoRecord:
-    """What somebody else has made for a tunnel, by its mark."""
+async def _find_changes(name: str) -> UndoRecord:
+    """Returns a record of the rules that another program added for a tunnel, found by its mark."""
     mark = client.device(name).fwmark
-    rules = await policy_routing.marked(mark) if mark else []
+    rules = await policy_routing.find_rules(mark) if mark else []
     return UndoRecord(network=network_namespace(), rules=rules)
 
 
-async def _remove_wg_quicks_tables(name: str, steps: StepReporter) -> None:
+async def _remove_tables_of_wg_quick(name: str, steps: StepReporter) -> None:
     for family in ("ip", "ip6"):
         table = Table(name, family=family, prefix="wg-quick-")
         if await table.exists():
@@ -78,15 +78,15 @@ async def _remove_wg_quicks_tables(name: str, steps: StepReporter) -> None:
             await table.remove()
 
 
-async def _end(name: str, steps: StepReporter) -> None:
-    """Ends the daemon, and returns when it is gone."""
-    pid = client.process(name)
-    if pid is not None and _serves_another(pid, name):
-        # A tunnel ends by itself, too, when its socket is deleted.
+async def _stop_daemon(name: str, steps: StepReporter) -> None:
+    """Stops the daemon, or only this tunnel if the process has others, and waits for the end."""
+    pid = client.daemon_pid(name)
+    if pid is not None and _has_other_tunnels(pid, name):
+        # Deleting its socket stops a single tunnel.
         path = socket_path.path_of(name)
         steps.step(f"rm -f {path}")
         path.unlink(missing_ok=True)
-    elif pid is None:  # of another make, or out of reach: it ends with its link
+    elif pid is None:  # another implementation, or another process namespace: it ends with its link
         steps.step(f"ip link delete dev {name}")
         async with AsyncIPRoute() as ipr:
             try:
@@ -95,31 +95,31 @@ async def _end(name: str, steps: StepReporter) -> None:
                 raise OSError(error.code, f"{name}: {error.args[-1]}") from error
     else:
         steps.step(f"kill -TERM {pid}")
-        await _end_process(pid)
-    deadline = asyncio.get_running_loop().time() + _END_S
-    while client.answers(name) or interface_setup.is_there(name):
+        await _terminate(pid)
+    deadline = asyncio.get_running_loop().time() + _STOP_TIMEOUT_S
+    while client.is_running(name) or link.exists(name):
         if asyncio.get_running_loop().time() > deadline:
-            raise OSError(errno.ETIMEDOUT, f"the daemon of {name} does not end")
-        await asyncio.sleep(_PAUSE_S)
+            raise OSError(errno.ETIMEDOUT, f"the daemon of {name} does not stop")
+        await asyncio.sleep(_POLL_S)
 
 
-def _serves_another(pid: int, name: str) -> bool:
+def _has_other_tunnels(pid: int, name: str) -> bool:
     for other in client.interfaces():
-        with contextlib.suppress(OSError):  # not ours to ask, or gone meanwhile
-            if other != name and client.process(other) == pid:
+        with contextlib.suppress(OSError):  # no permission, or just stopped
+            if other != name and client.daemon_pid(other) == pid:
                 return True
     return False
 
 
-async def _end_process(pid: int) -> None:
+async def _terminate(pid: int) -> None:
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     try:
         signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-        # Readable when the process is gone (pidfd_open(2)).
-        await asyncio.to_thread(select.select, [descriptor], [], [], _END_S)
+        # Readable once the process has ended (pidfd_open(2)).
+        await asyncio.to_thread(select.select, [descriptor], [], [], _STOP_TIMEOUT_S)
     except ProcessLookupError:
         pass
     finally:

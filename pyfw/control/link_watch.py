@@ -1,4 +1,4 @@
-"""The kernel's word on one link: its MTU changed, or it is gone. In: rtnetlink's link group; no polling."""
+"""Watches a link over rtnetlink: its MTU changes, or it is deleted."""
 
 import asyncio
 import fcntl
@@ -12,10 +12,10 @@ _TUNGETIFF = 0x8004_54D2  # linux/if_tun.h: _IOR('T', 210, unsigned int)
 
 
 class LinkWatch:
-    """Calls back while it is entered.
+    """Calls back from `start` to `close`.
 
-    A link that moves to another namespace is deleted here and lives on there: the TUN descriptor knows
-    (it detaches only from a link that is gone), so it is asked before anyone is told.
+    A link that moves to another network namespace is reported as deleted here. The TUN descriptor detaches
+    only from a link that is really deleted, so `on_deleted` depends on it.
     """
 
     def __init__(
@@ -33,34 +33,34 @@ class LinkWatch:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begins to listen."""
+        """Starts watching."""
         await self._ipr.bind(groups=_RTMGRP_LINK)
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Ends it."""
+        """Stops watching."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._ipr.close()
 
     async def _run(self) -> None:
-        mtu = 0
+        last_mtu = 0
         while True:
             async for message in self._ipr.get():
                 if message["index"] != self._index:
                     continue
                 if message["event"] == "RTM_DELLINK":
-                    if not _attached(self._tun_fd):
+                    if not _is_attached(self._tun_fd):
                         self._on_deleted()
                 elif message["event"] == "RTM_NEWLINK":
-                    now = message.get_attr("IFLA_MTU")
-                    if now and now != mtu:
-                        mtu = now
+                    mtu = message.get_attr("IFLA_MTU")
+                    if mtu and mtu != last_mtu:
+                        last_mtu = mtu
                         self._on_mtu(mtu)
 
 
-def _attached(tun_fd: int) -> bool:
+def _is_attached(tun_fd: int) -> bool:
     try:
         fcntl.ioctl(tun_fd, _TUNGETIFF, bytes(40))
     except OSError:

@@ -1,4 +1,4 @@
-"""Into the background: who holds the terminal, who is told what, and which status the parent ends with."""
+"""background: the terminal, the report of the child, signals, and the parent's exit status."""
 
 import os
 import signal
@@ -39,22 +39,22 @@ def start(body: str, *, before: str = "", keep: bool = False) -> subprocess.Pope
 
 
 def run(body: str, *, before: str = "", keep: bool = False) -> tuple[list[str], str]:
-    """What both wrote on standard output, and on standard error.
+    """Returns the lines on standard output of both processes, and standard error.
 
-    before: what the script does before it goes into the background.
+    before: code to run before the fork.
     """
     with start(body, before=before, keep=keep) as started:
         out, err = started.communicate(timeout=30)
     return out.splitlines(), err
 
 
-def test_the_parent_ends_well_when_the_child_is_ready_and_the_child_goes_on(tmp_path: Path) -> None:
+def test_the_parent_exits_when_the_child_is_ready(tmp_path: Path) -> None:
     done = tmp_path / "done"
     (parent, *rest), err = run(f"""
         print("on the terminal", file=sys.stderr)
         ready()
-        print("nobody sees this")
-        print("nor this", file=sys.stderr)
+        print("not on the terminal")
+        print("not on the terminal", file=sys.stderr)
         open({str(done)!r}, "w").write(f"{{os.getcwd()}} {{os.getsid(0) == os.getpid()}}")
         return 0
     """)
@@ -82,26 +82,26 @@ def test_a_child_may_keep_its_output(tmp_path: Path) -> None:
     [
         ("return 3", "3"),
         ("sys.exit(2)", "2"),
-        # Told to end before it was ready: it ended well, but nothing is up.
+        # Stopped before it was ready: it exited with 0, but nothing is up.
         ("return 0", "1"),
         ("os._exit(3)", "None"),
         ("os.kill(os.getpid(), 9)", "None"),
     ],
 )
-def test_the_parent_has_the_status_of_a_child_that_was_never_ready(body: str, status: str) -> None:
+def test_the_parent_has_the_status_of_a_failed_child(body: str, status: str) -> None:
     out, err = run(body)
     assert [line.split()[1] for line in out] == [status]
     assert err == ""
 
 
-def test_an_exception_of_the_child_is_a_failure_with_its_traceback() -> None:
+def test_an_exception_of_the_child_prints_a_traceback() -> None:
     out, err = run("raise RuntimeError('unforeseen')")
     assert out[0].split()[1] == "1"
     assert "RuntimeError: unforeseen" in err
 
 
-def test_what_comes_after_ready_is_no_word_to_the_parent() -> None:
-    # The descriptor that carried the word may be another one's by then.
+def test_nothing_is_reported_after_ready() -> None:
+    # The number of the pipe's descriptor may be in use again.
     out, _ = run("""
         ready()
         reused = [os.pipe() for _ in range(8)]
@@ -115,13 +115,13 @@ def test_what_comes_after_ready_is_no_word_to_the_parent() -> None:
 def test_a_signal_to_the_parent_reaches_the_child(number: signal.Signals) -> None:
     with start("""
         import signal
-        told = []
+        received = []
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _frame: told.append(number))
+            signal.signal(number, lambda number, _frame: received.append(number))
         print("waiting", flush=True)
-        while not told:
+        while not received:
             time.sleep(0.01)
-        print("undone", int(told[0]), flush=True)
+        print("undone", int(received[0]), flush=True)
         return 0
     """) as started:
         assert started.stdout is not None
@@ -133,31 +133,31 @@ def test_a_signal_to_the_parent_reaches_the_child(number: signal.Signals) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_that_comes_right_after_the_fork_reaches_the_child(number: signal.Signals) -> None:
-    # The parent is stopped where the fork returns, until the child waits, and is told there.
+def test_a_signal_during_the_fork_reaches_the_child(number: signal.Signals) -> None:
+    # The parent gets the signal within fork(), once the child waits for it.
     out, err = run(
         f"""
         import signal
-        told = []
-        signal.signal({int(number)}, lambda number, _frame: told.append(number))
+        received = []
+        signal.signal({int(number)}, lambda number, _frame: received.append(number))
         os.write(waits, b"w")
-        while not told:
+        while not received:
             time.sleep(0.01)
-        print("undone", int(told[0]), flush=True)
+        print("undone", int(received[0]), flush=True)
         return 0
         """,
         before=f"""
         waited, waits = os.pipe()
         fork = os.fork
 
-        def fork_and_be_told():
+        def fork_and_signal():
             child = fork()
             if child:
                 os.read(waited, 1)
                 os.kill(os.getpid(), {int(number)})
             return child
 
-        os.fork = fork_and_be_told
+        os.fork = fork_and_signal
         """,
     )
     assert out[0] == f"undone {int(number)}", err

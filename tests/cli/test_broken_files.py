@@ -14,7 +14,7 @@ from pyfw.config.wg_quick import INTERFACE_KEYS, PEER_KEYS
 from tests.config.broken_files import CONF, TOML, Broken, all_broken, conf_keys, toml_keys
 
 BROKEN = list(all_broken())
-_EDITS = 500
+_EDITS = 250
 _PROCESSES = 4
 
 
@@ -103,22 +103,3 @@ def test_random_edits_in_real_processes_exit_with_0_or_2(tmp_path: Path) -> None
         assert done.returncode in (0, 2), (seed, done.stderr)
         assert "Traceback" not in done.stderr, seed
         assert (done.returncode == 2) == ("wg0.conf:" in done.stderr or "toml:" in done.stderr)
-
-
-@pytest.mark.parametrize("name", ["wg0.conf", "wg0.pyfw.toml"])
-def test_a_byte_order_mark_is_an_error(tmp_path: Path, name: str) -> None:
-    path = write(tmp_path, CONF.encode(), TOML.encode())
-    file = tmp_path / name
-    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
-    done = check(path)
-    assert done.exit_code == 2
-    assert done.stderr == f"pyfw: {file}:1: begins with a byte order mark; save it without\n"
-
-
-def test_a_world_readable_file_causes_a_warning(tmp_path: Path) -> None:
-    path = write(tmp_path, CONF.encode(), TOML.encode())
-    path.chmod(0o644)
-    tmp_path.chmod(0o755)
-    done = check(path)
-    assert done.exit_code == 0
-    assert f"pyfw: warning: {path}: world accessible; chmod 600 wg0.conf\n" in done.stderr

@@ -4,10 +4,10 @@ import pytest
 from click.testing import CliRunner
 
 from pyfw import _native
-from pyfw.cli import show, show_columns
+from pyfw.cli import show, show_fields
 from pyfw.cli.group import group
 from pyfw.control.uapi import client
-from pyfw.control.uapi.client import ShownDevice, ShownPeer
+from pyfw.control.uapi.client import Device, Peer
 
 PRIVATE, PUBLIC, PEER, PSK = (bytes([n]) * 32 for n in (1, 2, 3, 4))
 NOW = 1_700_000_000
@@ -18,15 +18,15 @@ def text(key: bytes) -> str:
 
 
 @pytest.fixture(autouse=True)
-def device(monkeypatch: pytest.MonkeyPatch) -> ShownDevice:
-    shown = ShownDevice(
+def device(monkeypatch: pytest.MonkeyPatch) -> Device:
+    device = Device(
         "wg0",
         private_key=PRIVATE,
         listen_port=51820,
         fwmark=0xCA6C,
         peers=[
-            ShownPeer(b"\x09" * 32),
-            ShownPeer(
+            Peer(b"\x09" * 32),
+            Peer(
                 PEER,
                 preshared_key=PSK,
                 endpoint="192.0.2.1:7",
@@ -40,12 +40,12 @@ def device(monkeypatch: pytest.MonkeyPatch) -> ShownDevice:
     )
     monkeypatch.setattr(_native, "public_key", lambda _key: PUBLIC, raising=False)
     monkeypatch.setattr(client, "interfaces", lambda: ["wg0"])
-    monkeypatch.setattr(client, "device", lambda _name: shown)
+    monkeypatch.setattr(client, "device", lambda _name: device)
     monkeypatch.setattr(client, "details", lambda _name: {"counters": {"x": 1}, "facts": {}})
-    return shown
+    return device
 
 
-def test_a_tunnel_is_shown_as_wg_shows_it(device: ShownDevice) -> None:
+def test_the_format_is_that_of_wg_show(device: Device) -> None:
     assert show.pretty(device, NOW).splitlines() == [
         "interface: wg0",
         f"  public key: {text(PUBLIC)}",
@@ -66,15 +66,13 @@ def test_a_tunnel_is_shown_as_wg_shows_it(device: ShownDevice) -> None:
     ]
 
 
-def test_keys_are_shown_where_wg_would_show_them(
-    device: ShownDevice, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wg_hide_keys_never_shows_keys(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WG_HIDE_KEYS", "never")
     assert f"private key: {text(PRIVATE)}" in show.pretty(device, NOW)
 
 
-def test_dump_has_the_columns_of_wg(device: ShownDevice) -> None:
-    assert list(show_columns.lines(device, "dump")) == [
+def test_dump_has_wgs_columns(device: Device) -> None:
+    assert list(show_fields.field_lines(device, "dump")) == [
         f"{text(PRIVATE)}\t{text(PUBLIC)}\t51820\t0xca6c",
         f"{text(bytes([9]) * 32)}\t(none)\t(none)\t(none)\t0\t0\t0\toff",
         f"{text(PEER)}\t{text(PSK)}\t192.0.2.1:7\t10.0.0.0/8,fd00::/8"
@@ -83,7 +81,7 @@ def test_dump_has_the_columns_of_wg(device: ShownDevice) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "shown"),
+    ("field", "lines"),
     [
         ("public-key", [text(PUBLIC)]),
         ("private-key", [text(PRIVATE)]),
@@ -101,25 +99,25 @@ def test_dump_has_the_columns_of_wg(device: ShownDevice) -> None:
         ("persistent-keepalive", [f"{text(bytes([9]) * 32)}\toff", f"{text(PEER)}\t25"]),
     ],
 )
-def test_each_field_has_the_columns_of_wg(field: str, shown: list[str]) -> None:
-    assert CliRunner().invoke(group, ["show", "wg0", field]).output.splitlines() == shown
+def test_fields_have_wgs_columns(field: str, lines: list[str]) -> None:
+    assert CliRunner().invoke(group, ["show", "wg0", field]).output.splitlines() == lines
     of_all = CliRunner().invoke(group, ["show", "all", field]).output.splitlines()
-    assert of_all == [f"wg0\t{line}" for line in shown]
+    assert of_all == [f"wg0\t{line}" for line in lines]
 
 
-def test_a_device_without_a_key_or_mark_says_so() -> None:
-    device = ShownDevice("wg1")
-    assert [*show_columns.lines(device, "public-key")] == ["(none)"]
-    assert [*show_columns.lines(device, "fwmark")] == ["off"]
+def test_a_missing_key_or_mark_is_shown_as_by_wg() -> None:
+    device = Device("wg1")
+    assert [*show_fields.field_lines(device, "public-key")] == ["(none)"]
+    assert [*show_fields.field_lines(device, "fwmark")] == ["off"]
 
 
-def test_dump_of_all_names_the_interface_in_each_line() -> None:
+def test_dump_of_all_begins_lines_with_the_interface() -> None:
     lines = CliRunner().invoke(group, ["show", "all", "dump"]).output.splitlines()
     assert len(lines) == 3
     assert all(line.startswith("wg0\t") for line in lines)
 
 
-def test_json_carries_counters_and_no_secret() -> None:
+def test_json_has_counters_and_no_secrets() -> None:
     import json
 
     output = CliRunner().invoke(group, ["show", "wg0", "--json"]).output
@@ -130,28 +128,28 @@ def test_json_carries_counters_and_no_secret() -> None:
     assert text(PSK) not in output
 
 
-def test_interfaces_are_named() -> None:
+def test_interfaces_are_listed() -> None:
     assert CliRunner().invoke(group, ["show", "interfaces"]).output == "wg0\n"
 
 
-def test_what_the_machine_refuses_is_told_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(name: str) -> ShownDevice:
+def test_system_errors_are_reported_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(name: str) -> Device:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(client, "device", refused)
     done = CliRunner().invoke(group, ["show", "wg9"])
     assert done.exit_code == 1
-    hint = "it needs root or CAP_NET_ADMIN"
+    hint = "needs root or CAP_NET_ADMIN"
     assert done.stderr == f"pyfw: cannot show wg9: Permission denied ({hint})\n"
 
 
-def test_a_wrong_word_is_a_usage_error() -> None:
+def test_an_unknown_field_or_command_is_a_usage_error() -> None:
     assert CliRunner().invoke(group, ["show", "wg0", "dumb"]).exit_code == 2
     assert CliRunner().invoke(group, ["shew"]).exit_code == 2
 
 
 @pytest.mark.parametrize(
-    ("count", "shown"),
+    ("count", "text"),
     [
         (0, "0 B"),
         (1023, "1023 B"),
@@ -160,15 +158,15 @@ def test_a_wrong_word_is_a_usage_error() -> None:
         (5 << 40, "5.00 TiB"),
     ],
 )
-def test_sizes_are_written_as_wg_writes_them(count: int, shown: str) -> None:
-    assert show.size(count) == shown
+def test_sizes_have_wgs_format(count: int, text: str) -> None:
+    assert show.size(count) == text
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), ConnectionRefusedError(111, "no")])
-def test_an_interface_that_nobody_serves_is_told_apart_from_a_failure(
+def test_an_interface_without_a_daemon_is_an_error(
     monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    def absent(name: str) -> ShownDevice:
+    def absent(name: str) -> Device:
         raise error
 
     monkeypatch.setattr(client, "device", absent)

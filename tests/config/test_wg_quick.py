@@ -223,6 +223,7 @@ def test_a_name_that_is_no_interface_name_is_an_error(tmp_path: Path, name: str)
     [
         (b"[Interface]\n\xff\n", r":2: not UTF-8: byte 0xff"),
         (b"[Interface]\n\n\0", r":3: contains a NUL byte"),
+        (b"\xef\xbb\xbf[Interface]\n", r":1: begins with a byte order mark; save it without"),
         (b"#" * ((16 << 20) + 1), "longer than 16 MiB"),
     ],
 )

@@ -8,15 +8,13 @@ from pyfw.config import Config, Peer
 from pyfw.control.resolve import resolve
 
 
-def endpoint_after(
-    monkeypatch: pytest.MonkeyPatch, endpoint: str | None, answers: list[Any]
-) -> Any:
-    asked: list[str] = []
+def resolve_one(monkeypatch: pytest.MonkeyPatch, endpoint: str | None, answers: list[Any]) -> Any:
+    queries: list[str] = []
     pauses: list[float] = []
 
     async def run() -> Any:
         async def getaddrinfo(host: str, port: int, **_: Any) -> Any:
-            asked.append(host)
+            queries.append(host)
             answer = answers.pop(0)
             if isinstance(answer, Exception):
                 raise answer
@@ -31,37 +29,39 @@ def endpoint_after(
         resolved = await resolve(Config(name="wg0", peers=(peer,)))
         return resolved.peers[0].endpoint
 
-    return asyncio.run(run()), asked, pauses
+    return asyncio.run(run()), queries, pauses
 
 
 @pytest.mark.parametrize("endpoint", [None, "192.0.2.1:7", "[2001:db8::1]:7", "[fe80::1%eth0]:7"])
-def test_numbers_are_not_asked_for(monkeypatch: pytest.MonkeyPatch, endpoint: str | None) -> None:
-    assert endpoint_after(monkeypatch, endpoint, []) == (endpoint, [], [])
+def test_numeric_endpoints_are_not_looked_up(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str | None
+) -> None:
+    assert resolve_one(monkeypatch, endpoint, []) == (endpoint, [], [])
 
 
-def test_a_name_becomes_its_first_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert endpoint_after(monkeypatch, "vpn.example:7", ["2001:db8::1"])[0] == "[2001:db8::1]:7"
-    assert endpoint_after(monkeypatch, "vpn.example:7", ["192.0.2.1"])[0] == "192.0.2.1:7"
+def test_a_name_resolves_to_its_first_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_one(monkeypatch, "vpn.example:7", ["2001:db8::1"])[0] == "[2001:db8::1]:7"
+    assert resolve_one(monkeypatch, "vpn.example:7", ["192.0.2.1"])[0] == "192.0.2.1:7"
 
 
-def test_what_may_work_later_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_errors_are_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     again = socket.gaierror(socket.EAI_AGAIN, "later")
-    got, asked, pauses = endpoint_after(monkeypatch, "vpn.example:7", [again, again, "192.0.2.1"])
-    assert got == "192.0.2.1:7"
-    assert len(asked) == 3
+    resolved, queries, pauses = resolve_one(
+        monkeypatch, "vpn.example:7", [again, again, "192.0.2.1"]
+    )
+    assert resolved == "192.0.2.1:7"
+    assert len(queries) == 3
     assert pauses == [1.0, 1.2]
 
 
-def test_what_will_never_work_is_an_error_that_names_the_endpoint(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_permanent_errors_name_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     none = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     with pytest.raises(OSError, match=r"vpn\.example:7: Name or service not known"):
-        endpoint_after(monkeypatch, "vpn.example:7", [none])
+        resolve_one(monkeypatch, "vpn.example:7", [none])
 
 
-def test_the_number_of_tries_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_retries_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WG_ENDPOINT_RESOLUTION_RETRIES", "1")
     again = socket.gaierror(socket.EAI_AGAIN, "later")
     with pytest.raises(OSError, match="later"):
-        endpoint_after(monkeypatch, "vpn.example:7", [again, again, "192.0.2.1"])
+        resolve_one(monkeypatch, "vpn.example:7", [again, again, "192.0.2.1"])

@@ -1,11 +1,10 @@
-"""Name servers and search domains of a tunnel, for as long as it is up, by whoever owns them on this machine.
+"""Sets name servers and search domains of a tunnel through whatever manages them on this machine.
 
-    resolvconf   the command, as wg-quick calls it, unless it is systemd-resolved's in disguise
-    resolved     systemd-resolved over its bus, where /etc/resolv.conf leads to it: servers of the link, for
-                 all names, which go with the link
-    file         /etc/resolv.conf itself, with what stood there kept: see resolv_conf
+    resolvconf   the command, called as wg-quick does, unless it is a link to systemd's resolvectl resolved
+    systemd-resolved over D-Bus, if /etc/resolv.conf leads to it: servers of the link, for all names file
+    /etc/resolv.conf itself, see resolv_conf
 
-All of them prefer the tunnel's servers to any other, as wg-quick does.
+In all three the tunnel's servers take precedence over others, as with wg-quick.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ _RESOLVED = (
     "/org/freedesktop/resolve1",
     "org.freedesktop.resolve1.Manager",
 )
-# systemd-resolved.service(8): the stubs it listens on.
+# systemd-resolved.service(8): the addresses of its stub resolvers.
 _STUBS = ("127.0.0.53", "127.0.0.54")
 _INTERFACE_ORDER = Path("/etc/resolvconf/interface-order")
 
@@ -38,11 +37,11 @@ async def set_(name: str, entries: Sequence[str], backend: str, steps: StepRepor
             if domains:
                 text += f"search {' '.join(domains)}\n"
             command = ["resolvconf", "-a", _resolvconf_name(name), "-m", "0", "-x"]
-            await _command(command, steps, stdin=text)
+            await _run(command, steps, stdin=text)
         case "resolved":
             index = str(socket.if_nametoindex(name))
             await _resolved(steps, "SetLinkDNS", "ia(iay)", index, *_server_arguments(servers))
-            # "." as a routing domain: every name is asked here first.
+            # "." as a routing domain: all names are resolved through this link.
             routed = [*((domain, "false") for domain in domains), (".", "true")]
             flat = [part for pair in routed for part in pair]
             await _resolved(steps, "SetLinkDomains", "ia(sb)", index, str(len(routed)), *flat)
@@ -53,25 +52,26 @@ async def set_(name: str, entries: Sequence[str], backend: str, steps: StepRepor
 
 
 async def unset(name: str, backend: str, steps: StepReporter) -> None:
-    """Takes them back, after a crash as well. Raises OSError."""
+    """Restores the previous name servers; also after a crash. Raises OSError."""
     match backend:
         case "resolvconf":
-            await _command(["resolvconf", "-d", _resolvconf_name(name), "-f"], steps)
+            await _run(["resolvconf", "-d", _resolvconf_name(name), "-f"], steps)
         case "resolved":
             try:
                 index = str(socket.if_nametoindex(name))
             except OSError:
-                return  # they went with the link
+                return  # removed with the link
             await _resolved(steps, "RevertLink", "i", index)
         case _:
             if resolv_conf.remove(name):
                 steps.step(f"restore {resolv_conf.PATH}")
             else:
-                steps.warning(f"{resolv_conf.PATH} was changed by somebody else, and stays")
+                text = f"{resolv_conf.PATH} was changed by another program and is left as it is"
+                steps.warning("dns.not_restored", text)
 
 
-def found() -> str:
-    """Who owns name servers here: resolvconf, resolved or file."""
+def detect_backend() -> str:
+    """Returns what manages name servers here: resolvconf, resolved or file."""
     command = shutil.which("resolvconf")
     if command and Path(command).resolve().name not in ("resolvectl", "systemd-resolve"):
         return "resolvconf"
@@ -81,16 +81,17 @@ def found() -> str:
 
 
 def split(entries: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Addresses, and what is no address: search domains."""
-    servers = [entry for entry in entries if _address(entry) is not None]
+    """Splits DNS entries into addresses of servers and search domains."""
+    servers = [entry for entry in entries if _is_address(entry)]
     return servers, [entry for entry in entries if entry not in servers]
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _is_address(text: str) -> bool:
     try:
-        return ipaddress.ip_address(text)
+        ipaddress.ip_address(text)
     except ValueError:
-        return None
+        return False
+    return True
 
 
 def _leads_to_resolved() -> bool:
@@ -104,13 +105,13 @@ def _leads_to_resolved() -> bool:
 
 
 def _resolvconf_name(name: str) -> str:
-    # Debian's resolvconf orders by names; wg-quick takes its first prefix that ends with an asterisk.
+    # Debian's resolvconf orders by name; like wg-quick, use the first prefix that ends with an asterisk.
     try:
         lines = _INTERFACE_ORDER.read_text(errors="replace").splitlines()
     except OSError:
         return name
     prefixes = (re.fullmatch(r"([A-Za-z0-9-]+)\*", line.strip()) for line in lines)
-    return next((f"{found[1]}.{name}" for found in prefixes if found), name)
+    return next((f"{match[1]}.{name}" for match in prefixes if match), name)
 
 
 def _server_arguments(servers: Sequence[str]) -> list[str]:
@@ -123,10 +124,10 @@ def _server_arguments(servers: Sequence[str]) -> list[str]:
 
 
 async def _resolved(steps: StepReporter, method: str, signature: str, *arguments: str) -> None:
-    await _command(["busctl", "call", *_RESOLVED, method, signature, *arguments], steps)
+    await _run(["busctl", "call", *_RESOLVED, method, signature, *arguments], steps)
 
 
-async def _command(command: Sequence[str], steps: StepReporter, stdin: str = "") -> None:
+async def _run(command: Sequence[str], steps: StepReporter, stdin: str = "") -> None:
     steps.step(" ".join(command))
     try:
         process = await asyncio.create_subprocess_exec(
@@ -137,7 +138,7 @@ async def _command(command: Sequence[str], steps: StepReporter, stdin: str = "")
         )
     except FileNotFoundError as error:
         raise OSError(error.errno, f"{command[0]} is not installed") from None
-    _, refused = await process.communicate(stdin.encode())
+    _, stderr = await process.communicate(stdin.encode())
     if process.returncode != 0:
-        words = " ".join(refused.decode(errors="replace").split())
-        raise OSError(f"{command[0]}: {words or f'exit {process.returncode}'}")
+        reason = " ".join(stderr.decode(errors="replace").split())
+        raise OSError(f"{command[0]}: {reason or f'exit {process.returncode}'}")

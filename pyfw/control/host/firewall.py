@@ -1,8 +1,7 @@
-"""One nftables table a tunnel, `inet pyfw_NAME`: chains in, one transaction of `nft -j -f -` out.
+"""Manages the nftables table of a tunnel, `inet pyfw_NAME`, with `nft -j -f -`.
 
-A table is always replaced whole, so that what a killed daemon left of it goes in the same transaction, and
-nobody ever sees half of it. Rules keep the order they are given in; they are libnftables' JSON
-(libnftables-json(5)), for which `match`, `meta`, `header` and `ct` are short.
+A table is always replaced as a whole in one transaction, which also removes what a killed daemon left. Rules
+are libnftables' JSON (libnftables-json(5)); `match`, `meta`, `header` and `ct` build it.
 """
 
 import asyncio
@@ -12,15 +11,15 @@ from typing import Any
 
 import msgspec
 
-# linux/netfilter_ipv4.h, enum nf_ip_hook_priorities; the names are nft's.
+# linux/netfilter_ipv4.h, enum nf_ip_hook_priorities, by their names in nft.
 PRIORITY_RAW, PRIORITY_MANGLE, PRIORITY_DSTNAT = -300, -150, -100
 PRIORITY_FILTER, PRIORITY_SRCNAT = 0, 100
 
 Expression = dict[str, Any]
-"""One statement or expression of a rule."""
+"""A statement or expression of a rule."""
 
 Rule = list[Expression]
-"""Statements, from left to right."""
+"""Statements, in the order of evaluation."""
 
 DROP: Expression = {"drop": None}
 ACCEPT: Expression = {"accept": None}
@@ -28,7 +27,7 @@ MASQUERADE: Expression = {"masquerade": None}
 
 
 class Chain(msgspec.Struct, frozen=True, kw_only=True):
-    """A base chain, or (without a hook) one that others jump to."""
+    """A base chain; without a hook, a chain that others jump to."""
 
     name: str
     rules: tuple[Rule, ...] = ()
@@ -41,9 +40,9 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Table:
-    """The table of one interface, in the current network namespace, recognised by its name.
+    """The table of an interface in the current network namespace.
 
-    family, prefix: of a table that is not ours, such as wg-quick's.
+    family, prefix: of a table of another program, such as wg-quick's.
     """
 
     def __init__(self, interface: str, *, family: str = "inet", prefix: str = "pyfw_") -> None:
@@ -51,13 +50,13 @@ class Table:
         self.name = prefix + interface
 
     async def apply(self, chains: Iterable[Chain]) -> None:
-        """Makes the table consist of these chains, in one step; of none: takes it away.
+        """Replaces the table by these chains atomically; without chains, deletes it.
 
-        Raises OSError with nft's words; then nothing was changed.
+        Raises OSError with nft's message; nothing has changed then.
         """
         chains = tuple(chains)
-        # A table can be deleted only where it is: so it is made first, which changes nothing where it was.
-        commands = [self._add("table", {}), {"delete": {"table": self._here({}, "name")}}]
+        # Deleting a missing table fails, so add it first; adding one that exists changes nothing.
+        commands = [self._add("table", {}), {"delete": {"table": self._object({}, "name")}}]
         if chains:
             commands.append(self._add("table", {}))
         commands += [self._add("chain", _chain(chain)) for chain in chains]
@@ -69,14 +68,14 @@ class Table:
         await run_nft(commands)
 
     async def remove(self) -> None:
-        """Takes the table away, if it is there. Raises OSError."""
+        """Deletes the table if it exists. Raises OSError."""
         if await self.exists():
             await self.apply(())
 
     async def exists(self) -> bool:
-        """Whether it is there; without nft, nobody has made one."""
+        """Whether the table exists. Raises OSError."""
         if shutil.which("nft") is None:
-            return False
+            return False  # nothing could have created it
         listed = msgspec.json.decode(await _nft("-j", "list", "tables"))
         return any(
             (table := entry.get("table"))
@@ -84,48 +83,48 @@ class Table:
             for entry in listed["nftables"]
         )
 
-    def _add(self, what: str, fields: dict[str, Any]) -> dict[str, Any]:
-        key = "name" if what == "table" else "table"
-        return {"add": {what: self._here(fields, key)}}
+    def _add(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+        key = "name" if kind == "table" else "table"
+        return {"add": {kind: self._object(fields, key)}}
 
-    def _here(self, fields: dict[str, Any], key: str) -> dict[str, Any]:
+    def _object(self, fields: dict[str, Any], key: str) -> dict[str, Any]:
         return {"family": self.family, key: self.name, **fields}
 
 
 def match(left: Any, right: Any, operator: str = "==") -> Expression:
-    """`left OPERATOR right`; operators are ==, !=, <, in, …; a list on the right is a set."""
+    """Returns `left OPERATOR right`. Operators are ==, !=, <, in, …; a list on the right is a set."""
     if isinstance(right, (list, tuple)):
         right = {"set": list(right)}
     return {"match": {"op": operator, "left": left, "right": right}}
 
 
 def meta(key: str) -> Expression:
-    """`meta KEY`: iifname, oifname, mark, l4proto, nfproto, …"""
+    """Returns `meta KEY`: iifname, oifname, mark, l4proto, nfproto, …"""
     return {"meta": {"key": key}}
 
 
 def ct(key: str) -> Expression:
-    """`ct KEY`: state, mark, …"""
+    """Returns `ct KEY`: state, mark, …"""
     return {"ct": {"key": key}}
 
 
 def header(protocol: str, field: str) -> Expression:
-    """A field of a header: `ip daddr`, `udp dport`, …"""
+    """Returns a header field: `ip daddr`, `udp dport`, …"""
     return {"payload": {"protocol": protocol, "field": field}}
 
 
 def mangle(key: Expression, value: Any) -> Expression:
-    """`KEY set VALUE`."""
+    """Returns `KEY set VALUE`."""
     return {"mangle": {"key": key, "value": value}}
 
 
 def jump(chain: str) -> Expression:
-    """`jump CHAIN`."""
+    """Returns `jump CHAIN`."""
     return {"jump": {"target": chain}}
 
 
 async def run_nft(commands: Iterable[dict[str, Any]]) -> None:
-    """Does all of them or none. Raises OSError with nft's words."""
+    """Runs all commands in one transaction. Raises OSError with nft's message."""
     await _nft("-j", "-f", "-", stdin=msgspec.json.encode({"nftables": list(commands)}))
 
 
@@ -140,11 +139,11 @@ async def _nft(*arguments: str, stdin: bytes = b"") -> bytes:
         )
     except FileNotFoundError as error:
         raise OSError(error.errno, "nft is not installed (Debian: nftables)") from None
-    told, refused = await process.communicate(stdin)
+    stdout, stderr = await process.communicate(stdin)
     if process.returncode != 0:
-        words = " ".join(refused.decode(errors="replace").split())
-        raise OSError(f"nft: {words or f'exit {process.returncode}'}")
-    return told
+        reason = " ".join(stderr.decode(errors="replace").split())
+        raise OSError(f"nft: {reason or f'exit {process.returncode}'}")
+    return stdout
 
 
 def _chain(chain: Chain) -> dict[str, Any]:

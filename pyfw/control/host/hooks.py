@@ -1,7 +1,7 @@
-"""PreUp, PostUp, PreDown and PostDown: shell lines in, run one after the other, in the order of the file.
+"""Runs PreUp, PostUp, PreDown and PostDown as wg-quick does.
 
-As wg-quick runs them: by bash, each in a shell of its own that ends at the first failure, `%i` replaced by
-the interface's name. They have our environment, standard input and output.
+Each hook runs in a bash of its own that stops at the first failing command. `%i` is replaced by the
+interface's name. Hooks inherit the environment, standard input and output.
 """
 
 import asyncio
@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from pyfw.control.host.step_reporter import StepReporter
 
 _SHELL = ("bash", "-e", "-o", "pipefail", "-O", "extglob", "-c")
-# What a hook that is told to end may take.
-_PATIENCE_S = 2.0
+# Between SIGTERM and SIGKILL.
+_TERMINATE_TIMEOUT_S = 2.0
 
 
 class HookFailed(OSError):
-    """A hook ended with something else than 0."""
+    """A hook exited with a status other than 0."""
 
 
 async def run(key: str, hooks: Sequence[str], interface: str, steps: StepReporter) -> None:
-    """Runs all of them; the first that fails is the last one. Raises HookFailed.
+    """Runs hooks in order and stops at the first that fails. Raises HookFailed.
 
-    key: PreUp, PostUp, …, for the error. Cancelled, it ends the hook.
+    key: PreUp, PostUp, … for the error message. If cancelled, ends the running hook.
     """
     for hook in hooks:
         command = hook.replace("%i", interface)
@@ -46,11 +46,11 @@ async def _run_one(key: str, command: str) -> None:
         if process.returncode is None:
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), _PATIENCE_S)
+                await asyncio.wait_for(process.wait(), _TERMINATE_TIMEOUT_S)
             except TimeoutError:
                 process.kill()
                 await process.wait()
         raise
     if status != 0:
-        how = f"exit {status}" if status > 0 else signal.Signals(-status).name
-        raise HookFailed(f"{key} failed ({how}): {command}")
+        reason = f"exit {status}" if status > 0 else signal.Signals(-status).name
+        raise HookFailed(f"{key} failed ({reason}): {command}")

@@ -1,7 +1,7 @@
-"""A tunnel's link through rtnetlink: its addresses, MTU, state and routes.
+"""Configures a tunnel's link over rtnetlink: addresses, MTU, state and routes.
 
-What is asked for is compared with what this object set before, so that a reload adds and takes away only what
-changed, and never touches a route of another link. All of it goes with the link.
+Changes are relative to what the same object set before, so a reload adds and removes only what differs, and
+never touches routes of other links. All of it disappears with the link.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Route(NamedTuple):
-    """Where packets to a network are looked up to be sent into the tunnel."""
+    """A route into the tunnel, and its routing table."""
 
     network: _Network
     table: int
 
 
 class Link:
-    """One interface in the current network namespace. Its methods raise OSError."""
+    """An interface in the current network namespace. Its methods raise OSError."""
 
     def __init__(self, name: str, steps: StepReporter) -> None:
         self.name = name
@@ -41,11 +41,11 @@ class Link:
         self._routes: set[Route] = set()
 
     async def set_addresses(self, ipr: AsyncIPRoute, addresses: Sequence[str]) -> None:
-        """Adds and takes away "address/length"."""
-        # First: a new address beside an old one of its network would be secondary, and go with it.
+        """Sets the addresses, as "address/length"."""
+        # Delete first: a new address in the network of an old one would be secondary, and vanish with it.
         for text in self._addresses.keys() - set(addresses):
             self._steps.step(f"ip -{_version(text)} address delete {text} dev {self.name}")
-            with contextlib.suppress(NetlinkError):  # it was gone already
+            with contextlib.suppress(NetlinkError):  # already gone
                 await ipr.addr("del", **self._address(text))
         for text in addresses:
             if text not in self._addresses:
@@ -57,7 +57,7 @@ class Link:
         self._addresses = dict.fromkeys(addresses)
 
     async def set_mtu_and_up(self, ipr: AsyncIPRoute, mtu: int) -> None:
-        """Sets the MTU and the link's state."""
+        """Sets the MTU and brings the link up."""
         self._steps.step(f"ip link set mtu {mtu} up dev {self.name}")
         try:
             await ipr.link("set", index=self.index, mtu=mtu, state="up")
@@ -65,40 +65,40 @@ class Link:
             raise OSError(error.code, f"{self.name}: MTU {mtu}: {error.args[-1]}") from error
 
     async def set_routes(self, ipr: AsyncIPRoute, routes: Iterable[Route]) -> None:
-        """Adds and takes away routes; the longest prefix first, as wg-quick does."""
-        wanted = set(routes)
-        for route in sorted(self._routes - wanted, key=_longest_first):
-            self._steps.step(self._words("delete", route))
+        """Sets the routes, the longest prefix first, as wg-quick does."""
+        routes = set(routes)
+        for route in sorted(self._routes - routes, key=_longest_first):
+            self._steps.step(self._command("delete", route))
             with contextlib.suppress(NetlinkError):
                 await ipr.route("del", **self._route(route))
             self._routes.discard(route)
-        for route in sorted(wanted, key=_longest_first):
-            # Also those that were there: the kernel takes them away with the last address.
+        for route in sorted(routes, key=_longest_first):
+            # Also those that were set before: the kernel deletes them with the last address.
             if await self._add_route(ipr, route):
                 self._routes.add(route)
 
     async def _add_route(self, ipr: AsyncIPRoute, route: Route) -> bool:
-        """Whether it is ours to take away."""
+        """Returns whether this object added the route, now or before."""
         ours = route in self._routes
         if not ours:
-            self._steps.step(self._words("add", route))
+            self._steps.step(self._command("add", route))
         try:
-            # Not "replace": that would take the route of another link.
+            # Not "replace", which would take the route of another link.
             await ipr.route("add", **self._route(route))
         except NetlinkError as error:
-            if error.code != errno.EEXIST or not (ours or await self._is_there(ipr, route)):
+            if error.code != errno.EEXIST or not (ours or await self._has_route(ipr, route)):
                 text = f"route {route.network}: {error.args[-1]}"
                 raise OSError(error.code, text) from error
             return ours
         if ours:
-            self._steps.step(self._words("add", route))
+            self._steps.step(self._command("add", route))
         return True
 
-    def ipv6_is_off(self) -> bool:
-        """Whether the kernel has no IPv6, or this link has it switched off."""
-        switch = Path(f"/proc/sys/net/ipv6/conf/{self.name}/disable_ipv6")
+    def ipv6_is_disabled(self) -> bool:
+        """Whether IPv6 is missing in the kernel, or disabled on this link."""
+        setting = Path(f"/proc/sys/net/ipv6/conf/{self.name}/disable_ipv6")
         try:
-            return switch.read_text().strip() != "0"
+            return setting.read_text().strip() != "0"
         except OSError:
             return True
 
@@ -114,37 +114,42 @@ class Link:
             "oif": self.index,
             "table": route.table,
             "family": family,
-            # As `ip route add` makes them.
+            # As `ip route add`.
             "proto": "boot",
             "scope": "link" if family == socket.AF_INET else "universe",
         }
 
-    async def _is_there(self, ipr: AsyncIPRoute, route: Route) -> bool:
-        """Whether this link has it already: from the kernel, or from a hook."""
+    async def _has_route(self, ipr: AsyncIPRoute, route: Route) -> bool:
+        """Whether this link has the route already, from the kernel or from a hook."""
         base = str(route.network.network_address)
         family = FAMILIES[route.network.version]
+        expected = (base, route.network.prefixlen, _RTN_UNICAST)
         async for found in await ipr.route("dump", family=family, oif=self.index):
-            there = (found.get_attr("RTA_DST") or base, found["dst_len"], found["type"])
-            wanted = (base, route.network.prefixlen, _RTN_UNICAST)
-            if there == wanted and found.get_attr("RTA_TABLE") == route.table:
+            actual = (found.get_attr("RTA_DST") or base, found["dst_len"], found["type"])
+            if actual == expected and found.get_attr("RTA_TABLE") == route.table:
                 return True
         return False
 
-    def _words(self, what: str, route: Route) -> str:
+    def _command(self, action: str, route: Route) -> str:
         version, table = route.network.version, route.table
-        words = f"ip -{version} route {what} {route.network} dev {self.name}"
-        return words if table == TABLE_MAIN else f"{words} table {table}"
+        command = f"ip -{version} route {action} {route.network} dev {self.name}"
+        return command if table == TABLE_MAIN else f"{command} table {table}"
 
 
-def connected(addresses: Iterable[str]) -> list[_Network]:
-    """The networks that the kernel makes routes for when the link has these addresses."""
+def exists(name: str) -> bool:
+    """Whether the current network namespace has a link of this name."""
+    return any(name == other for _, other in socket.if_nameindex())
+
+
+def connected_networks(addresses: Iterable[str]) -> list[_Network]:
+    """Returns the networks for which the kernel adds routes if the link has these addresses."""
     networks = [ipaddress.ip_interface(address).network for address in addresses]
-    # An IPv4 address alone is of the local table.
+    # A single IPv4 address is in the local table only.
     return [network for network in networks if network.version == 6 or network.prefixlen < 32]
 
 
-def covered(network: _Network, by: Iterable[_Network]) -> bool:
-    """Whether one of them contains it."""
+def is_covered(network: _Network, by: Iterable[_Network]) -> bool:
+    """Whether one of the networks contains `network`."""
     return any(
         network.version == other.version and network.subnet_of(other)  # type: ignore[arg-type]
         for other in by

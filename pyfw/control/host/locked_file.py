@@ -1,7 +1,7 @@
-"""A file of one line that one process at a time may hold: what is on record outlives whoever wrote it.
+"""A file of one line that at most one process holds at a time. Its content survives the process.
 
-A write is whole, whenever its writer is killed: the line counts up to its end, and is written in one piece.
-A file that is empty when it is let go of is taken away. It is its owner's alone.
+A write is atomic even if the process is killed: only the first line counts, and one system call writes it. A
+file that is empty when it is released is deleted.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from typing import Self
 
 
 class LockedFile:
-    """A file, from `claim` to `release`."""
+    """A file that this process holds, from `claim` to `release`."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
@@ -20,27 +20,27 @@ class LockedFile:
 
     @classmethod
     def claim(cls, path: Path, *, wait: bool = False) -> Self | None:
-        """Makes it, if need be, and locks it. None where another holds it, unless told to wait."""
+        """Creates the file if needed, and locks it. Returns None if it is locked, unless `wait`."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+        operation = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
-                fcntl.flock(descriptor, how)
+                fcntl.flock(descriptor, operation)
             except BlockingIOError:
                 os.close(descriptor)
                 return None
             except BaseException:
                 os.close(descriptor)
                 raise
-            held = cls(path, descriptor)
-            if held._is_there():
-                return held
-            # Who held it before us has taken it away.
+            claimed = cls(path, descriptor)
+            if claimed._is_linked():
+                return claimed
+            # The previous holder has deleted the file.
             os.close(descriptor)
 
     def read(self) -> bytes:
-        """The line, without its end; empty at first."""
+        """Returns the line without its newline; empty if nothing was written."""
         size = os.fstat(self._descriptor).st_size
         return os.pread(self._descriptor, size, 0).partition(b"\n")[0]
 
@@ -50,16 +50,16 @@ class LockedFile:
         os.ftruncate(self._descriptor, len(line) + 1)
 
     def clear(self) -> None:
-        """Takes the file away; others may make a new one."""
+        """Deletes the file. Other processes may create a new one."""
         os.ftruncate(self._descriptor, 0)
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
 
     def release(self) -> None:
-        """Lets go of it. May be called twice."""
+        """Unlocks the file. May be called twice."""
         if self._descriptor < 0:
             return
-        if not self.read() and self._is_there():
+        if not self.read() and self._is_linked():
             self.clear()
         os.close(self._descriptor)
         self._descriptor = -1
@@ -70,10 +70,11 @@ class LockedFile:
     def __exit__(self, *_error: object) -> None:
         self.release()
 
-    def _is_there(self) -> bool:
+    def _is_linked(self) -> bool:
+        """Whether the path still leads to this file."""
         try:
-            there = self._path.lstat()
+            linked = self._path.lstat()
         except FileNotFoundError:
             return False
-        held = os.fstat(self._descriptor)
-        return (held.st_dev, held.st_ino) == (there.st_dev, there.st_ino)
+        own = os.fstat(self._descriptor)
+        return (own.st_dev, own.st_ino) == (linked.st_dev, linked.st_ino)

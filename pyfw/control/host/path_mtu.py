@@ -1,4 +1,4 @@
-"""The MTU of a tunnel whose file names none: endpoints in, what their routes carry less 80 B out."""
+"""Computes the MTU of a tunnel from the routes to its endpoints, as wg-quick does."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from pyfw.control.host.policy_routing import FAMILIES, TABLE_MAIN
 
-# wg-quick: a WireGuard datagram costs 80 B at most (IPv6 40, UDP 8, WireGuard 32).
+# wg-quick: the overhead of a datagram is at most 80 B (IPv6 40, UDP 8, WireGuard 32).
 _OVERHEAD = 80
 _ETHERNET = 1500
 
@@ -16,23 +16,24 @@ _ETHERNET = 1500
 async def tunnel_mtu(
     ipr: AsyncIPRoute, endpoints: Iterable[str], own_index: int, mark: int = 0
 ) -> int:
-    """The largest MTU of the routes to the endpoints, less 80; without any, of the default route.
+    """Returns the largest MTU of the routes to the endpoints, or of the default route, minus 80.
 
-    The largest, as wg-quick has it: where a way carries less, path MTU discovery finds out.
+    The largest, as with wg-quick: path MTU discovery handles paths with a smaller one.
 
-    endpoints: numeric, "address:port". own_index: of the tunnel's link, whose routes do not count.
-    mark: of our datagrams, by which they go around a default route through the tunnel.
+    endpoints: numeric, "address:port".
+    own_index: the index of the tunnel's link, whose routes are ignored.
+    mark: the mark of the tunnel's datagrams, which bypasses a default route through the tunnel.
     """
     mtus = []
     for endpoint in endpoints:
         host = endpoint.rpartition(":")[0].strip("[]").partition("%")[0]
-        asked = {"dst": host, **({"mark": mark} if mark else {})}
+        query = {"dst": host, **({"mark": mark} if mark else {})}
         try:
-            for route in await ipr.route("get", **asked):
+            for route in await ipr.route("get", **query):
                 if route.get_attr("RTA_OIF") != own_index:
                     mtus.append(await _mtu_of(ipr, route))
         except NetlinkError:
-            continue  # no way there yet
+            continue  # no route yet
     default = None if mtus else await _default_route(ipr, own_index)
     if default is not None:
         mtus = [await _mtu_of(ipr, default)]
@@ -40,7 +41,7 @@ async def tunnel_mtu(
 
 
 async def _default_route(ipr: AsyncIPRoute, own_index: int) -> Any:
-    """The main table's; IPv4's if there are both."""
+    """Returns the default route of the main table; IPv4's if there are two."""
     for family in FAMILIES.values():
         routes = [
             route
@@ -59,6 +60,6 @@ async def _mtu_of(ipr: AsyncIPRoute, route: Any) -> int:
     if metrics is not None and (mtu := metrics.get_attr("RTAX_MTU")):
         return int(mtu)
     (link,) = await ipr.link("get", index=route.get_attr("RTA_OIF"))
-    # The loopback's 65536 says nothing of a path.
+    # The loopback's 65536 is no path MTU.
     limit = _ETHERNET if link.get_attr("IFLA_IFNAME") == "lo" else 65_535
     return min(int(link.get_attr("IFLA_MTU")), limit)

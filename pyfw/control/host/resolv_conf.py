@@ -1,8 +1,8 @@
-"""/etc/resolv.conf where nobody manages it: the newest tunnel's servers in, what stood there back at the end.
+"""Replaces /etc/resolv.conf while tunnels are up, and restores the original.
 
-What stood there is kept in /run/pyfw, with the tunnels that took its place, in the order they came: so they
-may end in any order, and what a killed daemon left is found. It stands in the file as well, behind `#|`, for
-a machine that lost power. What somebody else has written meanwhile stays.
+The original and one override per tunnel are stored in /run/pyfw, so that tunnels may end in any order and
+what a killed daemon left is found. The newest override is in the file, followed by the original in comments
+(`#|`), for a machine that loses power. If another program writes the file meanwhile, its version stays.
 """
 
 from collections.abc import Sequence
@@ -16,56 +16,56 @@ from pyfw.control.host.locked_file import LockedFile
 
 PATH = Path("/etc/resolv.conf")
 
-_HEADER = "# By pyfw, while %s is up. What stood here is kept, and comes back.\n"
-_KEPT, _KEPT_LINK = "#| ", "#-> "
-# Whatever the bytes are, they come back.
-_BYTES = "latin-1"
+_HEADER = "# Written by pyfw while %s is up. The original follows, and is restored at the end.\n"
+_CONTENT_PREFIX, _LINK_PREFIX = "#| ", "#-> "
+# Decodes any bytes, and encodes them back unchanged.
+_ENCODING = "latin-1"
 
 
-class _Before(msgspec.Struct, frozen=True):
-    """What has to come back."""
+class _Content(msgspec.Struct, frozen=True):
+    """What is, or was, at PATH."""
 
     content: str | None = None
-    """None: there was no file."""
+    """None: there is no file."""
     link: str | None = None
-    """Where it led, if it was a symbolic link."""
+    """The target, if it is a symbolic link."""
 
 
-class _Layer(msgspec.Struct):
-    """What one tunnel asks for."""
+class _Override(msgspec.Struct):
+    """The lines of one tunnel."""
 
     name: str
     lines: str
 
 
 class _State(msgspec.Struct):
-    """What has to come back, and what took its place, oldest first."""
+    """The original, and the overrides from oldest to newest. Field names are those on disk."""
 
-    before: _Before = _Before()
-    layers: list[_Layer] = msgspec.field(default_factory=list)
+    before: _Content = _Content()
+    layers: list[_Override] = msgspec.field(default_factory=list)
 
     def text(self) -> str:
-        """What stands in the file, as long as there are layers."""
+        """Returns the content of the file while there are overrides."""
         newest = self.layers[-1]
         text = _HEADER % newest.name + newest.lines
         if self.before.link is not None:
-            return text + f"{_KEPT_LINK}{self.before.link}\n"
+            return text + f"{_LINK_PREFIX}{self.before.link}\n"
         lines = (self.before.content or "").split("\n")
-        return text + "\n".join(_KEPT + line for line in lines) + "\n"
+        return text + "\n".join(_CONTENT_PREFIX + line for line in lines) + "\n"
 
 
-class _Kept:
-    """The state on disk, held by us; a context manager."""
+class _StateFile:
+    """The state on disk, locked while the context is entered."""
 
     def __init__(self) -> None:
-        file = LockedFile.claim(undo_log.DIRECTORY / f"resolv.conf-{_place()}", wait=True)
+        file = LockedFile.claim(undo_log.DIRECTORY / f"resolv.conf-{_identifier()}", wait=True)
         assert file is not None
         self._file = file
         line = file.read()
         self.state = msgspec.json.decode(line, type=_State) if line else _State()
 
-    def keep(self) -> None:
-        """Before the file changes, so that it can be found what it was."""
+    def save(self) -> None:
+        """Writes the state; before PATH changes, so that the original is never lost."""
         if self.state.layers:
             self._file.write(msgspec.json.encode(self.state))
         else:
@@ -79,52 +79,52 @@ class _Kept:
 
 
 def add(name: str, servers: Sequence[str], domains: Sequence[str]) -> None:
-    """Puts a tunnel's servers in place of what is there. Raises OSError."""
+    """Replaces the content with a tunnel's servers. Raises OSError."""
     lines = "".join(f"nameserver {server}\n" for server in servers)
     if domains:
         lines += f"search {' '.join(domains)}\n"
-    with _Kept() as kept:
-        state = kept.state
+    with _StateFile() as file:
+        state = file.state
         if not _is_ours(state):
-            state.before = _before_power_was_lost() or _now()
+            state.before = _original_in_file() or _read()
         state.layers = [layer for layer in state.layers if layer.name != name]
-        state.layers.append(_Layer(name, lines))
-        kept.keep()
+        state.layers.append(_Override(name, lines))
+        file.save()
         _write(state.text())
 
 
 def remove(name: str) -> bool:
-    """Takes a tunnel's servers out again. False where somebody else has written the file. Raises OSError."""
-    with _Kept() as kept:
-        state = kept.state
+    """Removes a tunnel's servers. Returns False if another program has written the file. Raises OSError."""
+    with _StateFile() as file:
+        state = file.state
         if all(layer.name != name for layer in state.layers):
             return True
         ours = _is_ours(state)
-        # Killed before it was written, or after it was put back.
-        untouched = ours or _now() == state.before
+        # Or killed before PATH was written, or after it was restored.
+        untouched = ours or _read() == state.before
         state.layers = [layer for layer in state.layers if layer.name != name]
         if not ours:
-            kept.keep()
+            file.save()
         elif state.layers:
-            kept.keep()
+            file.save()
             _write(state.text())
         else:
             _restore(state.before)
-            kept.keep()
+            file.save()
         return untouched
 
 
 def recover() -> bool:
-    """Puts back what stood there before the machine lost power. Returns whether there was something."""
-    with _Kept() as kept:
-        before = None if kept.state.layers else _before_power_was_lost()
-        if before is not None:
-            _restore(before)
-        return before is not None
+    """Restores the original after a power failure. Returns whether there was one."""
+    with _StateFile() as file:
+        original = None if file.state.layers else _original_in_file()
+        if original is not None:
+            _restore(original)
+        return original is not None
 
 
-def _place() -> str:
-    """Names the file for all who see it, whichever way: each `ip netns exec` may mount one of its own."""
+def _identifier() -> str:
+    """Identifies the file across mount namespaces: each `ip netns exec` may mount one of its own."""
     status = (PATH if _is_mounted() else PATH.parent).stat()
     return f"{status.st_dev}:{status.st_ino}"
 
@@ -136,43 +136,45 @@ def _is_mounted() -> bool:
 
 
 def _is_ours(state: _State) -> bool:
-    return bool(state.layers) and _now() == _Before(state.text())
+    return bool(state.layers) and _read() == _Content(state.text())
 
 
-def _now() -> _Before:
+def _read() -> _Content:
     try:
-        content = PATH.read_bytes().decode(_BYTES)
+        content = PATH.read_bytes().decode(_ENCODING)
     except FileNotFoundError:
         content = None
-    return _Before(content, str(PATH.readlink()) if PATH.is_symlink() else None)
+    return _Content(content, str(PATH.readlink()) if PATH.is_symlink() else None)
 
 
-def _before_power_was_lost() -> _Before | None:
-    """What a file of ours says of what it replaced; None where it is no file of ours."""
-    lines = (_now().content or "").split("\n")
+def _original_in_file() -> _Content | None:
+    """Returns the original from the comments in the file; None if pyfw has not written the file."""
+    lines = (_read().content or "").split("\n")
     first, last = (_HEADER % "\0").strip().split("\0")
     if not (lines[0].startswith(first) and lines[0].endswith(last)):
         return None
     for line in lines:
-        if line.startswith(_KEPT_LINK):
-            return _Before(None, line.removeprefix(_KEPT_LINK))
-    kept = [line.removeprefix(_KEPT) for line in lines if line.startswith(_KEPT)]
-    return _Before("\n".join(kept) if any(kept) else None)
+        if line.startswith(_LINK_PREFIX):
+            return _Content(None, line.removeprefix(_LINK_PREFIX))
+    content = [
+        line.removeprefix(_CONTENT_PREFIX) for line in lines if line.startswith(_CONTENT_PREFIX)
+    ]
+    return _Content("\n".join(content) if any(content) else None)
 
 
-def _restore(before: _Before) -> None:
-    if before.link is not None:
+def _restore(original: _Content) -> None:
+    if original.link is not None:
         PATH.unlink(missing_ok=True)
-        PATH.symlink_to(before.link)
-    elif before.content is None:
+        PATH.symlink_to(original.link)
+    elif original.content is None:
         PATH.unlink(missing_ok=True)
     else:
-        _write(before.content)
+        _write(original.content)
 
 
 def _write(content: str) -> None:
-    """In one step, and in place of a symbolic link; where the file is mounted, into it."""
-    raw = content.encode(_BYTES)
+    """Replaces the file or link atomically; writes into a file that is a mount point."""
+    raw = content.encode(_ENCODING)
     if _is_mounted():
         PATH.write_bytes(raw)
         return

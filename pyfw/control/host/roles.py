@@ -1,10 +1,10 @@
-"""What a role adds to the firewall of a tunnel: settings in, chains out.
+"""Firewall chains of a tunnel's role.
 
-gateway   masquerade   what peers send out of another interface leaves with that one's address
-          between      no peer reaches another one, unless `isolate_peers = false`; it is told so by
-          refused      before the kernel would send it a redirect, which takes the place of a refusal
-client    leaving      with `kill_switch`: what this machine sends leaves through the tunnel, or not at all
-          passing      the same for what it forwards
+gateway   masquerade            packets from peers leave other interfaces with the address of that interface
+          isolate_drop          peers cannot reach each other, unless `isolate_peers = false`
+          isolate_reject        answers them with an ICMP error, before the kernel sends a redirect
+client    kill_switch_output    with `kill_switch`: packets of this machine leave through the tunnel only
+          kill_switch_forward   the same for forwarded packets
 """
 
 from pyfw.config import Settings
@@ -21,12 +21,12 @@ from pyfw.control.host.firewall import (
     meta,
 )
 
-# Told to who sent it, so that programs fail at once and do not wait.
+# An ICMP error, so that programs fail at once instead of waiting for a timeout.
 _REJECT = {"reject": {"type": "icmpx", "expr": "admin-prohibited"}}
-# What keeps the link below the tunnel alive: leases (RFC 2131, RFC 8415) and neighbours (RFC 4861,
-# RFC 3810). It carries nothing of the machine's traffic.
-_LEASE_PORTS = ((68, 67), (546, 547))
-_NEIGHBOURS = (
+# What keeps the link below the tunnel alive, without the machine's own traffic: DHCP (RFC 2131, RFC 8415)
+# and neighbour discovery (RFC 4861, RFC 3810).
+_DHCP_PORTS = ((68, 67), (546, 547))
+_NEIGHBOUR_DISCOVERY = (
     "nd-router-solicit",
     "nd-neighbor-solicit",
     "nd-neighbor-advert",
@@ -35,7 +35,7 @@ _NEIGHBOURS = (
 
 
 def chains(interface: str, settings: Settings, mark: int) -> list[Chain]:
-    """The chains of a tunnel's role. `mark`: of our own datagrams."""
+    """Returns the chains of a tunnel's role. `mark`: of the tunnel's datagrams."""
     match settings.role:
         case "gateway":
             return _gateway(interface, settings.isolate_peers)
@@ -57,31 +57,35 @@ def _gateway(interface: str, isolate_peers: bool) -> list[Chain]:
         )
     ]
     if isolate_peers:
-        where_to = {"fib": {"result": "oifname", "flags": ["daddr"]}}
-        refused: Rule = [from_peers, match(where_to, interface), _REJECT]
-        between: Rule = [from_peers, match(meta("oifname"), interface), DROP]
+        output_interface = {"fib": {"result": "oifname", "flags": ["daddr"]}}
+        reject: Rule = [from_peers, match(output_interface, interface), _REJECT]
+        drop: Rule = [from_peers, match(meta("oifname"), interface), DROP]
         found += [
-            Chain(name="refused", hook="prerouting", rules=(refused,)),
-            Chain(name="between", hook="forward", rules=(between,)),
+            Chain(name="isolate_reject", hook="prerouting", rules=(reject,)),
+            Chain(name="isolate_drop", hook="forward", rules=(drop,)),
         ]
     return found
 
 
 def _kill_switch(interface: str, mark: int) -> list[Chain]:
-    ours: Rule = [match(meta("l4proto"), "udp"), match(meta("mark"), mark), ACCEPT]
-    leases: list[Rule] = [
-        [match(header("udp", "sport"), ours), match(header("udp", "dport"), theirs), ACCEPT]
-        for ours, theirs in _LEASE_PORTS
+    datagrams: Rule = [match(meta("l4proto"), "udp"), match(meta("mark"), mark), ACCEPT]
+    dhcp: list[Rule] = [
+        [match(header("udp", "sport"), client), match(header("udp", "dport"), server), ACCEPT]
+        for client, server in _DHCP_PORTS
     ]
-    neighbours: Rule = [match(header("icmpv6", "type"), _NEIGHBOURS), ACCEPT]
-    through: Rule = [match(meta("oifname"), ["lo", interface]), ACCEPT]
-    back: Rule = [match(meta("iifname"), interface), ACCEPT]
+    neighbours: Rule = [match(header("icmpv6", "type"), _NEIGHBOUR_DISCOVERY), ACCEPT]
+    to_tunnel: Rule = [match(meta("oifname"), ["lo", interface]), ACCEPT]
+    from_tunnel: Rule = [match(meta("iifname"), interface), ACCEPT]
     return [
         Chain(
-            name="leaving",
+            name="kill_switch_output",
             hook="output",
             priority=PRIORITY_FILTER,
-            rules=(through, ours, *leases, neighbours, [_REJECT]),
+            rules=(to_tunnel, datagrams, *dhcp, neighbours, [_REJECT]),
         ),
-        Chain(name="passing", hook="forward", rules=(through, back, [_REJECT])),
+        Chain(
+            name="kill_switch_forward",
+            hook="forward",
+            rules=(to_tunnel, from_tunnel, [_REJECT]),
+        ),
     ]

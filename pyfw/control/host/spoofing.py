@@ -1,9 +1,10 @@
-"""What guards a default route through a tunnel, as wg-quick does: addresses in, chains of the firewall out.
+"""Firewall chains that protect a default route through a tunnel, as wg-quick's do.
 
-ingress   packets for the tunnel's addresses come through the tunnel, or from this machine; others who
-          guess the address from outside (CVE-2019-14899) are not answered
-save      our datagrams' mark is written to their connection
-restore   … and put on the answers, which the reverse-path filter then lets in
+spoofing      drops packets for the tunnel's addresses that arrive on another interface, so that nobody
+outside can
+              probe for the addresses (CVE-2019-14899)
+save_mark     copies the mark of the tunnel's datagrams to their connection
+restore_mark  copies it back to the replies, so that the reverse-path filter accepts them
 """
 
 import ipaddress
@@ -21,28 +22,28 @@ from pyfw.control.host.firewall import (
     meta,
 )
 
-_NOT_FROM_HERE = match({"fib": {"result": "type", "flags": ["saddr"]}}, "local", "!=")
+_NOT_FROM_THIS_HOST = match({"fib": {"result": "type", "flags": ["saddr"]}}, "local", "!=")
 
 
 def chains(
     interface: str, addresses: Iterable[str], mark: int, versions: Collection[int]
 ) -> list[Chain]:
-    """Chains for a tunnel with a default route of these IP versions.
+    """Returns the chains for a tunnel with a default route of these IP versions.
 
-    addresses: of the interface, as "address/length". mark: of our datagrams.
+    addresses: of the interface, as "address/length". mark: of the tunnel's datagrams.
     """
     from_elsewhere = match(meta("iifname"), interface, "!=")
-    own = []
+    drops = []
     for address in map(ipaddress.ip_interface, addresses):
         if address.version in versions:
             protocol = "ip" if address.version == 4 else "ip6"
-            to_us = match(header(protocol, "daddr"), str(address.ip))
-            own.append([from_elsewhere, to_us, _NOT_FROM_HERE, DROP])
+            to_address = match(header(protocol, "daddr"), str(address.ip))
+            drops.append([from_elsewhere, to_address, _NOT_FROM_THIS_HOST, DROP])
     udp = match(meta("l4proto"), "udp")
-    saved = [udp, match(meta("mark"), mark), mangle(ct("mark"), meta("mark"))]
-    restored = [udp, match(ct("mark"), mark), mangle(meta("mark"), ct("mark"))]
+    save = [udp, match(meta("mark"), mark), mangle(ct("mark"), meta("mark"))]
+    restore = [udp, match(ct("mark"), mark), mangle(meta("mark"), ct("mark"))]
     return [
-        Chain(name="ingress", hook="prerouting", priority=PRIORITY_RAW, rules=tuple(own)),
-        Chain(name="save", hook="postrouting", priority=PRIORITY_MANGLE, rules=(saved,)),
-        Chain(name="restore", hook="prerouting", priority=PRIORITY_MANGLE, rules=(restored,)),
+        Chain(name="spoofing", hook="prerouting", priority=PRIORITY_RAW, rules=tuple(drops)),
+        Chain(name="save_mark", hook="postrouting", priority=PRIORITY_MANGLE, rules=(save,)),
+        Chain(name="restore_mark", hook="prerouting", priority=PRIORITY_MANGLE, rules=(restore,)),
     ]

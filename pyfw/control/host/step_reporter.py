@@ -1,4 +1,4 @@
-"""What is being done, told as it is done: `[#] command` on a terminal, as wg-quick does, or in the log."""
+"""Reports each step while it is done: as `[#] command` on a terminal, like wg-quick, or in the log."""
 
 import sys
 from typing import Any
@@ -7,31 +7,29 @@ import structlog
 
 
 class StepReporter:
-    """Tells the steps of one interface.
+    """Reports the steps of one interface.
 
-    to_terminal: on standard error, in wg-quick's form, until the tunnel goes into the background and
-    `to_log` is called.
+    to_terminal: writes to standard error in wg-quick's form, until `switch_to_log`.
     """
 
     def __init__(self, interface: str, *, to_terminal: bool = False) -> None:
         self._log: Any = structlog.get_logger("pyfw").bind(interface=interface)
         self._to_terminal = to_terminal
 
-    def to_log(self) -> None:
-        """From now on there is no terminal."""
+    def switch_to_log(self) -> None:
+        """Writes to the log from now on, because the daemon leaves its terminal."""
         self._to_terminal = False
 
     def step(self, command: str) -> None:
-        """Something is done; `command` would do it, typed at a shell."""
+        """Reports a step by the shell command that does the same."""
         if self._to_terminal:
             print(f"[#] {command}", file=sys.stderr, flush=True)
         else:
-            self._log.info("step", command=command)
+            self._log.info("setup.step", command=command)
 
-    def warning(self, text: str, **fields: str) -> None:
-        """Something is not as asked, and it goes on."""
+    def warning(self, event: str, reason: str) -> None:
+        """Reports a problem after which the work goes on: `event` in the log, `reason` in both."""
         if self._to_terminal:
-            told = "".join(f"; {key}: {value}" for key, value in fields.items())
-            print(f"[!] {text}{told}", file=sys.stderr, flush=True)
+            print(f"[!] {reason}", file=sys.stderr, flush=True)
         else:
-            self._log.warning(text, **fields)
+            self._log.warning(event, reason=reason)

@@ -1,8 +1,8 @@
-"""What has to be undone of one tunnel, in /run/pyfw/NAME.json, from before it is done until it is undone.
+"""Records what must be undone for a tunnel, in /run/pyfw/NAME.json.
 
-Whoever brings a tunnel up or down holds the file. What is on record and held by nobody, with no daemon that
-answers, was left by one that was killed: the next start, or `down`, undoes it. Hooks may hold secrets: the
-file is root's alone.
+A change is recorded before it is made, and until it is undone. The process that brings a tunnel up or down
+holds the file. A record that no process holds, without a running daemon, was left by a daemon that was
+killed: the next start, or `pyfw down`, undoes it. Hooks may contain secrets, so only root can read the file.
 """
 
 import asyncio
@@ -17,84 +17,84 @@ from pyfw.control.host.locked_file import LockedFile
 
 DIRECTORY = Path("/run/pyfw")
 
-_WAIT_S, _PAUSE_S = 10.0, 0.02
+_CLAIM_TIMEOUT_S, _RETRY_S = 10.0, 0.02
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy rule of the kernel."""
+    """A policy routing rule."""
 
     version: int
     priority: int
     table: int
     mark: int | None = None
-    """For all but what carries this mark. None: for whatever the table knows better than "everything"."""
+    """Excludes packets with this mark. None: the rule ignores the table's default route instead."""
 
 
 class UndoRecord(msgspec.Struct, kw_only=True):
-    """What was done to the machine, beside what goes with the link."""
+    """Changes to the host that outlive the link."""
 
     network: str
-    """The network namespace it was done in, as `network_namespace` names it."""
+    """The network namespace of the changes, as in `network_namespace`."""
     up: bool = False
-    """Whether it came as far as PostUp, so that PostDown is due."""
+    """Whether PostUp has run, so that PostDown must run."""
     dns: str | None = None
-    """By whom name servers were set."""
+    """The backend that has set name servers."""
     firewall: bool = False
     forwarding: bool = False
-    """Whether it is a gateway, which packets pass."""
+    """Whether the tunnel counts as a user of IP forwarding."""
     kill_switch: bool = False
-    """Whether the firewall is one: then a crash leaves it closed, and the next start does not open it."""
+    """Whether the firewall is a kill switch, which stays closed after a crash."""
     mark: int = 0
-    """Of the datagrams that a kill switch lets pass."""
+    """The mark of datagrams that the kill switch accepts."""
     endpoints: dict[str, str] = {}
-    """Of a kill switch: what names stood for, as nobody can be asked while it is closed."""
+    """Resolved endpoints by name: a closed kill switch blocks DNS."""
     rules: list[Rule] = msgspec.field(default_factory=list)
     pre_down: tuple[str, ...] = ()
     post_down: tuple[str, ...] = ()
 
 
 class UndoLog:
-    """The record of one interface, held from `claim` to `release`."""
+    """The file with the record of one interface, held from `claim` to `release`."""
 
     def __init__(self, file: LockedFile) -> None:
         self._file = file
 
     @classmethod
     async def claim(cls, name: str) -> Self:
-        """Waits a while for who is at work on it. Raises OSError; EBUSY where that takes too long."""
-        deadline = time.monotonic() + _WAIT_S
+        """Waits until no other process holds the file. Raises OSError: EBUSY after a timeout."""
+        deadline = time.monotonic() + _CLAIM_TIMEOUT_S
         while True:
             file = LockedFile.claim(DIRECTORY / f"{name}.json")
             if file is not None:
                 return cls(file)
             if time.monotonic() > deadline:
-                text = f"{name} is being brought up or down by another process"
+                text = f"another process is bringing {name} up or down"
                 raise OSError(errno.EBUSY, text)
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(_RETRY_S)
 
     def read(self) -> UndoRecord | None:
-        """What is on record; None where nothing has to be undone."""
+        """Returns the record; None if nothing must be undone."""
         line = self._file.read()
         try:
             return msgspec.json.decode(line, type=UndoRecord) if line else None
         except msgspec.DecodeError:
-            # Of another version: what is recognisable by its name will be found.
+            # Written by another version: undo what can be found by name.
             return UndoRecord(network=network_namespace(), firewall=True)
 
     def write(self, record: UndoRecord) -> None:
-        """Puts it on record."""
+        """Replaces the record."""
         self._file.write(msgspec.json.encode(record))
 
-    def forget(self) -> None:
-        """Nothing has to be undone any more."""
+    def clear(self) -> None:
+        """Deletes the record: nothing must be undone any more."""
         self._file.clear()
 
     def release(self) -> None:
-        """Lets go of it."""
+        """Releases the file. May be called twice."""
         self._file.release()
 
 
 def network_namespace() -> str:
-    """Names the network namespace we are in, for as long as it exists."""
+    """Returns an identifier of the current network namespace, unique as long as the namespace exists."""
     status = Path("/proc/self/ns/net").stat()
     return f"{status.st_dev}:{status.st_ino}"

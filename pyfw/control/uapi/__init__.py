@@ -1,1 +1,1 @@
-"""WireGuard's userspace configuration protocol: the server in the daemon and its client."""
+"""WireGuard's cross-platform userspace API (UAPI): the daemon's socket, its protocol, and a client."""

@@ -1,4 +1,4 @@
-"""The other end of the UAPI socket: what `pyfw show` asks, and what came back as plain structs."""
+"""A client of UAPI sockets, which returns plain structs."""
 
 import os
 import socket
@@ -12,8 +12,8 @@ from pyfw.control.uapi import socket_path
 _UCRED = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
-class ShownPeer(msgspec.Struct):
-    """A peer as its daemon describes it."""
+class Peer(msgspec.Struct):
+    """A peer, as reported by the daemon."""
 
     public_key: bytes
     preshared_key: bytes | None = None
@@ -25,24 +25,24 @@ class ShownPeer(msgspec.Struct):
     persistent_keepalive: int = 0
 
 
-class ShownDevice(msgspec.Struct):
-    """An interface as its daemon describes it."""
+class Device(msgspec.Struct):
+    """An interface, as reported by its daemon."""
 
     name: str
     private_key: bytes | None = None
     listen_port: int = 0
     fwmark: int = 0
-    peers: list[ShownPeer] = msgspec.field(default_factory=list)
+    peers: list[Peer] = msgspec.field(default_factory=list)
 
 
 def interfaces() -> list[str]:
-    """Names of interfaces whose daemon answers here."""
+    """Returns the names of interfaces that have a running daemon."""
     names = [path.name.removesuffix(".sock") for path in socket_path.DIRECTORY.glob("*.sock")]
-    return [name for name in sorted(names) if answers(name)]
+    return [name for name in sorted(names) if is_running(name)]
 
 
-def answers(name: str) -> bool:
-    """Whether a daemon serves this interface."""
+def is_running(name: str) -> bool:
+    """Whether a daemon accepts connections for this interface."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(socket_path.path_of(name)))
@@ -51,38 +51,38 @@ def answers(name: str) -> bool:
     return True
 
 
-def process(name: str) -> int | None:
-    """The daemon's process id, if it is pyfw and in our process namespace. Raises OSError."""
+def daemon_pid(name: str) -> int | None:
+    """Returns the daemon's process id, if it is pyfw in our process namespace. Raises OSError."""
     pid = (details(name) or {}).get("pid")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.connect(str(socket_path.path_of(name)))
         credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    # The kernel's word on who listens: a socket that was handed over has another process's name on it,
-    # and a number of another process namespace would be somebody else's here.
+    # The kernel must confirm it: a socket that was passed on names the process that opened it, and an
+    # id of another process namespace means another process here.
     return pid if pid == _UCRED.unpack(credentials)[0] else None
 
 
-def device(name: str) -> ShownDevice:
-    """Asks `get=1`. Raises OSError."""
-    return parsed(name, _ask(name, "get=1\n\n"))
+def device(name: str) -> Device:
+    """Requests the device with `get=1`. Raises OSError."""
+    return parse_device(name, _request(name, "get=1\n\n"))
 
 
-def parsed(name: str, reply: str) -> ShownDevice:
-    """The lines of a reply to `get=1`, as a struct."""
-    shown = ShownDevice(name)
-    peer = ShownPeer(b"")
+def parse_device(name: str, reply: str) -> Device:
+    """Parses a reply to `get=1`."""
+    parsed = Device(name)
+    peer = Peer(b"")
     for line in reply.splitlines():
         key, _, value = line.partition("=")
         match key:
             case "private_key":
-                shown.private_key = bytes.fromhex(value)
+                parsed.private_key = bytes.fromhex(value)
             case "listen_port":
-                shown.listen_port = int(value)
+                parsed.listen_port = int(value)
             case "fwmark":
-                shown.fwmark = int(value)
+                parsed.fwmark = int(value)
             case "public_key":
-                peer = ShownPeer(bytes.fromhex(value))
-                shown.peers.append(peer)
+                peer = Peer(bytes.fromhex(value))
+                parsed.peers.append(peer)
             case "preshared_key":
                 peer.preshared_key = bytes.fromhex(value) if value.strip("0") else None
             case "endpoint":
@@ -99,23 +99,23 @@ def parsed(name: str, reply: str) -> ShownDevice:
                 peer.sent_bytes = int(value)
             case "persistent_keepalive_interval":
                 peer.persistent_keepalive = int(value)
-    return shown
+    return parsed
 
 
 def details(name: str) -> dict[str, Any] | None:
-    """Counters and facts, where the daemon is pyfw. Raises OSError."""
+    """Returns process id, counters and facts; None if the daemon is not pyfw. Raises OSError."""
     try:
-        reply = _ask(name, "pyfw=1\n\n")
+        reply = _request(name, "pyfw=1\n\n")
     except ConnectionError:
-        return None  # another implementation: it hangs up
+        return None  # other implementations close the connection
     for line in reply.splitlines():
         if line.startswith("json="):
-            found: dict[str, Any] = msgspec.json.decode(line.removeprefix("json="))
-            return found
+            document: dict[str, Any] = msgspec.json.decode(line.removeprefix("json="))
+            return document
     return None
 
 
-def _ask(name: str, request: str) -> str:
+def _request(name: str, request: str) -> str:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(str(socket_path.path_of(name)))
         connection.sendall(request.encode())
@@ -123,7 +123,7 @@ def _ask(name: str, request: str) -> str:
         while not reply.endswith(b"\n\n"):
             chunk = connection.recv(1 << 16)
             if not chunk:
-                raise ConnectionResetError("the daemon hung up")
+                raise ConnectionResetError("the daemon closed the connection")
             reply += chunk
     body, _, number = reply.decode().rstrip("\n").rpartition("errno=")
     if number != "0":

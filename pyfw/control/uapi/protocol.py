@@ -1,8 +1,8 @@
-"""WireGuard's configuration protocol (wireguard.com/xplatform): request lines in, reply text out.
+"""WireGuard's configuration protocol (wireguard.com/xplatform), for `wg` and `pyfw show`.
 
-As wireguard-go answers (device/uapi.go), but a request is read whole before anything of it is done, so
-a malformed one changes nothing. `wg` speaks this; so does `pyfw show`, which also asks `pyfw=1` for what
-the protocol has no words for (one line `json=…`).
+Replies are those of wireguard-go (device/uapi.go), but a request is parsed completely before any of it is
+applied, so a malformed one changes nothing. The request `pyfw=1` is an extension: one line of JSON with
+counters and facts.
 """
 
 import errno
@@ -21,15 +21,15 @@ _ZERO = bytes(32)
 
 
 class UapiError(Exception):
-    """A request that is answered with an errno."""
+    """A request fails with an errno."""
 
     def __init__(self, number: int, text: str) -> None:
         super().__init__(text)
         self.number = number
 
 
-class _SetPeer(msgspec.Struct):
-    """What one `public_key=` and the lines after it ask for."""
+class _PeerChange(msgspec.Struct):
+    """The change of one peer: `public_key=` and the lines after it."""
 
     public_key: bytes
     remove: bool = False
@@ -38,20 +38,20 @@ class _SetPeer(msgspec.Struct):
     endpoint: str | None = None
     persistent_keepalive: int | None = None
     replace_allowed_ips: bool = False
-    add: dict[str, None] = msgspec.field(default_factory=dict)
-    drop: dict[str, None] = msgspec.field(default_factory=dict)
+    add_allowed_ips: dict[str, None] = msgspec.field(default_factory=dict)
+    remove_allowed_ips: dict[str, None] = msgspec.field(default_factory=dict)
 
 
-_Step = Callable[[Tunnel], None]
+_Change = Callable[[Tunnel], None]
 
 
 def get(tunnel: Tunnel) -> str:
-    """The lines of a `get=1` reply, without its errno."""
+    """Returns the reply to `get=1`, without the errno."""
     return "".join(f"{line}\n" for line in _get_lines(tunnel))
 
 
 def details(tunnel: Tunnel) -> str:
-    """The line of a `pyfw=1` reply: process id, counters and facts. No secrets."""
+    """Returns the reply to `pyfw=1`: process id, counters and facts, without secrets."""
     peers = [
         {"public_key": bytes(peer["public_key"]).hex(), "counters": peer.get("counters")}
         for peer in tunnel.peers()
@@ -66,10 +66,10 @@ def details(tunnel: Tunnel) -> str:
 
 
 def set_(tunnel: Tunnel, lines: Iterable[str]) -> None:
-    """Does what the lines of a `set=1` request say. Raises UapiError."""
-    for step in _steps(lines):
+    """Applies a `set=1` request. Raises UapiError."""
+    for change in _parse(lines):
         try:
-            step(tunnel)
+            change(tunnel)
         except ValueError as error:
             raise UapiError(errno.EINVAL, str(error)) from error
         except OSError as error:
@@ -77,7 +77,7 @@ def set_(tunnel: Tunnel, lines: Iterable[str]) -> None:
 
 
 def _get_lines(tunnel: Tunnel) -> Iterator[str]:
-    # In the order of wireguard-go's IpcGetOperation; our own public key is not sent.
+    # In the order of wireguard-go's IpcGetOperation, which does not send the own public key.
     configuration = tunnel.engine.configuration()
     if configuration["private_key"]:
         yield f"private_key={bytes(configuration['private_key']).hex()}"
@@ -101,51 +101,51 @@ def _get_lines(tunnel: Tunnel) -> Iterator[str]:
             yield f"allowed_ip={network}"
 
 
-def _steps(lines: Iterable[str]) -> list[_Step]:
-    steps: list[_Step] = []
-    peer: _SetPeer | None = None
+def _parse(lines: Iterable[str]) -> list[_Change]:
+    changes: list[_Change] = []
+    peer: _PeerChange | None = None
     for line in lines:
         key, equals, value = line.partition("=")
         if not equals:
-            raise UapiError(errno.EPROTO, "a line without =")
+            raise UapiError(errno.EPROTO, "a line has no =")
         try:
             if key == "public_key":
-                peer = _SetPeer(_key(value))
-                steps.append(_peer_step(peer))
+                peer = _PeerChange(_key(value))
+                changes.append(_peer_change(peer))
             elif peer is None:
-                steps.append(_device_line(key, value))
+                changes.append(_parse_device_line(key, value))
             else:
-                _peer_line(peer, key, value)
+                _parse_peer_line(peer, key, value)
         except ValueError as error:
             raise UapiError(errno.EINVAL, f"{key}: {error}") from error
-    return steps
+    return changes
 
 
-def _device_line(key: str, value: str) -> _Step:
+def _parse_device_line(key: str, value: str) -> _Change:
     match key:
         case "private_key":
             private_key = _key(value)
-            given = None if private_key == _ZERO else private_key
-            return lambda tunnel: tunnel.engine.set_private_key(given)
+            key_or_none = None if private_key == _ZERO else private_key
+            return lambda tunnel: tunnel.engine.set_private_key(key_or_none)
         case "listen_port":
             port = _number(value, 0xFFFF)
-            return lambda tunnel: _ignore(tunnel.set_listen_port(port))
+            return lambda tunnel: _discard(tunnel.set_listen_port(port))
         case "fwmark":
             mark = _number(value, 0xFFFF_FFFF)
             return lambda tunnel: tunnel.set_fwmark(mark)
         case "replace_peers":
-            _true(value)
+            _check_true(value)
             return lambda tunnel: tunnel.engine.remove_peers()
-    raise ValueError("no such key of the device")
+    raise ValueError("unknown key of the device")
 
 
-def _peer_line(peer: _SetPeer, key: str, value: str) -> None:
+def _parse_peer_line(peer: _PeerChange, key: str, value: str) -> None:
     match key:
         case "update_only":
-            _true(value)
+            _check_true(value)
             peer.update_only = True
         case "remove":
-            _true(value)
+            _check_true(value)
             peer.remove = True
         case "preshared_key":
             peer.preshared_key = _key(value)
@@ -154,27 +154,29 @@ def _peer_line(peer: _SetPeer, key: str, value: str) -> None:
         case "persistent_keepalive_interval":
             peer.persistent_keepalive = _number(value, 0xFFFF)
         case "replace_allowed_ips":
-            _true(value)
+            _check_true(value)
             peer.replace_allowed_ips = True
-            peer.add.clear()
-            peer.drop.clear()
+            peer.add_allowed_ips.clear()
+            peer.remove_allowed_ips.clear()
         case "allowed_ip":
             network = values.network(value.removeprefix("-"))
             if "/" not in value:
-                raise ValueError("without a length")
-            # The last word on a prefix counts.
-            into, out_of = (peer.drop, peer.add) if value[0] == "-" else (peer.add, peer.drop)
-            into[network] = None
-            out_of.pop(network, None)
+                raise ValueError("no prefix length")
+            # If a prefix is repeated, its last line counts.
+            add, remove = peer.add_allowed_ips, peer.remove_allowed_ips
+            if value[0] == "-":
+                add, remove = remove, add
+            add[network] = None
+            remove.pop(network, None)
         case "protocol_version":
             if value != "1":
-                raise ValueError("only 1 is spoken here")
+                raise ValueError("unsupported version; only 1 is supported")
         case _:
-            raise ValueError("no such key of a peer")
+            raise ValueError("unknown key of a peer")
 
 
-def _peer_step(peer: _SetPeer) -> _Step:
-    def step(tunnel: Tunnel) -> None:
+def _peer_change(peer: _PeerChange) -> _Change:
+    def change(tunnel: Tunnel) -> None:
         if peer.remove:
             tunnel.engine.remove_peer(peer.public_key)
             return
@@ -185,11 +187,11 @@ def _peer_step(peer: _SetPeer) -> _Step:
             endpoint=peer.endpoint,
             persistent_keepalive=peer.persistent_keepalive,
             replace_allowed_ips=peer.replace_allowed_ips,
-            add_allowed_ips=tuple(peer.add),
-            remove_allowed_ips=tuple(peer.drop),
+            add_allowed_ips=tuple(peer.add_allowed_ips),
+            remove_allowed_ips=tuple(peer.remove_allowed_ips),
         )
 
-    return step
+    return change
 
 
 def _key(text: str) -> bytes:
@@ -204,17 +206,17 @@ def _number(text: str, maximum: int) -> int:
     return int(text)
 
 
-def _true(text: str) -> None:
+def _check_true(text: str) -> None:
     if text != "true":
-        raise ValueError("can only be true")
+        raise ValueError("the only valid value is true")
 
 
 def _endpoint(text: str) -> str:
-    # Numeric here: `wg` has resolved it.
+    # Numeric: `wg` resolves names.
     endpoint = values.endpoint(text)
     ipaddress.ip_address(endpoint.rpartition(":")[0].strip("[]"))
     return endpoint
 
 
-def _ignore(_value: Any) -> None:
+def _discard(_value: Any) -> None:
     return None

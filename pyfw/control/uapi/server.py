@@ -1,8 +1,8 @@
-"""The socket at /var/run/wireguard/NAME.sock: connections in, requests to `uapi`, replies out.
+"""Serves the UAPI socket, /var/run/wireguard/NAME.sock.
 
-Requests of one connection are answered in their order, several connections side by side; one that hangs
-holds up nobody. A connection without a byte is `wg` probing, and no event. Deleting the socket ends the
-daemon, as wireguard.com/xplatform wants it: an inotify watch tells, nothing polls.
+Requests of one connection are answered in order; connections are independent, so a client that hangs delays
+no other. A connection without a request is a probe by `wg`, and is not logged. Deleting the socket ends the
+daemon, as wireguard.com/xplatform requires; an inotify watch reports it.
 """
 
 import asyncio
@@ -17,47 +17,46 @@ from pathlib import Path
 
 import structlog
 
-from pyfw.control.uapi import protocol, socket_path
+from pyfw.control.uapi import client, protocol, socket_path
 from pyfw.control.uapi.protocol import UapiError
 from pyfw.tunnel import Tunnel
 
-# bufio.MaxScanTokenSize, wireguard-go's limit on a line.
+# bufio.MaxScanTokenSize, wireguard-go's limit for a line.
 _LINE_BYTES_MAX = 64 << 10
-# Bounds what a client can make us hold: some 500,000 allowed IPs.
+# Bounds the memory of a request; room for some 500,000 allowed IPs.
 _REQUEST_BYTES_MAX = 32 << 20
 
-_ACCEPT_PAUSE_S = 1.0
+_ACCEPT_RETRY_S = 1.0
 
 # inotify(7)
 _IN_ATTRIB, _IN_DELETE_SELF, _IN_MOVE_SELF = 0x4, 0x400, 0x800
 
 
 def listen(name: str) -> socket.socket:
-    """Makes the socket, over a stale one if need be. Raises OSError; EADDRINUSE where one is served."""
+    """Opens the socket, and replaces a stale one. Raises OSError: EADDRINUSE if a daemon is running."""
     socket_path.DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
     path = socket_path.path_of(name)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # It gets its name when it answers: `wg` takes a socket away that does not yet.
-    nameless = path.with_name(f".{os.getpid()}.{path.name}")
-    before = os.umask(0o077)
+    # Renamed once it accepts connections: `wg` deletes a socket that does not.
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    umask = os.umask(0o077)
     try:
-        listener.bind(str(nameless))
+        listener.bind(str(temporary))
         listener.listen()
-        if path.exists() and _answers(path):
-            text = f"{path} is in use: {name} runs already"
-            raise OSError(errno.EADDRINUSE, text)
-        nameless.rename(path)
+        if path.exists() and client.is_running(name):
+            raise OSError(errno.EADDRINUSE, f"{path} is in use: {name} is already running")
+        temporary.rename(path)
     except BaseException:
         listener.close()
-        nameless.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     finally:
-        os.umask(before)
+        os.umask(umask)
     return listener
 
 
 class UapiServer:
-    """Serves one tunnel on a listening socket, in the running event loop."""
+    """Serves a tunnel on a listening socket, in the running event loop."""
 
     def __init__(
         self, tunnel: Tunnel, listener: socket.socket, on_deleted: Callable[[], None]
@@ -71,19 +70,19 @@ class UapiServer:
         self._closed = False
         self._watch: _DeletionWatch | None = None
         address = listener.getsockname()
-        self._path = _named(address) if isinstance(address, str) and address else None
+        self._path = _final_path(address) if isinstance(address, str) and address else None
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Starts accepting connections."""
         if self._path is not None:
             self._watch = _DeletionWatch(self._path, self._on_deleted)
         self._listener.setblocking(False)
         self._loop.add_reader(self._listener, self._accept)
 
     async def close(self) -> None:
-        """Ends connections too, and takes the socket away if it is still ours."""
+        """Closes all connections, and deletes the socket if the path still names it."""
         if self._watch is not None:
-            if self._path is not None and self._watch.is_ours():
+            if self._path is not None and self._watch.is_unchanged():
                 self._path.unlink(missing_ok=True)
             self._watch.close()
         self._closed = True
@@ -96,16 +95,16 @@ class UapiServer:
         try:
             connection, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return  # the client was gone already
-        except OSError as error:  # EMFILE: the next one may be served
-            self._log.error("uapi connection not accepted", reason=str(error))
+            return  # the client is gone
+        except OSError as error:  # such as EMFILE, which may pass
+            self._log.error("uapi.accept_failed", reason=str(error))
             self._loop.remove_reader(self._listener)
-            self._loop.call_later(_ACCEPT_PAUSE_S, self._accept_again)
+            self._loop.call_later(_ACCEPT_RETRY_S, self._accept_again)
             return
         task = self._loop.create_task(self._serve(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # Also where it ends before it has begun.
+        # Also closes it if the task is cancelled before it runs.
         task.add_done_callback(lambda _task: connection.close())
 
     def _accept_again(self) -> None:
@@ -115,17 +114,19 @@ class UapiServer:
     async def _serve(self, connection: socket.socket) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_LINE_BYTES_MAX)
         try:
-            while await self._request(reader, writer):
+            while await self._serve_request(reader, writer):
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client went away; its request was not whole
+            pass  # the client closed the connection within a request
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answers one request. False where the connection is over or no longer to be understood."""
+    async def _serve_request(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """Answers one request. Returns False after an error, and at the end of the connection."""
         try:
             operation = await reader.readuntil(b"\n")
         except asyncio.LimitOverrunError:
@@ -133,22 +134,22 @@ class UapiServer:
         try:
             match operation:
                 case b"get=1\n":
-                    await _blank(reader)
+                    await _read_blank_line(reader)
                     body = protocol.get(self._tunnel)
                 case b"pyfw=1\n":
-                    await _blank(reader)
+                    await _read_blank_line(reader)
                     body = protocol.details(self._tunnel)
                 case b"set=1\n":
-                    protocol.set_(self._tunnel, await _lines(reader))
+                    protocol.set_(self._tunnel, await _read_lines(reader))
                     body = ""
                 case _:
-                    self._log.error("uapi request not understood")
+                    self._log.error("uapi.unknown_request")
                     return False
         except UapiError as error:
-            self._log.error("uapi request refused", reason=str(error), errno=error.number)
+            self._log.error("uapi.request_refused", reason=str(error), errno=error.number)
             writer.write(f"errno=-{error.number}\n\n".encode())
-            # What follows may be the rest of the broken request: not obeyed, but read, for closing over
-            # unread bytes would take the reply back.
+            # Read and ignore the rest of the broken request: closing with unread bytes would discard the
+            # reply.
             writer.write_eof()
             while await reader.read(_LINE_BYTES_MAX):
                 pass
@@ -157,50 +158,41 @@ class UapiServer:
         return True
 
 
-async def _blank(reader: asyncio.StreamReader) -> None:
+async def _read_blank_line(reader: asyncio.StreamReader) -> None:
     if await reader.readexactly(1) != b"\n":
-        raise UapiError(errno.EINVAL, "something follows the operation")
+        raise UapiError(errno.EINVAL, "unexpected data after the operation")
 
 
-async def _lines(reader: asyncio.StreamReader) -> list[str]:
-    """Up to the blank line; the end of what a client sends ends a request, too (wireguard-go)."""
+async def _read_lines(reader: asyncio.StreamReader) -> list[str]:
+    """Reads up to a blank line, or to the end of the stream, as wireguard-go does."""
     lines: list[str] = []
     total = 0
     while True:
         try:
             raw = await reader.readuntil(b"\n")
         except asyncio.LimitOverrunError as error:
-            raise UapiError(errno.EIO, "the line is too long") from error
+            raise UapiError(errno.EIO, "line too long") from error
         except asyncio.IncompleteReadError as error:
             raw = error.partial
             if not raw:
                 return lines
         total += len(raw)
         if total > _REQUEST_BYTES_MAX:
-            raise UapiError(errno.EIO, "the request is too long")
+            raise UapiError(errno.EIO, "request too long")
         line = raw.decode(errors="replace").removesuffix("\n").removesuffix("\r")
         if not line:
             return lines
         lines.append(line)
 
 
-def _named(address: str) -> Path:
-    """What a socket is called by now that was bound to `address`; see `listen`."""
+def _final_path(address: str) -> Path:
+    """Returns the path to which `listen` has renamed a socket bound to `address`."""
     bound = Path(address)
     return bound.with_name(re.sub(r"^\.\d+\.", "", bound.name))
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
-
-
 class _DeletionWatch:
-    """Calls once when a path no longer names the file it named at first."""
+    """Calls `on_deleted` once when a path no longer names the same file."""
 
     def __init__(self, path: Path, on_deleted: Callable[[], None]) -> None:
         self._path = path
@@ -217,7 +209,7 @@ class _DeletionWatch:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._descriptor, self._ready)
 
-    def is_ours(self) -> bool:
+    def is_unchanged(self) -> bool:
         return self._inode is not None and _inode(self._path) == self._inode
 
     def close(self) -> None:
@@ -228,7 +220,7 @@ class _DeletionWatch:
 
     def _ready(self) -> None:
         os.read(self._descriptor, 4096)
-        if not self.is_ours():
+        if not self.is_unchanged():
             self.close()
             self._on_deleted()
 

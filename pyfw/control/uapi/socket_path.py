@@ -1,11 +1,11 @@
-"""Where the UAPI sockets are: what a daemon and who asks it agree on, and cheap to import."""
+"""The paths of UAPI sockets, for daemons and clients."""
 
 from pathlib import Path
 
 DIRECTORY = Path("/var/run/wireguard")
-"""As wireguard.com/xplatform wants it."""
+"""As wireguard.com/xplatform requires."""
 
 
 def path_of(name: str) -> Path:
-    """Where an interface's socket is."""
+    """Returns the path of an interface's socket."""
     return DIRECTORY / f"{name}.sock"

@@ -1,4 +1,4 @@
-"""A tunnel's table, in nftables of a network namespace of its own."""
+"""firewall: tables, in network namespaces of their own."""
 
 import asyncio
 import os
@@ -20,8 +20,8 @@ pytestmark = [
 ]
 
 
-def inside(body: str) -> list[str]:
-    """Runs lines of a coroutine in a new namespace; returns what it printed."""
+def run_in_namespace(body: str) -> list[str]:
+    """Runs the lines of a coroutine in a new namespace, and returns the output."""
     script = (
         "import asyncio, subprocess\n"
         "from pyfw.control.host.firewall import *\n"
@@ -42,14 +42,14 @@ def inside(body: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_table_holds_what_it_was_given_in_that_order() -> None:
-    told = inside("""
+def test_a_table_has_its_rules_in_order() -> None:
+    output = run_in_namespace("""
 own = match(header("ip", "daddr"), "10.9.0.1")
 rules = ([match(meta("iifname"), "wg0", "!="), own, DROP], [match(header("udp", "dport"), [53, 54]), ACCEPT])
 await Table("wg0").apply([Chain(name="in", hook="input", priority=PRIORITY_RAW, rules=rules, policy="drop")])
 print(ruleset())
 """)
-    assert [line.strip() for line in told if line.strip()] == [
+    assert [line.strip() for line in output if line.strip()] == [
         "table inet pyfw_wg0 {",
         "chain in {",
         "type filter hook input priority raw; policy drop;",
@@ -60,8 +60,8 @@ print(ruleset())
     ]
 
 
-def test_a_table_is_replaced_whole_and_taken_away_whole() -> None:
-    told = inside("""
+def test_a_table_is_replaced_and_deleted_as_a_whole() -> None:
+    output = run_in_namespace("""
 table = Table("wg0")
 await table.apply([Chain(name="one"), Chain(name="two", rules=([jump("one")],))])
 await table.apply([Chain(name="three")])
@@ -70,21 +70,21 @@ await table.remove()
 print(repr(ruleset()), await table.exists())
 await table.remove()
 """)
-    assert told == ["False True True", "'' False"]
+    assert output == ["False True True", "'' False"]
 
 
-def test_the_tables_of_others_stay() -> None:
-    told = inside("""
+def test_other_tables_stay() -> None:
+    output = run_in_namespace("""
 subprocess.run(["nft", "add table inet other; add table ip pyfw_wg0"], check=True)
 await Table("wg0").apply([Chain(name="one")])
 await Table("wg0").remove()
 print(ruleset().split())
 """)
-    assert told == [str("table inet other { } table ip pyfw_wg0 { }".split())]
+    assert output == [str("table inet other { } table ip pyfw_wg0 { }".split())]
 
 
-def test_what_nft_refuses_changes_nothing_and_is_told_in_its_words() -> None:
-    told = inside("""
+def test_an_error_has_nfts_message_and_changes_nothing() -> None:
+    output = run_in_namespace("""
 await Table("wg0").apply([Chain(name="one")])
 try:
     await Table("wg0").apply([Chain(name="two", rules=([jump("nowhere")],))])
@@ -92,11 +92,11 @@ except OSError as error:
     print(error)
 print("one" in ruleset(), "two" in ruleset())
 """)
-    assert told[0].startswith("nft: ") and "No such file or directory" in told[0]
-    assert told[1] == "True False"
+    assert output[0].startswith("nft: ") and "No such file or directory" in output[0]
+    assert output[1] == "True False"
 
 
-def test_without_nft_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_nft_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyfw.control.host.firewall import Chain, Table
 
     monkeypatch.setenv("PATH", "")
@@ -105,11 +105,11 @@ def test_without_nft_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPa
         asyncio.run(Table("wg0").apply([Chain(name="one")]))
 
 
-def test_an_odd_interface_name_is_a_table_name_too() -> None:
-    told = inside("""
+def test_special_characters_in_an_interface_name_work() -> None:
+    output = run_in_namespace("""
 await Table("a=+.-b").apply([Chain(name="one")])
 print(await Table("a=+.-b").exists())
 await Table("a=+.-b").remove()
 print(await Table("a=+.-b").exists())
 """)
-    assert told == ["True", "False"]
+    assert output == ["True", "False"]

@@ -11,7 +11,7 @@ def claim(path: Path) -> LockedFile:
     return file
 
 
-def test_what_is_written_is_read_by_the_next_one(tmp_path: Path) -> None:
+def test_the_next_holder_reads_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
     with claim(path) as file:
         assert file.read() == b""
@@ -24,7 +24,7 @@ def test_what_is_written_is_read_by_the_next_one(tmp_path: Path) -> None:
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_a_second_one_gets_it_only_when_the_first_lets_go(tmp_path: Path) -> None:
+def test_a_file_is_claimed_once_until_it_is_released(tmp_path: Path) -> None:
     path = tmp_path / "file"
     first = claim(path)
     assert LockedFile.claim(path) is None
@@ -33,7 +33,7 @@ def test_a_second_one_gets_it_only_when_the_first_lets_go(tmp_path: Path) -> Non
     claim(path).release()
 
 
-def test_it_is_free_when_its_holder_is_killed(tmp_path: Path) -> None:
+def test_a_file_is_free_if_its_holder_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "file"
 
     def hold() -> None:
@@ -47,7 +47,7 @@ def test_it_is_free_when_its_holder_is_killed(tmp_path: Path) -> None:
         assert file.read() == b"left"
 
 
-def test_an_empty_or_cleared_one_goes_and_a_new_one_is_another(tmp_path: Path) -> None:
+def test_an_empty_or_cleared_file_is_deleted(tmp_path: Path) -> None:
     path = tmp_path / "file"
     claim(path).release()
     assert not path.exists()
@@ -60,9 +60,9 @@ def test_an_empty_or_cleared_one_goes_and_a_new_one_is_another(tmp_path: Path) -
     assert path.read_bytes() == b"y\n"
 
 
-def test_a_line_that_was_cut_short_by_a_kill_still_ends_where_it_ended(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_a_complete_line(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    # Killed between the write and the truncation.
+    # As if killed between write and truncation.
     path.write_bytes(b"new\nrest of the old\n")
     with claim(path) as file:
         assert file.read() == b"new"

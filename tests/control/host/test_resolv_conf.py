@@ -1,4 +1,4 @@
-"""/etc/resolv.conf (one of the test's own): what stood there comes back, whoever ends first."""
+"""resolv_conf: the original comes back, in whatever order tunnels end. The file is one of the test's own."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from pyfw.control.host import resolv_conf, undo_log
 
-BEFORE = "nameserver 192.0.2.1\noptions edns0\n"
+ORIGINAL = "nameserver 192.0.2.1\noptions edns0\n"
 
 
 @pytest.fixture
@@ -19,12 +19,12 @@ def path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
-def kept(tmp_path: Path) -> list[str]:
+def state_files(tmp_path: Path) -> list[str]:
     return [entry.name for entry in (tmp_path / "pyfw").iterdir()]
 
 
-def test_servers_and_domains_take_the_place_of_what_is_there(path: Path, tmp_path: Path) -> None:
-    path.write_text(BEFORE)
+def test_servers_and_domains_replace_the_original(path: Path, tmp_path: Path) -> None:
+    path.write_text(ORIGINAL)
     path.chmod(0o640)
     resolv_conf.add("wg0", ["10.0.0.53", "fd00::53"], ["a.example", "b.example"])
     assert [line for line in path.read_text().splitlines() if line[0] != "#"] == [
@@ -33,8 +33,8 @@ def test_servers_and_domains_take_the_place_of_what_is_there(path: Path, tmp_pat
         "search a.example b.example",
     ]
     assert resolv_conf.remove("wg0")
-    assert (path.read_text(), path.stat().st_mode & 0o777) == (BEFORE, 0o640)
-    assert kept(tmp_path) == []
+    assert (path.read_text(), path.stat().st_mode & 0o777) == (ORIGINAL, 0o640)
+    assert state_files(tmp_path) == []
     assert [entry.name for entry in path.parent.iterdir()] == ["resolv.conf"]
 
 
@@ -43,7 +43,7 @@ def as_nothing(_path: Path) -> None:
 
 
 def as_link(path: Path) -> None:
-    (path.parent / "managed").write_text(BEFORE)
+    (path.parent / "managed").write_text(ORIGINAL)
     path.symlink_to("managed")
 
 
@@ -56,9 +56,7 @@ def as_bytes(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [as_nothing, as_link, as_dangling_link])
-def test_what_was_no_file_comes_back_as_what_it_was(
-    path: Path, make: Callable[[Path], None]
-) -> None:
+def test_a_link_or_a_missing_file_comes_back(path: Path, make: Callable[[Path], None]) -> None:
     make(path)
     link = path.readlink() if path.is_symlink() else None
     resolv_conf.add("wg0", ["10.0.0.53"], [])
@@ -67,41 +65,41 @@ def test_what_was_no_file_comes_back_as_what_it_was(
     assert (path.readlink() if path.is_symlink() else None) == link
     assert path.exists() == (make is as_link)
     if make is as_link:
-        assert path.read_text() == BEFORE
+        assert path.read_text() == ORIGINAL
 
 
 @pytest.mark.parametrize("order", [("wg0", "wg1"), ("wg1", "wg0")])
 def test_tunnels_may_end_in_any_order(path: Path, tmp_path: Path, order: tuple[str, str]) -> None:
-    path.write_text(BEFORE)
+    path.write_text(ORIGINAL)
     resolv_conf.add("wg0", ["10.0.0.0"], [])
     resolv_conf.add("wg1", ["10.0.0.1"], [])
     assert "10.0.0.1" in path.read_text()
     assert resolv_conf.remove(order[0])
     assert ("10.0.0.1" if order[0] == "wg0" else "10.0.0.0") in path.read_text()
     assert resolv_conf.remove(order[1])
-    assert path.read_text() == BEFORE
-    assert kept(tmp_path) == []
+    assert path.read_text() == ORIGINAL
+    assert state_files(tmp_path) == []
 
 
-def test_a_tunnel_that_was_killed_and_comes_again_keeps_what_stood_there_first(path: Path) -> None:
-    path.write_text(BEFORE)
+def test_a_killed_tunnel_that_restarts_keeps_the_original(path: Path) -> None:
+    path.write_text(ORIGINAL)
     resolv_conf.add("wg0", ["10.0.0.1"], [])
     resolv_conf.add("wg0", ["10.0.0.2"], [])
     assert resolv_conf.remove("wg0")
-    assert path.read_text() == BEFORE
+    assert path.read_text() == ORIGINAL
 
 
-def test_what_somebody_else_has_written_stays(path: Path, tmp_path: Path) -> None:
-    path.write_text(BEFORE)
+def test_what_another_program_wrote_stays(path: Path, tmp_path: Path) -> None:
+    path.write_text(ORIGINAL)
     resolv_conf.add("wg0", ["10.0.0.1"], [])
     path.write_text("nameserver 198.51.100.1\n")
     assert not resolv_conf.remove("wg0")
     assert path.read_text() == "nameserver 198.51.100.1\n"
-    assert kept(tmp_path) == []
+    assert state_files(tmp_path) == []
 
 
-def test_what_somebody_else_has_written_comes_back_after_the_next_tunnel(path: Path) -> None:
-    path.write_text(BEFORE)
+def test_what_another_program_wrote_is_a_new_original(path: Path) -> None:
+    path.write_text(ORIGINAL)
     resolv_conf.add("wg0", ["10.0.0.0"], [])
     path.write_text("nameserver 198.51.100.1\n")
     resolv_conf.add("wg1", ["10.0.0.1"], [])
@@ -111,10 +109,10 @@ def test_what_somebody_else_has_written_comes_back_after_the_next_tunnel(path: P
     assert path.read_text() == "nameserver 198.51.100.1\n"
 
 
-def test_one_that_was_killed_before_it_wrote_changes_nothing(
+def test_a_kill_before_the_write_changes_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path.write_text(BEFORE)
+    path.write_text(ORIGINAL)
     with monkeypatch.context() as patched:
 
         def killed(_content: str) -> None:
@@ -124,25 +122,23 @@ def test_one_that_was_killed_before_it_wrote_changes_nothing(
         with pytest.raises(KeyboardInterrupt):
             resolv_conf.add("wg0", ["10.0.0.1"], [])
     assert resolv_conf.remove("wg0")
-    assert path.read_text() == BEFORE
+    assert path.read_text() == ORIGINAL
 
 
-def test_a_file_that_is_mounted_is_written_into(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path.write_text(BEFORE)
+def test_a_mounted_file_is_written_in_place(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text(ORIGINAL)
     inode = path.stat().st_ino
     monkeypatch.setattr(resolv_conf, "_is_mounted", lambda: True)
     resolv_conf.add("wg0", ["10.0.0.1"], [])
     assert "10.0.0.1" in path.read_text()
     resolv_conf.remove("wg0")
-    assert (path.read_text(), path.stat().st_ino) == (BEFORE, inode)
+    assert (path.read_text(), path.stat().st_ino) == (ORIGINAL, inode)
 
 
-def test_what_cannot_be_written_is_told_and_leaves_the_old_file(
+def test_after_a_write_error_the_old_file_remains(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path.write_text(BEFORE)
+    path.write_text(ORIGINAL)
 
     def refused(_self: Path, _target: Path) -> Path:
         raise PermissionError(1, "Operation not permitted")
@@ -151,20 +147,20 @@ def test_what_cannot_be_written_is_told_and_leaves_the_old_file(
         patched.setattr(Path, "replace", refused)
         with pytest.raises(PermissionError):
             resolv_conf.add("wg0", ["10.0.0.1"], [])
-    assert path.read_text() == BEFORE
+    assert path.read_text() == ORIGINAL
     assert [entry.name for entry in path.parent.iterdir()] == ["resolv.conf"]
     assert resolv_conf.remove("wg0")
 
 
 @pytest.mark.parametrize("make", [as_nothing, as_link, as_dangling_link, as_bytes])
-def test_after_a_power_loss_what_stood_there_is_found_in_the_file_itself(
+def test_after_a_power_failure_the_original_is_restored(
     path: Path, tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     make(path)
     before = (path.read_bytes() if path.exists() else None, path.is_symlink())
     resolv_conf.add("wg0", ["10.0.0.1"], ["a.example"])
     for entry in (tmp_path / "pyfw").iterdir():
-        entry.unlink()  # /run is empty after a start
+        entry.unlink()  # /run is empty after a boot
     resolv_conf.add("wg1", ["10.0.0.2"], [])
     assert resolv_conf.remove("wg1")
     assert (path.read_bytes() if path.exists() else None, path.is_symlink()) == before
@@ -175,11 +171,11 @@ def test_after_a_power_loss_what_stood_there_is_found_in_the_file_itself(
         entry.unlink()
     assert resolv_conf.recover()
     assert (path.read_bytes() if path.exists() else None, path.is_symlink()) == before
-    assert kept(tmp_path) == []
+    assert state_files(tmp_path) == []
 
 
-def test_a_name_nobody_added_is_no_error(path: Path, tmp_path: Path) -> None:
-    path.write_text(BEFORE)
+def test_removing_an_unknown_name_is_no_error(path: Path, tmp_path: Path) -> None:
+    path.write_text(ORIGINAL)
     assert resolv_conf.remove("wg9")
-    assert path.read_text() == BEFORE
-    assert kept(tmp_path) == []
+    assert path.read_text() == ORIGINAL
+    assert state_files(tmp_path) == []

@@ -1,4 +1,4 @@
-"""The chains of a roles, as nft shows them; and forwarding, shared by the gateways of a namespace."""
+"""roles: chains, as printed by nft. forwarding: shared by the gateways of a namespace."""
 
 import os
 import shutil
@@ -20,8 +20,8 @@ in_namespace = [
 ]
 
 
-def inside(body: str, directory: Path) -> list[str]:
-    """Runs Python in a namespace of its own, with records below `directory`; returns what it printed."""
+def run_in_namespace(body: str, directory: Path) -> list[str]:
+    """Runs Python in a new namespace with the state in `directory`, and returns the output."""
     script = (
         "import asyncio, subprocess\n"
         "from pathlib import Path\n"
@@ -45,11 +45,11 @@ def inside(body: str, directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("settings", [Settings(), Settings(role="client")])
-def test_without_need_there_is_no_chain(settings: Settings) -> None:
+def test_without_a_role_there_is_no_chain(settings: Settings) -> None:
     assert roles.chains("wg0", settings, 1) == []
 
 
-SHOWN = [
+RULESETS = [
     (
         'role="gateway"',
         [
@@ -57,11 +57,11 @@ SHOWN = [
             "type nat hook postrouting priority srcnat; policy accept;",
             'iifname "wg0" oifname != "wg0" masquerade',
             "}",
-            "chain refused {",
+            "chain isolate_reject {",
             "type filter hook prerouting priority filter; policy accept;",
             'iifname "wg0" fib daddr oifname "wg0" reject with icmpx admin-prohibited',
             "}",
-            "chain between {",
+            "chain isolate_drop {",
             "type filter hook forward priority filter; policy accept;",
             'iifname "wg0" oifname "wg0" drop',
             "}",
@@ -79,7 +79,7 @@ SHOWN = [
     (
         'role="client", kill_switch=True',
         [
-            "chain leaving {",
+            "chain kill_switch_output {",
             "type filter hook output priority filter; policy accept;",
             'oifname { "lo", "wg0" } accept',
             "meta l4proto udp meta mark 0x0000ca6c accept",
@@ -89,7 +89,7 @@ SHOWN = [
             "mld2-listener-report } accept",
             "reject with icmpx admin-prohibited",
             "}",
-            "chain passing {",
+            "chain kill_switch_forward {",
             "type filter hook forward priority filter; policy accept;",
             'oifname { "lo", "wg0" } accept',
             'iifname "wg0" accept',
@@ -100,44 +100,40 @@ SHOWN = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "shown"), SHOWN, ids=[one for one, _ in SHOWN])
-def test_a_role_is_these_chains_of_the_tunnels_table(
-    settings: str, shown: list[str], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("settings", "ruleset"), RULESETS, ids=[one for one, _ in RULESETS])
+def test_roles_have_these_chains(settings: str, ruleset: list[str], tmp_path: Path) -> None:
     if unshare() is None or shutil.which("nft") is None:
         pytest.skip("no network namespace here, or nft is not installed")
-    told = inside(
+    output = run_in_namespace(
         f"chains = roles.chains('wg0', Settings({settings}), 51820)\n"
         "asyncio.run(Table('wg0').apply(chains))\n"
         "print(subprocess.run(['nft', 'list', 'ruleset'], capture_output=True, text=True).stdout)\n",
         tmp_path,
     )
-    assert told == ["table inet pyfw_wg0 {", *shown, "}"]
+    assert output == ["table inet pyfw_wg0 {", *ruleset, "}"]
 
 
 class TestForwarding:
     pytestmark = in_namespace
 
-    def test_it_is_on_for_what_the_gateway_has_and_comes_back_as_it_was(
-        self, tmp_path: Path
-    ) -> None:
-        told = inside(
-            "def seen(): return [(net / s).read_text().strip() for s in "
+    def test_forwarding_is_enabled_and_restored(self, tmp_path: Path) -> None:
+        output = run_in_namespace(
+            "def values(): return [(net / s).read_text().strip() for s in "
             "('ipv4/ip_forward', 'ipv6/conf/all/forwarding', 'ipv4/conf/all/accept_redirects')]\n"
             "(net / 'ipv4/conf/all/accept_redirects').write_text('0')\n"
-            "echo = StepReporter('wg0', to_terminal=True)\n"
-            "print(seen())\n"
-            "forwarding.switch_on('wg0', {4}, echo)\n"
-            "print(seen()[:2])\n"
-            "forwarding.switch_on('wg0', {4, 6}, echo)\n"
-            "print(seen()[:2])\n"
-            "forwarding.switch_off('wg0', echo)\n"
-            "print(seen())\n"
-            "forwarding.switch_off('wg0', echo)\n"
+            "steps = StepReporter('wg0', to_terminal=True)\n"
+            "print(values())\n"
+            "forwarding.enable('wg0', {4}, steps)\n"
+            "print(values()[:2])\n"
+            "forwarding.enable('wg0', {4, 6}, steps)\n"
+            "print(values()[:2])\n"
+            "forwarding.disable('wg0', steps)\n"
+            "print(values())\n"
+            "forwarding.disable('wg0', steps)\n"
             "print([p.name for p in undo_log.DIRECTORY.iterdir()])\n",
             tmp_path,
         )
-        assert told == [
+        assert output == [
             "['0', '0', '0']",
             "['1', '0']",
             "['1', '1']",
@@ -145,52 +141,52 @@ class TestForwarding:
             "[]",
         ]
 
-    def test_what_was_on_before_stays_on(self, tmp_path: Path) -> None:
-        told = inside(
+    def test_forwarding_that_was_enabled_before_stays(self, tmp_path: Path) -> None:
+        output = run_in_namespace(
             "(net / 'ipv4/ip_forward').write_text('1')\n"
-            "echo = StepReporter('wg0', to_terminal=True)\n"
-            "forwarding.switch_on('wg0', {4}, echo)\n"
-            "forwarding.switch_off('wg0', echo)\n"
+            "steps = StepReporter('wg0', to_terminal=True)\n"
+            "forwarding.enable('wg0', {4}, steps)\n"
+            "forwarding.disable('wg0', steps)\n"
             "print((net / 'ipv4/ip_forward').read_text())\n",
             tmp_path,
         )
-        assert told == ["1"]
+        assert output == ["1"]
 
-    def test_an_interface_that_forwarded_alone_does_so_again(self, tmp_path: Path) -> None:
-        told = inside(
+    def test_forwarding_of_a_single_interface_is_restored(self, tmp_path: Path) -> None:
+        output = run_in_namespace(
             "subprocess.run('ip link add v0 type veth peer name v1', shell=True, check=True)\n"
-            "switch = net / 'ipv4/conf/v0/forwarding'\n"
-            "switch.write_text('1')\n"
-            "echo = StepReporter('wg0', to_terminal=True)\n"
-            "forwarding.switch_on('wg0', {4}, echo)\n"
-            "forwarding.switch_off('wg0', echo)\n"
-            "print(switch.read_text(), (net / 'ipv4/conf/v1/forwarding').read_text())\n",
+            "setting = net / 'ipv4/conf/v0/forwarding'\n"
+            "setting.write_text('1')\n"
+            "steps = StepReporter('wg0', to_terminal=True)\n"
+            "forwarding.enable('wg0', {4}, steps)\n"
+            "forwarding.disable('wg0', steps)\n"
+            "print(setting.read_text(), (net / 'ipv4/conf/v1/forwarding').read_text())\n",
             tmp_path,
         )
-        assert told == ["1", "0"]
+        assert output == ["1", "0"]
 
-    def test_a_host_keeps_the_routers_that_advertise_themselves(self, tmp_path: Path) -> None:
-        told = inside(
+    def test_router_advertisements_are_still_accepted(self, tmp_path: Path) -> None:
+        output = run_in_namespace(
             "subprocess.run('ip link add v0 type veth peer name v1', shell=True, check=True)\n"
             "accept = net / 'ipv6/conf/v0/accept_ra'\n"
             "print(accept.read_text())\n"
-            "echo = StepReporter('wg0', to_terminal=True)\n"
-            "forwarding.switch_on('wg0', {6}, echo)\n"
+            "steps = StepReporter('wg0', to_terminal=True)\n"
+            "forwarding.enable('wg0', {6}, steps)\n"
             "print(accept.read_text())\n"
-            "forwarding.switch_off('wg0', echo)\n"
+            "forwarding.disable('wg0', steps)\n"
             "print(accept.read_text())\n",
             tmp_path,
         )
-        assert told == ["1", "2", "1"]
+        assert output == ["1", "2", "1"]
 
-    def test_it_stays_on_while_another_gateway_needs_it(self, tmp_path: Path) -> None:
-        told = inside(
-            "echo = StepReporter('wg0', to_terminal=True)\n"
-            "forwarding.switch_on('wg0', {4}, echo)\n"
-            "forwarding.switch_on('wg1', {4}, echo)\n"
+    def test_forwarding_stays_while_another_gateway_is_up(self, tmp_path: Path) -> None:
+        output = run_in_namespace(
+            "steps = StepReporter('wg0', to_terminal=True)\n"
+            "forwarding.enable('wg0', {4}, steps)\n"
+            "forwarding.enable('wg1', {4}, steps)\n"
             "for name in ('wg0', 'wg1'):\n"
-            "    forwarding.switch_off(name, echo)\n"
+            "    forwarding.disable(name, steps)\n"
             "    print((net / 'ipv4/ip_forward').read_text())\n",
             tmp_path,
         )
-        assert told == ["1", "0"]
+        assert output == ["1", "0"]

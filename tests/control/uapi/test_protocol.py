@@ -22,7 +22,7 @@ def set_(tunnel: Tunnel, *lines: str) -> None:
     protocol.set_(tunnel, lines)
 
 
-def test_get_answers_in_the_order_of_wireguard_go(tunnel: Tunnel) -> None:
+def test_get_replies_in_the_order_of_wireguard_go(tunnel: Tunnel) -> None:
     set_(
         tunnel,
         f"private_key={'11' * 32}",
@@ -67,40 +67,40 @@ def test_get_answers_in_the_order_of_wireguard_go(tunnel: Tunnel) -> None:
     ]
 
 
-def test_what_is_not_set_is_not_sent(tunnel: Tunnel) -> None:
+def test_unset_values_are_not_sent(tunnel: Tunnel) -> None:
     engine_of(tunnel).listen_port = 0
     assert protocol.get(tunnel) == ""
 
 
-def test_a_private_key_of_zeros_removes_it(tunnel: Tunnel) -> None:
+def test_a_private_key_of_zeros_removes_the_key(tunnel: Tunnel) -> None:
     set_(tunnel, f"private_key={'11' * 32}")
     set_(tunnel, f"private_key={'00' * 32}")
     assert engine_of(tunnel).private_key is None
 
 
-def test_update_only_makes_no_peer(tunnel: Tunnel) -> None:
+def test_update_only_adds_no_peer(tunnel: Tunnel) -> None:
     set_(tunnel, f"public_key={A.hex()}", "update_only=true", "persistent_keepalive_interval=5")
     assert tunnel.peers() == []
 
 
-def test_remove_takes_the_peer_away_and_what_follows_for_it_is_nothing(tunnel: Tunnel) -> None:
+def test_remove_ignores_the_other_lines_of_the_peer(tunnel: Tunnel) -> None:
     set_(tunnel, f"public_key={A.hex()}")
     set_(tunnel, f"public_key={A.hex()}", "remove=true", "allowed_ip=10.0.0.0/8")
     assert tunnel.peers() == []
 
 
-def test_replace_peers_removes_those_before_it(tunnel: Tunnel) -> None:
+def test_replace_peers_removes_the_peers_before_it(tunnel: Tunnel) -> None:
     set_(tunnel, f"public_key={A.hex()}")
     set_(tunnel, "replace_peers=true", f"public_key={B.hex()}")
     assert [peer["public_key"] for peer in tunnel.peers()] == [B]
 
 
-def test_our_own_public_key_is_silently_no_peer(tunnel: Tunnel) -> None:
+def test_the_own_public_key_adds_no_peer(tunnel: Tunnel) -> None:
     set_(tunnel, f"public_key={OWN.hex()}", "allowed_ip=10.0.0.0/8")
     assert tunnel.peers() == []
 
 
-def test_the_last_word_on_a_prefix_counts(tunnel: Tunnel) -> None:
+def test_the_last_line_for_a_prefix_counts(tunnel: Tunnel) -> None:
     set_(tunnel, f"public_key={A.hex()}", "allowed_ip=10.0.0.0/8", "allowed_ip=10.1.0.0/16")
     set_(
         tunnel,
@@ -114,7 +114,7 @@ def test_the_last_word_on_a_prefix_counts(tunnel: Tunnel) -> None:
     assert tunnel.peers()[0]["allowed_ips"] == ["10.1.0.0/16"]
 
 
-def test_replaced_allowed_ips_are_those_after_the_replacing(tunnel: Tunnel) -> None:
+def test_replace_allowed_ips_keeps_those_that_follow(tunnel: Tunnel) -> None:
     set_(tunnel, f"public_key={A.hex()}", "allowed_ip=10.0.0.0/8")
     set_(
         tunnel,
@@ -126,7 +126,7 @@ def test_replaced_allowed_ips_are_those_after_the_replacing(tunnel: Tunnel) -> N
     assert tunnel.peers()[0]["allowed_ips"] == ["10.2.0.0/16"]
 
 
-def test_a_port_that_is_taken_is_told_and_the_old_one_stays(tunnel: Tunnel) -> None:
+def test_after_a_port_in_use_the_old_port_stays(tunnel: Tunnel) -> None:
     set_(tunnel, "listen_port=4711")
     with pytest.raises(UapiError) as caught:
         set_(tunnel, "listen_port=65000")
@@ -134,7 +134,7 @@ def test_a_port_that_is_taken_is_told_and_the_old_one_stays(tunnel: Tunnel) -> N
     assert engine_of(tunnel).listen_port == 4711
 
 
-def test_the_port_it_has_already_is_not_bound_again(tunnel: Tunnel) -> None:
+def test_the_present_port_is_not_bound_again(tunnel: Tunnel) -> None:
     set_(tunnel, "listen_port=4711")
     engine_of(tunnel).calls.clear()
     set_(tunnel, "listen_port=4711")
@@ -157,9 +157,7 @@ def test_the_port_it_has_already_is_not_bound_again(tunnel: Tunnel) -> None:
         ("public_key=", errno.EINVAL),
     ],
 )
-def test_a_malformed_line_of_the_device_has_its_errno(
-    tunnel: Tunnel, line: str, number: int
-) -> None:
+def test_a_malformed_device_line_has_an_errno(tunnel: Tunnel, line: str, number: int) -> None:
     with pytest.raises(UapiError) as caught:
         set_(tunnel, line)
     assert caught.value.number == number
@@ -184,9 +182,7 @@ def test_a_malformed_line_of_the_device_has_its_errno(
         "private_key=" + "11" * 32,
     ],
 )
-def test_a_malformed_line_of_a_peer_is_invalid_and_nothing_is_done(
-    tunnel: Tunnel, line: str
-) -> None:
+def test_after_a_malformed_peer_line_nothing_is_changed(tunnel: Tunnel, line: str) -> None:
     engine_of(tunnel).calls.clear()
     with pytest.raises(UapiError) as caught:
         set_(tunnel, "fwmark=9", f"public_key={A.hex()}", line)
@@ -194,13 +190,13 @@ def test_a_malformed_line_of_a_peer_is_invalid_and_nothing_is_done(
     assert engine_of(tunnel).calls == []
 
 
-def test_no_error_repeats_a_key(tunnel: Tunnel) -> None:
+def test_errors_contain_no_key(tunnel: Tunnel) -> None:
     with pytest.raises(UapiError) as caught:
         set_(tunnel, f"private_key={'ab' * 31}")
     assert "abab" not in str(caught.value)
 
 
-def test_details_carry_counters_and_no_secret(tunnel: Tunnel) -> None:
+def test_details_contain_counters_but_no_secrets(tunnel: Tunnel) -> None:
     set_(tunnel, f"private_key={'11' * 32}", f"public_key={A.hex()}", f"preshared_key={'22' * 32}")
     shown = protocol.details(tunnel)
     assert '"late":0' in shown

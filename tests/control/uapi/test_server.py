@@ -21,11 +21,11 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "wireguard"
 
 
-class Served:
+class RunningServer:
     def __init__(self) -> None:
         self.deleted = asyncio.Event()
 
-    async def ask(self, request: bytes, *, end: bool = False) -> bytes:
+    async def request(self, request: bytes, *, end: bool = False) -> bytes:
         reader, writer = await asyncio.open_unix_connection(socket_path.path_of("wg0"))
         writer.write(request)
         if end:
@@ -39,28 +39,30 @@ class Served:
 
 
 @asynccontextmanager
-async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
-    state = Served()
+async def running_server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningServer]:
+    running = RunningServer()
     async with fake_tunnel(monkeypatch) as tunnel:
         listener = server.listen("wg0")
-        serving = UapiServer(tunnel, listener, state.deleted.set)
-        serving.start()
+        uapi_server = UapiServer(tunnel, listener, running.deleted.set)
+        uapi_server.start()
         try:
-            yield state
+            yield running
         finally:
-            await serving.close()
+            await uapi_server.close()
             listener.close()
 
 
-def serving(monkeypatch: pytest.MonkeyPatch, body: Callable[[Served], Awaitable[None]]) -> None:
+def run_with_server(
+    monkeypatch: pytest.MonkeyPatch, body: Callable[[RunningServer], Awaitable[None]]
+) -> None:
     async def run() -> None:
-        async with asyncio.timeout(20), served(monkeypatch) as state:
-            await body(state)
+        async with asyncio.timeout(20), running_server(monkeypatch) as running:
+            await body(running)
 
     asyncio.run(run())
 
 
-def test_the_socket_is_ours_alone_and_its_directory_is_open(
+def test_only_the_owner_can_use_the_socket(
     monkeypatch: pytest.MonkeyPatch, directory: Path
 ) -> None:
     listener = server.listen("wg0")
@@ -75,35 +77,35 @@ def test_a_stale_socket_is_replaced(directory: Path) -> None:
     server.listen("wg0").close()
 
 
-def test_a_socket_that_answers_is_left_alone() -> None:
+def test_the_socket_of_a_running_daemon_is_kept() -> None:
     listener = server.listen("wg0")
-    with pytest.raises(OSError, match="wg0 runs already") as caught:
+    with pytest.raises(OSError, match="wg0 is already running") as caught:
         server.listen("wg0")
     assert caught.value.errno == errno.EADDRINUSE
     listener.close()
 
 
-def test_a_file_in_the_way_that_is_no_socket_is_replaced(directory: Path) -> None:
+def test_a_file_that_is_no_socket_is_replaced(directory: Path) -> None:
     directory.mkdir()
     (directory / "wg0.sock").write_text("")
     server.listen("wg0").close()
 
 
-def test_several_requests_of_a_connection_are_answered_in_order(
+def test_requests_of_a_connection_are_answered_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def body(state: Served) -> None:
+    async def body(running: RunningServer) -> None:
         requests = b"set=1\nlisten_port=4711\n\nget=1\n\nset=1\nfwmark=5\n\nget=1\n\n"
-        assert await state.ask(requests, end=True) == (
+        assert await running.request(requests, end=True) == (
             b"errno=0\n\nlisten_port=4711\nerrno=0\n\n"
             b"errno=0\n\nlisten_port=4711\nfwmark=5\nerrno=0\n\n"
         )
 
-    serving(monkeypatch, body)
+    run_with_server(monkeypatch, body)
 
 
-def test_a_request_in_pieces_is_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(state: Served) -> None:
+def test_a_request_may_arrive_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(running: RunningServer) -> None:
         reader, writer = await asyncio.open_unix_connection(socket_path.path_of("wg0"))
         for byte in b"set=1\nlisten_port=4711\n\n":
             writer.write(bytes([byte]))
@@ -112,30 +114,30 @@ def test_a_request_in_pieces_is_a_request(monkeypatch: pytest.MonkeyPatch) -> No
         assert await reader.readuntil(b"\n\n") == b"errno=0\n\n"
         writer.close()
 
-    serving(monkeypatch, body)
+    run_with_server(monkeypatch, body)
 
 
-def test_a_client_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(state: Served) -> None:
+def test_a_client_that_hangs_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(running: RunningServer) -> None:
         _, writer = await asyncio.open_unix_connection(socket_path.path_of("wg0"))
         writer.write(b"set=1\nlisten_port=1")
         await writer.drain()
-        assert await state.ask(b"get=1\n\n") == b"listen_port=40000\nerrno=0\n\n"
+        assert await running.request(b"get=1\n\n") == b"listen_port=40000\nerrno=0\n\n"
         writer.close()
 
-    serving(monkeypatch, body)
+    run_with_server(monkeypatch, body)
 
 
-def test_a_probe_without_a_byte_is_no_event(
+def test_a_probe_without_a_request_is_not_logged(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async def body(state: Served) -> None:
+    async def body(running: RunningServer) -> None:
         for _ in range(3):
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(str(socket_path.path_of("wg0")))
-        assert await state.ask(b"get=1\n\n") == b"listen_port=40000\nerrno=0\n\n"
+        assert await running.request(b"get=1\n\n") == b"listen_port=40000\nerrno=0\n\n"
 
-    serving(monkeypatch, body)
+    run_with_server(monkeypatch, body)
     assert capfd.readouterr() == ("", "")
 
 
@@ -153,53 +155,56 @@ def test_a_probe_without_a_byte_is_no_event(
         (b"\0" * (1 << 20), b""),
     ],
 )
-def test_a_malformed_request_has_its_errno_or_none(
+def test_a_malformed_request_is_answered_with_an_errno(
     monkeypatch: pytest.MonkeyPatch, request_: bytes, reply: bytes
 ) -> None:
-    async def body(state: Served) -> None:
+    async def body(running: RunningServer) -> None:
         reader, writer = await asyncio.open_unix_connection(socket_path.path_of("wg0"))
         writer.write(request_)
         try:
             writer.write_eof()
             got = await reader.read()
         except ConnectionError:
-            got = b""  # it hung up over the rest
+            got = b""  # the server closed the connection with unread bytes
         assert got == reply
         writer.close()
 
-    serving(monkeypatch, body)
+    run_with_server(monkeypatch, body)
 
 
-def test_a_request_that_the_end_of_the_connection_ends_is_done(
+def test_the_end_of_the_stream_ends_a_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def body(state: Served) -> None:
-        assert await state.ask(b"set=1\nlisten_port=4711\n", end=True) == b"errno=0\n\n"
+    async def body(running: RunningServer) -> None:
+        assert await running.request(b"set=1\nlisten_port=4711\n", end=True) == b"errno=0\n\n"
 
-    serving(monkeypatch, body)
+    run_with_server(monkeypatch, body)
 
 
-def test_deleting_the_socket_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(state: Served) -> None:
+def test_deleting_the_socket_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(running: RunningServer) -> None:
         socket_path.path_of("wg0").unlink()
-        await state.deleted.wait()
+        await running.deleted.wait()
 
-    serving(monkeypatch, body)
+    run_with_server(monkeypatch, body)
 
 
-def test_the_socket_goes_with_the_server(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
-    async def body(state: Served) -> None:
-        assert not state.deleted.is_set()
+def test_closing_the_server_deletes_the_socket(
+    monkeypatch: pytest.MonkeyPatch, directory: Path
+) -> None:
+    async def body(running: RunningServer) -> None:
+        assert not running.deleted.is_set()
 
-    serving(monkeypatch, body)
+    run_with_server(monkeypatch, body)
     assert list(directory.iterdir()) == []
 
 
-def test_the_client_understands_what_the_server_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(state: Served) -> None:
+def test_the_client_parses_the_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(running: RunningServer) -> None:
         lines = f"public_key={A.hex()}\npreshared_key={'22' * 32}\nendpoint=192.0.2.1:7\n"
         assert (
-            await state.ask(f"set=1\n{lines}allowed_ip=10.0.0.0/8\n\n".encode()) == b"errno=0\n\n"
+            await running.request(f"set=1\n{lines}allowed_ip=10.0.0.0/8\n\n".encode())
+            == b"errno=0\n\n"
         )
         device = await asyncio.to_thread(client.device, "wg0")
         assert (device.listen_port, device.private_key) == (40000, None)
@@ -211,10 +216,10 @@ def test_the_client_understands_what_the_server_says(monkeypatch: pytest.MonkeyP
         assert details["facts"] == {"cipher": "fake", "threads": 1}
         assert await asyncio.to_thread(client.interfaces) == ["wg0"]
 
-    serving(monkeypatch, body)
+    run_with_server(monkeypatch, body)
 
 
-def test_a_missing_daemon_is_the_systems_error() -> None:
+def test_a_missing_daemon_raises_file_not_found() -> None:
     with pytest.raises(FileNotFoundError):
         client.device("wg9")
     assert client.interfaces() == []

@@ -1,8 +1,4 @@
-"""A running tunnel as a wg-quick file, as `wg-quick save` writes it.
-
-In: what the file said, what the daemon says, the link's addresses and MTU. Out: text, or the file replaced in
-one step. Comments are lost, as with wg-quick.
-"""
+"""Writes the configuration of a running tunnel into its file, as `wg-quick save` does. Comments are lost."""
 
 import base64
 import ipaddress
@@ -15,11 +11,11 @@ from pyroute2 import AsyncIPRoute
 
 from pyfw.config import Config
 from pyfw.control.host.policy_routing import FAMILIES
-from pyfw.control.uapi.client import ShownDevice
+from pyfw.control.uapi.client import Device
 
 
-async def save(path: Path, config: Config, device: ShownDevice) -> None:
-    """Replaces a tunnel's file by what is in force. Raises OSError."""
+async def save(path: Path, config: Config, device: Device) -> None:
+    """Replaces a tunnel's file atomically. Raises OSError."""
     index = socket.if_nametoindex(device.name)
     addresses = []
     async with AsyncIPRoute() as ipr:
@@ -28,23 +24,21 @@ async def save(path: Path, config: Config, device: ShownDevice) -> None:
             async for found in await ipr.addr("dump", family=family, index=index):
                 local = found.get_attr("IFA_LOCAL") or found.get_attr("IFA_ADDRESS")
                 addresses.append(f"{local}/{found['prefixlen']}")
-    _replace(path, text(config, device, addresses, int(link.get_attr("IFLA_MTU"))))
+    _replace(path, file_text(config, device, addresses, int(link.get_attr("IFLA_MTU"))))
 
 
-def text(config: Config, device: ShownDevice, addresses: list[str], mtu: int) -> str:
-    """The file. Keys that only wg-quick knows come first, then what `wg showconf` prints."""
+def file_text(config: Config, device: Device, addresses: list[str], mtu: int) -> str:
+    """Returns the content of the file: wg-quick's keys from `config`, WireGuard's from `device`."""
     return "\n".join([*_interface(config, device, addresses, mtu), *_peers(device)]) + "\n"
 
 
-def _interface(
-    config: Config, device: ShownDevice, addresses: list[str], mtu: int
-) -> Iterator[str]:
+def _interface(config: Config, device: Device, addresses: list[str], mtu: int) -> Iterator[str]:
     interface = config.interface
     yield "[Interface]"
     for address in addresses:
-        # The kernel gives every link one; it would come back as a second one.
-        made = ipaddress.ip_interface(address).is_link_local and ":" in address
-        if not made or address in interface.addresses:
+        # The kernel adds a link-local address to every link; saved, it would become a second one.
+        is_automatic = ipaddress.ip_interface(address).is_link_local and ":" in address
+        if not is_automatic or address in interface.addresses:
             yield f"Address = {address}"
     for entry in interface.dns:
         yield f"DNS = {entry}"
@@ -67,16 +61,16 @@ def _interface(
     if device.fwmark:
         yield f"FwMark = 0x{device.fwmark:x}"
     if device.private_key:
-        yield f"PrivateKey = {_text(device.private_key)}"
+        yield f"PrivateKey = {_base64(device.private_key)}"
 
 
-def _peers(device: ShownDevice) -> Iterator[str]:
+def _peers(device: Device) -> Iterator[str]:
     for peer in device.peers:
         yield ""
         yield "[Peer]"
-        yield f"PublicKey = {_text(peer.public_key)}"
+        yield f"PublicKey = {_base64(peer.public_key)}"
         if peer.preshared_key:
-            yield f"PresharedKey = {_text(peer.preshared_key)}"
+            yield f"PresharedKey = {_base64(peer.preshared_key)}"
         if peer.allowed_ips:
             yield f"AllowedIPs = {', '.join(peer.allowed_ips)}"
         if peer.endpoint:
@@ -86,7 +80,7 @@ def _peers(device: ShownDevice) -> Iterator[str]:
 
 
 def _replace(path: Path, content: str) -> None:
-    # Where a symbolic link leads to it, it is the file that is replaced, not the link.
+    # Replaces the target of a symbolic link, not the link.
     path = path.resolve()
     temporary = path.with_name(f"{path.name}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -102,5 +96,5 @@ def _replace(path: Path, content: str) -> None:
         raise
 
 
-def _text(key: bytes) -> str:
+def _base64(key: bytes) -> str:
     return base64.b64encode(key).decode()

@@ -1,4 +1,4 @@
-"""A running tunnel written as a file, which says the same when it is read again."""
+"""save: the file that is written, read again, is the running configuration."""
 
 import base64
 import os
@@ -7,24 +7,24 @@ from pathlib import Path
 import pytest
 
 from pyfw import config
-from pyfw.control import saved
-from pyfw.control.uapi.client import ShownDevice, ShownPeer
+from pyfw.control import save_config
+from pyfw.control.uapi.client import Device, Peer
 
 PRIVATE, PEER, OTHER, PSK = (bytes([n]) * 32 for n in (1, 3, 4, 5))
-DEVICE = ShownDevice(
+DEVICE = Device(
     "wg0",
     private_key=PRIVATE,
     listen_port=51820,
     fwmark=0xCA6C,
     peers=[
-        ShownPeer(
+        Peer(
             PEER,
             preshared_key=PSK,
             endpoint="[2001:db8::1]:7",
             allowed_ips=["10.0.0.0/8", "fd00::/8"],
             persistent_keepalive=25,
         ),
-        ShownPeer(OTHER),
+        Peer(OTHER),
     ],
 )
 FILE = f"""\
@@ -44,9 +44,11 @@ PostDown = e
 """
 
 
-def test_what_is_saved_is_read_as_what_is_in_force() -> None:
+def test_the_file_has_the_running_configuration() -> None:
     before = config.parse(FILE)
-    written = saved.text(before, DEVICE, ["10.0.0.1/24", "10.0.0.9/32", "fe80::1/64"], 1380)
+    written = save_config.file_text(
+        before, DEVICE, ["10.0.0.1/24", "10.0.0.9/32", "fe80::1/64"], 1380
+    )
     after = config.parse(written)
     assert after.interface.addresses == ("10.0.0.1/24", "10.0.0.9/32")
     assert (after.interface.mtu, after.interface.fwmark) == (1380, 0xCA6C)
@@ -61,33 +63,33 @@ def test_what_is_saved_is_read_as_what_is_in_force() -> None:
     assert second == config.Peer(public_key=OTHER)
 
 
-def test_a_link_local_address_is_saved_where_the_file_asked_for_it() -> None:
-    asked = config.parse(FILE.replace("10.0.0.1/24", "10.0.0.1/24, fe80::1/64"))
-    written = saved.text(asked, DEVICE, ["10.0.0.1/24", "fe80::1/64", "fe80::2/64"], 1380)
+def test_a_link_local_address_is_saved_if_it_was_in_the_file() -> None:
+    before = config.parse(FILE.replace("10.0.0.1/24", "10.0.0.1/24, fe80::1/64"))
+    written = save_config.file_text(
+        before, DEVICE, ["10.0.0.1/24", "fe80::1/64", "fe80::2/64"], 1380
+    )
     assert config.parse(written).interface.addresses == ("10.0.0.1/24", "fe80::1/64")
 
 
-def test_what_the_file_left_to_us_stays_left_to_us() -> None:
+def test_unset_keys_stay_unset() -> None:
     plain = config.parse(f"[Interface]\nPrivateKey = {base64.b64encode(PRIVATE).decode()}\n")
-    written = saved.text(plain, ShownDevice("wg0", private_key=PRIVATE), [], 1420)
+    written = save_config.file_text(plain, Device("wg0", private_key=PRIVATE), [], 1420)
     assert config.parse(written) == plain
 
 
-def test_the_file_is_replaced_in_one_step_where_it_is_and_is_its_owners_alone(
-    tmp_path: Path,
-) -> None:
+def test_the_target_of_a_link_is_replaced(tmp_path: Path) -> None:
     real = tmp_path / "real.conf"
     real.write_text("old")
     real.chmod(0o644)
     link = tmp_path / "wg0.conf"
     link.symlink_to(real)
-    saved._replace(link, "new\n")
+    save_config._replace(link, "new\n")
     assert link.is_symlink()
     assert (real.read_text(), real.stat().st_mode & 0o777) == ("new\n", 0o600)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["real.conf", "wg0.conf"]
 
 
-def test_what_cannot_be_written_leaves_the_old_file(
+def test_after_a_write_error_the_old_file_remains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "wg0.conf"
@@ -98,6 +100,6 @@ def test_what_cannot_be_written_leaves_the_old_file(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        saved._replace(path, "new")
+        save_config._replace(path, "new")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["wg0.conf"]
