@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyfw._native import Counters, Facts, PeerStatus
     from pyfw.config import Config, ConfigError, Interface, Peer, Settings, StageConfig, load
     from pyfw.control import Daemon
     from pyfw.pipeline import Pipeline
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Config",
     "ConfigError",
+    "Counters",
     "Daemon",
+    "Facts",
     "Frame",
     "FrameBatch",
     "HeldFrame",
     "Interface",
     "Peer",
+    "PeerStatus",
     "Pipeline",
     "Settings",
     "Stage",
@@ -36,12 +40,15 @@ __all__ = [
 _HOMES = {
     "Config": "pyfw.config",
     "ConfigError": "pyfw.config",
+    "Counters": "pyfw._native",
     "Daemon": "pyfw.control",
+    "Facts": "pyfw._native",
     "Frame": "pyfw.stage",
     "FrameBatch": "pyfw.stage",
     "HeldFrame": "pyfw.stage",
     "Interface": "pyfw.config",
     "Peer": "pyfw.config",
+    "PeerStatus": "pyfw._native",
     "Pipeline": "pyfw.pipeline",
     "Settings": "pyfw.config",
     "Stage": "pyfw.stage",

@@ -1,16 +1,28 @@
 """Types of the extension. All keys are 32 raw bytes; all addresses are text: "ip:port" or "[ip6]:port"."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, final
 
 __all__ = [
+    "CaptureResult",
+    "ChainCounters",
+    "Configuration",
+    "Counters",
+    "DatagramCounters",
     "Engine",
+    "Facts",
     "Frame",
     "FrameBatch",
     "GsoBatch",
+    "GsoCounters",
     "GsoEgress",
     "HeldFrame",
+    "InboundCounters",
+    "OutboundCounters",
+    "PeerCounters",
+    "PeerStatus",
     "StageChain",
+    "StageCounters",
     "StageSlot",
     "__version__",
     "attach_tun",
@@ -108,6 +120,216 @@ class GsoEgress:
     def drain(self) -> list[GsoBatch]:
         """The batches in the order in which they leave; the list is empty afterwards."""
 
+class _Report:
+    """A read-only snapshot. Exists for type checkers only."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dictionary, nested structs as dictionaries too."""
+
+@final
+class Configuration(_Report):
+    """The tunnel's own configuration."""
+
+    private_key: Final[bytes | None]
+    """32 bytes; None if there is none."""
+    public_key: Final[bytes | None]
+    """32 bytes; None without a private key."""
+    listen_port: Final[int]
+    """UDP port."""
+    fwmark: Final[int]
+    """Mark of outgoing datagrams (SO_MARK); 0 if there is none."""
+
+@final
+class PeerStatus(_Report):
+    """A peer: its configuration, and what passed so far."""
+
+    public_key: Final[bytes]
+    """32 bytes."""
+    preshared_key: Final[bytes | None]
+    """32 bytes; None if there is none."""
+    endpoint: Final[str | None]
+    """"ip:port" or "[ip6]:port"; None if it is not known yet."""
+    persistent_keepalive: Final[int]
+    """Interval, seconds; 0 if it is off."""
+    allowed_ips: Final[list[str]]
+    """"prefix/length" each."""
+    last_handshake_ns: Final[int]
+    """Time of the last handshake, Unix nanoseconds; 0 if there was none."""
+    sent_bytes: Final[int]
+    """Bytes sent in UDP payloads."""
+    received_bytes: Final[int]
+    """Bytes received in UDP payloads."""
+    counters: Final[PeerCounters]
+    """Packets to and from the peer."""
+
+@final
+class Facts(_Report):
+    """Cipher, threads and offloads in use."""
+
+    cipher: Final[str]
+    """Name of the transport cipher."""
+    threads: Final[int]
+    """Data threads, 1 or 2."""
+    tun_offloads: Final[list[str]]
+    """Offloads that the kernel granted to the TUN: "tso", "uso"."""
+    udp_gso: Final[bool]
+    """Whether datagrams are sent in GSO batches."""
+    udp_gro: Final[bool]
+    """Whether datagrams are received in GRO batches."""
+
+@final
+class CaptureResult(_Report):
+    """A finished capture."""
+
+    written: Final[int]
+    """Records written."""
+    lost: Final[int]
+    """Records lost because 4 MiB were waiting to be written."""
+    error: Final[str | None]
+    """Why the capture ended by itself; None if it was stopped."""
+
+@final
+class Counters(_Report):
+    """Counters of a tunnel, exact at batch boundaries. Packets are inner segments."""
+
+    outbound: Final[OutboundCounters]
+    """Packets from the TUN to the peers."""
+    inbound: Final[InboundCounters]
+    """Packets from the peers to the TUN."""
+    datagrams: Final[DatagramCounters]
+    """Datagrams received."""
+    handshake_drops: Final[Mapping[str, int]]
+    """Handshake messages dropped, by reason."""
+    gso: Final[GsoCounters]
+    """GSO batches sent."""
+    tun_queue_drops: Final[int | None]
+    """Frames that the kernel dropped because the TUN's queue was full; None if the interface is in another network namespace."""
+    stages: Final[ChainCounters | None]
+    """The user's stages; None if there are none."""
+
+@final
+class OutboundCounters(_Report):
+    """Outbound packets: entered + created = left + queued + sum of drops."""
+
+    entered: Final[int]
+    """Packets read from the TUN; of a peer: routed to it."""
+    created: Final[int]
+    """Packets created by stages."""
+    left: Final[int]
+    """Packets that the kernel took in datagrams."""
+    queued: Final[int]
+    """Packets held by a stage, staged until a session exists, or in the GSO list."""
+    marked: Final[int]
+    """Packets marked with CE because a queue stood at the TUN (RFC 8289)."""
+    drops: Final[Mapping[str, int]]
+    """Packets dropped, by reason."""
+
+@final
+class InboundCounters(_Report):
+    """Inbound packets: entered + created = left + queued + sum of drops."""
+
+    entered: Final[int]
+    """Packets decrypted from data messages."""
+    created: Final[int]
+    """Packets created by stages, and ICMP errors."""
+    left: Final[int]
+    """Packets written to the TUN."""
+    queued: Final[int]
+    """Packets held by a stage."""
+    late: Final[int]
+    """Data messages below the highest counter already seen in their session: exact reordering."""
+    marked: Final[int]
+    """Packets marked with CE: the datagram was (RFC 6040), or a queue stood at the UDP socket (RFC 8289)."""
+    drops: Final[Mapping[str, int]]
+    """Packets dropped, by reason."""
+
+@final
+class DatagramCounters(_Report):
+    """Datagrams: received = data + handshakes + cookies + keepalives + others + sum of drops."""
+
+    received: Final[int]
+    """Datagrams read from the sockets."""
+    data: Final[int]
+    """Authentic data messages that carry a packet."""
+    handshakes: Final[int]
+    """Handshake initiations and responses."""
+    cookies: Final[int]
+    """Cookie replies."""
+    keepalives: Final[int]
+    """Authentic data messages that carry no packet."""
+    others: Final[int]
+    """Datagrams of another protocol, given to its handler."""
+    drops: Final[Mapping[str, int]]
+    """Datagrams dropped, by reason."""
+    socket_drops: Final[int]
+    """Datagrams that the kernel dropped because the receive buffer was full; not part of `received`."""
+
+@final
+class GsoCounters(_Report):
+    """GSO batches sent."""
+
+    batches: Final[int]
+    """Batches sent."""
+    datagrams: Final[int]
+    """Datagrams sent in them."""
+    sizes: Final[list[int]]
+    """Batches by number of datagrams: 1, 2, 3–4, 5–8, 9–16, 17–32, 33–64, more."""
+
+@final
+class PeerCounters(_Report):
+    """Packets of one peer."""
+
+    outbound: Final[OutboundCounters]
+    """Packets routed to the peer."""
+    inbound: Final[InboundCounters]
+    """Packets received from the peer."""
+
+@final
+class ChainCounters(_Report):
+    """The user's stages of a tunnel."""
+
+    stages: Final[Mapping[str, StageCounters]]
+    """StageCounters by name of the stage, in the order of the chain."""
+    entries: Final[int]
+    """Batches for which a data thread attached to the interpreter."""
+    attach_wait_ns: Final[int]
+    """Time that data threads waited to attach, nanoseconds."""
+    attach_wait_longest_ns: Final[int]
+    """The longest of these waits, nanoseconds."""
+    views_kept: Final[int]
+    """Buffers retired because a stage kept a view of them."""
+
+@final
+class StageCounters(_Report):
+    """One stage."""
+
+    calls: Final[int]
+    """Calls of `process`."""
+    failures: Final[int]
+    """Calls of `process` and `tick` that raised."""
+    frames: Final[int]
+    """Frames passed to `process`."""
+    segments: Final[int]
+    """Segments of these frames."""
+    created: Final[int]
+    """Segments created by the stage."""
+    time_ns: Final[int]
+    """Time spent in its calls, nanoseconds."""
+    longest_ns: Final[int]
+    """The longest call, nanoseconds."""
+    held_frames: Final[int]
+    """Frames that the stage holds."""
+    held_segments: Final[int]
+    """Segments of the frames that it holds."""
+    held_bytes: Final[int]
+    """Bytes of the frames that it holds."""
+    drops: Final[Mapping[str, int]]
+    """Segments dropped, by reason."""
+    own: Final[Mapping[str, int]]
+    """The stage's own counters (`Stage.count`)."""
+    is_out: Final[bool]
+    """Whether it was taken out of the chain because it failed."""
+
 @final
 class Engine:
     """The native threads of one tunnel. Owns the descriptors it is given and closes them.
@@ -157,19 +379,17 @@ class Engine:
     def rebind(self, udp_fds: tuple[int, int], listen_port: int) -> None:
         """Goes over to other sockets; sessions and staged frames stay."""
 
-    def configuration(self) -> dict[str, Any]:
-        """private_key (bytes or None), public_key, listen_port, fwmark."""
+    def configuration(self) -> Configuration:
+        """Returns the tunnel's own configuration."""
 
-    def peers(self) -> list[dict[str, Any]]:
-        """One dict a peer, in order of addition: public_key, preshared_key (bytes or None), endpoint (str or None),
-        persistent_keepalive (seconds), allowed_ips (list of "prefix/length"), last_handshake_ns (Unix; 0: never),
-        sent_bytes, received_bytes, counters (as in `counters`)."""
+    def peers(self) -> list[PeerStatus]:
+        """Returns the peers in the order in which they were added."""
 
-    def counters(self) -> dict[str, Any]:
-        """{"outbound": {...}, "inbound": {...}, "datagrams": {...}, "gso": {...}}; see docs of pyfw.Tunnel.counters."""
+    def counters(self) -> Counters:
+        """Returns the counters of the tunnel and of its stages."""
 
-    def facts(self) -> dict[str, Any]:
-        """What is in force: cipher, threads, offloads and their state."""
+    def facts(self) -> Facts:
+        """Returns cipher, threads and offloads in use."""
 
     def event_fd(self) -> int:
         """Readable while `events` has something. Owned by the engine."""
@@ -191,8 +411,8 @@ class Engine:
         find 4 MiB waiting are lost and counted; the tunnel is not slowed down.
         """
 
-    def stop_capture(self) -> dict[str, Any] | None:
-        """Writes what waits and ends. {"written", "lost", "error": why it ended by itself, or None}; None: there was none."""
+    def stop_capture(self) -> CaptureResult | None:
+        """Writes the records that wait and ends the capture. Returns None if there was none."""
 
     def ended(self) -> str | None:
         """Why the engine stopped by itself ("tun closed", "panic: …"), or None while it runs."""
@@ -423,7 +643,7 @@ class StageSlot:
     def emit(self, frame: HeldFrame | bytes, direction: str | None = None) -> None: ...
     def wake_at(self, when_ns: int) -> None: ...
     def count(self, counter: str, amount: int = 1) -> None: ...
-    def counters(self) -> dict[str, Any]: ...
+    def counters(self) -> StageCounters: ...
     def replace(
         self,
         stage: object,
@@ -455,8 +675,8 @@ class StageChain:
     def set(self, slots: Sequence[StageSlot]) -> None:
         """Goes over to these, between batches."""
 
-    def counters(self) -> dict[str, Any]:
-        """stages {name: counts}, entries, attach_wait_ns, attach_wait_longest_ns, views_kept."""
+    def counters(self) -> ChainCounters:
+        """Returns the counters of the stages in the chain."""
 
     def notices(self) -> list[dict[str, Any]]:
         """Takes what no engine was there to log: message, stage, reason, times."""

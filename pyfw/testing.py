@@ -81,7 +81,7 @@ class StageTest:
     @property
     def counters(self) -> dict[str, Any]:
         """Everything that was counted; see pyfw.Tunnel.counters."""
-        return self._set.counters()
+        return self._set.counters().to_dict()
 
     def notices(self) -> list[dict[str, Any]]:
         """What a daemon would have logged since the last call: exceptions with their tracebacks."""

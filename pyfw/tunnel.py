@@ -25,8 +25,8 @@ import structlog
 from pyfw import _native
 from pyfw.config import Config, Peer, Settings
 from pyfw.config.stages import StageConfig
-from pyfw.observe import log, tun_queue
-from pyfw.pipeline import MTU_DEFAULT, Engine, Pipeline
+from pyfw.observe import log
+from pyfw.pipeline import MTU_DEFAULT, Pipeline
 from pyfw.stage import Stage
 from pyfw.stages.find import find
 
@@ -69,7 +69,7 @@ class Tunnel:
         self._stage_set = self.pipeline.stages
         self._log = structlog.get_logger("pyfw").bind(interface=self.name)
         self._on_event = on_event or self.log_event
-        self._engine: Engine | None = None
+        self._engine: _native.Engine | None = None
         self._fwmark = self._own_fwmark = 0
         self._left_port, self._left_at_s = 0, 0.0
         self._any_port = False
@@ -185,14 +185,14 @@ class Tunnel:
         """
         interface = config.interface
         now = self.engine.configuration()
-        if interface.listen_port not in (None, 0, now["listen_port"]):
+        if interface.listen_port not in (None, 0, now.listen_port):
             self.set_listen_port(interface.listen_port or 0)
-        if interface.fwmark is not None and interface.fwmark != now["fwmark"]:
+        if interface.fwmark is not None and interface.fwmark != now.fwmark:
             self.set_fwmark(interface.fwmark)
-        if interface.private_key is not None and interface.private_key != now["private_key"]:
+        if interface.private_key is not None and interface.private_key != now.private_key:
             self.engine.set_private_key(bytes(interface.private_key))
         wanted = {peer.public_key: peer for peer in config.peers}
-        current = {bytes(peer["public_key"]): peer for peer in self.engine.peers()}
+        current = {peer.public_key: peer for peer in self.engine.peers()}
         for public_key in current:
             if public_key not in wanted:
                 self.engine.remove_peer(public_key)
@@ -210,14 +210,14 @@ class Tunnel:
         the file names none. The old sockets are read for a moment more, for what is on its way to their
         port. Raises OSError; then the old ones stay.
         """
-        now = int(self.engine.configuration()["listen_port"])
+        now = self.engine.configuration().listen_port
         if port == now or (port == 0 and self._any_port and now):
             return now
         v4, v6, opened = self._open_udp(port)
         self.engine.rebind((v4, v6), opened)
         self._left_port, self._left_at_s = now, time.monotonic()
         self._any_port = port == 0
-        return int(opened)
+        return opened
 
     def _open_udp(self, port: int) -> tuple[int, int, int]:
         while True:
@@ -274,7 +274,7 @@ class Tunnel:
     # What it says
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> _native.Engine:
         """The engine of an open tunnel."""
         if self._engine is None:
             raise RuntimeError("the tunnel is not open")
@@ -290,45 +290,20 @@ class Tunnel:
         """Whether it has an engine."""
         return self._engine is not None
 
-    def peers(self) -> list[dict[str, Any]]:
-        """One dict a peer, in order of addition.
-
-        public_key, preshared_key (32 bytes; or None), endpoint ("address:port" or None),
-        persistent_keepalive (seconds; 0: off), allowed_ips (["prefix/length"]), last_handshake_ns (Unix;
-        0: never), sent_bytes and received_bytes (outer), counters ("outbound" and "inbound" of `counters`).
-        """
+    def peers(self) -> list[_native.PeerStatus]:
+        """Returns configuration, state and counters of each peer, in the order in which they were added."""
         return self.engine.peers()
 
-    def counters(self) -> dict[str, Any]:
-        """What went through, exact at batch boundaries. Packets are inner segments.
+    def counters(self) -> _native.Counters:
+        """Returns the counters of the tunnel and of its stages, exact at batch boundaries.
 
-        outbound:   entered (read from the TUN), created, left (taken by the kernel), queued, drops;
-                    marked: packets that were told of a queue that stood at the TUN, by CE
-        inbound:    entered (out of data messages), created, left (written to the TUN), queued, drops;
-                    late: messages below the highest counter already seen in their session, which is
-                    exact reordering; marked: packets that took over a datagram's congestion mark
-        datagrams:  received, data, handshakes, cookies, keepalives, others, drops; socket_drops: what
-                    the kernel had no room for, before us
-        tun_queue_drops: what the kernel had no room for in the TUN's queue, before us; None where the
-                    link is in another network namespace
-        handshake_drops: of handshake messages, by reason
-        gso:        batches, datagrams, and sizes {datagrams in a batch: batches}
-        stages:     where there are any: stages {name: calls, failures, frames, segments, created, time_ns,
-                    longest_ns, held_*, drops by reason, own counters, is_out}; entries (batches that
-                    entered Python), attach_wait_ns and its longest, views_kept (buffers that were retired
-                    because a stage kept a view of them)
-
-        `drops` is {reason: count}. Nothing vanishes: entered + created = left + queued + sum of drops,
-        and received = data + handshakes + cookies + keepalives + others + sum of drops.
+        Nothing vanishes: entered + created = left + queued + sum of drops in both directions, and
+        received = data + handshakes + cookies + keepalives + others + sum of drops for datagrams.
         """
-        counters = self.engine.counters()
-        counters["tun_queue_drops"] = tun_queue.dropped(self.name)
-        if self._stage_set:
-            counters["stages"] = self._stage_set.counters()
-        return counters
+        return self.engine.counters()
 
-    def facts(self) -> dict[str, Any]:
-        """What is in force: cipher, threads, offloads and their state."""
+    def facts(self) -> _native.Facts:
+        """Returns cipher, threads and offloads in use."""
         return self.engine.facts()
 
     def start_key_log(self, path: str | os.PathLike[str]) -> None:
@@ -369,7 +344,8 @@ class Tunnel:
         try:
             yield told
         finally:
-            told.update(self.engine.stop_capture() or {})
+            if (result := self.engine.stop_capture()) is not None:
+                told.update(result.to_dict())
 
     def _drain(self) -> str | None:
         engine = self._engine
@@ -389,7 +365,7 @@ class Tunnel:
 
 
 def _difference(
-    wanted: Peer, current: Mapping[str, Any] | None, applied: Peer | None
+    wanted: Peer, current: _native.PeerStatus | None, applied: Peer | None
 ) -> dict[str, Any] | None:
     """The arguments of `set_peer` that lead from what is to what should be; None where nothing differs."""
     if current is None:
@@ -401,13 +377,13 @@ def _difference(
             "add_allowed_ips": wanted.allowed_ips,
         }
     change: dict[str, Any] = {}
-    if (wanted.preshared_key or _NO_KEY) != (current["preshared_key"] or _NO_KEY):
+    if (wanted.preshared_key or _NO_KEY) != (current.preshared_key or _NO_KEY):
         change["preshared_key"] = bytes(wanted.preshared_key or _NO_KEY)
     if wanted.endpoint and (applied is None or applied.endpoint != wanted.endpoint):
         change["endpoint"] = wanted.endpoint
-    if wanted.persistent_keepalive != current["persistent_keepalive"]:
+    if wanted.persistent_keepalive != current.persistent_keepalive:
         change["persistent_keepalive"] = wanted.persistent_keepalive
-    has = set(current["allowed_ips"])
+    has = set(current.allowed_ips)
     if add := [network for network in wanted.allowed_ips if network not in has]:
         change["add_allowed_ips"] = add
     if remove := sorted(has.difference(wanted.allowed_ips)):

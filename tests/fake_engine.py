@@ -1,19 +1,28 @@
-"""An engine without packets: remembers what it was told, as the native one would answer for it."""
+"""A fake engine: stores its configuration and reports it, but passes no packets."""
 
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 
 from pyfw import _native
 from pyfw.config import Config
-from pyfw.pipeline import MTU_DEFAULT, Engine, Pipeline
+from pyfw.pipeline import MTU_DEFAULT, Pipeline
 from pyfw.tunnel import Tunnel
 
+_T = TypeVar("_T")
 
-class FakeEngine:
+if TYPE_CHECKING:
+    from pyfw._native import Engine
+else:
+    Engine = object
+
+
+# mypy checks each method against the stub, and stubtest the stub against the extension.
+class FakeEngine(Engine):  # type: ignore[misc]  # Engine is final
     def __init__(self, listen_port: int = 51820) -> None:
         self.private_key: bytes | None = None
         self.own_public_key = b"\xee" * 32
@@ -38,23 +47,18 @@ class FakeEngine:
         public_key: bytes,
         *,
         update_only: bool = False,
-        preshared_key: bytes | None = None,
-        endpoint: str | None = None,
-        persistent_keepalive: int | None = None,
         replace_allowed_ips: bool = False,
         add_allowed_ips: Sequence[str] = (),
         remove_allowed_ips: Sequence[str] = (),
+        **properties: Any,
     ) -> bool:
         self.calls.append(("set_peer", public_key))
         if public_key == self.own_public_key or (update_only and public_key not in self.by_key):
             return False
         peer = self.by_key.setdefault(public_key, _new_peer(public_key))
-        if preshared_key is not None:
-            peer["preshared_key"] = preshared_key if any(preshared_key) else None
-        if endpoint is not None:
-            peer["endpoint"] = endpoint
-        if persistent_keepalive is not None:
-            peer["persistent_keepalive"] = persistent_keepalive
+        peer |= {name: value for name, value in properties.items() if value is not None}
+        if peer["preshared_key"] == bytes(32):
+            peer["preshared_key"] = None
         if replace_allowed_ips:
             peer["allowed_ips"].clear()
         for network in add_allowed_ips:
@@ -88,22 +92,25 @@ class FakeEngine:
         self.calls.append(("rebind", listen_port))
         self.listen_port = listen_port
 
-    def configuration(self) -> dict[str, Any]:
-        return {
-            "private_key": self.private_key,
-            "public_key": None,
-            "listen_port": self.listen_port,
-            "fwmark": self.fwmark,
-        }
+    def configuration(self) -> _native.Configuration:
+        return report(
+            _native.Configuration,
+            private_key=self.private_key,
+            listen_port=self.listen_port,
+            fwmark=self.fwmark,
+        )
 
-    def peers(self) -> list[dict[str, Any]]:
-        return [{**peer, "allowed_ips": list(peer["allowed_ips"])} for peer in self.by_key.values()]
+    def peers(self) -> list[_native.PeerStatus]:
+        return [
+            report(_native.PeerStatus, **peer | {"allowed_ips": list(peer["allowed_ips"])})
+            for peer in self.by_key.values()
+        ]
 
-    def counters(self) -> dict[str, Any]:
-        return {"outbound": {}, "inbound": {"late": 0}, "datagrams": {}, "gso": {}}
+    def counters(self) -> _native.Counters:
+        return report(_native.Counters, inbound={"late": 0})
 
-    def facts(self) -> dict[str, Any]:
-        return {"cipher": "fake", "threads": 1}
+    def facts(self) -> _native.Facts:
+        return report(_native.Facts, cipher="fake", threads=1)
 
     def event_fd(self) -> int:
         return self._event_fd
@@ -117,19 +124,6 @@ class FakeEngine:
                 pass
         return events
 
-    def set_key_log(self, fd: int | None) -> None:
-        self.calls.append(("set_key_log", fd is not None))
-        if fd is not None:
-            os.close(fd)
-
-    def start_capture(
-        self, fd: int, points: Sequence[str] = ("tun", "udp"), snap_length: int = 262144
-    ) -> None:
-        os.close(fd)
-
-    def stop_capture(self) -> dict[str, Any] | None:
-        return None
-
     def ended(self) -> str | None:
         return self.end
 
@@ -138,14 +132,15 @@ class FakeEngine:
             self.closed = True
             os.close(self._event_fd)
 
-    # What a test makes happen, and waits for
+    # For tests: events, and waiting for a call
 
     async def mtu_became(self, mtu: int) -> None:
         self._expected_mtu, self._mtu_seen = mtu, asyncio.Event()
         if self.mtu != mtu:
             await self._mtu_seen.wait()
 
-    def tell(self, event: Mapping[str, Any] | None = None, end: str | None = None) -> None:
+    def post(self, event: Mapping[str, Any] | None = None, end: str | None = None) -> None:
+        """Posts an event, or ends the engine for the reason `end`."""
         if event is not None:
             self.waiting.append(dict(event))
         self.end = end or self.end
@@ -155,7 +150,7 @@ class FakeEngine:
 class FakePipeline(Pipeline, frozen=True):
     def start(
         self, tun_fd: int, udp_fds: tuple[int, int], listen_port: int, mtu: int = MTU_DEFAULT
-    ) -> Engine:
+    ) -> _native.Engine:
         return FakeEngine(listen_port)
 
 
@@ -169,10 +164,8 @@ def fake_tunnel(
             raise OSError(98, "Address already in use")
         return -1, -1, port or 40_000
 
-    monkeypatch.setattr(_native, "open_udp", open_udp, raising=False)
-    monkeypatch.setattr(
-        _native, "open_tun", lambda name, offloads: (-1, name or "wg0", []), raising=False
-    )
+    monkeypatch.setattr(_native, "open_udp", open_udp)
+    monkeypatch.setattr(_native, "open_tun", lambda name, offloads: (-1, name or "wg0", []))
     return Tunnel("wg0", config, pipeline=FakePipeline(), **arguments)
 
 
@@ -180,6 +173,12 @@ def engine_of(tunnel: Tunnel) -> FakeEngine:
     engine = tunnel.engine
     assert isinstance(engine, FakeEngine)
     return engine
+
+
+def report(kind: type[_T], **fields: Any) -> _T:
+    """An object with some of the fields of `kind`, which only the extension can create."""
+    assert fields.keys() <= set(dir(kind)), kind
+    return cast(_T, SimpleNamespace(**fields, to_dict=lambda: fields))
 
 
 def _new_peer(public_key: bytes) -> dict[str, Any]:
@@ -192,5 +191,5 @@ def _new_peer(public_key: bytes) -> dict[str, Any]:
         "last_handshake_ns": 0,
         "sent_bytes": 0,
         "received_bytes": 0,
-        "counters": {},
+        "counters": report(_native.PeerCounters),
     }

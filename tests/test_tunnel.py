@@ -26,16 +26,13 @@ def test_a_configuration_is_applied_when_the_tunnel_opens(monkeypatch: pytest.Mo
     first = peer(endpoint="192.0.2.1:7", allowed_ips=("10.0.0.0/8",), persistent_keepalive=25)
     with fake_tunnel(monkeypatch, config(first, listen_port=4711, fwmark=9)) as tunnel:
         engine = engine_of(tunnel)
-        assert engine.configuration() | {"public_key": None} == {
-            "private_key": b"\x01" * 32,
-            "public_key": None,
-            "listen_port": 4711,
-            "fwmark": 9,
-        }
+        configuration = engine.configuration()
+        assert configuration.private_key == b"\x01" * 32
+        assert (configuration.listen_port, configuration.fwmark) == (4711, 9)
         (shown,) = tunnel.peers()
-        assert shown["endpoint"] == "192.0.2.1:7"
-        assert shown["allowed_ips"] == ["10.0.0.0/8"]
-        assert shown["persistent_keepalive"] == 25
+        assert shown.endpoint == "192.0.2.1:7"
+        assert shown.allowed_ips == ["10.0.0.0/8"]
+        assert shown.persistent_keepalive == 25
     assert engine.closed
     assert not tunnel.is_open
 
@@ -52,9 +49,9 @@ def test_a_peer_that_roamed_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -
     with fake_tunnel(monkeypatch, config(peer(endpoint="192.0.2.1:7"))) as tunnel:
         engine_of(tunnel).by_key[A]["endpoint"] = "198.51.100.1:9"
         tunnel.sync(config(peer(endpoint="192.0.2.1:7", persistent_keepalive=5)))
-        assert tunnel.peers()[0]["endpoint"] == "198.51.100.1:9"
+        assert tunnel.peers()[0].endpoint == "198.51.100.1:9"
         tunnel.sync(config(peer(endpoint="192.0.2.2:7")))
-        assert tunnel.peers()[0]["endpoint"] == "192.0.2.2:7"
+        assert tunnel.peers()[0].endpoint == "192.0.2.2:7"
 
 
 def test_sync_touches_only_the_peers_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,10 +60,10 @@ def test_sync_touches_only_the_peers_that_differ(monkeypatch: pytest.MonkeyPatch
         tunnel.sync(config(peer(A), peer(B, preshared_key=Secret(b"k" * 32))))
         assert engine_of(tunnel).calls == [("set_peer", B)]
         tunnel.sync(config(peer(A), peer(B)))
-        assert tunnel.peers()[1]["preshared_key"] is None
+        assert tunnel.peers()[1].preshared_key is None
         tunnel.sync(config(peer(B)))
         assert engine_of(tunnel).calls[-1] == ("remove_peer", A)
-        assert [p["public_key"] for p in tunnel.peers()] == [B]
+        assert [p.public_key for p in tunnel.peers()] == [B]
 
 
 @pytest.mark.parametrize("order", [(A, B), (B, A)])
@@ -78,7 +75,7 @@ def test_a_prefix_moves_between_peers_in_one_sync(
     with fake_tunnel(monkeypatch, config(peer(A, allowed_ips=net), peer(B))) as tunnel:
         new = {A: (), B: net}
         tunnel.sync(config(*(peer(key, allowed_ips=new[key]) for key in (first, second))))
-        assert {p["public_key"]: tuple(p["allowed_ips"]) for p in tunnel.peers()} == new
+        assert {p.public_key: tuple(p.allowed_ips) for p in tunnel.peers()} == new
 
 
 def test_a_refusal_of_the_kernel_has_its_number_and_its_words() -> None:
@@ -94,7 +91,7 @@ def test_a_port_that_was_only_just_left_is_waited_for(monkeypatch: pytest.Monkey
     refusals = [OSError(errno.EADDRINUSE, "Address already in use")] * 3
 
     def open_udp(port: int, fwmark: int = 0) -> tuple[int, int, int]:
-        if port == 4711 and tunnel.engine.configuration()["listen_port"] == 4712 and refusals:
+        if port == 4711 and tunnel.engine.configuration().listen_port == 4712 and refusals:
             raise refusals.pop()
         return -1, -1, port
 
@@ -133,9 +130,9 @@ def test_events_reach_the_loop_in_order_and_the_end_ends_wait(
     async def run() -> str:
         async with fake_tunnel(monkeypatch, on_event=seen.append) as tunnel:
             engine = engine_of(tunnel)
-            engine.tell({"message": "one"})
-            engine.tell({"message": "two"})
-            engine.tell(end="tun closed")
+            engine.post({"message": "one"})
+            engine.post({"message": "two"})
+            engine.post(end="tun closed")
             return await tunnel.wait()
 
     assert asyncio.run(run()) == "tun closed"
@@ -151,9 +148,9 @@ def test_events_reach_a_thread_where_there_is_no_loop(monkeypatch: pytest.Monkey
         arrived.set()
 
     with fake_tunnel(monkeypatch, on_event=on_event) as tunnel:
-        engine_of(tunnel).tell({"message": "one"})
+        engine_of(tunnel).post({"message": "one"})
         assert arrived.wait(10)
-        engine_of(tunnel).tell(end="panic: x")
+        engine_of(tunnel).post(end="panic: x")
         assert tunnel.wait_blocking(10) == "panic: x"
     assert seen == ["one"]
     assert "pyfw-events" not in {thread.name for thread in threading.enumerate()}

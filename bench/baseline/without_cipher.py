@@ -12,13 +12,13 @@ from pyfw import _native
 from pyfw.config import Config
 from pyfw.control import Daemon, serve
 from pyfw.observe import log
-from pyfw.pipeline import Engine, Pipeline
+from pyfw.pipeline import Pipeline
 
 
 class WithoutCipher(Pipeline, frozen=True):
     """Both paths, but what they send can be read and forged by anyone."""
 
-    def _made(self, **options: Any) -> Engine:
+    def _made(self, **options: Any) -> _native.Engine:
         return _native.Engine(**options, without_cipher=True)
 
 

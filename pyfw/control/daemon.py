@@ -227,8 +227,7 @@ class Daemon:
     @property
     def listen_port(self) -> int:
         """The port in use."""
-        port: int = self._tunnel.engine.configuration()["listen_port"]
-        return port
+        return self._tunnel.engine.configuration().listen_port
 
     @property
     def status(self) -> str:
@@ -237,7 +236,7 @@ class Daemon:
 
     def log_counters(self) -> None:
         """Writes the counters to the log."""
-        self._log.info("tunnel.counters", **self._tunnel.counters())
+        self._log.info("tunnel.counters", **self._tunnel.counters().to_dict())
 
     async def _down(self) -> None:
         if self._setup is None:

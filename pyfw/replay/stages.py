@@ -32,8 +32,8 @@ class Running:
         """Puts what was counted beside each end's counters: {stage: {counter: number}}."""
         for end, stages in self.sets.items():
             result["ends"][end]["stages"] = {
-                name: {key: counts[key] for key in _COUNTED}
-                for name, counts in stages.counters()["stages"].items()
+                name: {key: getattr(counts, key) for key in _COUNTED}
+                for name, counts in stages.counters().stages.items()
             }
 
     def faults(self) -> list[str]:
@@ -41,13 +41,13 @@ class Running:
         found: list[str] = []
         for end, stages in self.sets.items():
             notices = stages.chain.notices()
-            for name, counts in stages.counters()["stages"].items():
+            for name, counts in stages.counters().stages.items():
                 of_stage = [one for one in notices if one["stage"] == name]
-                if counts["failures"]:
+                if counts.failures:
                     first = next((one["reason"] for one in of_stage), "").rstrip()
-                    times = f"{counts['failures']} of {counts['calls']} calls"
+                    times = f"{counts.failures} of {counts.calls} calls"
                     found.append(f"stage {name} at {end} failed in {times}; the first:\n{first}")
-                if counts["is_out"]:
+                if counts.is_out:
                     found.append(f"stage {name} at {end} was taken out")
         return found
 

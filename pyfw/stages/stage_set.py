@@ -123,8 +123,8 @@ class StageSet:
         """The stages' own source files."""
         return [Path(file) for seat in self._seats if (file := source_of(type(seat.stage))[0])]
 
-    def counters(self) -> dict[str, Any]:
-        """What they counted; see pyfw.Tunnel.counters."""
+    def counters(self) -> _native.ChainCounters:
+        """Returns what the stages counted."""
         return self.chain.counters()
 
     def _exchange(self, seats: Sequence[_Seat], before: dict[str, _Seat], *, told: bool) -> None:

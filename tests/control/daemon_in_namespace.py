@@ -110,7 +110,7 @@ async def run_scenario(name: str, directory: Path) -> dict[str, Any]:
                 await engine.mtu_became(1300)
                 daemon.stop()
             case "panic":
-                engine.tell(end="panic: index out of bounds")
+                engine.post(end="panic: index out of bounds")
             case "signal":
                 os.kill(os.getpid(), 15)
             case _:

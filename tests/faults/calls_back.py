@@ -138,9 +138,9 @@ def run(threads: int) -> dict[str, Any]:
                         time.sleep(0.005)
                     assert passes(), (how, name)
                     told[f"{how}: {name}"] = stage.done[-1]
-        counters = tunnel.counters()
+        counters = tunnel.counters().to_dict()
         alive = tunnel.is_open and tunnel.tun_fd >= 0
-        sent = sender.counters()
+        sent = sender.counters().to_dict()
     return {"told": told, "counters": counters, "sender": sent, "alive": alive, "packets": number}
 
 

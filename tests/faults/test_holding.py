@@ -275,7 +275,7 @@ def test_what_is_held_when_a_stage_is_exchanged_away_is_dropped_and_cannot_be_em
         test._set.change([])
         assert numbers(test.inbound(numbered(3))) == [3]
         counts = slot.counters()
-        assert (counts["drops"], counts["held_frames"]) == ({"stopped": 3}, 0)
+        assert (counts.drops, counts.held_frames) == ({"stopped": 3}, 0)
         with pytest.raises(RuntimeError, match="does not run"):
             stage.emit(stage.first())
         test.fed, test.left = 0, 0  # its counters went with it
@@ -303,6 +303,6 @@ def test_a_stage_that_is_taken_out_during_a_call_holds_nothing_from_there_on() -
         left = [numbers(test.inbound(*packets)) for packets in (batch_of(3), [numbered(3)])]
         assert left == [[9, 2], [3]]
         counts = slot.counters()
-        assert (counts["held_frames"], counts["created"]) == (0, 1)
-        assert counts["drops"] == {"stopped": 2}
+        assert (counts.held_frames, counts.created) == (0, 1)
+        assert counts.drops == {"stopped": 2}
         test.fed, test.left = 0, 0  # its counters went with it

@@ -37,6 +37,17 @@ def test_each_of_them_accounts_for_its_packets(said: dict[str, Any], end: str) -
     assert late(said[end]) == 0
 
 
+def test_counters_of_a_tunnel_without_stages_have_these_keys(said: dict[str, Any]) -> None:
+    keys = ["outbound", "inbound", "datagrams", "handshake_drops", "gso", "tun_queue_drops"]
+    assert list(said["sender"]) == keys
+
+
+def test_repr_shows_no_key(said: dict[str, Any]) -> None:
+    assert "private_key=(hidden)" in said["repr"]
+    assert "received_bytes=" in said["repr"]
+    assert not [key for key in said["keys"] if str(bytes.fromhex(key))[2:-1] in said["repr"]]
+
+
 def test_a_closed_tunnel_leaves_no_thread_descriptor_or_link(said: dict[str, Any]) -> None:
     assert said["threads"] > 1
     assert said["threads_left"] == 1

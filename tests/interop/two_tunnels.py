@@ -102,9 +102,11 @@ async def run(count: int, capture: str) -> dict[str, Any]:
             said = {
                 "came": came,
                 "captured": captured,
-                "sender": one.counters(),
-                "receiver": two.counters(),
-                "handshakes_ns": [tunnel.peers()[0]["last_handshake_ns"] for tunnel in (one, two)],
+                "sender": one.counters().to_dict(),
+                "receiver": two.counters().to_dict(),
+                "handshakes_ns": [tunnel.peers()[0].last_handshake_ns for tunnel in (one, two)],
+                "repr": repr([one.engine.configuration(), *one.peers()]),
+                "keys": [key.hex() for key in private],
                 "threads": threads(),
             }
     await asyncio.get_running_loop().shutdown_default_executor()

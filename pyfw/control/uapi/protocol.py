@@ -53,16 +53,16 @@ def get(tunnel: Tunnel) -> str:
 def details(tunnel: Tunnel) -> str:
     """Returns the reply to `pyfw=1`: process id, counters and facts, without secrets."""
     peers = [
-        {"public_key": bytes(peer["public_key"]).hex(), "counters": peer.get("counters")}
+        {"public_key": peer.public_key.hex(), "counters": peer.counters.to_dict()}
         for peer in tunnel.peers()
     ]
     body = {
         "pid": os.getpid(),
-        "counters": tunnel.counters(),
-        "facts": tunnel.facts(),
+        "counters": tunnel.counters().to_dict(),
+        "facts": tunnel.facts().to_dict(),
         "peers": peers,
     }
-    return f"json={msgspec.json.encode(body, enc_hook=str).decode()}\n"
+    return f"json={msgspec.json.encode(body).decode()}\n"
 
 
 def set_(tunnel: Tunnel, lines: Iterable[str]) -> None:
@@ -79,25 +79,25 @@ def set_(tunnel: Tunnel, lines: Iterable[str]) -> None:
 def _get_lines(tunnel: Tunnel) -> Iterator[str]:
     # In the order of wireguard-go's IpcGetOperation, which does not send the own public key.
     configuration = tunnel.engine.configuration()
-    if configuration["private_key"]:
-        yield f"private_key={bytes(configuration['private_key']).hex()}"
-    if configuration["listen_port"]:
-        yield f"listen_port={configuration['listen_port']}"
-    if configuration["fwmark"]:
-        yield f"fwmark={configuration['fwmark']}"
+    if configuration.private_key:
+        yield f"private_key={configuration.private_key.hex()}"
+    if configuration.listen_port:
+        yield f"listen_port={configuration.listen_port}"
+    if configuration.fwmark:
+        yield f"fwmark={configuration.fwmark}"
     for peer in tunnel.peers():
-        yield f"public_key={bytes(peer['public_key']).hex()}"
-        yield f"preshared_key={bytes(peer['preshared_key'] or _ZERO).hex()}"
+        yield f"public_key={peer.public_key.hex()}"
+        yield f"preshared_key={(peer.preshared_key or _ZERO).hex()}"
         yield "protocol_version=1"
-        if peer["endpoint"]:
-            yield f"endpoint={peer['endpoint']}"
-        seconds, nanoseconds = divmod(peer["last_handshake_ns"], 1_000_000_000)
+        if peer.endpoint:
+            yield f"endpoint={peer.endpoint}"
+        seconds, nanoseconds = divmod(peer.last_handshake_ns, 1_000_000_000)
         yield f"last_handshake_time_sec={seconds}"
         yield f"last_handshake_time_nsec={nanoseconds}"
-        yield f"tx_bytes={peer['sent_bytes']}"
-        yield f"rx_bytes={peer['received_bytes']}"
-        yield f"persistent_keepalive_interval={peer['persistent_keepalive']}"
-        for network in peer["allowed_ips"]:
+        yield f"tx_bytes={peer.sent_bytes}"
+        yield f"rx_bytes={peer.received_bytes}"
+        yield f"persistent_keepalive_interval={peer.persistent_keepalive}"
+        for network in peer.allowed_ips:
             yield f"allowed_ip={network}"
 
 

@@ -1,28 +1,24 @@
 //! The engine as Python sees it.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::Write,
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
-    sync::{Arc, Mutex, MutexGuard, atomic::Ordering::Relaxed},
+    sync::{Mutex, MutexGuard, atomic::Ordering::Relaxed},
 };
 
-use pyfw_core::{
-    counters::{DatagramTally, InboundTally, OutboundTally},
-    inbound::coalesce::CoalesceOptions,
-    stage_api::Stages,
-    sync,
-    wireguard::{device::PeerChange, peer::Activity},
-};
+use pyfw_core::{inbound::coalesce::CoalesceOptions, sync, wireguard::device::PeerChange};
 use pyfw_linux::{
     engine::{
         Engine as Native, KeyLogSink, Options,
         capture::Point,
         events::{Severity, Value},
     },
-    sys::{clock, socket_address, tun::Tun},
+    sys::{
+        clock, socket_address,
+        tun::{self, Tun},
+    },
 };
 use pyfw_replay::outer::key_log_text;
 use pyo3::{
@@ -34,9 +30,10 @@ use pyo3::{
 use crate::{
     capture::Capture,
     convert::{key, os_error, prefix, value_error},
-    counters::named,
+    counters::{Counters, DatagramCounters, GsoCounters, InboundCounters, OutboundCounters},
     descriptors::{granted_names, owned, owned_pair, sockets, tun_offloads},
     stages::chain::StageChain,
+    status::{CaptureResult, Configuration, Facts, PeerStatus},
 };
 
 const OFFLOADS: [&str; 4] = ["udp_gso", "udp_gro", "tso", "uso"];
@@ -46,18 +43,10 @@ const OFFLOADS: [&str; 4] = ["udp_gso", "udp_gro", "tso", "uso"];
 pub(crate) struct Engine {
     native: Mutex<Option<Native>>,
     /// What the kernel and the operator agreed on, for `facts`.
-    facts: Facts,
+    facts: Py<Facts>,
     state: Mutex<Outside>,
-    stages: Option<Arc<dyn Stages>>,
+    stages: Option<Py<StageChain>>,
     capture: Mutex<Option<Capture>>,
-}
-
-struct Facts {
-    cipher: &'static str,
-    threads: usize,
-    tun_offloads: Vec<&'static str>,
-    udp_gso: bool,
-    udp_gro: bool,
 }
 
 /// What wg shows and the device does not know.
@@ -93,7 +82,7 @@ impl Engine {
         offloads: Vec<String>,
         coalesce_psh: &str,
         mtu: usize,
-        stages: Option<&Bound<'_, StageChain>>,
+        stages: Option<Py<StageChain>>,
         without_cipher: bool,
     ) -> PyResult<Self> {
         // First of all they are ours, so that an error below closes them.
@@ -137,9 +126,8 @@ impl Engine {
         for socket in [Some(&sockets.v4), sockets.v6.as_ref()].into_iter().flatten() {
             socket.set_gro(udp_gro)?;
         }
-        let facts =
-            Facts { cipher: name, threads, tun_offloads: granted_names(&tun), udp_gso, udp_gro };
-        let stages = stages.map(|chain| chain.get().stages());
+        let tun_offloads = granted_names(&tun);
+        let facts = Facts { cipher: name, threads, tun_offloads, udp_gso, udp_gro };
         let options = Options {
             tun,
             sockets,
@@ -148,12 +136,12 @@ impl Engine {
             udp_gso,
             coalesce,
             mtu,
-            stages: stages.clone(),
+            stages: stages.as_ref().map(|chain| chain.get().stages()),
         };
         let native = py.detach(|| Native::start(options))?;
         Ok(Self {
             native: Mutex::new(Some(native)),
-            facts,
+            facts: Py::new(py, facts)?,
             state: Mutex::new(Outside { listen_port, fwmark: 0 }),
             stages,
             capture: Mutex::new(None),
@@ -242,74 +230,51 @@ impl Engine {
     fn rebind(&self, py: Python<'_>, udp_fds: (RawFd, RawFd), listen_port: u16) -> PyResult<()> {
         let sockets = sockets(owned_pair(udp_fds)?)?;
         for socket in [Some(&sockets.v4), sockets.v6.as_ref()].into_iter().flatten() {
-            socket.set_gro(self.facts.udp_gro)?;
+            socket.set_gro(self.facts.get().udp_gro)?;
         }
         self.with(py, |n| n.rebind(sockets))?;
         self.outside().listen_port = listen_port;
         Ok(())
     }
 
-    fn configuration<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (private, public) =
+    fn configuration(&self, py: Python<'_>) -> PyResult<Configuration> {
+        let (private_key, public_key) =
             self.with(py, |n| n.with_device(|d| (d.private_key(), d.public_key())))?;
-        let outside = self.outside();
-        let fields = PyDict::new(py);
-        fields.set_item("private_key", private.map(|key| PyBytes::new(py, &*key)))?;
-        fields.set_item("public_key", public.map(|key| PyBytes::new(py, &key)))?;
-        fields.set_item("listen_port", outside.listen_port)?;
-        fields.set_item("fwmark", outside.fwmark)?;
-        Ok(fields)
+        let &Outside { listen_port, fwmark } = &*self.outside();
+        Ok(Configuration {
+            private_key: private_key.map(|key| PyBytes::new(py, &*key).unbind()),
+            public_key: public_key.map(|key| PyBytes::new(py, &key).unbind()),
+            listen_port,
+            fwmark,
+        })
     }
 
-    fn peers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    fn peers(&self, py: Python<'_>) -> PyResult<Vec<PeerStatus>> {
         let peers = self.with(py, |n| n.with_device(|d| d.peers().collect::<Vec<_>>()))?;
-        let list = PyList::empty(py);
-        for peer in peers {
-            let (sent, received) = peer.activity.bytes();
-            let fields = PyDict::new(py);
-            fields.set_item("public_key", PyBytes::new(py, &peer.public_key))?;
-            let psk = peer.preshared_key.map(|psk| PyBytes::new(py, &*psk));
-            fields.set_item("preshared_key", psk)?;
-            fields.set_item("endpoint", peer.endpoint.map(|e| e.to_string()))?;
-            fields.set_item("persistent_keepalive", peer.persistent_keepalive_s)?;
-            let allowed: Vec<String> = peer.allowed_ips.iter().map(ToString::to_string).collect();
-            fields.set_item("allowed_ips", allowed)?;
-            fields.set_item("last_handshake_ns", peer.last_handshake_unix_ns)?;
-            fields.set_item("sent_bytes", sent)?;
-            fields.set_item("received_bytes", received)?;
-            fields.set_item("counters", peer_counters(py, &peer.activity)?)?;
-            list.append(fields)?;
-        }
-        Ok(list)
+        peers.iter().map(|peer| PeerStatus::new(py, peer)).collect()
     }
 
-    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (counts, handshakes) = self.with(py, |n| {
-            (n.counts(), n.with_device(|d| d.counts().named_drops().collect::<Vec<_>>()))
+    fn counters(&self, py: Python<'_>) -> PyResult<Counters> {
+        let (counts, handshake_drops, tun_queue_drops) = self.with(py, |n| {
+            let handshake_drops = n.with_device(|d| d.counts().named_drops().collect());
+            (n.counts(), handshake_drops, tun::queue_drops(n.tun().name()))
         })?;
-        let all = PyDict::new(py);
-        all.set_item("outbound", outbound(py, &counts.outbound)?)?;
-        all.set_item("inbound", inbound(py, &counts.inbound)?)?;
-        let datagrams = datagrams(py, &counts.datagrams)?;
-        datagrams.set_item("socket_drops", counts.socket_drops)?;
-        all.set_item("datagrams", datagrams)?;
-        all.set_item("handshake_drops", handshakes.into_iter().collect::<BTreeMap<_, _>>())?;
-        let gso = PyDict::new(py);
-        gso.set_item("batches", counts.gso.batches)?;
-        gso.set_item("datagrams", counts.gso.datagrams)?;
-        gso.set_item("sizes", counts.gso.sizes)?;
-        all.set_item("gso", gso)?;
-        Ok(all)
+        let chain = self.stages.as_ref().map(Py::get).filter(|chain| chain.has_stages());
+        let stages = chain.map(|chain| Py::new(py, chain.counters(py)?)).transpose()?;
+        let datagrams = DatagramCounters::new(&counts.datagrams, counts.socket_drops);
+        Ok(Counters {
+            outbound: Py::new(py, OutboundCounters::from(&counts.outbound))?,
+            inbound: Py::new(py, InboundCounters::from(&counts.inbound))?,
+            datagrams: Py::new(py, datagrams)?,
+            handshake_drops,
+            gso: Py::new(py, GsoCounters::from(counts.gso))?,
+            tun_queue_drops: tun_queue_drops.map_err(os_error)?,
+            stages,
+        })
     }
 
-    fn facts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let fields = PyDict::new(py);
-        fields.set_item("cipher", self.facts.cipher)?;
-        fields.set_item("threads", self.facts.threads)?;
-        fields.set_item("tun_offloads", &self.facts.tun_offloads)?;
-        fields.set_item("udp_gso", self.facts.udp_gso)?;
-        fields.set_item("udp_gro", self.facts.udp_gro)?;
-        Ok(fields)
+    fn facts(&self, py: Python<'_>) -> Py<Facts> {
+        self.facts.clone_ref(py)
     }
 
     fn event_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
@@ -365,15 +330,15 @@ impl Engine {
         Ok(())
     }
 
-    fn stop_capture<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let Some(mut capture) = self.held_capture().take() else { return Ok(None) };
+    fn stop_capture(&self, py: Python<'_>) -> Option<CaptureResult> {
+        let mut capture = self.held_capture().take()?;
         let state = capture.state();
         py.detach(|| capture.stop());
-        let told = PyDict::new(py);
-        told.set_item("written", state.written.load(Relaxed))?;
-        told.set_item("lost", state.lost.load(Relaxed))?;
-        told.set_item("error", state.failed())?;
-        Ok(Some(told))
+        Some(CaptureResult {
+            written: state.written.load(Relaxed),
+            lost: state.lost.load(Relaxed),
+            error: state.failed(),
+        })
     }
 
     fn ended(&self, py: Python<'_>) -> PyResult<Option<String>> {
@@ -406,7 +371,7 @@ impl Engine {
         if let Some(stages) = &self.stages {
             let peers: Vec<_> = native
                 .with_device(|d| d.peers().map(|peer| (peer.peer, peer.public_key)).collect());
-            stages.set_peers(&peers);
+            stages.get().stages().set_peers(&peers);
         }
     }
 
@@ -457,23 +422,4 @@ fn severity(severity: Severity) -> &'static str {
         Severity::Warning => "WARNING",
         Severity::Error => "ERROR",
     }
-}
-
-fn peer_counters<'py>(py: Python<'py>, activity: &Activity) -> PyResult<Bound<'py, PyDict>> {
-    let both = PyDict::new(py);
-    both.set_item("outbound", outbound(py, &activity.outbound.read())?)?;
-    both.set_item("inbound", inbound(py, &activity.inbound.read())?)?;
-    Ok(both)
-}
-
-fn outbound<'py>(py: Python<'py>, tally: &OutboundTally) -> PyResult<Bound<'py, PyDict>> {
-    named(py, tally.fields(), tally.named_drops())
-}
-
-fn inbound<'py>(py: Python<'py>, tally: &InboundTally) -> PyResult<Bound<'py, PyDict>> {
-    named(py, tally.fields(), tally.named_drops())
-}
-
-fn datagrams<'py>(py: Python<'py>, tally: &DatagramTally) -> PyResult<Bound<'py, PyDict>> {
-    named(py, tally.fields(), tally.named_drops())
 }

@@ -16,7 +16,10 @@ mod keys;
 mod replay;
 mod replay_plan;
 mod replay_result;
+mod report;
 mod stages;
+#[cfg(target_os = "linux")]
+mod status;
 mod timed;
 
 /// Native code of pyfw; types in `_native.pyi`.
@@ -25,6 +28,11 @@ mod _native {
     #[cfg(all(target_os = "linux", feature = "bench"))]
     #[pymodule_export]
     use super::baseline::{cipher_cost, forward_bare};
+    #[pymodule_export]
+    use super::counters::{
+        ChainCounters, Counters, DatagramCounters, GsoCounters, InboundCounters, OutboundCounters,
+        PeerCounters, StageCounters,
+    };
     #[cfg(target_os = "linux")]
     #[pymodule_export]
     use super::descriptors::{attach_tun, open_tun, open_udp};
@@ -44,6 +52,9 @@ mod _native {
         frame::Frame,
         held::HeldFrame,
     };
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::status::{CaptureResult, Configuration, Facts, PeerStatus};
 
     /// The distribution's version.
     #[pymodule_export]

@@ -92,7 +92,7 @@ def test_remove_ignores_the_other_lines_of_the_peer(tunnel: Tunnel) -> None:
 def test_replace_peers_removes_the_peers_before_it(tunnel: Tunnel) -> None:
     set_(tunnel, f"public_key={A.hex()}")
     set_(tunnel, "replace_peers=true", f"public_key={B.hex()}")
-    assert [peer["public_key"] for peer in tunnel.peers()] == [B]
+    assert [peer.public_key for peer in tunnel.peers()] == [B]
 
 
 def test_the_own_public_key_adds_no_peer(tunnel: Tunnel) -> None:
@@ -111,7 +111,7 @@ def test_the_last_line_for_a_prefix_counts(tunnel: Tunnel) -> None:
         "allowed_ip=-10.1.0.0/16",
         "allowed_ip=10.1.0.0/16",
     )
-    assert tunnel.peers()[0]["allowed_ips"] == ["10.1.0.0/16"]
+    assert tunnel.peers()[0].allowed_ips == ["10.1.0.0/16"]
 
 
 def test_replace_allowed_ips_keeps_those_that_follow(tunnel: Tunnel) -> None:
@@ -123,7 +123,7 @@ def test_replace_allowed_ips_keeps_those_that_follow(tunnel: Tunnel) -> None:
         "replace_allowed_ips=true",
         "allowed_ip=10.2.0.0/16",
     )
-    assert tunnel.peers()[0]["allowed_ips"] == ["10.2.0.0/16"]
+    assert tunnel.peers()[0].allowed_ips == ["10.2.0.0/16"]
 
 
 def test_after_a_port_in_use_the_old_port_stays(tunnel: Tunnel) -> None:

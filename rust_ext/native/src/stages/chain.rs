@@ -29,7 +29,10 @@ use super::{
     runtime::Interpreter,
     test_feed,
 };
-use crate::convert::value_error;
+use crate::{
+    convert::value_error,
+    counters::{ChainCounters, StageCounters},
+};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "pyfw._native")]
@@ -42,6 +45,11 @@ impl StageChain {
     /// For those who run it.
     pub(crate) fn stages(&self) -> Arc<dyn Stages> {
         Arc::clone(&self.chain) as Arc<dyn Stages>
+    }
+
+    /// Whether it has a stage.
+    pub(crate) fn has_stages(&self) -> bool {
+        !self.chain.slots().is_empty()
     }
 }
 
@@ -74,19 +82,8 @@ impl StageChain {
         py.detach(|| self.chain.set(slots));
     }
 
-    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let waits = self.chain.waits();
-        let all = PyDict::new(py);
-        let stages = PyDict::new(py);
-        for slot in &*self.chain.slots() {
-            stages.set_item(slot.name(), counters(py, slot)?)?;
-        }
-        all.set_item("stages", stages)?;
-        all.set_item("entries", waits.entries)?;
-        all.set_item("attach_wait_ns", waits.total_ns)?;
-        all.set_item("attach_wait_longest_ns", waits.longest_ns)?;
-        all.set_item("views_kept", self.views.kept())?;
-        Ok(all)
+    pub(crate) fn counters(&self, py: Python<'_>) -> PyResult<ChainCounters> {
+        ChainCounters::new(py, &self.chain.slots(), self.chain.waits(), self.views.kept())
     }
 
     fn notices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -194,8 +191,8 @@ impl StageSlot {
         }
     }
 
-    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        counters(py, &self.slot)
+    fn counters(&self) -> StageCounters {
+        StageCounters::from(&*self.slot)
     }
 
     #[pyo3(signature = (stage, change, timeout_s = 2.0, **options))]
@@ -243,29 +240,6 @@ fn wait(py: Python<'_>, begun: Instant, timeout_s: f64, name: &str) -> PyResult<
     }
     py.detach(|| std::thread::sleep(Duration::from_millis(1)));
     Ok(())
-}
-
-fn counters<'py>(py: Python<'py>, slot: &Slot) -> PyResult<Bound<'py, PyDict>> {
-    let counts = slot.counts();
-    let shown = PyDict::new(py);
-    for (name, value) in [
-        ("calls", counts.calls),
-        ("failures", counts.failures),
-        ("frames", counts.frames),
-        ("segments", counts.segments),
-        ("created", counts.created),
-        ("time_ns", counts.time_ns),
-        ("longest_ns", counts.longest_ns),
-        ("held_frames", counts.held_frames),
-        ("held_segments", counts.held_segments),
-        ("held_bytes", counts.held_bytes),
-    ] {
-        shown.set_item(name, value)?;
-    }
-    shown.set_item("drops", counts.drops)?;
-    shown.set_item("own", counts.own)?;
-    shown.set_item("is_out", slot.is_out())?;
-    Ok(shown)
 }
 
 /// Keyword arguments of a slot, as `_native.pyi` has them.

@@ -3,6 +3,7 @@
 //! One system call per frame. The device is one queue, and one thread reads it.
 
 mod offloads;
+mod queue_drops;
 
 use std::{
     fs::OpenOptions,
@@ -18,7 +19,7 @@ use arrayvec::ArrayVec;
 use pyfw_core::{frame::Slice, packet::virtio::VIRTIO_HEADER_LENGTH};
 use rustix::io::Errno;
 
-pub use self::offloads::TunOffloads;
+pub use self::{offloads::TunOffloads, queue_drops::queue_drops};
 use crate::sys::{check, socket_address::interface_index};
 
 /// Slices of one written frame, its header included (UIO_MAXIOV of the kernel).
