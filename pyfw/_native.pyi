@@ -29,11 +29,11 @@ __all__ = [
     "build_profile",
     "cipher_cost",
     "ciphers",
-    "forward_bare",
     "generate_preshared_key",
     "generate_private_key",
     "open_tun",
     "open_udp",
+    "passthrough",
     "public_key",
     "replay",
 ]
@@ -47,19 +47,6 @@ def public_key(private_key: bytes) -> bytes: ...
 def generate_preshared_key() -> bytes: ...
 def ciphers() -> list[str]:
     """Names of the transport ciphers that work here, best first: "ipsec-mb 1.3", "ring"."""
-
-def cipher_cost(cipher: str, length: int) -> tuple[float, float]:
-    """Nanoseconds to seal and to open `length` bytes, in batches of 46: the best of many short runs, 0.1 s in all.
-
-    Raises ValueError for a cipher that cannot be used here, or a length above 65535.
-    """
-
-def forward_bare(tun_fd: int, udp_fd: int, peer: str, segment_size: int) -> None:
-    """Carries frames between a TUN and UDP as they are: the floor of a machine, for benchmarks.
-
-    Owns both descriptors; returns by an exception alone (OSError: the link was deleted). The other end at
-    `peer`, "ip:port", is another one of these, behind a link that keeps GSO batches together (veth).
-    """
 
 def open_tun(name: str, offloads: Sequence[str] = ...) -> tuple[int, str, list[str]]:
     """Makes or attaches a TUN in the calling thread's network namespace; asks for "tso" and "uso" by default.
@@ -82,6 +69,22 @@ def replay(
     `progress` gets bytes read, bytes in all (None: unknown) and packets, some times a second; False ends the run with
     KeyboardInterrupt. Raises ValueError on a plan that cannot be, OSError where the record cannot be written. A corrupt
     capture is no exception: `result["error"]` says where, and everything before it was replayed.
+    """
+
+# Only in builds with the cargo feature `bench`, which wheels do not have.
+
+def cipher_cost(cipher: str, length: int) -> tuple[float, float]:
+    """Returns the nanoseconds that a cipher takes to seal and to open `length` bytes.
+
+    Measures batches of 46 for 0.1 s and returns the best of many short runs. Raises ValueError for a cipher that
+    cannot be used, or a length above 65535.
+    """
+
+def passthrough(tun_fd: int, udp_fd: int, peer: str, segment_size: int) -> None:
+    """Carries frames between a TUN and UDP as they are, until an error ends it (OSError: the link was deleted).
+
+    Takes over both descriptors. `peer` ("ip:port" or "[ip6]:port") runs the same, behind a link that keeps GSO batches
+    together (veth). `segment_size` is in bytes. Raises ValueError for an invalid peer, or a segment_size of 0.
     """
 
 @final
@@ -349,7 +352,6 @@ class Engine:
         coalesce_psh: str = "merge",
         mtu: int = 1420,
         stages: "StageChain | None" = None,
-        without_cipher: bool = False,  # for benchmarks (bench.baseline): RuntimeWarning; no setting leads here
     ) -> "Engine": ...
     def set_private_key(self, private_key: bytes | None) -> None: ...
     def set_peer(

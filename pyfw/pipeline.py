@@ -7,8 +7,6 @@ The native stages run fused in the engine's data threads. Without stages of your
 with some, a batch does, once for all of them, and only where one of them wants a frame of it.
 """
 
-from typing import Any
-
 import msgspec
 
 from pyfw import _native
@@ -37,7 +35,7 @@ class Pipeline(msgspec.Struct, frozen=True):
         self, tun_fd: int, udp_fds: tuple[int, int], listen_port: int, mtu: int = MTU_DEFAULT
     ) -> _native.Engine:
         """Starts the threads. The descriptors belong to the engine from here on, also where it fails."""
-        return self._made(
+        return _native.Engine(
             tun_fd=tun_fd,
             udp_fds=udp_fds,
             listen_port=listen_port,
@@ -48,6 +46,3 @@ class Pipeline(msgspec.Struct, frozen=True):
             mtu=mtu,
             stages=self.stages.chain,
         )
-
-    def _made(self, **options: Any) -> _native.Engine:
-        return _native.Engine(**options)

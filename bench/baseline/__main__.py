@@ -9,10 +9,15 @@ import json
 import sys
 
 from bench.baseline import lab_only
+from pyfw import _native
 
 
 def main(arguments: list[str]) -> None:
     """Runs one of them."""
+    if not hasattr(_native, "passthrough"):
+        sys.exit(
+            "bench.baseline: pyfw was built without the feature `bench`: run `make setup` or `make bench`"
+        )
     try:
         match arguments:
             case ["without-cipher", conf]:
@@ -24,8 +29,6 @@ def main(arguments: list[str]) -> None:
 
                 carry(lab_only.load(conf))
             case ["cipher", name, length]:
-                from pyfw import _native
-
                 print(json.dumps(_native.cipher_cost(name, int(length))))
             case _:
                 sys.exit(__doc__)

@@ -24,4 +24,4 @@ def carry(config: Config) -> None:
     if unused >= 0:
         os.close(unused)
     print("up", flush=True)
-    _native.forward_bare(tun_fd, used, peer, (config.interface.mtu or MTU_DEFAULT) + _OVERHEAD)
+    _native.passthrough(tun_fd, used, peer, (config.interface.mtu or MTU_DEFAULT) + _OVERHEAD)

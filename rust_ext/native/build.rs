@@ -1,12 +1,12 @@
-//! Tells the crate the cargo profile it is built with. Cargo's own PROFILE names only "release" and
-//! "debug"; a profile that inherits from one of them is known by its folder in the target directory.
+//! Sets PYFW_PROFILE to the cargo profile. Cargo's own PROFILE is only "release" or "debug"; the name of an
+//! inheriting profile is that of its folder in the target directory.
 
 use std::{env, path::Path};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let out = env::var("OUT_DIR").unwrap_or_default();
-    // …/PROFILE/build/pyfw-native-HASH/out: the folder that is nearest to the end counts.
+    // …/PROFILE/build/pyfw-native-HASH/out: the last match is the profile.
     let folder = Path::new(&out)
         .iter()
         .rev()

@@ -60,18 +60,19 @@ def test_no_key_of_a_file_turns_it_off(key: str) -> None:
     assert [problem.key for problem in problems] == [key]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_name_opens_an_engine_without_a_cipher(name: str) -> None:
+# In builds without the feature `bench`, which wheels are, "off" is unknown as well: see test_wheel.
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_other_names_open_no_engine(name: str) -> None:
     first, second = os.pipe()
     with pytest.raises(ValueError, match="unknown cipher"):
         _native.Engine(tun_fd=first, udp_fds=(second, -1), listen_port=0, cipher=name)
 
 
-def test_an_engine_without_a_cipher_warns_before_anything_else() -> None:
+def test_an_engine_without_a_cipher_warns_first() -> None:
     first, second = os.pipe()
     with pytest.raises(RuntimeWarning, match="nothing that this engine carries is secret"):
         # Warnings are errors here, so no engine comes of it.
-        _native.Engine(tun_fd=first, udp_fds=(second, -1), listen_port=0, without_cipher=True)
+        _native.Engine(tun_fd=first, udp_fds=(second, -1), listen_port=0, cipher="off")
 
 
 @pytest.mark.parametrize(

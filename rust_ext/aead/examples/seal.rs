@@ -1,6 +1,6 @@
 //! Nanoseconds a slot: each cipher, sealing and opening batches of 46 (a 64 KiB frame's segments).
 //!
-//! `cargo run --release -p pyfw-aead --example seal`
+//! `cargo run --release -p pyfw-aead --features bench --example seal`
 
 use pyfw_aead::{available, cost, open};
 

@@ -1,13 +1,9 @@
-//! No cipher at all: the paths without their costliest step, so that a benchmark can say what the
-//! rest of them costs.
-//!
-//! In: what every cipher gets. Out: the text as it was, behind it a tag of zeros; every datagram
-//! is opened. Nothing it carries is secret and nothing is authentic: [`crate::open`] does not know
-//! it, so no name in a file leads here.
+//! No cipher, for benchmarks that measure the paths without it: text stays as it is, the tag is zeros, and
+//! every datagram opens. Nothing is secret and nothing is authentic.
 
 use pyfw_core::aead::{Aead, Slot, TAG_LENGTH, TransportKey};
 
-/// Leaves text as it is.
+/// Leaves the text as it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Off;
 
@@ -18,7 +14,7 @@ impl Aead for Off {
 
     fn seal(&mut self, _: &TransportKey, buffer: &mut [u8], slots: &[Slot]) {
         for slot in slots {
-            // Whatever the buffer held before must not leave with it.
+            // The bytes that the buffer held before must not be sent.
             let tag = (slot.offset + slot.length) as usize;
             buffer[tag..tag + TAG_LENGTH].fill(0);
         }
@@ -35,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_stays_and_the_tag_holds_nothing_older() {
+    fn text_stays_and_the_tag_is_zeros() {
         let mut buffer = [7; 64];
         let slot = Slot { offset: 4, length: 20, counter: 1 };
         Off.seal(&TransportKey::new([1; 32]), &mut buffer, &[slot]);

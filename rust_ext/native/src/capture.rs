@@ -1,13 +1,12 @@
-//! A capture of a running tunnel: records of the engine's capture points, as pcapng, to a descriptor.
+//! A capture of a running tunnel: pcapng records of the engine's capture points, to a descriptor.
 //!
-//! A thread of its own waits for records and writes them; the data threads only leave copies. A
-//! full disk or a reader that is gone ends the capture, not the tunnel; what was written before is
-//! whole.
+//! The data threads only leave copies; a thread of its own writes them. A full disk or a closed pipe ends the
+//! capture, not the tunnel, and the records written before are whole.
 
 use std::{
     fs::File,
     io::{self, BufWriter},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -24,63 +23,70 @@ use pyfw_linux::{
     },
 };
 use pyfw_replay::{capture::LinkType, outer_packet, pcapng::PcapngWriter};
+use pyo3::PyResult;
+
+use crate::convert::value_error;
 
 /// A capture in progress.
 pub(crate) struct Capture {
-    points: Arc<CapturePoints>,
-    state: Arc<State>,
+    capture_points: Arc<CapturePoints>,
+    progress: Arc<Progress>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What it has done so far.
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct Progress {
+    /// Records written.
     pub(crate) written: AtomicU64,
+    /// Records lost, because too many were waiting.
     pub(crate) lost: AtomicU64,
-    failed: Mutex<Option<String>>,
+    error: Mutex<Option<String>>,
 }
 
-impl State {
-    /// Why it ended by itself.
-    pub(crate) fn failed(&self) -> Option<String> {
-        sync::lock(&self.failed).clone()
+impl Progress {
+    /// Why the capture ended by itself.
+    pub(crate) fn error(&self) -> Option<String> {
+        sync::lock(&self.error).clone()
     }
 }
 
 impl Capture {
-    /// Captures at `points` into `output`; an error where somebody captures already.
+    /// Starts a capture; `AlreadyExists` if there is one.
     pub(crate) fn start(
-        points: Arc<CapturePoints>,
-        at: &[Point],
+        capture_points: Arc<CapturePoints>,
+        points: &[Point],
         snap_length: usize,
         output: OwnedFd,
     ) -> io::Result<Self> {
-        let interfaces: Vec<_> = at.iter().map(|point| (point.name(), LinkType::Raw)).collect();
+        let interfaces: Vec<_> = points.iter().map(|point| (point.name(), LinkType::Raw)).collect();
         let output = BufWriter::with_capacity(1 << 18, File::from(output));
         let writer = PcapngWriter::new(output, &interfaces, None)?;
-        if !points.listen(at, snap_length) {
+        if !capture_points.listen(points, snap_length) {
             let text = "the tunnel is being captured already";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
-        let state = Arc::new(State::default());
-        let task = Task { points: Arc::clone(&points), at: at.to_vec(), state: Arc::clone(&state) };
+        let progress = Arc::new(Progress::default());
+        let task = WriterTask {
+            capture_points: Arc::clone(&capture_points),
+            points: points.to_vec(),
+            progress: Arc::clone(&progress),
+        };
         let thread = std::thread::Builder::new().name("pyfw-capture".into()).spawn(move || {
             signals::block_in_this_thread();
             task.run(writer);
         })?;
-        Ok(Self { points, state, thread: Some(thread) })
+        Ok(Self { capture_points, progress, thread: Some(thread) })
     }
 
-    /// What it has done so far.
-    pub(crate) fn state(&self) -> Arc<State> {
-        Arc::clone(&self.state)
+    pub(crate) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
-    /// Writes what waits, and ends.
+    /// Writes the records that wait, and ends.
     pub(crate) fn stop(&mut self) {
-        self.points.stop();
+        self.capture_points.stop();
         if let Some(thread) = self.thread.take() {
-            // What went wrong in it is in the state.
+            // Its errors are in `progress`.
             let _ = thread.join();
         }
     }
@@ -92,31 +98,39 @@ impl Drop for Capture {
     }
 }
 
-struct Task {
-    points: Arc<CapturePoints>,
-    at: Vec<Point>,
-    state: Arc<State>,
+/// Parses the name of a capture point.
+pub(crate) fn point(name: &str) -> PyResult<Point> {
+    Point::ALL.into_iter().find(|point| point.name() == name).ok_or_else(|| {
+        value_error(format!("unknown capture point {name:?}; known: tun, stages, udp"))
+    })
 }
 
-impl Task {
+/// Writes records until the capture is stopped.
+struct WriterTask {
+    capture_points: Arc<CapturePoints>,
+    /// The interfaces of the file.
+    points: Vec<Point>,
+    progress: Arc<Progress>,
+}
+
+impl WriterTask {
     fn run(&self, mut writer: PcapngWriter<BufWriter<File>>) {
-        let written = self.write_all(&mut writer).and_then(|()| writer.finish().map(drop));
-        if let Err(error) = written {
-            self.points.stop();
-            let mut failed = sync::lock(&self.state.failed);
-            *failed = Some(error.to_string());
+        let result = self.write_all(&mut writer).and_then(|()| writer.finish().map(drop));
+        if let Err(error) = result {
+            self.capture_points.stop();
+            *sync::lock(&self.progress.error) = Some(error.to_string());
         }
     }
 
     fn write_all(&self, writer: &mut PcapngWriter<BufWriter<File>>) -> io::Result<()> {
         let epoll = Epoll::new()?;
-        epoll.add(std::os::fd::AsFd::as_fd(&*self.points), 0, EventFlags::IN)?;
+        epoll.add(self.capture_points.as_fd(), 0, EventFlags::IN)?;
         let (mut ready, mut taken) = (Vec::new(), Taken::default());
         loop {
             ready.clear();
             epoll.wait(None, &mut ready)?;
-            let is_last = !self.points.is_listening();
-            self.points.take(&mut taken);
+            let is_last = !self.capture_points.is_listening();
+            self.capture_points.take(&mut taken);
             self.write(writer, &taken)?;
             if is_last {
                 return Ok(());
@@ -126,24 +140,23 @@ impl Task {
 
     fn write(&self, writer: &mut PcapngWriter<BufWriter<File>>, taken: &Taken) -> io::Result<()> {
         for record in &taken.records {
-            let interface = self.at.iter().position(|point| *point == record.point).unwrap_or(0);
+            let interface = self.points.iter().position(|p| *p == record.point).unwrap_or(0);
             let start = record.captured.offset as usize;
-            let kept = &taken.bytes[start..start + record.captured.length as usize];
-            let number = self.state.written.fetch_add(1, Relaxed) + 1;
-            let (time_ns, inbound) = (record.time_ns, !record.outbound);
-            let (packet, whole);
-            (packet, whole) = match record.datagram {
+            let captured = &taken.bytes[start..start + record.captured.length as usize];
+            let length = record.length as usize;
+            let number = self.progress.written.fetch_add(1, Relaxed) + 1;
+            let (packet, whole) = match record.datagram {
                 Some((source, destination, ds)) => {
-                    let length = record.length as usize;
-                    let packet = outer_packet(source, destination, ds, kept, length);
-                    let whole = packet.len() - kept.len() + length;
-                    (packet, whole)
+                    let packet = outer_packet(source, destination, ds, captured, length);
+                    let headers = packet.len() - captured.len();
+                    (packet, headers + length)
                 }
-                None => (kept.to_vec(), record.length as usize),
+                None => (captured.to_vec(), length),
             };
+            let (time_ns, inbound) = (record.time_ns, !record.outbound);
             writer.cut_packet(interface as u32, time_ns, &packet, whole, number, inbound, None)?;
         }
-        self.state.lost.fetch_add(taken.lost, Relaxed);
+        self.progress.lost.fetch_add(taken.lost, Relaxed);
         writer.flush()
     }
 }

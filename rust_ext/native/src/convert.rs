@@ -1,4 +1,4 @@
-//! Text and bytes of Python to values of the core, with errors that say what would be right.
+//! Arguments of Python to values of the core, with errors that say what would be right.
 
 use std::{io, net::SocketAddr};
 
@@ -12,29 +12,39 @@ pub(crate) fn value_error(text: String) -> PyErr {
     PyValueError::new_err(text)
 }
 
-/// The kernel's refusal, with its number: the UAPI answers with it, and hints go by it.
+/// Returns an OSError with errno and the kernel's message: the UAPI answers with the errno.
 pub(crate) fn os_error(error: io::Error) -> PyErr {
     let Some(number) = error.raw_os_error() else { return error.into() };
     let text = error.to_string();
-    let words = text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text).to_owned();
-    PyOSError::new_err((number, words))
+    let message = text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text).to_owned();
+    PyOSError::new_err((number, message))
 }
 
-/// "192.0.2.1:51820" or "[2001:db8::1]:51820", an IPv6 scope as a number ("[fe80::1%2]:51820").
+/// Parses "ip:port" or "[ip6]:port"; the scope of an IPv6 address is a number ("[fe80::1%2]:51820").
 pub(crate) fn socket_address(text: &str) -> PyResult<SocketAddr> {
     text.parse().map_err(|_| {
-        value_error(format!("{text:?} is no address: \"ip:port\" or \"[ip6]:port\" would be right"))
+        value_error(format!("invalid address {text:?}: expected \"ip:port\" or \"[ip6]:port\""))
     })
 }
 
-/// "10.0.0.0/8" or "2001:db8::/32".
+/// Parses "ip:port" or "[ip6]:port"; the scope of an IPv6 address may be the name of an interface.
+#[cfg(target_os = "linux")]
+pub(crate) fn endpoint(text: &str) -> PyResult<SocketAddr> {
+    pyfw_linux::sys::socket_address::parse(text).ok_or_else(|| {
+        value_error(format!(
+            "invalid endpoint {text:?}: expected \"ip:port\" or \"[ip6%interface]:port\""
+        ))
+    })
+}
+
+/// Parses "10.0.0.0/8" or "2001:db8::/32".
 pub(crate) fn prefix(text: &str) -> PyResult<Prefix> {
     text.parse().map_err(|error: PrefixError| value_error(error.to_string()))
 }
 
-/// 32 bytes of a key.
+/// Checks the length of a key.
 pub(crate) fn key(bytes: &[u8]) -> PyResult<[u8; 32]> {
     bytes
         .try_into()
-        .map_err(|_| value_error(format!("a key has 32 bytes, this has {}", bytes.len())))
+        .map_err(|_| value_error(format!("a key has {} bytes, must have 32", bytes.len())))
 }

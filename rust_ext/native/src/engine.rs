@@ -1,56 +1,48 @@
-//! The engine as Python sees it.
+//! `Engine`: the native engine of one tunnel.
 
 use std::{
     fs::File,
     io::Write,
-    net::SocketAddr,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     sync::{Mutex, MutexGuard, atomic::Ordering::Relaxed},
 };
 
-use pyfw_core::{inbound::coalesce::CoalesceOptions, sync, wireguard::device::PeerChange};
+use pyfw_core::{sync, wireguard::device::PeerChange};
 use pyfw_linux::{
-    engine::{
-        Engine as Native, KeyLogSink, Options,
-        capture::Point,
-        events::{Severity, Value},
-    },
-    sys::{
-        clock, socket_address,
-        tun::{self, Tun},
-    },
+    engine::{Engine as Native, KeyLogSink},
+    sys::{clock, tun::queue_drops},
 };
 use pyfw_replay::outer::key_log_text;
 use pyo3::{
-    exceptions::{PyRuntimeError, PyRuntimeWarning, PyValueError},
+    exceptions::PyRuntimeError,
     prelude::*,
-    types::{PyBytes, PyDict, PyList},
+    types::{PyBytes, PyDict},
 };
 
 use crate::{
-    capture::Capture,
-    convert::{key, os_error, prefix, value_error},
+    capture::{Capture, point},
+    convert::{self, key, os_error, prefix},
     counters::{Counters, DatagramCounters, GsoCounters, InboundCounters, OutboundCounters},
-    descriptors::{granted_names, owned, owned_pair, sockets, tun_offloads},
+    descriptors::{owned, owned_pair, set_gro, sockets},
+    engine_options::{EngineArguments, OFFLOADS},
+    events,
     stages::chain::StageChain,
     status::{CaptureResult, Configuration, Facts, PeerStatus},
 };
 
-const OFFLOADS: [&str; 4] = ["udp_gso", "udp_gro", "tso", "uso"];
-
 /// The native threads of one tunnel.
 #[pyclass(module = "pyfw._native", frozen)]
 pub(crate) struct Engine {
+    /// `None` once it is closed.
     native: Mutex<Option<Native>>,
-    /// What the kernel and the operator agreed on, for `facts`.
     facts: Py<Facts>,
-    state: Mutex<Outside>,
+    socket_options: Mutex<SocketOptions>,
     stages: Option<Py<StageChain>>,
     capture: Mutex<Option<Capture>>,
 }
 
-/// What wg shows and the device does not know.
-struct Outside {
+/// Configuration that `wg` shows and that the device does not hold.
+struct SocketOptions {
     listen_port: u16,
     fwmark: u32,
 }
@@ -69,7 +61,6 @@ impl Engine {
         coalesce_psh = "merge",
         mtu = 1420,
         stages = None,
-        without_cipher = false,
     ))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of a constructor
     fn new(
@@ -83,66 +74,23 @@ impl Engine {
         coalesce_psh: &str,
         mtu: usize,
         stages: Option<Py<StageChain>>,
-        without_cipher: bool,
     ) -> PyResult<Self> {
-        // First of all they are ours, so that an error below closes them.
-        let (tun_fd, udp_fds) = (owned(tun_fd)?, owned_pair(udp_fds)?);
-        if !(1..=2).contains(&threads) {
-            return Err(value_error(format!("threads is {threads}, must be 1 or 2")));
-        }
-        let psh_closes = match coalesce_psh {
-            "merge" => false,
-            "close" => true,
-            other => {
-                return Err(value_error(format!("coalesce_psh is {other:?}: merge or close")));
-            }
-        };
-        let (udp, on_tun): (Vec<_>, Vec<_>) =
-            offloads.into_iter().partition(|name| name.starts_with("udp_"));
-        if let Some(unknown) = udp.iter().find(|name| !OFFLOADS.contains(&name.as_str())) {
-            return Err(value_error(format!("{unknown:?} is no offload: {}", OFFLOADS.join(", "))));
-        }
-        let wanted = tun_offloads(&on_tun)?;
-        let open = || pyfw_aead::open(cipher).map_err(|e| PyValueError::new_err(e.to_string()));
-        let ciphers = if without_cipher {
-            let words = c"without_cipher: nothing that this engine carries is secret or authentic";
-            PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), words, 1)?;
-            [pyfw_aead::without_cipher(), pyfw_aead::without_cipher()]
-        } else {
-            [open()?, open()?]
-        };
-        let name = ciphers[0].name();
-        let tun = Tun::attach(tun_fd, wanted)?;
-        let sockets = sockets(udp_fds)?;
-        let granted = tun.granted();
-        let coalesce = CoalesceOptions {
-            tcp4: granted.tso4,
-            tcp6: granted.tso6,
-            udp: granted.uso4 && granted.uso6,
-            psh_closes,
-        };
-        let udp_gso = udp.iter().any(|n| n == "udp_gso") && pyfw_linux::sys::udp::gso_is_sound();
-        let udp_gro = udp.iter().any(|n| n == "udp_gro");
-        for socket in [Some(&sockets.v4), sockets.v6.as_ref()].into_iter().flatten() {
-            socket.set_gro(udp_gro)?;
-        }
-        let tun_offloads = granted_names(&tun);
-        let facts = Facts { cipher: name, threads, tun_offloads, udp_gso, udp_gro };
-        let options = Options {
-            tun,
-            sockets,
+        let arguments = EngineArguments {
+            tun_fd,
+            udp_fds,
             threads,
-            ciphers,
-            udp_gso,
-            coalesce,
+            cipher,
+            offloads: &offloads,
+            coalesce_psh,
             mtu,
-            stages: stages.as_ref().map(|chain| chain.get().stages()),
+            stages: stages.as_ref().map(Py::get),
         };
+        let (options, facts) = arguments.open(py)?;
         let native = py.detach(|| Native::start(options))?;
         Ok(Self {
             native: Mutex::new(Some(native)),
             facts: Py::new(py, facts)?,
-            state: Mutex::new(Outside { listen_port, fwmark: 0 }),
+            socket_options: Mutex::new(SocketOptions { listen_port, fwmark: 0 }),
             stages,
             capture: Mutex::new(None),
         })
@@ -183,7 +131,7 @@ impl Engine {
             public_key: key(public_key)?,
             update_only,
             preshared_key: preshared_key.map(key).transpose()?,
-            endpoint: endpoint.map(endpoint_address).transpose()?,
+            endpoint: endpoint.map(convert::endpoint).transpose()?,
             persistent_keepalive_s: persistent_keepalive,
             replace_allowed_ips,
             add_allowed_ips: prefixes(&add_allowed_ips)?,
@@ -223,24 +171,22 @@ impl Engine {
             sockets.v6.as_ref().map_or(Ok(()), |v6| v6.set_fwmark(mark))
         })?;
         set.map_err(os_error)?;
-        self.outside().fwmark = mark;
+        self.socket_options().fwmark = mark;
         Ok(())
     }
 
     fn rebind(&self, py: Python<'_>, udp_fds: (RawFd, RawFd), listen_port: u16) -> PyResult<()> {
         let sockets = sockets(owned_pair(udp_fds)?)?;
-        for socket in [Some(&sockets.v4), sockets.v6.as_ref()].into_iter().flatten() {
-            socket.set_gro(self.facts.get().udp_gro)?;
-        }
+        set_gro(&sockets, self.facts.get().udp_gro)?;
         self.with(py, |n| n.rebind(sockets))?;
-        self.outside().listen_port = listen_port;
+        self.socket_options().listen_port = listen_port;
         Ok(())
     }
 
     fn configuration(&self, py: Python<'_>) -> PyResult<Configuration> {
         let (private_key, public_key) =
             self.with(py, |n| n.with_device(|d| (d.private_key(), d.public_key())))?;
-        let &Outside { listen_port, fwmark } = &*self.outside();
+        let &SocketOptions { listen_port, fwmark } = &*self.socket_options();
         Ok(Configuration {
             private_key: private_key.map(|key| PyBytes::new(py, &*key).unbind()),
             public_key: public_key.map(|key| PyBytes::new(py, &key).unbind()),
@@ -257,7 +203,7 @@ impl Engine {
     fn counters(&self, py: Python<'_>) -> PyResult<Counters> {
         let (counts, handshake_drops, tun_queue_drops) = self.with(py, |n| {
             let handshake_drops = n.with_device(|d| d.counts().named_drops().collect());
-            (n.counts(), handshake_drops, tun::queue_drops(n.tun().name()))
+            (n.counts(), handshake_drops, queue_drops(n.tun().name()))
         })?;
         let chain = self.stages.as_ref().map(Py::get).filter(|chain| chain.has_stages());
         let stages = chain.map(|chain| Py::new(py, chain.counters(py)?)).transpose()?;
@@ -281,32 +227,9 @@ impl Engine {
         self.with(py, |n| n.events().as_fd().as_raw_fd())
     }
 
-    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let (events, lost) = self.with(py, |n| n.events().take())?;
-        let list = PyList::empty(py);
-        for event in events {
-            let fields = PyDict::new(py);
-            fields.set_item("time_ns", event.time_ns)?;
-            fields.set_item("severity", severity(event.severity))?;
-            fields.set_item("message", event.message)?;
-            for (name, value) in event.fields {
-                match value {
-                    Value::Number(number) => fields.set_item(name, number)?,
-                    Value::Text(text) => fields.set_item(name, text)?,
-                    Value::Bytes(bytes) => fields.set_item(name, PyBytes::new(py, &bytes))?,
-                }
-            }
-            list.append(fields)?;
-        }
-        if lost > 0 {
-            let fields = PyDict::new(py);
-            fields.set_item("time_ns", clock::unix_ns())?;
-            fields.set_item("severity", "WARNING")?;
-            fields.set_item("message", "events.lost")?;
-            fields.set_item("count", lost)?;
-            list.append(fields)?;
-        }
-        Ok(list)
+        events::dictionaries(py, events, lost)
     }
 
     fn set_key_log(&self, py: Python<'_>, fd: Option<RawFd>) -> PyResult<()> {
@@ -323,21 +246,21 @@ impl Engine {
         snap_length: usize,
     ) -> PyResult<()> {
         let output = owned(fd)?;
-        let at = points.iter().map(|name| point(name)).collect::<PyResult<Vec<_>>>()?;
-        let started =
-            self.with(py, |n| Capture::start(n.capture(), &at, snap_length, output))??;
-        *self.held_capture() = Some(started);
+        let points = points.iter().map(|name| point(name)).collect::<PyResult<Vec<_>>>()?;
+        let capture =
+            self.with(py, |n| Capture::start(n.capture(), &points, snap_length, output))??;
+        *self.capture() = Some(capture);
         Ok(())
     }
 
     fn stop_capture(&self, py: Python<'_>) -> Option<CaptureResult> {
-        let mut capture = self.held_capture().take()?;
-        let state = capture.state();
+        let mut capture = self.capture().take()?;
+        let progress = capture.progress();
         py.detach(|| capture.stop());
         Some(CaptureResult {
-            written: state.written.load(Relaxed),
-            lost: state.lost.load(Relaxed),
-            error: state.failed(),
+            written: progress.written.load(Relaxed),
+            lost: progress.lost.load(Relaxed),
+            error: progress.error(),
         })
     }
 
@@ -347,7 +270,7 @@ impl Engine {
 
     fn close(&self, py: Python<'_>) {
         py.detach(|| {
-            drop(self.held_capture().take());
+            drop(self.capture().take());
             let native = self.native().take();
             drop(native);
         });
@@ -355,10 +278,10 @@ impl Engine {
 }
 
 impl Drop for Engine {
-    /// One that nobody closed is closed where nobody waits for it: its threads may need the interpreter,
-    /// or be the very one that lets go of it.
+    /// Closes an engine that is still open, in a thread of its own: the engine's threads may need the GIL,
+    /// and the caller may be one of them.
     fn drop(&mut self) {
-        let native = sync::lock(&self.native).take();
+        let native = self.native().take();
         if let Some(native) = native {
             std::thread::spawn(move || drop(native));
         }
@@ -366,7 +289,7 @@ impl Drop for Engine {
 }
 
 impl Engine {
-    /// Tells the stages what the peers are called.
+    /// Passes the public keys of the peers to the stages.
     fn name_peers(&self, native: &Native) {
         if let Some(stages) = &self.stages {
             let peers: Vec<_> = native
@@ -379,47 +302,23 @@ impl Engine {
         sync::lock(&self.native)
     }
 
-    fn held_capture(&self) -> MutexGuard<'_, Option<Capture>> {
+    fn capture(&self) -> MutexGuard<'_, Option<Capture>> {
         sync::lock(&self.capture)
     }
 
-    fn outside(&self) -> MutexGuard<'_, Outside> {
-        sync::lock(&self.state)
+    fn socket_options(&self) -> MutexGuard<'_, SocketOptions> {
+        sync::lock(&self.socket_options)
     }
 
-    /// Runs without the interpreter, which no lock of ours may wait for.
+    /// Runs `body` detached: a thread that waits for one of these locks must not hold the GIL.
     fn with<T: Send>(&self, py: Python<'_>, body: impl FnOnce(&Native) -> T + Send) -> PyResult<T> {
         py.detach(|| self.native().as_ref().map(body))
             .ok_or_else(|| PyRuntimeError::new_err("the engine is closed"))
     }
 }
 
-/// Writes each handshake's secrets at once, so that no capture is ahead of them.
+/// Writes the secrets of each handshake at once, so that they are never behind a capture.
 fn key_log(fd: OwnedFd) -> KeyLogSink {
     let mut file = File::from(fd);
     Box::new(move |secrets| file.write_all(key_log_text(secrets).as_bytes()))
-}
-
-fn point(name: &str) -> PyResult<Point> {
-    Point::ALL
-        .into_iter()
-        .find(|point| point.name() == name)
-        .ok_or_else(|| value_error(format!("{name:?} is no capture point: tun, stages or udp")))
-}
-
-fn endpoint_address(text: &str) -> PyResult<SocketAddr> {
-    socket_address::parse(text).ok_or_else(|| {
-        value_error(format!(
-            "{text:?} is no endpoint here: \"ip:port\" or \"[ip6%interface]:port\""
-        ))
-    })
-}
-
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Debug => "DEBUG",
-        Severity::Info => "INFO",
-        Severity::Warning => "WARNING",
-        Severity::Error => "ERROR",
-    }
 }

@@ -1,4 +1,4 @@
-//! gso_egress by itself, for tests and for the curious: give it datagrams, read the batches.
+//! The stage gso_egress alone, for tests and experiments: push datagrams, drain batches.
 
 use std::net::SocketAddr;
 
@@ -13,18 +13,18 @@ use pyo3::{exceptions::PyBufferError, prelude::*, types::PyBytes};
 
 use crate::convert::{socket_address, value_error};
 
-/// Batches held at most between two drains.
+/// The most batches between two drains.
 const BUFFERS: usize = 256;
 
 /// The ordered list of GSO batches.
 #[pyclass(module = "pyfw.stages")]
 pub(crate) struct GsoEgress {
     egress: Egress,
-    /// Who sent: in the list, each source is a peer of its own.
+    /// Source addresses by peer number: to the list, each source is a peer.
     sources: Vec<SocketAddr>,
 }
 
-/// One send.
+/// The datagrams of one send.
 #[pyclass(frozen, get_all, module = "pyfw.stages")]
 pub(crate) struct GsoBatch {
     source: String,
@@ -68,17 +68,19 @@ impl GsoEgress {
             let length = payload.len();
             return Err(value_error(format!("payload has {length} bytes, must have 1 to {limit}")));
         }
-        let known = self.sources.iter().position(|s| *s == source);
-        let number = known.unwrap_or_else(|| {
+        let position = self.sources.iter().position(|s| *s == source);
+        let number = position.unwrap_or_else(|| {
             self.sources.push(source);
             self.sources.len() - 1
         });
         let target = Target { peer: PeerId(number as u32), path: Path::to(destination), ds: ecn };
-        let Some(mut room) = self.egress.reserve(&target, payload.len()) else {
-            return Err(PyBufferError::new_err(format!("{BUFFERS} batches wait: drain() first")));
+        let Some(mut reservation) = self.egress.reserve(&target, payload.len()) else {
+            return Err(PyBufferError::new_err(format!(
+                "{BUFFERS} batches are waiting: call drain()"
+            )));
         };
-        room.bytes().copy_from_slice(payload);
-        room.commit(0, payload.len(), 0);
+        reservation.bytes().copy_from_slice(payload);
+        reservation.commit(0, payload.len(), 0);
         Ok(())
     }
 

@@ -1,11 +1,11 @@
-//! Keys and ciphers.
+//! Keys, and the ciphers that can be used.
 
 use pyfw_core::wireguard::{device::Entropy, noise::handshake};
 use pyo3::prelude::*;
 
 use crate::convert::key;
 
-/// A private key, clamped as Curve25519 wants it (RFC 7748 §5), as `wg genkey` makes it.
+/// Returns a new private key, clamped (RFC 7748 §5) as `wg genkey` does.
 #[pyfunction]
 pub(crate) fn generate_private_key() -> [u8; 32] {
     let mut key = generate_preshared_key();
@@ -14,7 +14,7 @@ pub(crate) fn generate_private_key() -> [u8; 32] {
     key
 }
 
-/// 32 random bytes.
+/// Returns 32 random bytes.
 #[pyfunction]
 pub(crate) fn generate_preshared_key() -> [u8; 32] {
     let mut key = [0; 32];
@@ -22,13 +22,13 @@ pub(crate) fn generate_preshared_key() -> [u8; 32] {
     key
 }
 
-/// The public key of a private key.
+/// Returns the public key of a private key.
 #[pyfunction]
 pub(crate) fn public_key(private_key: &[u8]) -> PyResult<[u8; 32]> {
     Ok(handshake::public_key(&key(private_key)?))
 }
 
-/// Names of the transport ciphers that work here, best first.
+/// Returns name and version of the transport ciphers that can be used, the preferred one first.
 #[pyfunction]
 pub(crate) fn ciphers() -> Vec<String> {
     pyfw_aead::available()

@@ -1,5 +1,5 @@
-//! `pyfw._native`: the only crate that names pyo3. It converts, detaches, calls, converts back;
-//! what is worth testing lives in the crates below.
+//! `pyfw._native`: the only crate that uses pyo3. It converts arguments, detaches from the interpreter, calls
+//! the crates below and converts the results; logic that needs tests belongs into those crates.
 
 #[cfg(all(target_os = "linux", feature = "bench"))]
 mod baseline;
@@ -11,6 +11,10 @@ mod counters;
 mod descriptors;
 #[cfg(target_os = "linux")]
 mod engine;
+#[cfg(target_os = "linux")]
+mod engine_options;
+#[cfg(target_os = "linux")]
+mod events;
 mod gso_egress;
 mod keys;
 mod replay;
@@ -22,12 +26,12 @@ mod stages;
 mod status;
 mod timed;
 
-/// Native code of pyfw; types in `_native.pyi`.
+/// Native code of pyfw; `_native.pyi` documents it.
 #[pyo3::pymodule]
 mod _native {
     #[cfg(all(target_os = "linux", feature = "bench"))]
     #[pymodule_export]
-    use super::baseline::{cipher_cost, forward_bare};
+    use super::baseline::{cipher_cost, passthrough};
     #[pymodule_export]
     use super::counters::{
         ChainCounters, Counters, DatagramCounters, GsoCounters, InboundCounters, OutboundCounters,
@@ -56,12 +60,12 @@ mod _native {
     #[pymodule_export]
     use super::status::{CaptureResult, Configuration, Facts, PeerStatus};
 
-    /// The distribution's version.
+    /// The version of the distribution.
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
-    /// "release" (wheels: fat LTO), "editable" (quick to compile) or "debug", which benchmarks refuse.
+    /// The cargo profile: "release" (wheels: fat LTO), "editable" (quick to compile) or "debug".
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const build_profile: &str = env!("PYFW_PROFILE");

@@ -1,4 +1,4 @@
-//! A cipher whose time is taken, so that a run can be held against it.
+//! A cipher that measures its own time, so that a replay can be compared with it.
 
 use std::{
     sync::{
@@ -10,10 +10,10 @@ use std::{
 
 use pyfw_core::aead::{Aead, Slot, TransportKey};
 
-/// One call in so many is timed, and counts for all: two clock reads a call were 4 % of a run.
+/// One call in this many is timed, and counts for all of them: two clock reads per call cost 4 % of a run.
 const EVERY: u64 = 8;
 
-/// Passes all calls on, and works out how long they took.
+/// Forwards all calls, and adds an estimate of their time to `spent_ns`.
 pub(crate) struct Timed {
     aead: Box<dyn Aead>,
     calls: u64,
