@@ -1,7 +1,7 @@
 """pyfw: an order-preserving WireGuard data plane, programmed in Python. Public names only.
 
-Names are loaded when first used: `pyfw genkey` starts fast, and `pyfw-wg` forks before the
-extension or an event loop is loaded.
+Names are imported when first used: `pyfw genkey` starts fast, and `pyfw-wg` forks before the extension or an
+event loop is imported.
 """
 
 import importlib
@@ -37,7 +37,7 @@ __all__ = [
     "load",
 ]
 
-_HOMES = {
+_MODULES = {
     "Config": "pyfw.config",
     "ConfigError": "pyfw.config",
     "Counters": "pyfw._native",
@@ -62,8 +62,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.import_module("pyfw._native").__version__
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'pyfw' has no attribute {name!r}")
 
 

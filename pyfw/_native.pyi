@@ -1,4 +1,7 @@
-"""Types of the extension. All keys are 32 raw bytes; all addresses are text: "ip:port" or "[ip6]:port"."""
+"""Types of the extension. A key is 32 raw bytes, an address is text: "ip:port" or "[ip6]:port".
+
+OSError carries the kernel's errno and message.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, final
@@ -40,38 +43,52 @@ __all__ = [
 
 __version__: str
 build_profile: str
-"""How it was compiled: "release" (wheels), "editable" or "debug"."""
+"""The cargo profile: "release" (wheels), "editable" or "debug"."""
 
-def generate_private_key() -> bytes: ...
-def public_key(private_key: bytes) -> bytes: ...
-def generate_preshared_key() -> bytes: ...
+def generate_private_key() -> bytes:
+    """Returns a new private key, clamped as `wg genkey` does."""
+
+def generate_preshared_key() -> bytes:
+    """Returns 32 random bytes."""
+
+def public_key(private_key: bytes) -> bytes:
+    """Returns the public key of a private key. Raises ValueError unless it has 32 bytes."""
+
 def ciphers() -> list[str]:
-    """Names of the transport ciphers that work here, best first: "ipsec-mb 1.3", "ring"."""
+    """Returns name and version of the ciphers that can be used, the preferred one first: "ipsec-mb 1.3.0", "ring"."""
 
 def open_tun(name: str, offloads: Sequence[str] = ...) -> tuple[int, str, list[str]]:
-    """Makes or attaches a TUN in the calling thread's network namespace; asks for "tso" and "uso" by default.
+    """Creates a TUN in the calling thread's network namespace, or attaches to a persistent one.
 
-    Returns (descriptor, interface name, offloads the kernel granted). Raises OSError.
+    `offloads` are requested: "tso" and "uso" (the default is both). Returns the descriptor, the name of the interface
+    and the offloads that the kernel granted. Raises OSError, and ValueError for an unknown offload.
     """
 
 def attach_tun(fd: int, offloads: Sequence[str] = ...) -> tuple[str, list[str]]:
-    """The same for a TUN descriptor that was handed over (WG_TUN_FD)."""
+    """Requests the offloads for an open TUN (WG_TUN_FD), which stays the caller's. Returns name and granted offloads.
+
+    Raises OSError if it is not a TUN with IFF_NO_PI and IFF_VNET_HDR, and ValueError for an unknown offload.
+    """
 
 def open_udp(port: int, fwmark: int = 0) -> tuple[int, int, int]:
-    """Binds UDP on IPv4 and IPv6 to one port (0: any). Returns (fd of v4, fd of v6 or -1, port). Raises OSError."""
+    """Binds UDP on IPv4 and IPv6 to one port (0: the kernel chooses one).
+
+    Returns the descriptor for IPv4, that for IPv6 (-1 without IPv6) and the port. Raises OSError.
+    """
 
 def replay(
     plan: dict[str, Any],
     progress: Callable[[int, int | None, int], object] | None = None,
 ) -> dict[str, Any]:
-    """Replays a capture through two or more ends in virtual time; plan and result as docs/replay.md has them.
+    """Replays a capture through two or more ends in virtual time; docs/replay.md describes plan and result.
 
-    `progress` gets bytes read, bytes in all (None: unknown) and packets, some times a second; False ends the run with
-    KeyboardInterrupt. Raises ValueError on a plan that cannot be, OSError where the record cannot be written. A corrupt
-    capture is no exception: `result["error"]` says where, and everything before it was replayed.
+    `progress` is called a few times per second with bytes read, total bytes (None if unknown) and packets; if it
+    returns False, the replay ends with KeyboardInterrupt. Raises ValueError for an invalid plan, OSError if the record
+    cannot be written. A corrupt capture does not raise: what precedes the fault is replayed, and `result["error"]`
+    names the place.
     """
 
-# Only in builds with the cargo feature `bench`, which wheels do not have.
+# Only in builds with the cargo feature `bench`, which wheels do not have; there, Engine(cipher="off") works as well.
 
 def cipher_cost(cipher: str, length: int) -> tuple[float, float]:
     """Returns the nanoseconds that a cipher takes to seal and to open `length` bytes.
@@ -83,45 +100,40 @@ def cipher_cost(cipher: str, length: int) -> tuple[float, float]:
 def passthrough(tun_fd: int, udp_fd: int, peer: str, segment_size: int) -> None:
     """Carries frames between a TUN and UDP as they are, until an error ends it (OSError: the link was deleted).
 
-    Takes over both descriptors. `peer` ("ip:port" or "[ip6]:port") runs the same, behind a link that keeps GSO batches
-    together (veth). `segment_size` is in bytes. Raises ValueError for an invalid peer, or a segment_size of 0.
+    Takes over both descriptors. `peer`, an address, does the same, behind a link that keeps GSO batches together
+    (veth). `segment_size` is in bytes. Raises ValueError for an invalid peer, or a segment_size of 0.
     """
 
 @final
 class GsoBatch:
-    """One send: datagrams of one length, the last one shorter or not."""
+    """The datagrams of one send: all of one length, but for a shorter last one."""
 
-    @property
-    def source(self) -> str: ...
-    @property
-    def destination(self) -> str: ...
-    @property
-    def ecn(self) -> int: ...
-    @property
-    def segment_size(self) -> int:
-        """Bytes of every datagram but a shorter last one."""
-
-    @property
-    def lengths(self) -> list[int]:
-        """Bytes of each datagram, in order."""
-
-    @property
-    def payload(self) -> bytes:
-        """All datagrams, one behind the other."""
+    source: Final[str]
+    destination: Final[str]
+    ecn: Final[int]
+    """0 to 3."""
+    segment_size: Final[int]
+    """Bytes of each datagram but a shorter last one."""
+    lengths: Final[list[int]]
+    """Bytes of each datagram, in order."""
+    payload: Final[bytes]
+    """The datagrams, one behind the other."""
 
 @final
 class GsoEgress:
-    """The ordered list of GSO batches: a datagram may join only the newest batch to its destination."""
+    """The ordered list of GSO batches: a datagram may join only the newest batch for its destination."""
 
-    def __new__(cls, *, max_segments: int = 64) -> "GsoEgress": ...
+    def __new__(cls, *, max_segments: int = 64) -> GsoEgress:
+        """max_segments: datagrams per batch, 1 to 128. Raises ValueError."""
+
     def push(self, source: str, destination: str, payload: bytes, ecn: int = 0) -> None:
-        """Adds one UDP payload. Addresses are "ip:port" or "[ip6]:port".
+        """Adds a UDP payload.
 
-        Raises ValueError on an address, length or ecn (0 to 3) that cannot be; BufferError where 256 batches wait.
+        Raises ValueError for an invalid address, length or ecn (0 to 3), and BufferError if 256 batches are waiting.
         """
 
     def drain(self) -> list[GsoBatch]:
-        """The batches in the order in which they leave; the list is empty afterwards."""
+        """Returns the batches in the order in which they are sent, and empties the list."""
 
 class _Report:
     """A read-only snapshot. Exists for type checkers only."""
@@ -206,7 +218,8 @@ class Counters(_Report):
     gso: Final[GsoCounters]
     """GSO batches sent."""
     tun_queue_drops: Final[int | None]
-    """Frames that the kernel dropped because the TUN's queue was full; None if the interface is in another network namespace."""
+    """Frames that the kernel dropped because the TUN's queue was full; None if the interface is in another network
+    namespace."""
     stages: Final[ChainCounters | None]
     """The user's stages; None if there are none."""
 
@@ -335,9 +348,9 @@ class StageCounters(_Report):
 
 @final
 class Engine:
-    """The native threads of one tunnel. Owns the descriptors it is given and closes them.
+    """The native threads of one tunnel. All methods may be called from any thread.
 
-    Every method may be called from any thread. `OSError` carries the kernel's errno.
+    Once closed, all methods but `close`, `facts` and `stop_capture` raise RuntimeError.
     """
 
     def __new__(
@@ -348,12 +361,22 @@ class Engine:
         listen_port: int,
         threads: int = 1,
         cipher: str = "auto",
-        offloads: Sequence[str] = ...,  # all: udp_gso, udp_gro, tso, uso
+        offloads: Sequence[str] = ...,
         coalesce_psh: str = "merge",
         mtu: int = 1420,
-        stages: "StageChain | None" = None,
-    ) -> "Engine": ...
-    def set_private_key(self, private_key: bytes | None) -> None: ...
+        stages: StageChain | None = None,
+    ) -> Engine:
+        """Starts the threads, without a private key or peers. Takes over the descriptors, even if it raises.
+
+        udp_fds: for IPv4 and IPv6 (-1 for none). listen_port: the port they are bound to. threads: 1, or 2 for one
+        thread per direction. cipher: "auto", "ipsec-mb" or "ring". offloads: those to use, of "udp_gso", "udp_gro",
+        "tso" and "uso" (the default is all). coalesce_psh: whether a segment with PSH ends a coalesced frame ("close")
+        or not ("merge"). mtu: of the TUN. Raises ValueError for an invalid argument, and OSError.
+        """
+
+    def set_private_key(self, private_key: bytes | None) -> None:
+        """Sets the private key, or removes it. Raises ValueError unless it has 32 bytes."""
+
     def set_peer(
         self,
         public_key: bytes,
@@ -366,20 +389,28 @@ class Engine:
         add_allowed_ips: Sequence[str] = ...,
         remove_allowed_ips: Sequence[str] = ...,
     ) -> bool:
-        """Adds or changes a peer; `None` leaves a property as it is. Returns whether the peer exists afterwards.
+        """Adds or changes a peer and returns whether it exists afterwards. None leaves a property as it is.
 
-        32 zero bytes remove a preshared key; allowed IPs are "prefix/length", numeric.
-        A peer with our own public key is silently not added. Raises ValueError.
+        update_only: does not add a peer. preshared_key: 32 zero bytes remove it. endpoint: an address, whose IPv6 scope
+        may be the name of an interface. persistent_keepalive: seconds, 0 turns it off. Allowed IPs are
+        "prefix/length", numeric. A peer with the tunnel's own public key is not added. Raises ValueError for an
+        invalid key, endpoint or prefix, and OverflowError for a keepalive above 65535.
         """
 
-    def remove_peer(self, public_key: bytes) -> bool: ...
-    def remove_peers(self) -> None: ...
-    def set_mtu(self, mtu: int) -> None:
-        """The TUN's MTU: padding never goes above it."""
+    def remove_peer(self, public_key: bytes) -> bool:
+        """Removes a peer and returns whether it existed. Raises ValueError unless the key has 32 bytes."""
 
-    def set_fwmark(self, mark: int) -> None: ...
+    def remove_peers(self) -> None:
+        """Removes all peers."""
+
+    def set_mtu(self, mtu: int) -> None:
+        """Sets the TUN's MTU in bytes: padding never exceeds it."""
+
+    def set_fwmark(self, mark: int) -> None:
+        """Marks outgoing datagrams (SO_MARK); 0 removes the mark. Raises OSError."""
+
     def rebind(self, udp_fds: tuple[int, int], listen_port: int) -> None:
-        """Goes over to other sockets; sessions and staged frames stay."""
+        """Moves to other sockets, which it takes over; sessions and staged frames stay. Raises OSError."""
 
     def configuration(self) -> Configuration:
         """Returns the tunnel's own configuration."""
@@ -388,259 +419,218 @@ class Engine:
         """Returns the peers in the order in which they were added."""
 
     def counters(self) -> Counters:
-        """Returns the counters of the tunnel and of its stages."""
+        """Returns the counters of the tunnel and of its stages. Raises OSError if procfs cannot be read."""
 
     def facts(self) -> Facts:
         """Returns cipher, threads and offloads in use."""
 
     def event_fd(self) -> int:
-        """Readable while `events` has something. Owned by the engine."""
+        """Returns a descriptor that is readable while events wait. It stays the engine's."""
 
     def events(self) -> list[dict[str, Any]]:
-        """Takes the waiting events. Each has "time_ns" (Unix), "severity", "message" and fields."""
+        """Takes the waiting events: "time_ns" (Unix), "severity", "message" and the fields of each."""
 
     def set_key_log(self, fd: int | None) -> None:
-        """Writes the secrets of handshakes to a descriptor, which it takes over, in the words of Wireshark's
-        wg.keylog_file; None: no longer. Whoever has them can read what was captured. A write that fails ends it,
-        and an event says so.
+        """Writes the secrets of handshakes to a descriptor, in the format of Wireshark's wg.keylog_file; None stops.
+
+        Takes over the descriptor. With these secrets, anyone can decrypt a capture. A write that fails stops it, with
+        an event.
         """
+
     def start_capture(
         self, fd: int, points: Sequence[str] = ..., snap_length: int = 262144
     ) -> None:
-        """Writes pcapng to a descriptor, which it takes over: at points "tun", "stages", "udp" (tun and udp), an interface each.
+        """Captures to a descriptor as pcapng, an interface per point: "tun", "stages", "udp" (default: tun and udp).
 
-        One capture at a time: OSError (EEXIST kind) otherwise. Raises ValueError for another point. Records that
-        find 4 MiB waiting are lost and counted; the tunnel is not slowed down.
+        Takes over the descriptor. snap_length: bytes kept of each packet. Records beyond 4 MiB that wait are lost and
+        counted; the tunnel is not slowed down. Raises FileExistsError if a capture is running, ValueError for an
+        unknown point.
         """
 
     def stop_capture(self) -> CaptureResult | None:
         """Writes the records that wait and ends the capture. Returns None if there was none."""
 
     def ended(self) -> str | None:
-        """Why the engine stopped by itself ("tun closed", "panic: …"), or None while it runs."""
+        """Returns why the engine ended by itself ("tun closed", "panic: …"), or None while it runs."""
 
     def close(self) -> None:
-        """Drains what is queued, joins the threads, closes the descriptors. May be called twice."""
+        """Sends what is queued, joins the threads and closes the descriptors. May be called twice."""
 
-# Stages: see pyfw/stage.py
+# Stages: pyfw/stage.py says more.
 
 @final
 class Frame:
-    """One frame of a batch, for as long as the batch lives: RuntimeError afterwards."""
+    """One frame of a batch. Every attribute raises RuntimeError once `process` has returned."""
 
-    @property
-    def version(self) -> int:
-        """4 or 6."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def destination(self) -> str: ...
-    @property
-    def protocol(self) -> int:
-        """IP protocol number; IPv6: of the first header that is not an extension known to us."""
-
-    @property
-    def src_port(self) -> int:
-        """0 where it is neither TCP nor UDP, or a fragment."""
-
-    @property
-    def dst_port(self) -> int: ...
-    @property
-    def length(self) -> int:
-        """Bytes from the IP header to the end."""
-
-    @property
-    def segments(self) -> int:
-        """Inner packets it stands for, 1 or more."""
-
-    @property
-    def segment_size(self) -> int:
-        """Payload bytes of each segment but a shorter last one; 0 with one segment."""
-
-    @property
-    def tcp_flags(self) -> int: ...
-    @property
-    def ecn(self) -> int: ...
-    @property
-    def dscp(self) -> int: ...
-    @property
-    def flow(self) -> int: ...
-    @property
-    def mark(self) -> int: ...
-    @property
-    def peer(self) -> str | None:
-        """The peer's public key in base64; None where it has none yet."""
-
-    @property
-    def data(self) -> memoryview:
-        """See `FrameBatch.data`."""
+    version: Final[int]
+    """4 or 6."""
+    source: Final[str]
+    destination: Final[str]
+    protocol: Final[int]
+    """IP protocol number; in IPv6, of the first header that is not a known extension."""
+    src_port: Final[int]
+    """0 for other protocols than TCP and UDP, and for fragments."""
+    dst_port: Final[int]
+    """Likewise."""
+    length: Final[int]
+    """Bytes from the IP header on."""
+    segments: Final[int]
+    """Packets that the frame stands for, 1 or more."""
+    segment_size: Final[int]
+    """Payload bytes of each segment but a shorter last one; 0 for a single segment."""
+    tcp_flags: Final[int]
+    ecn: Final[int]
+    """0 to 3."""
+    dscp: Final[int]
+    """0 to 63."""
+    flow: Final[int]
+    """A hash of protocol, addresses and ports."""
+    mark: Final[int]
+    """The value of `FrameBatch.mark`, 0 at first."""
+    peer: Final[str | None]
+    """The peer's public key in base64; None if it has no peer yet."""
+    data: Final[memoryview]
+    """The bytes of the frame; see `FrameBatch.data`."""
 
     def to_scapy(self) -> Any:
-        """A scapy packet, dissected. Needs pyfw-dataplane[scapy]; ImportError says so."""
+        """Returns the frame as a scapy packet. Raises ImportError without pyfw-dataplane[scapy]."""
 
 @final
 class FrameBatch:
-    """Frames of one direction, and what becomes of them. Frames keep their index until `process` returns.
+    """Frames of one direction, and verdicts on them. Frames keep their index until `process` returns.
 
-    Columns are read-only memoryviews with one item a frame, taken by numpy without a copy: they show the
-    frames as they came to this stage (`split` appends rows). Every method raises RuntimeError once
-    `process` has returned, IndexError for an index that is not 0 to len - 1.
+    Columns are read-only memoryviews with one item per frame, which numpy takes without a copy: the frames as they came
+    to this stage (`split` appends rows). Every method raises RuntimeError once `process` has returned, IndexError for
+    an index that is not 0 to len - 1, and ValueError for a second verdict on a frame that is gone.
     """
 
-    direction: str
+    direction: Final[str]
     """"inbound" or "outbound"."""
-    now_ns: int
+    now_ns: Final[int]
     """Boot time at which the batch was drained, nanoseconds."""
+    source: Final[memoryview]
+    """uint8, shape (n, 16): IPv4 in the first four bytes, the rest 0."""
+    destination: Final[memoryview]
+    """uint8, shape (n, 16), likewise."""
+    version: Final[memoryview]
+    """uint8."""
+    protocol: Final[memoryview]
+    """uint8."""
+    src_port: Final[memoryview]
+    """uint16."""
+    dst_port: Final[memoryview]
+    """uint16."""
+    length: Final[memoryview]
+    """uint32, bytes."""
+    segments: Final[memoryview]
+    """uint16."""
+    segment_size: Final[memoryview]
+    """uint16, bytes."""
+    tcp_flags: Final[memoryview]
+    """uint8."""
+    ecn: Final[memoryview]
+    """uint8, 0 to 3."""
+    dscp: Final[memoryview]
+    """uint8, 0 to 63."""
+    flow: Final[memoryview]
+    """uint64: a hash of protocol, addresses and ports, the same for all frames of a flow in one direction."""
+    peer: Final[memoryview]
+    """uint32: the tunnel's number of the peer; `peer_key` returns its public key."""
+    marks: Final[memoryview]
+    """uint32: the values of `mark`, 0 at first."""
+    received_ns: Final[memoryview]
+    """uint64: boot time of the drain that read the frame, nanoseconds."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Frame: ...
     def __iter__(self) -> Iterator[Frame]: ...
-    @property
-    def source(self) -> memoryview:
-        """uint8, shape (n, 16): IPv4 in the first four bytes, the rest 0."""
-
-    @property
-    def destination(self) -> memoryview:
-        """uint8, shape (n, 16), likewise."""
-
-    @property
-    def version(self) -> memoryview:
-        """uint8."""
-
-    @property
-    def protocol(self) -> memoryview:
-        """uint8."""
-
-    @property
-    def src_port(self) -> memoryview:
-        """uint16."""
-
-    @property
-    def dst_port(self) -> memoryview:
-        """uint16."""
-
-    @property
-    def length(self) -> memoryview:
-        """uint32, bytes."""
-
-    @property
-    def segments(self) -> memoryview:
-        """uint16."""
-
-    @property
-    def segment_size(self) -> memoryview:
-        """uint16, bytes."""
-
-    @property
-    def tcp_flags(self) -> memoryview:
-        """uint8."""
-
-    @property
-    def ecn(self) -> memoryview:
-        """uint8, 0 to 3."""
-
-    @property
-    def dscp(self) -> memoryview:
-        """uint8, 0 to 63."""
-
-    @property
-    def flow(self) -> memoryview:
-        """uint64: a hash of (protocol, addresses, ports), the same for all frames of a flow in one direction."""
-
-    @property
-    def peer(self) -> memoryview:
-        """uint32: a number the tunnel gave the peer; `peer_key` has its public key."""
-
-    @property
-    def marks(self) -> memoryview:
-        """uint32: what `mark` wrote, 0 at first."""
-
-    @property
-    def received_ns(self) -> memoryview:
-        """uint64: boot time of the drain that read the frame."""
-
     def peer_key(self, number: int) -> str | None:
-        """The public key (base64) of a peer's number; None where there is no such peer."""
+        """Returns the public key (base64) of a peer's number, or None if there is no such peer."""
 
-    def where(self, **words: Any) -> list[int]:
-        """Indices of the frames for which all words hold, in order.
+    def where(self, **conditions: Any) -> list[int]:
+        """Returns the indices of the frames that match all conditions, in order.
 
-        protocol ("tcp", "udp", "icmp", "icmp6" or a number), version, source, destination, address (either
-        one; an address or network as text), src_port, dst_port, port (either), length, segments, tcp_flags
-        (text such as "S" or "SA": all of these set; "S/SA": of S and A just S), ecn, dscp, mark, peer (public
-        key), bpf (an expression as tcpdump takes it). A collection means any of its items, a range the
-        numbers in it. Raises TypeError for an unknown word, ValueError for a value it cannot have.
+        protocol ("tcp", "udp", "icmp", "icmp6", "gre", "sctp" or a number), version, source, destination, address
+        (either; an address or network as text), src_port, dst_port, port (either), length, segments, tcp_flags (text
+        such as "S" or "SA": all of these set; "S/SA": of S and A just S), ecn, dscp, mark, peer (public key), bpf (an
+        expression as for tcpdump). A collection matches any of its items, a range the numbers in it. Raises TypeError
+        for an unknown condition, ValueError for an invalid value.
         """
 
     def data(self, index: int) -> memoryview:
-        """The frame's bytes from the IP header on, read-only. Gathers a coalesced frame.
+        """Returns the frame's bytes from the IP header on, read-only; gathers a coalesced frame.
 
-        A transport checksum may still hold the pseudo-header's sum alone, as in captures with offloads. A view
-        that is kept shows these bytes for ever, never another frame's. Raises BufferError where the views
-        that are kept fill their bound (16 MiB).
+        The transport checksum may hold only the sum of the pseudo-header, as in captures with offloads. A view that
+        is kept shows these bytes for ever. Raises BufferError if the views that are kept hold 16 MiB.
         """
 
     def drop(self, index: int, reason: str = "dropped") -> None:
-        """The frame ends here, counted under the reason (letters, digits, "_"; at most 64 reasons a stage)."""
+        """Drops the frame and counts it under the reason.
+
+        Raises ValueError unless the reason is 1 to 64 letters, digits and "_", and for the 65th reason of a stage.
+        """
 
     def answer(self, index: int, packet: Any) -> None:
-        """Drops the frame ("answered") and sends a packet the other way: bytes from the IP header on, or scapy."""
+        """Drops the frame ("answered") and sends a packet (bytes from the IP header on, or scapy) the other way.
+
+        Raises ValueError for an invalid IP packet.
+        """
 
     def replace(self, index: int, packet: Any) -> None:
-        """Other bytes for this frame, from the IP header on: bytes or scapy. Lengths, checksums and segment size
-        are repaired; outbound, a new destination is routed. Raises ValueError for what is no IP packet, or is
-        longer than 65,535 B.
+        """Replaces the bytes of the frame from the IP header on (bytes or scapy).
+
+        Lengths, checksums and segment size are corrected; outbound, a new destination is routed. Raises ValueError for
+        an invalid IP packet, or one above 65,535 bytes.
         """
 
     def insert(self, index: int, packet: Any) -> None:
-        """A new packet before that frame; index len(batch) is the end."""
+        """Inserts a packet (bytes or scapy) before a frame; len(batch) is the end. Raises ValueError."""
 
     def hold(self, index: int) -> HeldFrame | None:
-        """Takes the frame out, to be emitted later. None where the stage holds too many: then it is dropped."""
+        """Takes the frame out, to be emitted later. If the stage holds too many, drops it and returns None."""
 
     def split(self, index: int) -> range:
-        """Replaces a frame by its segments, each a row of its own; returns their indices. They take its place."""
+        """Replaces the frame by its segments, each a row of its own, and returns their indices."""
 
     def mark(self, index: int, value: int) -> None:
-        """A number (32 bits) on the frame, for the stages behind."""
+        """Sets the mark (32 bits) of the frame, for later stages."""
 
     def set_ecn(self, index: int, ecn: int) -> None:
-        """Writes the ECN field (0 to 3) of all segments of the frame."""
+        """Sets the ECN field (0 to 3) of all segments of the frame. Raises ValueError."""
 
 @final
 class HeldFrame:
-    """A frame that a stage holds. One that is forgotten is dropped (reason "forgotten")."""
+    """A frame that a stage holds. A held frame without a reference is dropped (reason "forgotten")."""
 
-    direction: str
-    length: int
-    segments: int
-    flow: int
-    received_ns: int
-    peer: str | None
-    @property
-    def data(self) -> memoryview:
-        """Its bytes, read-only."""
+    direction: Final[str]
+    """"inbound" or "outbound"."""
+    length: Final[int]
+    """Bytes from the IP header on."""
+    segments: Final[int]
+    flow: Final[int]
+    received_ns: Final[int]
+    """Boot time of the drain that read it, nanoseconds."""
+    peer: Final[str | None]
+    """The peer's public key in base64; None if it has no peer yet."""
+    data: Final[memoryview]
+    """Its bytes, read-only. Raises ValueError once it was emitted."""
 
-    def to_scapy(self) -> Any: ...
+    def to_scapy(self) -> Any:
+        """Returns the frame as a scapy packet. Raises ValueError once it was emitted, ImportError without scapy."""
 
 @final
 class StageSlot:
-    """A stage's place in a chain: what `Stage` calls, and what the chain knows of it.
+    """A stage's place in a chain. `emit`, `wake_at` and `count` are the methods of `Stage`.
 
-    Options of a slot: name, direction, peers, filter (words of `where`), reorders, on_error, tick_ms,
-    hold_frames, hold_bytes as in pyfw.Stage; failures, stall_s, outcome as in `[[stages]]`.
+    Options of a slot: name, direction, peers, filter (conditions of `where`), reorders, on_error, tick_ms, hold_frames,
+    hold_bytes as in pyfw.Stage; failures, stall_s, outcome as in `[[stages]]`.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def is_out(self) -> bool:
-        """Whether it was taken out because it failed."""
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a call of the stage is under way."""
+    name: Final[str]
+    is_out: Final[bool]
+    """Whether it was taken out of the chain because it failed."""
+    is_busy: Final[bool]
+    """Whether a call of the stage is running."""
 
     def emit(self, frame: HeldFrame | bytes, direction: str | None = None) -> None: ...
     def wake_at(self, when_ns: int) -> None: ...
@@ -653,35 +643,36 @@ class StageSlot:
         timeout_s: float = 2.0,
         **options: Any,
     ) -> None:
-        """Puts another stage here between two calls of the old one; `change` runs in between, and where it raises,
-        the old one stays. Raises RuntimeError where the old one does not come back in time."""
+        """Puts another stage into the slot between two calls of the old one, and calls `change` in between.
+
+        If `change` raises, the old stage stays. Raises RuntimeError if the old stage is busy until the timeout.
+        """
 
     def wait_idle(self, timeout_s: float = 2.0) -> None:
-        """Returns once no call of the stage is under way. Raises RuntimeError where that takes longer."""
+        """Waits until no call of the stage is running. Raises RuntimeError after the timeout."""
 
 @final
 class StageChain:
-    """The stages of one tunnel, in order. An engine or a replay runs it; `try_packets` does so by hand."""
+    """The stages of one tunnel, in order. An engine or a replay runs it; `try_packets` runs it by hand."""
 
-    def __new__(cls) -> "StageChain": ...
-    @property
-    def is_entered(self) -> bool:
-        """Whether this very thread is in the middle of a call of one of its stages."""
+    def __new__(cls) -> StageChain: ...
+    is_entered: Final[bool]
+    """Whether the calling thread is inside a call of one of the stages."""
 
     def slot(self, stage: object, **options: Any) -> StageSlot:
-        """A place for a stage; see StageSlot for the options. It is called once it is among those of `set`.
+        """Creates a slot for a stage; see StageSlot for the options. `set` puts it into the chain.
 
-        Raises TypeError and ValueError for an option that cannot be.
+        Raises TypeError and ValueError for an invalid option.
         """
 
     def set(self, slots: Sequence[StageSlot]) -> None:
-        """Goes over to these, between batches."""
+        """Replaces the slots of the chain, between two batches."""
 
     def counters(self) -> ChainCounters:
         """Returns the counters of the stages in the chain."""
 
     def notices(self) -> list[dict[str, Any]]:
-        """Takes what no engine was there to log: message, stage, reason, times."""
+        """Takes what was not logged without an engine: "message", "stage", "reason" and "times" of each."""
 
     def try_packets(
         self,
@@ -693,8 +684,10 @@ class StageChain:
         mtu: int = 1420,
         peer: str | bytes | None = None,
     ) -> list[bytes]:
-        """See pyfw.StageTest. Raises ValueError for what is no packet."""
+        """Passes packets through the chain, for pyfw.StageTest. Raises ValueError for an invalid packet."""
 
-    def try_tick(self, now_ns: int) -> None: ...
+    def try_tick(self, now_ns: int) -> None:
+        """Calls the ticks that are due, for pyfw.StageTest."""
+
     def due_ns(self) -> int | None:
-        """When a tick is due, boot nanoseconds."""
+        """Returns when the next tick is due, boot nanoseconds; None if none is."""

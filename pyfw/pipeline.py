@@ -3,8 +3,8 @@
     outbound   tun_ingress → route → [your stages] → encrypt → gso_egress
     inbound    udp_ingress → decrypt → route → coalesce → [your stages] → tun_egress
 
-The native stages run fused in the engine's data threads. Without stages of yours no packet enters Python;
-with some, a batch does, once for all of them, and only where one of them wants a frame of it.
+The native stages run fused in the engine's data threads. Without stages of your own, no packet enters Python;
+with stages, a batch enters once for all of them, and only if a stage's filter matches a frame of it.
 """
 
 import msgspec
@@ -16,25 +16,25 @@ from pyfw.stages.stage_set import StageSet
 __all__ = ["MTU_DEFAULT", "Pipeline", "StageSet"]
 
 MTU_DEFAULT = 1420
-"""1500 less 80: the outer IPv6, UDP and WireGuard headers (wireguard-go, wg-quick)."""
+"""1500 less 80 for the outer IPv6, UDP and WireGuard headers (wireguard-go, wg-quick)."""
 
 
 class Pipeline(msgspec.Struct, frozen=True):
-    """Both paths of one tunnel, before they run."""
+    """The settings and stages of a tunnel that has not started."""
 
     settings: Settings = Settings()
     stages: StageSet = msgspec.field(default_factory=StageSet)
-    """Started by whoever opens the tunnel, before its threads are."""
+    """Started by the tunnel, before the engine."""
 
     @property
     def tun_offloads(self) -> tuple[str, ...]:
-        """What to ask of the TUN."""
+        """The offloads to request for the TUN."""
         return tuple(name for name in self.settings.offloads if name in ("tso", "uso"))
 
     def start(
         self, tun_fd: int, udp_fds: tuple[int, int], listen_port: int, mtu: int = MTU_DEFAULT
     ) -> _native.Engine:
-        """Starts the threads. The descriptors belong to the engine from here on, also where it fails."""
+        """Starts an engine, which takes over the descriptors even if it raises."""
         return _native.Engine(
             tun_fd=tun_fd,
             udp_fds=udp_fds,

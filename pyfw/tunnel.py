@@ -1,18 +1,16 @@
-"""A tunnel: an engine over a TUN and UDP sockets, given or opened by name, and what it is told to be.
+"""A tunnel: an engine over a TUN and UDP sockets, its configuration and its stages.
 
     async with pyfw.Tunnel("wg0", config) as tunnel:
         await tunnel.wait()
 
-or, without an event loop, `with` and `wait_blocking`. Addresses, routes and the link's state are not
-its business: see pyfw.control. Closing drains what is queued.
+or, without an event loop, `with` and `wait_blocking`. Closing sends what is queued. Addresses, routes and
+the state of the link belong to `pyfw.control`.
 """
 
 import asyncio
 import base64
 import errno
 import os
-import select
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,23 +24,24 @@ from pyfw import _native
 from pyfw.config import Config, Peer, Settings
 from pyfw.config.stages import StageConfig
 from pyfw.observe import log
+from pyfw.observe.event_watch import LoopWatch, ThreadWatch
 from pyfw.pipeline import MTU_DEFAULT, Pipeline
 from pyfw.stage import Stage
 from pyfw.stages.find import find
 
 _NO_KEY = bytes(32)
-# The engine reads sockets that were given up for 0.3 s (GRACE_NS in paths.rs).
+# The engine reads sockets that it has left for 0.3 s more (GRACE_NS in data_plane.rs).
 _LEAVE_S = 0.6
 
 
 class Tunnel:
-    """One WireGuard interface's data plane.
+    """The data plane of one WireGuard interface.
 
-    name: of the interface; what the kernel made of it once open ("wg%d" becomes "wg0").
-    config: applied when it opens; `sync` applies another one later.
-    tun_fd, udp_fds, listen_port: descriptors that are handed over, instead of opening some.
-    stages: your stages, in order; without them, those that the settings ask for.
-    on_event: gets each event of the engine as a dict; without it they are logged.
+    name: of the interface. Once open, the name that the kernel chose ("wg%d" becomes "wg0").
+    config: applied when the tunnel opens; `sync` applies another one later.
+    tun_fd, udp_fds, listen_port: open descriptors, which the tunnel takes over instead of opening its own.
+    stages: in order; without them, the stages of the settings.
+    on_event: called with each event of the engine; without it, events are logged.
     """
 
     def __init__(
@@ -61,11 +60,11 @@ class Tunnel:
     ) -> None:
         self.name = name or (config.name if config else "")
         self._config = config
-        self._given = (tun_fd, udp_fds, listen_port)
+        self._descriptors = (tun_fd, udp_fds, listen_port)
         self._mtu = mtu or (config.interface.mtu if config else None) or MTU_DEFAULT
-        chosen = settings or (config.settings if config else Settings())
         self._stages = stages
-        self.pipeline = pipeline or Pipeline(chosen)
+        settings = settings or (config.settings if config else Settings())
+        self.pipeline = pipeline or Pipeline(settings)
         self._stage_set = self.pipeline.stages
         self._log = structlog.get_logger("pyfw").bind(interface=self.name)
         self._on_event = on_event or self.log_event
@@ -75,14 +74,14 @@ class Tunnel:
         self._any_port = False
         self.tun_fd = -1
         self._applied: dict[bytes, Peer] = {}
-        self._watch: _LoopWatch | _ThreadWatch | None = None
+        self._watch: LoopWatch | ThreadWatch | None = None
 
-    # Life
+    # Opening and closing
 
     def open(self) -> None:
-        """Opens what was not given, starts stages and engine, and applies the configuration.
+        """Opens TUN and sockets, starts stages and engine, and applies the configuration.
 
-        Raises OSError, ConfigError for stages that cannot be had, and what a stage's `start` raises.
+        Raises OSError, ConfigError for stages that cannot be loaded, and what a stage's `start` raises.
         """
         self.set_stages(self.pipeline.settings.stages, self._stages)
         try:
@@ -92,21 +91,21 @@ class Tunnel:
             raise
 
     def _open(self) -> None:
-        tun_fd, udp_fds, port = self._given
+        tun_fd, udp_fds, port = self._descriptors
         offloads = self.pipeline.tun_offloads
         if tun_fd is None:
             tun_fd, self.name, _granted = _native.open_tun(self.name, offloads)
         else:
             self.name, _granted = _native.attach_tun(tun_fd, offloads)
         if udp_fds is None:
-            wanted = self._config.interface.listen_port if self._config else None
-            self._any_port = not (port or wanted)
+            port = port or (self._config and self._config.interface.listen_port) or 0
+            self._any_port = port == 0
             try:
-                *fds, port = _native.open_udp(port or wanted or 0)
+                v4, v6, port = _native.open_udp(port)
             except OSError:
                 os.close(tun_fd)
                 raise
-            udp_fds = (fds[0], fds[1])
+            udp_fds = (v4, v6)
         self._log = self._log.bind(interface=self.name)
         self.tun_fd = tun_fd
         self._engine = self.pipeline.start(tun_fd, udp_fds, port, self._mtu)
@@ -120,20 +119,23 @@ class Tunnel:
             raise
 
     def close(self) -> None:
-        """Ends it; what is queued leaves first. May be called twice. Its stages get a RuntimeError."""
+        """Sends what is queued and closes the tunnel. May be called twice; raises RuntimeError in a stage."""
         self._stage_set.refuse_from_within("close its tunnel")
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            watch.stop()
+        self._stop_watch()
         engine, self._engine = self._engine, None
         self.tun_fd = -1
         if engine is not None:
             engine.close()
         self._stage_set.stop()
 
+    def _stop_watch(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.stop()
+
     def __enter__(self) -> Self:
         self.open()
-        self._watch = _ThreadWatch(self.engine.event_fd(), self._drain)
+        self._watch = ThreadWatch(self.engine.event_fd(), self._drain)
         return self
 
     def __exit__(
@@ -146,7 +148,7 @@ class Tunnel:
 
     async def __aenter__(self) -> Self:
         self.open()
-        self._watch = _LoopWatch(self.engine.event_fd(), self._drain)
+        self._watch = LoopWatch(self.engine.event_fd(), self._drain)
         return self
 
     async def __aexit__(
@@ -155,67 +157,64 @@ class Tunnel:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Joining threads may take a drain's time; the loop goes on meanwhile.
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            watch.stop()
+        # Joining threads may take as long as a drain, which must not block the loop.
+        self._stop_watch()
         await asyncio.to_thread(self.close)
 
     async def wait(self) -> str:
-        """Until the engine ends by itself ("tun closed", "panic: …"); says why."""
-        if not isinstance(self._watch, _LoopWatch):
-            raise RuntimeError("the tunnel is not open in an event loop; use async with")
+        """Waits until the engine ends by itself. Returns the reason ("tun closed", "panic: …")."""
+        if not isinstance(self._watch, LoopWatch):
+            raise RuntimeError("the tunnel is not open in an event loop: use async with")
         return await self._watch.ended
 
     def wait_blocking(self, timeout_s: float | None = None) -> str | None:
-        """The same without an event loop; None where the time has run out."""
-        if not isinstance(self._watch, _ThreadWatch):
-            raise RuntimeError("the tunnel is not open without an event loop; use with")
+        """Does the same without an event loop; returns None after the timeout."""
+        if not isinstance(self._watch, ThreadWatch):
+            raise RuntimeError("the tunnel is not open without an event loop: use with")
         return self._watch.wait(timeout_s)
 
-    # What it is told
+    # Configuration
 
     def sync(self, config: Config) -> None:
-        """Changes only what differs, as `wg syncconf`: peers that stay keep their sessions.
+        """Applies a configuration as `wg syncconf` does: peers that stay keep their sessions.
 
-        An endpoint is set where the configuration's has changed, so a peer that roamed stays where it
-        is. A private key, port or mark that the configuration does not name stays. Names must have been
-        resolved before (`pyfw.control` does so). Raises OSError for a port that is taken; then nothing
-        was changed.
+        An endpoint is set only if it changed in the configuration, so a peer that roamed keeps its own. A
+        private key, port or mark that the configuration does not name stays. Endpoints are numeric
+        (`pyfw.control` resolves names). Raises OSError if the port is taken; then nothing is changed.
         """
         interface = config.interface
-        now = self.engine.configuration()
-        if interface.listen_port not in (None, 0, now.listen_port):
+        current = self.engine.configuration()
+        if interface.listen_port not in (None, 0, current.listen_port):
             self.set_listen_port(interface.listen_port or 0)
-        if interface.fwmark is not None and interface.fwmark != now.fwmark:
+        if interface.fwmark is not None and interface.fwmark != current.fwmark:
             self.set_fwmark(interface.fwmark)
-        if interface.private_key is not None and interface.private_key != now.private_key:
+        if interface.private_key is not None and interface.private_key != current.private_key:
             self.engine.set_private_key(bytes(interface.private_key))
-        wanted = {peer.public_key: peer for peer in config.peers}
-        current = {peer.public_key: peer for peer in self.engine.peers()}
-        for public_key in current:
-            if public_key not in wanted:
+        peers = {peer.public_key: peer for peer in config.peers}
+        before = {peer.public_key: peer for peer in self.engine.peers()}
+        for public_key in before:
+            if public_key not in peers:
                 self.engine.remove_peer(public_key)
-        for public_key, peer in wanted.items():
-            change = _difference(peer, current.get(public_key), self._applied.get(public_key))
+        for public_key, peer in peers.items():
+            change = _difference(peer, before.get(public_key), self._applied.get(public_key))
             if change is not None:
                 self.engine.set_peer(public_key, **change)
-        self._applied = wanted
+        self._applied = peers
         self._config = config
 
     def set_listen_port(self, port: int) -> int:
-        """Goes over to other sockets (0: the kernel chooses); sessions stay. Returns the port.
+        """Moves to other sockets (0: the kernel chooses a port) and returns the port; sessions stay.
 
-        One that the kernel chose before is as good as another: `wg syncconf` asks for 0 each time, where
-        the file names none. The old sockets are read for a moment more, for what is on its way to their
-        port. Raises OSError; then the old ones stay.
+        0 keeps a port that the kernel chose before: `wg syncconf` sends 0 whenever the file names no port.
+        The old sockets are read for a moment longer, for datagrams on their way to the old port. Raises
+        OSError; then the old sockets stay.
         """
-        now = self.engine.configuration().listen_port
-        if port == now or (port == 0 and self._any_port and now):
-            return now
+        current = self.engine.configuration().listen_port
+        if port == current or (port == 0 and self._any_port and current):
+            return current
         v4, v6, opened = self._open_udp(port)
         self.engine.rebind((v4, v6), opened)
-        self._left_port, self._left_at_s = now, time.monotonic()
+        self._left_port, self._left_at_s = current, time.monotonic()
         self._any_port = port == 0
         return opened
 
@@ -224,29 +223,29 @@ class Tunnel:
             try:
                 return _native.open_udp(port, self._fwmark)
             except OSError as error:
-                # Back to the port that is only just being left: it is ours yet.
-                ours = port == self._left_port and error.errno == errno.EADDRINUSE
-                if not ours or time.monotonic() > self._left_at_s + _LEAVE_S:
+                # The engine may still read its old sockets on this very port.
+                is_ours = port == self._left_port and error.errno == errno.EADDRINUSE
+                if not is_ours or time.monotonic() > self._left_at_s + _LEAVE_S:
                     raise
                 time.sleep(_LEAVE_S / 20)
 
     def set_fwmark(self, mark: int) -> None:
-        """Marks outgoing datagrams (0: not; or as `set_own_fwmark` said). Raises OSError."""
+        """Marks outgoing datagrams; 0: with the mark of `set_own_fwmark`. Raises OSError."""
         mark = mark or self._own_fwmark
         self.engine.set_fwmark(mark)
         self._fwmark = mark
 
     def set_own_fwmark(self, mark: int) -> None:
-        """The mark where nobody asks for another (0: none), now and later. Raises OSError.
+        """Sets the mark that applies while no other is configured (0: none). Raises OSError.
 
-        A default route depends on it, and `wg syncconf` asks for 0 each time, where the file names none.
+        A default route depends on it, and `wg syncconf` sends 0 whenever the file names no mark.
         """
         before, self._own_fwmark = self._own_fwmark, mark
         if self._fwmark == before:
             self.set_fwmark(0)
 
     def set_mtu(self, mtu: int) -> None:
-        """Follows the link's MTU: padding never goes above it."""
+        """Follows the MTU of the link: padding never exceeds it."""
         self.engine.set_mtu(mtu)
         self._mtu = mtu
 
@@ -257,21 +256,21 @@ class Tunnel:
         *,
         found: bool = False,
     ) -> None:
-        """Goes over to other stages between two batches; those of the same name hand over their state.
+        """Exchanges the stages between two batches; stages of the same name hand over their state.
 
-        configs: what settings ask for; stages: of your own, or (found) those that were found for configs.
-        Raises ConfigError for stages that cannot be had, and what StageSet.change raises; those that ran
-        before go on then.
+        configs: the tables of the settings. stages: your own or, with `found`, those already found for
+        configs. Raises ConfigError for stages that cannot be loaded, and what StageSet.change raises; then
+        the stages stay as they were.
         """
         if stages is None:
             stages, found = find(configs) if configs else [], True
         self._stage_set.change(stages, configs if found else ())
 
     def stage_files(self) -> list[Path]:
-        """The source files of the stages at work."""
+        """Returns the source files of the running stages."""
         return self._stage_set.files()
 
-    # What it says
+    # State
 
     @property
     def engine(self) -> _native.Engine:
@@ -282,12 +281,12 @@ class Tunnel:
 
     @property
     def has_left_behind(self) -> bool:
-        """Whether a thread has not come back from a stage that was stopped: end the process by os._exit."""
+        """Whether a thread is still inside a stopped stage; then only os._exit ends the process."""
         return self._stage_set.has_left_behind
 
     @property
     def is_open(self) -> bool:
-        """Whether it has an engine."""
+        """Whether the tunnel has an engine."""
         return self._engine is not None
 
     def peers(self) -> list[_native.PeerStatus]:
@@ -306,20 +305,21 @@ class Tunnel:
         """Returns cipher, threads and offloads in use."""
         return self.engine.facts()
 
-    def start_key_log(self, path: str | os.PathLike[str]) -> None:
-        """Appends the secrets of every handshake from now on to a file, in the words of wg.keylog_file.
+    # Recording
 
-        With it Wireshark opens what was captured, and so does everybody who has it: it is made for its owner
-        alone, and a warning is logged. Raises OSError where it cannot be written.
+    def start_key_log(self, path: str | os.PathLike[str]) -> None:
+        """Appends the secrets of every handshake from now on to a file, in the format of wg.keylog_file.
+
+        With it, Wireshark decrypts a capture, and so can anyone who has the file: it is readable by its owner
+        only, and a warning is logged. Raises OSError if it cannot be written.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self.engine.set_key_log(os.open(path, flags, 0o600))
-        self._log.warning(
-            "keys are logged: who has the file can read the tunnel", path=os.fspath(path)
-        )
+        risk = "anyone who has this file can read the tunnel's traffic"
+        self._log.warning("key_log.started", path=os.fspath(path), risk=risk)
 
     def stop_key_log(self) -> None:
-        """Writes no more of them."""
+        """Ends the key log."""
         self.engine.set_key_log(None)
 
     @contextmanager
@@ -329,23 +329,22 @@ class Tunnel:
         points: Sequence[str] = ("tun", "udp"),
         snap_length: int = 262144,
     ) -> Iterator[dict[str, Any]]:
-        """Writes what passes the capture points into a pcapng file, for as long as the context lasts.
+        """Captures into a pcapng file until the context ends.
 
-        points: "tun" (frames as they cross the TUN), "stages" (frames on their way out, behind the
-        stages) and "udp" (datagrams): an interface of the file each. snap_length: bytes kept of each.
-        The file is the owner's alone, as it holds plaintext. The dict that is given is filled at the
-        end: written and lost (records; those that found 4 MiB waiting), error (why it ended by itself,
-        such as a full disk; the tunnel goes on). Raises OSError where it cannot start, ValueError for
-        another point.
+        points: "tun" (frames as they cross the TUN), "stages" (outbound frames after the stages) and "udp"
+        (datagrams), each an interface of the file. snap_length: bytes kept of each packet. The file holds
+        plaintext and is readable by its owner only. The dictionary is filled when the capture ends: written,
+        lost and error, as in CaptureResult. Raises OSError if the capture cannot start, ValueError for an
+        unknown point.
         """
-        told: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self.engine.start_capture(fd, points, snap_length)
         try:
-            yield told
+            yield result
         finally:
-            if (result := self.engine.stop_capture()) is not None:
-                told.update(result.to_dict())
+            if (finished := self.engine.stop_capture()) is not None:
+                result.update(finished.to_dict())
 
     def _drain(self) -> str | None:
         engine = self._engine
@@ -356,96 +355,39 @@ class Tunnel:
         return engine.ended()
 
     def log_event(self, event: Mapping[str, Any]) -> None:
-        """Writes an event of the engine to the log."""
+        """Logs an event of the engine."""
         fields = dict(event)
         peer = fields.get("peer")
-        if isinstance(peer, bytes):  # a public key: what operators know a peer by
+        if isinstance(peer, bytes):  # a public key, which operators read in base64
             fields["peer"] = base64.b64encode(peer).decode()
         log.native(self._log, fields)
 
 
 def _difference(
-    wanted: Peer, current: _native.PeerStatus | None, applied: Peer | None
+    peer: Peer, current: _native.PeerStatus | None, applied: Peer | None
 ) -> dict[str, Any] | None:
-    """The arguments of `set_peer` that lead from what is to what should be; None where nothing differs."""
+    """Returns the arguments of `set_peer` that turn `current` into `peer`, or None if nothing differs.
+
+    applied: the peer in the configuration before.
+    """
     if current is None:
         return {
-            "preshared_key": bytes(wanted.preshared_key) if wanted.preshared_key else None,
-            "endpoint": wanted.endpoint,
-            "persistent_keepalive": wanted.persistent_keepalive,
+            "preshared_key": bytes(peer.preshared_key) if peer.preshared_key else None,
+            "endpoint": peer.endpoint,
+            "persistent_keepalive": peer.persistent_keepalive,
             "replace_allowed_ips": True,
-            "add_allowed_ips": wanted.allowed_ips,
+            "add_allowed_ips": peer.allowed_ips,
         }
     change: dict[str, Any] = {}
-    if (wanted.preshared_key or _NO_KEY) != (current.preshared_key or _NO_KEY):
-        change["preshared_key"] = bytes(wanted.preshared_key or _NO_KEY)
-    if wanted.endpoint and (applied is None or applied.endpoint != wanted.endpoint):
-        change["endpoint"] = wanted.endpoint
-    if wanted.persistent_keepalive != current.persistent_keepalive:
-        change["persistent_keepalive"] = wanted.persistent_keepalive
-    has = set(current.allowed_ips)
-    if add := [network for network in wanted.allowed_ips if network not in has]:
+    if (peer.preshared_key or _NO_KEY) != (current.preshared_key or _NO_KEY):
+        change["preshared_key"] = bytes(peer.preshared_key or _NO_KEY)
+    if peer.endpoint and (applied is None or applied.endpoint != peer.endpoint):
+        change["endpoint"] = peer.endpoint
+    if peer.persistent_keepalive != current.persistent_keepalive:
+        change["persistent_keepalive"] = peer.persistent_keepalive
+    before = set(current.allowed_ips)
+    if add := [network for network in peer.allowed_ips if network not in before]:
         change["add_allowed_ips"] = add
-    if remove := sorted(has.difference(wanted.allowed_ips)):
+    if remove := sorted(before.difference(peer.allowed_ips)):
         change["remove_allowed_ips"] = remove
     return change or None
-
-
-class _LoopWatch:
-    """Hands over events in the running event loop; costs nothing while there are none."""
-
-    def __init__(self, descriptor: int, drain: Callable[[], str | None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._descriptor = descriptor
-        self._drain = drain
-        self.ended: asyncio.Future[str] = self._loop.create_future()
-        self._loop.add_reader(descriptor, self._ready)
-
-    def _ready(self) -> None:
-        reason = self._drain()
-        if reason is not None:
-            self._loop.remove_reader(self._descriptor)
-            if not self.ended.done():
-                self.ended.set_result(reason)
-
-    def stop(self) -> None:
-        self._loop.remove_reader(self._descriptor)
-        self._drain()
-        if not self.ended.done():
-            self.ended.set_result("closed")
-
-
-class _ThreadWatch:
-    """The same in a thread that sleeps until there is something."""
-
-    def __init__(self, descriptor: int, drain: Callable[[], str | None]) -> None:
-        self._descriptor = descriptor
-        self._drain = drain
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._reason: str | None = None
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pyfw-events", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
-        try:
-            while self._reason is None:
-                ready = dict(poll.poll())
-                self._reason = self._drain()
-                if self._wake in ready:
-                    break
-        finally:
-            self._done.set()
-
-    def wait(self, timeout_s: float | None) -> str | None:
-        self._done.wait(timeout_s)
-        return self._reason
-
-    def stop(self) -> None:
-        os.eventfd_write(self._wake, 1)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
-            os.close(self._wake)

@@ -18,7 +18,7 @@ def documented(report: ast.ClassDef) -> dict[str, str]:
     for attribute, text in zip(report.body, report.body[1:], strict=False):
         if isinstance(attribute, ast.AnnAssign) and isinstance(text, ast.Expr):
             assert isinstance(attribute.target, ast.Name)
-            found[attribute.target.id] = ast.literal_eval(text.value)
+            found[attribute.target.id] = " ".join(ast.literal_eval(text.value).split())
     return found
 
 

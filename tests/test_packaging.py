@@ -1,4 +1,4 @@
-"""What comes with pyfw for other programs to read."""
+"""The systemd unit."""
 
 import configparser
 import shutil
@@ -11,7 +11,7 @@ import pytest
 _UNIT = Path(__file__).parents[1] / "packaging" / "pyfw@.service"
 
 
-def test_systemd_finds_nothing_wrong_in_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     pyfw = Path(sys.executable).with_name("pyfw")
@@ -27,12 +27,12 @@ def test_systemd_finds_nothing_wrong_in_the_unit(tmp_path: Path) -> None:
     assert (done.returncode, about_us) == (0, []), done.stderr
 
 
-def test_the_unit_speaks_as_the_daemon_does() -> None:
+def test_the_unit_matches_the_daemon() -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read(_UNIT)
     service = unit["Service"]
     assert service["Type"] == "notify"
     assert service["ExecReload"].endswith("-HUP $MAINPID")
-    # A file that is wrong does not become right by starting again.
+    # Exit status 2: an invalid configuration, which a restart does not fix.
     assert service["RestartPreventExitStatus"] == "2"

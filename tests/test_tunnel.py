@@ -22,17 +22,17 @@ def peer(key: bytes = A, **fields: Any) -> Peer:
     return Peer(public_key=key, **fields)
 
 
-def test_a_configuration_is_applied_when_the_tunnel_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_applies_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     first = peer(endpoint="192.0.2.1:7", allowed_ips=("10.0.0.0/8",), persistent_keepalive=25)
     with fake_tunnel(monkeypatch, config(first, listen_port=4711, fwmark=9)) as tunnel:
         engine = engine_of(tunnel)
         configuration = engine.configuration()
         assert configuration.private_key == b"\x01" * 32
         assert (configuration.listen_port, configuration.fwmark) == (4711, 9)
-        (shown,) = tunnel.peers()
-        assert shown.endpoint == "192.0.2.1:7"
-        assert shown.allowed_ips == ["10.0.0.0/8"]
-        assert shown.persistent_keepalive == 25
+        (status,) = tunnel.peers()
+        assert status.endpoint == "192.0.2.1:7"
+        assert status.allowed_ips == ["10.0.0.0/8"]
+        assert status.persistent_keepalive == 25
     assert engine.closed
     assert not tunnel.is_open
 
@@ -45,7 +45,7 @@ def test_syncing_the_same_configuration_changes_nothing(monkeypatch: pytest.Monk
         assert engine_of(tunnel).calls == []
 
 
-def test_a_peer_that_roamed_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_keeps_the_endpoint_of_a_peer_that_roamed(monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_tunnel(monkeypatch, config(peer(endpoint="192.0.2.1:7"))) as tunnel:
         engine_of(tunnel).by_key[A]["endpoint"] = "198.51.100.1:9"
         tunnel.sync(config(peer(endpoint="192.0.2.1:7", persistent_keepalive=5)))
@@ -54,7 +54,7 @@ def test_a_peer_that_roamed_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -
         assert tunnel.peers()[0].endpoint == "192.0.2.2:7"
 
 
-def test_sync_touches_only_the_peers_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_changes_only_peers_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_tunnel(monkeypatch, config(peer(A), peer(B))) as tunnel:
         engine_of(tunnel).calls.clear()
         tunnel.sync(config(peer(A), peer(B, preshared_key=Secret(b"k" * 32))))
@@ -78,7 +78,7 @@ def test_a_prefix_moves_between_peers_in_one_sync(
         assert {p.public_key: tuple(p.allowed_ips) for p in tunnel.peers()} == new
 
 
-def test_a_refusal_of_the_kernel_has_its_number_and_its_words() -> None:
+def test_kernel_errors_have_errno_and_message() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("", 0))
         with pytest.raises(OSError, match="Address already in use") as caught:
@@ -87,12 +87,12 @@ def test_a_refusal_of_the_kernel_has_its_number_and_its_words() -> None:
     assert caught.value.strerror == "Address already in use"
 
 
-def test_a_port_that_was_only_just_left_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusals = [OSError(errno.EADDRINUSE, "Address already in use")] * 3
+def test_returning_to_a_port_just_left_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [OSError(errno.EADDRINUSE, "Address already in use")] * 3
 
     def open_udp(port: int, fwmark: int = 0) -> tuple[int, int, int]:
-        if port == 4711 and tunnel.engine.configuration().listen_port == 4712 and refusals:
-            raise refusals.pop()
+        if port == 4711 and tunnel.engine.configuration().listen_port == 4712 and errors:
+            raise errors.pop()
         return -1, -1, port
 
     monkeypatch.setattr("pyfw.tunnel._LEAVE_S", 0.2)
@@ -100,14 +100,14 @@ def test_a_port_that_was_only_just_left_is_waited_for(monkeypatch: pytest.Monkey
         monkeypatch.setattr(_native, "open_udp", open_udp)
         for port in (4711, 4712, 4711):
             assert tunnel.set_listen_port(port) == port
-        assert refusals == []
-        refusals += [OSError(errno.EADDRINUSE, "Address already in use")] * 1000
+        assert errors == []
+        errors += [OSError(errno.EADDRINUSE, "Address already in use")] * 1000
         tunnel.set_listen_port(4712)
         with pytest.raises(OSError, match="in use"):
             tunnel.set_listen_port(4711)
 
 
-def test_a_port_that_is_taken_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taken_port_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_tunnel(monkeypatch, config(listen_port=4711)) as tunnel:
         with pytest.raises(OSError, match="in use"):
             tunnel.sync(config(peer(), listen_port=65000))
@@ -115,14 +115,14 @@ def test_a_port_that_is_taken_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
         assert tunnel.peers() == []
 
 
-def test_a_closed_tunnel_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_tunnel_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     tunnel = fake_tunnel(monkeypatch)
     with pytest.raises(RuntimeError, match="not open"):
         tunnel.counters()
     tunnel.close()
 
 
-def test_events_reach_the_loop_in_order_and_the_end_ends_wait(
+def test_events_reach_the_loop_in_order_before_wait_returns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Any] = []
@@ -139,7 +139,7 @@ def test_events_reach_the_loop_in_order_and_the_end_ends_wait(
     assert [event["message"] for event in seen] == ["one", "two"]
 
 
-def test_events_reach_a_thread_where_there_is_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_loop_events_arrive_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     arrived = threading.Event()
 
@@ -156,7 +156,7 @@ def test_events_reach_a_thread_where_there_is_no_loop(monkeypatch: pytest.Monkey
     assert "pyfw-events" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_wait_without_its_kind_of_with_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_needs_async_with(monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         fake_tunnel(monkeypatch) as tunnel,
         pytest.raises(RuntimeError, match="use async with"),

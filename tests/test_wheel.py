@@ -1,4 +1,4 @@
-"""What users install: the release wheel in an environment that has nothing of this checkout."""
+"""The release wheel, in an environment without this checkout."""
 
 import shutil
 import subprocess
@@ -28,7 +28,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_a_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_a_wheel_holds_only_the_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"pyfw", "pyfw_dataplane"}
     assert "pyfw/_native.abi3.so" in names
@@ -48,7 +48,7 @@ def test_a_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> No
         [environment / "bin/pyfw", "genkey"], check=True, capture_output=True, cwd=tmp_path
     )
     assert len(key.stdout) == 45
-    # What benchmarks need is not in it (the cargo feature `bench`).
+    # Wheels are built without the cargo feature `bench`.
     script = """
 import os
 import pyfw, pyfw._native as n

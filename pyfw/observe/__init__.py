@@ -1,1 +1,1 @@
-"""What a tunnel says of itself: events as JSON lines."""
+"""Events as JSON lines, and pcapng files."""

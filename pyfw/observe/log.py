@@ -1,9 +1,9 @@
-"""Events to JSON lines: `time` (RFC 3339, nine digits, Z), `severity`, `message`, then the fields.
+"""Logs JSON lines: `time` (RFC 3339, nine digits, Z), `severity`, `message`, then the fields.
 
     jq -r '"\\(.time) \\(.severity) \\(.message)"'
 
-Native events keep the time at which they happened. Keys never appear: secrets are masked by name and by
-type, before anything is rendered.
+Native events keep their own time. Secrets never appear: they are masked by name and by type before a line is
+rendered.
 """
 
 import logging
@@ -31,7 +31,7 @@ _Event = MutableMapping[str, Any]
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
-    """Sends this process's records, the standard library's too, to `stream` (standard error)."""
+    """Sends the records of structlog and logging to `stream` (standard error by default)."""
     chain: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.format_exc_info,
@@ -53,7 +53,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
             processors=[
-                _severity_of_foreign,
+                _severity_of_record,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *chain,
             ],
@@ -61,12 +61,12 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Libraries speak at info about what only their authors care for.
+    # At info, libraries log what matters to their authors alone.
     root.setLevel(max(LEVELS[level], logging.WARNING))
 
 
 def native(log: Any, event: Mapping[str, Any]) -> None:
-    """Logs an event of the extension with its own time."""
+    """Logs an event of the engine with its own time."""
     fields = dict(event)
     severity = str(fields.pop("severity", "info")).lower()
     message = fields.pop("message", "event")
@@ -75,7 +75,7 @@ def native(log: Any, event: Mapping[str, Any]) -> None:
 
 
 def mask(_log: Any, _method: str, event: _Event) -> _Event:
-    """Hides what must never be written down."""
+    """Masks keys and other bytes."""
     for field, value in event.items():
         if field in _SECRET_FIELDS or isinstance(value, (bytes, bytearray, memoryview)):
             event[field] = "(hidden)"
@@ -83,18 +83,19 @@ def mask(_log: Any, _method: str, event: _Event) -> _Event:
 
 
 def stamp(_log: Any, method: str, event: _Event) -> _Event:
-    """Puts time, severity and message first. A datetime would end at microseconds."""
+    """Puts time, severity and message first."""
+    # Not datetime, which has microseconds only.
     seconds, fraction = divmod(event.pop("time_ns", None) or time.time_ns(), 1_000_000_000)
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     severity = event.pop("_severity", None) or _SEVERITIES.get(method, method.upper())
     message = event.pop("event", "")
-    # A field of one of these names would otherwise take the place of ours.
+    # Fields of these names are renamed, not overwritten.
     fields = {f"{k}_" if k in ("time", "severity", "message") else k: v for k, v in event.items()}
     return {"time": f"{at}.{fraction:09d}Z", "severity": severity, "message": message, **fields}
 
 
 def render(_log: Any, _method: str, event: _Event) -> str:
-    """One line of JSON."""
+    """Renders a line of JSON."""
     return _ENCODER.encode(event).decode()
 
 
@@ -102,7 +103,7 @@ def _drop(_log: Any, _method: str, _event: _Event) -> _Event:
     raise structlog.DropEvent
 
 
-def _severity_of_foreign(_log: Any, _method: str, event: _Event) -> _Event:
+def _severity_of_record(_log: Any, _method: str, event: _Event) -> _Event:
     record = event.get("_record")
     if record is not None:
         event["_severity"] = record.levelname

@@ -1,8 +1,7 @@
-"""A pcapng file that grows a batch at a time and holds whole records at any moment.
+"""Writes a pcapng file that grows a batch at a time and always holds whole records.
 
-In: the parts of some packets' blocks. Out: one write. A write that fails half-way is taken back, and raises
-the system's error. A file that has reached its size makes room for the next: a.pcapng becomes a.1.pcapng,
-a.1.pcapng becomes a.2.pcapng, and what goes beyond `keep` is removed.
+A partial write is truncated and raises the system's error. A full file is rotated: a.pcapng becomes
+a.1.pcapng, a.1.pcapng becomes a.2.pcapng, and only `keep` full files stay.
 """
 
 import os
@@ -14,9 +13,9 @@ from pyfw.observe import pcapng
 
 
 class PcapngFile:
-    """Opened at once, so that a path that cannot be is told early; emptied by the first write.
+    """A pcapng file: opened at once, so that a wrong path is an early error, and emptied by the first write.
 
-    size_bytes: full with the write that reaches it; 0: never. keep: full files that stay.
+    size_bytes: the write that reaches it fills the file; 0: no limit. keep: full files that stay.
     """
 
     def __init__(
@@ -35,9 +34,9 @@ class PcapngFile:
         self._length: int | None = None
 
     def write(self, parts: Iterable[bytes | memoryview]) -> bool:
-        """Appends records; the first write puts the header before them. Returns whether there may be more.
+        """Appends records, the first time after a header. Returns False if the file is full.
 
-        Raises OSError; then the file holds all that was written before, and is closed.
+        Raises OSError and closes the file, which then holds all earlier records.
         """
         try:
             if self._length is None:
@@ -56,7 +55,7 @@ class PcapngFile:
         return False
 
     def close(self) -> None:
-        """May be called twice."""
+        """Closes the file. May be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -65,7 +64,7 @@ class PcapngFile:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.fchmod(descriptor, 0o600)  # also one that was there
+                os.fchmod(descriptor, 0o600)  # for a file that existed
         except OSError:
             os.close(descriptor)
             raise
@@ -84,7 +83,7 @@ class PcapngFile:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError:
-            # Half a record would end every reader; a pipe cannot take it back.
+            # Readers stop at a partial record. A pipe cannot be truncated.
             if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 os.ftruncate(self._descriptor, before)
             raise

@@ -25,12 +25,12 @@ def records(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_record_has_time_severity_message_and_then_its_fields(lines: io.StringIO) -> None:
-    structlog.get_logger().warning("peer gone", interface="wg0", seconds=5)
+def test_a_record_is_time_severity_message_then_fields(lines: io.StringIO) -> None:
+    structlog.get_logger().warning("peer.gone", interface="wg0", seconds=5)
     (record,) = records(lines)
     assert list(record) == ["time", "severity", "message", "interface", "seconds"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", str(record["time"]))
-    assert (record["severity"], record["message"]) == ("WARNING", "peer gone")
+    assert (record["severity"], record["message"]) == ("WARNING", "peer.gone")
 
 
 def test_a_native_event_keeps_its_own_time(lines: io.StringIO) -> None:
@@ -85,14 +85,14 @@ def test_a_traceback_is_one_field_of_one_line(lines: io.StringIO) -> None:
     assert "KeyError" in str(record["exception"])
 
 
-def test_a_field_cannot_take_the_place_of_the_time(lines: io.StringIO) -> None:
+def test_a_field_cannot_overwrite_the_time(lines: io.StringIO) -> None:
     structlog.get_logger().info("m", time="never", severity="none")
     (record,) = records(lines)
     assert record["severity"] == "INFO"
     assert record["time_"] == "never"
 
 
-def test_records_of_the_standard_library_have_the_same_form(lines: io.StringIO) -> None:
+def test_records_of_logging_have_the_same_form(lines: io.StringIO) -> None:
     logging.getLogger("other").warning("of %s", "others")
     (record,) = records(lines)
     assert list(record)[:3] == ["time", "severity", "message"]

@@ -1,4 +1,4 @@
-"""What is written is a capture that others read, and holds whole records at any moment."""
+"""Other programs read the files, which hold whole records at any moment."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ def packets(path: Path) -> list[bytes]:
 def test_scapy_reads_packets_times_and_lengths(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     file = PcapngFile(path, "tap")
-    # Every padding there is.
+    # Each length of padding.
     for cut in range(4):
         assert file.write(record(IPV4[: 28 - cut], T0 + cut, 28))
     file.close()
@@ -47,14 +47,14 @@ def test_the_same_packets_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_file_is_its_owners_alone_also_one_that_was_there(tmp_path: Path) -> None:
+def test_new_and_old_files_are_readable_by_the_owner_only(tmp_path: Path) -> None:
     (tmp_path / "old").touch(mode=0o644)
     for name in ("old", "new"):
         PcapngFile(tmp_path / name, "tap").close()
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
 
-def test_what_was_in_a_file_stays_until_the_first_write(tmp_path: Path) -> None:
+def test_the_first_write_empties_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     path.write_bytes(b"old")
     file = PcapngFile(path, "tap")
@@ -64,7 +64,7 @@ def test_what_was_in_a_file_stays_until_the_first_write(tmp_path: Path) -> None:
     file.close()
 
 
-def test_a_file_is_full_with_the_write_that_reaches_its_size(tmp_path: Path) -> None:
+def test_the_write_that_reaches_the_size_fills_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     one = len(b"".join(record()))
     empty = len(pcapng.header("tap"))
@@ -74,7 +74,7 @@ def test_a_file_is_full_with_the_write_that_reaches_its_size(tmp_path: Path) -> 
     assert len(packets(path)) == 2
 
 
-def test_full_files_are_kept_under_rising_numbers_and_the_oldest_goes(tmp_path: Path) -> None:
+def test_full_files_are_rotated_and_the_oldest_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     file = PcapngFile(path, "tap", size_bytes=1, keep=2)
     for number in range(4):
@@ -90,24 +90,24 @@ def test_full_files_are_kept_under_rising_numbers_and_the_oldest_goes(tmp_path: 
         assert [int(packet.time * 1_000_000_000) for packet in reader] == [3]
 
 
-def test_a_full_device_is_an_error_in_the_systems_words() -> None:
+def test_a_full_device_raises_the_systems_error() -> None:
     with pytest.raises(OSError, match="No space left on device"):
         PcapngFile(Path("/dev/full"), "tap").write(record())
 
 
-def test_half_a_write_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_write_is_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.pcapng"
     file = PcapngFile(path, "tap")
     file.write(record())
     before = path.read_bytes()
     write = os.write
 
-    def runs_full(descriptor: int, data: bytes) -> int:
+    def write_until_full(descriptor: int, data: bytes) -> int:
         if len(data) < 30:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write(descriptor, bytes(data)[:25])
 
-    monkeypatch.setattr(os, "write", runs_full)
+    monkeypatch.setattr(os, "write", write_until_full)
     with pytest.raises(OSError, match="No space"):
         file.write(record() + record())
     assert path.read_bytes() == before
