@@ -1,15 +1,13 @@
-//! The transport ciphers of pyfw: batches of ChaCha20-Poly1305, sealed and opened in place.
-//!
-//! In: the operator's choice. Out: a [`pyfw_core::aead::Aead`] for one thread; each data thread
-//! opens its own. No primitive is written here, and nothing is kept between calls of [`open`].
+//! The transport ciphers of pyfw: batches of ChaCha20-Poly1305, sealed and opened in place. No primitive is
+//! implemented here.
 //!
 //! - `ring` is compiled in.
-//! - `ipsec-mb` is Intel's library, loaded at run time where it is installed (Debian 12: libipsec-mb1,
-//!   13: libipsec-mb2), of a version whose interface was verified, and after a self-test against ring.
-//! - `auto` is `ipsec-mb` where it can be used, otherwise `ring`.
+//! - `ipsec-mb` is Intel's library, loaded at run time if it is installed (Debian 12: libipsec-mb1,
+//!   13: libipsec-mb2), if the interface of its version was verified, and if it passes a self-test against ring.
+//! - `auto` is `ipsec-mb` if it can be used, otherwise `ring`.
 //!
-//! What the preference is worth, in nanoseconds a slot to seal / to open, in batches of 46, measured
-//! by `examples/seal.rs` on an EPYC with AVX-512:
+//! Nanoseconds per slot to seal / to open, in batches of 46, measured by `examples/seal.rs` on an EPYC with
+//! AVX-512:
 //!
 //! | bytes | ring 0.17.14 | ipsec-mb 1.3.0 | 2.0.0 |
 //! |---|---|---|---|
@@ -36,12 +34,12 @@ use pyfw_core::aead::Aead;
 
 pub use crate::ring::Ring;
 
-/// What [`open`] knows.
+/// The names that [`open`] accepts.
 const CHOICES: [&str; 3] = ["auto", "ipsec-mb", "ring"];
 
-/// Opens the cipher of that name, for the thread that will use it.
+/// Opens the cipher of this name for one thread; each data thread opens its own.
 ///
-/// Takes about a millisecond where a library is loaded: it is tried before it is trusted.
+/// Takes about a millisecond if a library is loaded, because of its self-test.
 pub fn open(choice: &str) -> Result<Box<dyn Aead>, Error> {
     match choice {
         "auto" => Ok(open_ipsec_mb().unwrap_or_else(|_| Box::new(Ring))),
@@ -53,25 +51,25 @@ pub fn open(choice: &str) -> Result<Box<dyn Aead>, Error> {
     }
 }
 
-/// Returns no cipher: everything is sent in the clear and every forgery is accepted. [`open`] never returns it.
+/// Returns no cipher: everything is sent in the clear and every forgery is accepted. [`open`] never returns
+/// it.
 #[cfg(feature = "bench")]
 pub fn without_cipher() -> Box<dyn Aead> {
     Box::new(off::Off)
 }
 
-/// A cipher and whether it can be used here.
+/// A cipher, and whether it can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Availability {
-    /// What [`open`] calls it.
+    /// Its name for [`open`].
     pub name: &'static str,
-    /// What an installed library says of itself; `None` where it is not installed, and for what is
-    /// compiled in.
+    /// The version of the installed library; `None` if there is none, and for compiled-in ciphers.
     pub version: Option<String>,
-    /// Or the reason why it cannot.
+    /// The reason if it cannot be used.
     pub usable: Result<(), String>,
 }
 
-/// Each cipher, the one that `auto` prefers first.
+/// Returns all ciphers, in the order in which `auto` prefers them.
 pub fn available() -> Vec<Availability> {
     let (version, usable) = probe_ipsec_mb();
     vec![
@@ -80,7 +78,7 @@ pub fn available() -> Vec<Availability> {
     ]
 }
 
-/// Why no cipher was opened.
+/// An error of [`open`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// There is no cipher of that name.
@@ -88,11 +86,11 @@ pub enum Error {
         /// As the operator wrote it.
         choice: String,
     },
-    /// The cipher is known, but not here.
+    /// The cipher cannot be used on this machine.
     Unusable {
         /// The cipher.
         name: &'static str,
-        /// In the words of the system or of the library.
+        /// The message of the system or of the library.
         reason: String,
     },
 }
@@ -122,7 +120,7 @@ fn probe_ipsec_mb() -> (Option<String>, Result<(), String>) {
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 fn open_ipsec_mb() -> Result<Box<dyn Aead>, String> {
-    Err("only on Linux on x86-64".into())
+    Err("it needs Linux on x86-64".into())
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]

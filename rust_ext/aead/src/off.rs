@@ -21,7 +21,7 @@ impl Aead for Off {
     }
 
     fn open(&mut self, _: &TransportKey, _: &mut [u8], slots: &[Slot], opened: &mut [bool]) {
-        assert_eq!(slots.len(), opened.len(), "one verdict a slot");
+        assert_eq!(slots.len(), opened.len(), "one verdict per slot");
         opened.fill(true);
     }
 }

@@ -1,24 +1,24 @@
 //! Wycheproof's vectors for ChaCha20-Poly1305, for the tests of each cipher.
 //!
-//! None of the 325 has a nonce of WireGuard's form and no associated data, so none can go through
-//! the batch interface. The 316 with a 96-bit nonce are run one level below it, with their nonces
-//! and associated data, over the same calls into the same code.
+//! None of the 325 has both a nonce of WireGuard's form and no associated data, so none fits the batch
+//! interface. The 316 with a 96-bit nonce run one level below it, with their nonces and associated data,
+//! through the same calls into the same code.
 
 use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
 
-/// Of the 316, those to be accepted.
+/// Vectors to accept, of the 316.
 pub(crate) const VALID: usize = 256;
-/// And those to be refused.
+/// Vectors to reject.
 pub(crate) const FORGED: usize = 60;
 
-/// Seals in place: key, nonce, associated data, text; gives the tag.
+/// Seals in place: key, nonce, associated data, text; returns the tag.
 pub(crate) type Seal<'a> = dyn FnMut(&[u8; 32], &[u8; 12], &[u8], &mut [u8]) -> [u8; 16] + 'a;
-/// Opens in place: key, nonce, associated data, text, tag; says whether the tag was right.
+/// Opens in place: key, nonce, associated data, text, tag; returns whether the tag is right.
 pub(crate) type Open<'a> =
     dyn FnMut(&[u8; 32], &[u8; 12], &[u8], &mut [u8], &[u8; 16]) -> bool + 'a;
 
-/// Runs the vectors that apply; how many were valid and how many were forgeries.
+/// Runs the vectors that fit, and returns how many were valid and how many were forged.
 pub(crate) fn check(seal: &mut Seal<'_>, open: &mut Open<'_>) -> (usize, usize) {
     let set = TestSet::load(TestName::ChaCha20Poly1305).unwrap();
     let (mut valid, mut forged) = (0, 0);
@@ -30,9 +30,13 @@ pub(crate) fn check(seal: &mut Seal<'_>, open: &mut Open<'_>) -> (usize, usize) 
         let opened = open(&key, &nonce, &test.aad, &mut text, &tag);
         match test.result {
             TestResult::Valid => {
-                assert!(opened && text == test.pt[..], "vector {} refused", test.tc_id);
-                let made = seal(&key, &nonce, &test.aad, &mut text);
-                assert!(text == test.ct[..] && made == tag, "vector {} sealed", test.tc_id);
+                assert!(opened && text == test.pt[..], "vector {} rejected", test.tc_id);
+                let sealed_tag = seal(&key, &nonce, &test.aad, &mut text);
+                assert!(
+                    text == test.ct[..] && sealed_tag == tag,
+                    "vector {} sealed to other bytes",
+                    test.tc_id
+                );
                 valid += 1;
             }
             TestResult::Invalid => {

@@ -1,12 +1,11 @@
-//! ring's ChaCha20-Poly1305: compiled in, works everywhere, the oracle of every other cipher.
+//! ring's ChaCha20-Poly1305: compiled in, portable, and the reference for every other cipher.
 //!
-//! In: a key, a buffer and its slots. Out: the same slots, sealed or opened in place.
-//! The key is set up once a call, not once a slot; nothing is allocated.
+//! The key is set up once per call, not per slot; nothing is allocated.
 
 use pyfw_core::aead::{Aead, Slot, TAG_LENGTH, TransportKey};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, Tag, UnboundKey};
 
-/// The cipher that is always there.
+/// The cipher that is always available.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ring;
 
@@ -20,13 +19,13 @@ impl Aead for Ring {
         for slot in slots {
             let (text, tag) = text_and_tag(buffer, slot);
             let sealed = key.seal_in_place_separate_tag(nonce(slot.counter), Aad::empty(), text);
-            // ring refuses only texts above 256 GiB; a slot is below 4 GiB.
+            // ring rejects only texts above 256 GiB; a slot is below 4 GiB.
             tag.copy_from_slice(sealed.expect("a slot is within ChaCha20's limit").as_ref());
         }
     }
 
     fn open(&mut self, key: &TransportKey, buffer: &mut [u8], slots: &[Slot], opened: &mut [bool]) {
-        assert_eq!(slots.len(), opened.len(), "one verdict a slot");
+        assert_eq!(slots.len(), opened.len(), "one verdict per slot");
         let key = less_safe_key(key);
         for (slot, opened) in slots.iter().zip(opened) {
             let (text, tag) = text_and_tag(buffer, slot);
@@ -38,7 +37,7 @@ impl Aead for Ring {
     }
 }
 
-/// Not wiped when dropped (ring has no way to): it lives on this thread's stack for one call.
+/// The key is not wiped when dropped, since ring cannot; it lives on the stack for one call.
 fn less_safe_key(key: &TransportKey) -> LessSafeKey {
     let key = UnboundKey::new(&CHACHA20_POLY1305, &key[..]).expect("the key has 32 bytes");
     LessSafeKey::new(key)
@@ -63,18 +62,18 @@ mod tests {
 
     #[test]
     fn published_vectors_hold() {
-        let made = |key: &[u8; 32]| less_safe_key(&TransportKey::new(*key));
+        let key_of = |key: &[u8; 32]| less_safe_key(&TransportKey::new(*key));
         let counts = published_vectors::check(
             &mut |key, nonce, associated, text| {
                 let nonce = Nonce::assume_unique_for_key(*nonce);
                 let associated = Aad::from(associated);
-                let tag = made(key).seal_in_place_separate_tag(nonce, associated, text).unwrap();
+                let tag = key_of(key).seal_in_place_separate_tag(nonce, associated, text).unwrap();
                 tag.as_ref().try_into().unwrap()
             },
             &mut |key, nonce, associated, text, tag| {
                 let nonce = Nonce::assume_unique_for_key(*nonce);
                 let (associated, tag) = (Aad::from(associated), Tag::from(*tag));
-                made(key).open_in_place_separate_tag(nonce, associated, tag, text, 0..).is_ok()
+                key_of(key).open_in_place_separate_tag(nonce, associated, tag, text, 0..).is_ok()
             },
         );
         assert_eq!(counts, (VALID, FORGED));

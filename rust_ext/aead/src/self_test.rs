@@ -1,24 +1,23 @@
-//! A cipher tried against ring before it is trusted with a packet.
+//! Compares a cipher with ring before it is used.
 //!
-//! In: a cipher. Out: nothing, or the first difference. A library of the right version can still be
-//! a broken build, or meet a processor that its makers did not: that must show here, once, at
-//! start, and not as a peer that never answers.
+//! A library of the right version can still be a broken build, or run on a processor that it was not tested
+//! on. That must show at the start, and not as a peer that never answers.
 
 use pyfw_core::aead::{Aead, Slot, TAG_LENGTH, TransportKey};
 
 use crate::ring::Ring;
 
-/// Text lengths: each side of ChaCha20's 64-byte block and Poly1305's 16-byte block, of the 4 to 16
-/// blocks that vector code takes at once, and what a tunnel of MTU 1420 carries at most.
+/// Text lengths: around ChaCha20's 64-byte block and Poly1305's 16-byte block, around the 4 to 16 blocks that
+/// vector code takes at once, and the longest of a tunnel with MTU 1420.
 const LENGTHS: [usize; 26] = [
     0, 1, 15, 16, 17, 31, 32, 48, 63, 64, 65, 127, 128, 192, 255, 256, 257, 500, 511, 512, 513,
     1023, 1024, 1025, 1420, 1452,
 ];
 
-/// More bytes than any of the lengths, so that a slot that writes beyond its tag is seen.
+/// Bytes between slots, so that a write beyond a tag is noticed.
 const GAP: usize = 5;
 
-/// Says where `cipher` and ring differ: in sealing, in opening, or in refusing a forgery.
+/// Returns the first difference between `cipher` and ring: in sealing, in opening, or in rejecting a forgery.
 pub(crate) fn agrees_with_ring(cipher: &mut dyn Aead) -> Result<(), String> {
     let key = TransportKey::new(std::array::from_fn(|i| (i * 7 + 1) as u8));
     let (plain, slots) = plaintext();
@@ -28,13 +27,13 @@ pub(crate) fn agrees_with_ring(cipher: &mut dyn Aead) -> Result<(), String> {
     let mut buffer = plain.clone();
     cipher.seal(&key, &mut buffer, &slots);
     if let Some(slot) = slots.iter().find(|slot| sealed(&buffer, slot) != sealed(&expected, slot)) {
-        return Err(format!("self-test: {} bytes sealed unlike ring", slot.length));
+        return Err(format!("self-test: {} bytes sealed differently from ring", slot.length));
     }
     if buffer != expected {
-        return Err("self-test: wrote outside of the slots".into());
+        return Err("self-test: wrote outside the slots".into());
     }
 
-    // Every third slot forged in its tag, every third in its text (or tag, where there is no text).
+    // Of three slots, one is forged in its tag, one in its text (or in its tag, if it has no text).
     for (i, slot) in slots.iter().enumerate() {
         let (text, tag) = (slot.offset as usize, (slot.offset + slot.length) as usize);
         match i % 3 {
@@ -51,7 +50,7 @@ pub(crate) fn agrees_with_ring(cipher: &mut dyn Aead) -> Result<(), String> {
             (true, 0) if buffer[range.clone()] != plain[range] => {
                 return Err(format!("self-test: {} bytes opened to other bytes", slot.length));
             }
-            (false, 0) => return Err(format!("self-test: {} bytes refused", slot.length)),
+            (false, 0) => return Err(format!("self-test: {} bytes rejected", slot.length)),
             (true, 1 | 2) => {
                 return Err(format!("self-test: a forgery of {} bytes accepted", slot.length));
             }
@@ -61,7 +60,7 @@ pub(crate) fn agrees_with_ring(cipher: &mut dyn Aead) -> Result<(), String> {
     Ok(())
 }
 
-/// One buffer with a slot of each length; counters that use each of their eight bytes.
+/// Returns a buffer with a slot of each length, whose counters use all of their eight bytes.
 fn plaintext() -> (Vec<u8>, Vec<Slot>) {
     let mut slots = Vec::new();
     let mut end = 3;
@@ -81,7 +80,7 @@ fn sealed<'a>(buffer: &'a [u8], slot: &Slot) -> &'a [u8] {
 mod tests {
     use super::*;
 
-    /// ring, with one fault.
+    /// ring with one fault.
     struct Faulty {
         seal: fn(&mut [u8], &[Slot]),
         open: fn(&mut [u8], &[Slot], &mut [bool]),
@@ -106,7 +105,7 @@ mod tests {
     const NO_SEAL_FAULT: fn(&mut [u8], &[Slot]) = |_, _| {};
     const NO_OPEN_FAULT: fn(&mut [u8], &[Slot], &mut [bool]) = |_, _, _| {};
 
-    fn refusal(mut cipher: Faulty) -> String {
+    fn error_of(mut cipher: Faulty) -> String {
         agrees_with_ring(&mut cipher).unwrap_err()
     }
 
@@ -117,46 +116,46 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_sealed_bit_is_refused() {
+    fn one_wrong_sealed_bit_fails() {
         let seal = |buffer: &mut [u8], slots: &[Slot]| buffer[slots[9].offset as usize] ^= 1;
-        let reason = refusal(Faulty { seal, open: NO_OPEN_FAULT });
-        assert_eq!(reason, "self-test: 64 bytes sealed unlike ring");
+        let reason = error_of(Faulty { seal, open: NO_OPEN_FAULT });
+        assert_eq!(reason, "self-test: 64 bytes sealed differently from ring");
     }
 
     #[test]
-    fn wrong_tag_is_refused() {
+    fn wrong_tag_fails() {
         let seal = |buffer: &mut [u8], _: &[Slot]| buffer[3 + 15] ^= 1;
-        let reason = refusal(Faulty { seal, open: NO_OPEN_FAULT });
-        assert_eq!(reason, "self-test: 0 bytes sealed unlike ring");
+        let reason = error_of(Faulty { seal, open: NO_OPEN_FAULT });
+        assert_eq!(reason, "self-test: 0 bytes sealed differently from ring");
     }
 
     #[test]
-    fn byte_written_beyond_a_tag_is_refused() {
+    fn write_beyond_a_tag_fails() {
         let seal = |buffer: &mut [u8], _: &[Slot]| buffer[3 + TAG_LENGTH] ^= 1;
-        let reason = refusal(Faulty { seal, open: NO_OPEN_FAULT });
-        assert_eq!(reason, "self-test: wrote outside of the slots");
+        let reason = error_of(Faulty { seal, open: NO_OPEN_FAULT });
+        assert_eq!(reason, "self-test: wrote outside the slots");
     }
 
     #[test]
-    fn accepting_a_forgery_is_refused() {
+    fn accepting_a_forgery_fails() {
         let open = |_: &mut [u8], _: &[Slot], opened: &mut [bool]| opened.fill(true);
-        let reason = refusal(Faulty { seal: NO_SEAL_FAULT, open });
+        let reason = error_of(Faulty { seal: NO_SEAL_FAULT, open });
         assert_eq!(reason, "self-test: a forgery of 1 bytes accepted");
     }
 
     #[test]
-    fn refusing_what_is_right_is_refused() {
+    fn rejecting_a_valid_slot_fails() {
         let open = |_: &mut [u8], _: &[Slot], opened: &mut [bool]| opened[12] = false;
-        let reason = refusal(Faulty { seal: NO_SEAL_FAULT, open });
-        assert_eq!(reason, "self-test: 128 bytes refused");
+        let reason = error_of(Faulty { seal: NO_SEAL_FAULT, open });
+        assert_eq!(reason, "self-test: 128 bytes rejected");
     }
 
     #[test]
-    fn opening_to_other_bytes_is_refused() {
+    fn opening_to_other_bytes_fails() {
         let open = |buffer: &mut [u8], slots: &[Slot], _: &mut [bool]| {
             buffer[slots[24].offset as usize + 1419] ^= 1;
         };
-        let reason = refusal(Faulty { seal: NO_SEAL_FAULT, open });
+        let reason = error_of(Faulty { seal: NO_SEAL_FAULT, open });
         assert_eq!(reason, "self-test: 1420 bytes opened to other bytes");
     }
 }

@@ -1,7 +1,7 @@
-//! A call allocates nothing: the ciphers run once a batch on the data path.
+//! Ciphers allocate nothing, since they run on the data path.
 //!
-//! Counts Rust's allocator on this thread. IPsec-MB has its own: of it, the library imports
-//! `posix_memalign` alone, to allocate a manager.
+//! Counts the calls of Rust's allocator in this thread. IPsec-MB uses the system's: it imports
+//! `posix_memalign` only, to allocate a manager.
 
 mod installed;
 
@@ -17,8 +17,8 @@ thread_local! {
 
 struct Counting;
 
-// SAFETY: hands every request to the system's allocator unchanged; the count is a plain cell of
-// this thread that itself never allocates (const, no destructor).
+// SAFETY: forwards every request to the system's allocator; the counter is a cell of this thread that never
+// allocates (const, no destructor).
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -48,7 +48,7 @@ fn allocations_of(run: impl FnOnce()) -> usize {
 }
 
 #[test]
-fn counter_counts() {
+fn allocations_are_counted() {
     assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(1)))), 1);
 }
 

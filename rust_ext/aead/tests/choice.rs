@@ -1,21 +1,21 @@
-//! What an operator may write, and what comes of it.
+//! The choice of a cipher by name.
 
 use pyfw_aead::{Error, available, open};
 
-fn refusal(choice: &str) -> Error {
+fn error_of(choice: &str) -> Error {
     open(choice).err().unwrap_or_else(|| panic!("{choice:?} was accepted"))
 }
 
 #[test]
-fn ring_is_always_there() {
+fn ring_is_always_available() {
     assert_eq!(open("ring").unwrap().name(), "ring");
     assert!(available().iter().any(|cipher| cipher.name == "ring" && cipher.usable.is_ok()));
 }
 
 #[test]
-fn unknown_choice_is_an_error_that_names_the_known_ones() {
+fn error_lists_the_known_ciphers() {
     for choice in ["", "Ring", "aes", "libIPSec_MB.so.1"] {
-        let error = refusal(choice);
+        let error = error_of(choice);
         assert_eq!(error, Error::Unknown { choice: choice.into() });
         assert_eq!(
             error.to_string(),
@@ -25,13 +25,13 @@ fn unknown_choice_is_an_error_that_names_the_known_ones() {
 }
 
 #[test]
-fn auto_takes_the_first_that_is_usable() {
+fn auto_opens_the_first_usable_cipher() {
     let first = available().into_iter().find(|cipher| cipher.usable.is_ok()).unwrap();
     assert_eq!(open("auto").unwrap().name(), first.name);
 }
 
 #[test]
-fn ipsec_mb_is_opened_or_refused_with_the_reason() {
+fn ipsec_mb_opens_or_gives_the_reason() {
     let ipsec_mb = available().into_iter().find(|cipher| cipher.name == "ipsec-mb").unwrap();
     match ipsec_mb.usable {
         Ok(()) => {
@@ -41,7 +41,7 @@ fn ipsec_mb_is_opened_or_refused_with_the_reason() {
         }
         Err(reason) => {
             eprintln!("ipsec-mb is not usable here: {reason}");
-            assert_eq!(refusal("ipsec-mb"), Error::Unusable { name: "ipsec-mb", reason });
+            assert_eq!(error_of("ipsec-mb"), Error::Unusable { name: "ipsec-mb", reason });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What each cipher promises, held against another implementation of RFC 8439.
+//! Each cipher compared with another implementation of RFC 8439.
 
 mod installed;
 
@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use pyfw_core::aead::{Slot, TAG_LENGTH, TransportKey};
 
-/// A buffer with a slot for each (gap before, length, counter), filled from `seed`.
+/// Returns a buffer, filled from `seed`, with a slot for each (gap before it, length, counter).
 fn batch(shapes: &[(usize, usize, u64)], seed: u8) -> (Vec<u8>, Vec<Slot>) {
     let mut end = 0;
     let mut slots = Vec::new();
@@ -21,8 +21,8 @@ fn batch(shapes: &[(usize, usize, u64)], seed: u8) -> (Vec<u8>, Vec<Slot>) {
     ((0..end).map(|i| (i as u8).wrapping_mul(31) ^ (i >> 8) as u8 ^ seed).collect(), slots)
 }
 
-/// The batch sealed by RustCrypto's implementation, the nonce as whitepaper §5.4.6 has it.
-fn sealed_elsewhere(key: &TransportKey, buffer: &[u8], slots: &[Slot]) -> Vec<u8> {
+/// Returns the batch sealed by RustCrypto's implementation, with the nonces of whitepaper §5.4.6.
+fn sealed_by_rustcrypto(key: &TransportKey, buffer: &[u8], slots: &[Slot]) -> Vec<u8> {
     let cipher = ChaCha20Poly1305::new_from_slice(&key[..]).expect("32 bytes");
     let mut sealed = buffer.to_vec();
     for slot in slots {
@@ -41,11 +41,11 @@ fn text<'a>(buffer: &'a [u8], slot: &Slot) -> &'a [u8] {
     &buffer[slot.offset as usize..][..slot.length as usize]
 }
 
-/// Seals and opens the batch with every cipher; all of it must be right.
+/// Seals and opens the batch with every cipher, and checks every byte.
 fn check_all(key: [u8; 32], shapes: &[(usize, usize, u64)], seed: u8) {
     let key = TransportKey::new(key);
     let (plain, slots) = batch(shapes, seed);
-    let expected = sealed_elsewhere(&key, &plain, &slots);
+    let expected = sealed_by_rustcrypto(&key, &plain, &slots);
     for mut cipher in ciphers() {
         let mut buffer = plain.clone();
         cipher.seal(&key, &mut buffer, &slots);
@@ -53,7 +53,7 @@ fn check_all(key: [u8; 32], shapes: &[(usize, usize, u64)], seed: u8) {
 
         let mut opened = vec![false; slots.len()];
         cipher.open(&key, &mut buffer, &slots, &mut opened);
-        assert!(opened.iter().all(|&opened| opened), "{} refuses: {shapes:?}", cipher.name());
+        assert!(opened.iter().all(|&opened| opened), "{} rejects: {shapes:?}", cipher.name());
         for slot in &slots {
             assert!(text(&buffer, slot) == text(&plain, slot), "{}: {slot:?}", cipher.name());
         }
@@ -89,32 +89,32 @@ fn batch_of_64_slots_is_sealed_and_opened() {
 }
 
 #[test]
-fn batch_of_many_rounds_is_sealed_and_opened() {
+fn batch_of_many_chunks_is_sealed_and_opened() {
     for count in [65, 128, 300] {
         check_all([4; 32], &(0..count).map(|i| (16, i as usize, i)).collect::<Vec<_>>(), 2);
     }
 }
 
 #[test]
-fn forgery_in_a_later_round_rejects_only_that_slot() {
+fn forgery_in_a_later_chunk_rejects_only_that_slot() {
     let key = TransportKey::new([5; 32]);
     let (plain, slots) = batch(&(0..150).map(|i| (3, 40, i)).collect::<Vec<_>>(), 4);
-    let sealed = sealed_elsewhere(&key, &plain, &slots);
+    let sealed = sealed_by_rustcrypto(&key, &plain, &slots);
     for mut cipher in ciphers() {
         let mut buffer = sealed.clone();
         buffer[slots[64].offset as usize + 40] ^= 1;
         let mut opened = vec![true; slots.len()];
         cipher.open(&key, &mut buffer, &slots, &mut opened);
-        let refused: Vec<usize> = (0..opened.len()).filter(|&i| !opened[i]).collect();
-        assert_eq!(refused, [64], "{}", cipher.name());
+        let rejected: Vec<usize> = (0..opened.len()).filter(|&i| !opened[i]).collect();
+        assert_eq!(rejected, [64], "{}", cipher.name());
     }
 }
 
 #[test]
-fn wrong_key_counter_or_order_of_tags_is_rejected() {
+fn wrong_key_counter_or_swapped_tags_are_rejected() {
     let key = TransportKey::new([6; 32]);
     let (plain, slots) = batch(&[(0, 100, 1), (0, 100, 2)], 5);
-    let sealed = sealed_elsewhere(&key, &plain, &slots);
+    let sealed = sealed_by_rustcrypto(&key, &plain, &slots);
     for mut cipher in ciphers() {
         let mut open = |key: &TransportKey, slots: &[Slot], mut buffer: Vec<u8>| {
             let mut opened = [true; 2];
@@ -133,7 +133,7 @@ fn wrong_key_counter_or_order_of_tags_is_rejected() {
 }
 
 #[test]
-fn slot_outside_of_the_buffer_panics_before_a_byte_is_touched_beyond() {
+fn slot_outside_the_buffer_panics() {
     for slot in [
         Slot { offset: 0, length: 49, counter: 0 },
         Slot { offset: 65, length: 0, counter: 0 },
@@ -144,7 +144,7 @@ fn slot_outside_of_the_buffer_panics_before_a_byte_is_touched_beyond() {
             let run = std::panic::AssertUnwindSafe(|| {
                 cipher.seal(&TransportKey::new([0; 32]), &mut [0; 64], &[slot]);
             });
-            assert!(std::panic::catch_unwind(run).is_err(), "{name} took {slot:?}");
+            assert!(std::panic::catch_unwind(run).is_err(), "{name} accepted {slot:?}");
         }
     }
 }
@@ -162,10 +162,10 @@ fn verdicts_of_another_length_panic() {
 }
 
 #[test]
-fn cipher_moves_to_another_thread() {
+fn cipher_can_move_to_another_thread() {
     let key = TransportKey::new([9; 32]);
     let (plain, slots) = batch(&[(0, 33, 1), (0, 0, 2), (0, 1420, 3)], 6);
-    let expected = sealed_elsewhere(&key, &plain, &slots);
+    let expected = sealed_by_rustcrypto(&key, &plain, &slots);
     for mut cipher in ciphers() {
         let (key, mut buffer, slots) = (key.clone(), plain.clone(), slots.clone());
         let sealed = std::thread::spawn(move || {
@@ -185,7 +185,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn any_batch_seals_to_the_same_bytes_and_opens_again(
+    fn any_batch_seals_to_the_same_bytes_and_opens(
         key in any::<[u8; 32]>(), shapes in shapes(), seed in any::<u8>()
     ) {
         check_all(key, &shapes, seed);
@@ -199,7 +199,7 @@ proptest! {
         prop_assume!(!shapes.is_empty());
         let key = TransportKey::new(key);
         let (plain, slots) = batch(&shapes, 0);
-        let mut sealed = sealed_elsewhere(&key, &plain, &slots);
+        let mut sealed = sealed_by_rustcrypto(&key, &plain, &slots);
         let forged = forged.index(slots.len());
         let place = place.index(slots[forged].length as usize + TAG_LENGTH);
         sealed[slots[forged].offset as usize + place] ^= 1 << bit;

@@ -1,5 +1,5 @@
-//! What a machine can do at best, for benchmarks: a cipher alone, a tunnel without its cipher, and frames from
-//! TUN to UDP with nothing between.
+//! What a machine can do at best, for benchmarks: a cipher alone, a tunnel without its cipher, and frames
+//! from TUN to UDP with nothing between.
 
 use std::os::fd::RawFd;
 

@@ -68,7 +68,8 @@ report! {
         queued: u64,
         /// Data messages below the highest counter already seen in their session: exact reordering.
         late: u64,
-        /// Packets marked with CE: the datagram was (RFC 6040), or a queue stood at the UDP socket (RFC 8289).
+        /// Packets marked with CE: the datagram was (RFC 6040), or a queue stood at the UDP socket (RFC
+        /// 8289).
         marked: u64,
         /// Packets dropped, by reason.
         drops: BTreeMap<&'static str, u64>,

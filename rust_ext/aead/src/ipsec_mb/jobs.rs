@@ -1,6 +1,4 @@
-//! Packets as jobs, one by one: how IPsec-MB 1.3 is called.
-//!
-//! In: packets of one key. Out: the same, done, oldest first. The queue is empty between calls.
+//! The interface of IPsec-MB 1.3: a job per packet. The queue is empty between calls.
 
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -12,9 +10,9 @@ use super::layout::{
     STATUS_COMPLETED,
 };
 use super::manager::Manager;
-use super::{NONCE_LENGTH, Packet, Round};
+use super::{Chunk, NONCE_LENGTH, Packet};
 
-/// The queue of a manager.
+/// The job queue of a manager.
 #[derive(Debug)]
 pub(super) struct JobQueue {
     get_next_job: JobFunction,
@@ -24,7 +22,7 @@ pub(super) struct JobQueue {
 }
 
 impl JobQueue {
-    /// The manager is of a version with this interface.
+    /// Expects a manager of a version with this interface.
     pub(super) fn new(manager: Manager) -> Result<Self, String> {
         let head = manager.head();
         let (Some(get_next_job), Some(submit_job), Some(flush_job)) =
@@ -35,57 +33,58 @@ impl JobQueue {
         Ok(Self { get_next_job, submit_job, flush_job, manager })
     }
 
-    /// Seals or opens the packets; gives how many were completed, all if nothing is wrong.
+    /// Seals or opens the packets, and returns how many the library completed: all, unless something is
+    /// wrong.
     ///
     /// # Safety
-    /// What the packets point to is valid for their lengths and touched by nobody else, and they are
-    /// fewer than 256: so many the library's queue holds.
-    pub(super) unsafe fn run(&mut self, round: Round<'_>) -> usize {
+    /// All pointers of the packets are valid for their lengths and not used elsewhere during the call, and
+    /// there are fewer than 256 packets: the capacity of the library's queue.
+    pub(super) unsafe fn run(&mut self, chunk: Chunk<'_>) -> usize {
         let mut completed = 0;
-        let mut note = |job: &Job| completed += usize::from(job.status == STATUS_COMPLETED);
-        for packet in round.packets {
-            let job = job(round, packet);
-            // SAFETY: as the caller's; the key is borrowed for the call, and the flush below ends the
-            // use of all.
+        let mut count = |job: &Job| completed += usize::from(job.status == STATUS_COMPLETED);
+        for packet in chunk.packets {
+            let job = job(chunk, packet);
+            // SAFETY: as the caller's; the key is borrowed for the call, and the flush below completes all
+            // jobs.
             if let Some(job) = unsafe { self.submit(job) } {
-                note(job);
+                count(job);
             }
         }
         while let Some(job) = self.flush() {
-            note(job);
+            count(job);
         }
         completed
     }
 
-    /// Queues a job; gives the oldest one if it is done, which in 1.3 is this very one.
+    /// Queues a job, and returns the oldest one if it is done; in 1.3 that is always this one.
     ///
-    /// Job by job, because bursts measured alike: within 10 ns a job at 0 to 1420 B.
+    /// Jobs are submitted one by one: bursts measured the same, within 10 ns per job at 0 to 1420 B.
     ///
     /// # Safety
-    /// All that `job` points to is valid for its lengths and untouched by others until the job
-    /// came back from here or from [`flush`](Self::flush), and fewer than 256 jobs are queued.
+    /// All pointers of `job` are valid for its lengths and not used elsewhere until the job is returned from
+    /// here or from [`flush`](Self::flush), and fewer than 256 jobs are queued.
     unsafe fn submit(&mut self, job: Job) -> Option<&Job> {
         let manager = self.manager.as_ptr();
-        // SAFETY: the manager is set up. With a place free in its queue it gives a job of its own
-        // to fill, which is submitted before the next is asked for; the caller vouches for the
-        // rest. `nocheck`: the arguments are constants and checked ranges, and to check them again
-        // costs 20 ns a job.
+        // SAFETY: the manager is set up. While its queue has a free place, it returns a job of its own to
+        // fill, which is submitted before the next one is requested; the caller guarantees the rest.
+        // `nocheck`: the arguments are constants and checked ranges, and checking them again costs 20 ns per
+        // job.
         unsafe {
             (self.get_next_job)(manager).write(job);
             (self.submit_job)(manager).as_ref()
         }
     }
 
-    /// Completes and gives the oldest job that has not come back, or `None` if all have.
+    /// Completes and returns the oldest job, or `None` if the queue is empty.
     pub(super) fn flush(&mut self) -> Option<&Job> {
-        // SAFETY: the manager is set up; whoever queued a job vouched for what it points to.
+        // SAFETY: the manager is set up, and the pointers of queued jobs are valid (see `submit`).
         unsafe { (self.flush_job)(self.manager.as_ptr()).as_ref() }
     }
 }
 
-/// A packet's job, in place.
-fn job(round: Round<'_>, packet: &Packet) -> Job {
-    let Round { direction, key, associated, .. } = round;
+/// Returns the job that seals or opens a packet in place.
+fn job(chunk: Chunk<'_>, packet: &Packet) -> Job {
+    let Chunk { direction, key, associated, .. } = chunk;
     let key: *const c_void = key.as_ptr().cast();
     Job {
         enc_keys: key,

@@ -1,10 +1,10 @@
-//! What IPsec-MB looks like in memory, as far as it is touched here.
+//! The memory layout of IPsec-MB's structs, as far as it is used.
 //!
-//! 1.3 exports no functions for jobs: they are pointers inside its manager, so its layout *is* its
-//! interface. These structs were checked field by field (offset, size, enum value) with a C program
-//! against `intel-ipsec-mb.h` 1.3.0; the assertions below hold them there. Of 2.0, whose jobs are
-//! longer, only [`Direction`], which is a parameter there, and of [`Head`] features and error are used;
-//! they were checked against the headers of 2.0.0 and 2.0.2 in the same way.
+//! 1.3 exports no functions for jobs: they are pointers inside its manager, so its layout *is* its interface.
+//! These structs were checked field by field (offset, size, enum value) with a C program against
+//! `intel-ipsec-mb.h` 1.3.0; the assertions below keep them so. Of 2.0, whose jobs are longer, only
+//! [`Direction`], there a parameter, and the features and the error of [`Head`] are used; they were checked
+//! against the headers of 2.0.0 and 2.0.2 in the same way.
 
 use std::ffi::{c_int, c_void};
 use std::mem::{offset_of, size_of};
@@ -17,7 +17,7 @@ pub(super) const CIPHER_CHACHA20_POLY1305: u32 = 19;
 pub(super) const AUTH_CHACHA20_POLY1305: u32 = 29;
 /// `IMB_STATUS_COMPLETED` of `IMB_STATUS`: both cipher and authentication are done.
 pub(super) const STATUS_COMPLETED: u32 = 3;
-/// `IMB_FEATURE_SELF_TEST` (this build tests its own ciphers when a manager is set up) and
+/// Returns the bits of `IMB_FEATURE_SELF_TEST` (this build tests its ciphers when a manager is set up) and of
 /// `IMB_FEATURE_SELF_TEST_PASS`.
 pub(super) fn self_test(interface: Interface) -> (u64, u64) {
     match interface {
@@ -74,19 +74,19 @@ pub(super) struct Job {
     pub(super) cipher_fields: *mut c_void,
 }
 
-/// A function of the manager that gives a job, or null.
+/// A function of the manager that returns a job or null.
 pub(super) type JobFunction = unsafe extern "C" fn(*mut Head) -> *mut Job;
 
-/// The head of `IMB_MGR`; the library allocates the whole, of which this is never a copy.
+/// The head of `IMB_MGR`, which the library allocates; never copied.
 ///
-/// The functions are null until a manager is set up, and are called in 1.3 alone.
+/// The functions are null until a manager is set up, and are called in 1.3 only.
 #[repr(C)]
 pub(super) struct Head {
     _flags: u64,
     pub(super) features: u64,
     _reserved: [u64; 5],
     _used_arch: u32,
-    /// The number of this manager's last error, 0 for none.
+    /// This manager's last error, 0 for none.
     pub(super) imb_errno: c_int,
     pub(super) get_next_job: Option<JobFunction>,
     _submit_job: Option<JobFunction>,

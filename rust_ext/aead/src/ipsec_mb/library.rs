@@ -1,35 +1,32 @@
-//! IPsec-MB found, loaded, and its version judged.
-//!
-//! In: nothing but what the system's loader finds. Out: the loaded library, or the reason why there
-//! is none, in the loader's own words.
+//! Loads IPsec-MB and checks its version.
 
 use std::ffi::CStr;
 
 use libloading::os::unix::{Library, Symbol};
 
-/// The names a distribution installs it under, the faster one first (Debian: 13 and 12).
+/// The names under which distributions install it, the faster one first (Debian 13 and 12).
 pub(super) const SONAMES: &[&str] = &["libIPSec_MB.so.2", "libIPSec_MB.so.1"];
 
-/// How a version is called.
+/// The interface of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interface {
-    /// One job a packet, by functions inside of the manager: its layout is the interface.
+    /// A job per packet, by functions inside the manager: its layout is the interface.
     Jobs,
-    /// Many packets a call, by an exported function.
+    /// Many packets per call, by an exported function.
     Packets,
 }
 
-/// The versions, as `imb_get_version` gives them, whose header was read. Those between them were
-/// not at hand: 1.4 has no call for many packets of this cipher, and it changed before 2.0.
+/// The versions, as `imb_get_version` returns them, whose headers were checked. The versions between 1.3 and
+/// 2.0 were not available: 1.4 has no call for many packets of this cipher, and the call changed before 2.0.
 const VERIFIED: &[(u32, Interface)] = &[
     (0x01_03_00, Interface::Jobs),
     (0x02_00_00, Interface::Packets),
-    // Its header differs from 2.0.0's in nothing but the number, so 2.0.1's can be no other.
+    // The headers of 2.0.0 and 2.0.2 differ in the version only, so that of 2.0.1 is the same.
     (0x02_00_01, Interface::Packets),
     (0x02_00_02, Interface::Packets),
 ];
 
-/// The shared object, while it is loaded.
+/// The loaded shared object.
 #[derive(Debug)]
 pub(super) struct IpsecMbLibrary {
     library: Library,
@@ -39,21 +36,21 @@ pub(super) struct IpsecMbLibrary {
 }
 
 impl IpsecMbLibrary {
-    /// Loads the first of `sonames` that the system has in a verified version; where it has none of
-    /// these, the first there is, to say which.
+    /// Loads the first of `sonames` that is installed in a verified version. If there is none, loads the
+    /// first that is installed, for an error that names its version, or returns the loader's errors.
     pub(super) fn load(sonames: &[&str]) -> Result<Self, String> {
-        let (mut refusals, mut unverified) = (Vec::new(), None);
+        let (mut errors, mut unverified) = (Vec::new(), None);
         for soname in sonames {
-            // SAFETY: loading runs the object's constructors. It is the vendor's library under its
-            // registered name, from the directories the administrator gave the system's loader.
+            // SAFETY: loading runs the object's constructors. It is the vendor's library under its registered
+            // name, from the directories of the system's loader.
             let library = unsafe { Library::new(soname) }.map_err(|error| error.to_string());
             match library.and_then(Self::identify) {
                 Ok(found) if found.interface().is_ok() => return Ok(found),
                 Ok(found) => unverified = unverified.or(Some(found)),
-                Err(reason) => refusals.push(reason),
+                Err(reason) => errors.push(reason),
             }
         }
-        unverified.ok_or_else(|| refusals.join("; "))
+        unverified.ok_or_else(|| errors.join("; "))
     }
 
     fn identify(library: Library) -> Result<Self, String> {
@@ -65,17 +62,16 @@ impl IpsecMbLibrary {
         Ok(Self { library, version: dotted(number), number })
     }
 
-    /// A function of the library.
+    /// Returns a function of the library.
     ///
     /// # Safety
-    /// `T` is the type of the function that `name` names, and it is not called once this object
-    /// is dropped.
+    /// `T` is the type of the function `name`, and it is not called after this object is dropped.
     pub(super) unsafe fn function<T: Copy>(&self, name: &CStr) -> Result<T, String> {
         // SAFETY: as the caller's.
         unsafe { symbol(&self.library, name) }
     }
 
-    /// How this version is called, or why it cannot be used.
+    /// Returns the interface of this version, or why it cannot be used.
     pub(super) fn interface(&self) -> Result<Interface, String> {
         interface_of(self.number)
     }
@@ -86,20 +82,20 @@ fn interface_of(number: u32) -> Result<Interface, String> {
     found.map(|(_, interface)| *interface).ok_or_else(|| {
         let known: Vec<String> = VERIFIED.iter().map(|(verified, _)| dotted(*verified)).collect();
         format!(
-            "version {} has an interface that was not verified (verified: {})",
+            "the interface of version {} was not verified (verified: {})",
             dotted(number),
             known.join(", ")
         )
     })
 }
 
-/// `IMB_VERSION(major, minor, patch)`: a byte each.
+/// Formats `IMB_VERSION(major, minor, patch)`: a byte each.
 fn dotted(number: u32) -> String {
     format!("{}.{}.{}", number >> 16, number >> 8 & 0xff, number & 0xff)
 }
 
 /// # Safety
-/// `T` is the type of the function that `name` names.
+/// `T` is the type of the function `name`.
 unsafe fn symbol<T: Copy>(library: &Library, name: &CStr) -> Result<T, String> {
     // SAFETY: as the caller's.
     let symbol: Symbol<T> =
@@ -112,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_that_were_not_verified_are_refused_by_number() {
+    fn error_names_a_version_that_was_not_verified() {
         for number in [0x01_01_00, 0x01_03_01, 0x01_04_00, 0x01_05_00, 0x02_01_00, 0x03_00_00] {
             let reason = interface_of(number).unwrap_err();
             assert!(
@@ -125,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_library_is_refused_in_the_loaders_words() {
+    fn missing_library_gives_the_loaders_errors() {
         let reason =
             IpsecMbLibrary::load(&["libIPSec_MB.so.none", "libother.so.none"]).unwrap_err();
         assert!(reason.contains("libIPSec_MB.so.none: cannot open shared object file"), "{reason}");
@@ -133,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_library_under_the_name_is_refused() {
+    fn other_library_under_the_name_is_rejected() {
         let reason = IpsecMbLibrary::load(&["libc.so.6"]).unwrap_err();
         assert!(reason.contains("imb_get_version"), "{reason}");
     }

@@ -1,6 +1,4 @@
-//! A manager of IPsec-MB: what the library knows of the processor, one for each thread.
-//!
-//! In: a loaded library of a verified version. Out: its manager, set up, or the reason why not.
+//! A manager of IPsec-MB: the library's state for this processor, one per thread.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
@@ -17,30 +15,29 @@ pub(super) struct Manager {
     library: IpsecMbLibrary,
 }
 
-// SAFETY: the manager is a plain allocation that only this object points to, and whoever uses it has
-// this object by `&mut`, so one thread at a time does. The library keeps nothing by thread: it imports
-// no thread functions and has no thread-local storage. All that it writes outside of managers is the
-// number of the last error, and, while one is allocated or set up, what CPUID says (always the same
-// words); both are read here only to decide on a set-up. One manager a thread is the use that the
-// library documents.
+// SAFETY: the manager is a plain allocation that only this object points to, and every use takes this object
+// by `&mut`, so one thread at a time uses it. The library has no state per thread: it imports no thread
+// functions and has no thread-local storage. Outside of managers it writes only the last error and, while a
+// manager is allocated or set up, the result of CPUID (always the same); both are read here only to decide on
+// a set-up. One manager per thread is the use that the library documents.
 unsafe impl Send for Manager {}
 
 impl Manager {
-    /// Allocates a manager and sets it up, or says why not.
+    /// Allocates a manager and sets it up, or returns the reason why it cannot.
     pub(super) fn new(library: IpsecMbLibrary, interface: Interface) -> Result<Self, String> {
-        // SAFETY: the signatures in every verified header; the functions are called while the library
-        // is held beside them.
+        // SAFETY: the signatures in every verified header; the functions are called while the library is
+        // loaded.
         let (allocate, free) = unsafe {
             let allocate: unsafe extern "C" fn(u64) -> *mut Head =
                 library.function(c"alloc_mb_mgr")?;
             (allocate, library.function(c"free_mb_mgr")?)
         };
-        // SAFETY: no flags; null where memory is refused.
+        // SAFETY: takes flags, and returns null if there is no memory.
         let Some(address) = NonNull::new(unsafe { allocate(0) }) else {
-            // SAFETY: the signature in every verified header, called while the library is held.
+            // SAFETY: the signature in every verified header, called while the library is loaded.
             let errno: unsafe extern "C" fn(*mut Head) -> c_int =
                 unsafe { library.function(c"imb_get_errno")? };
-            // SAFETY: null asks for the library's own last error.
+            // SAFETY: null requests the library's own last error.
             let number = unsafe { errno(null_mut()) };
             return Err(format!("alloc_mb_mgr: {}", describe(&library, number)?));
         };
@@ -55,10 +52,10 @@ impl Manager {
     }
 
     fn set_up(&self) -> Result<(), String> {
-        // SAFETY: the signature in every verified header, called while the library is held.
+        // SAFETY: the signature in every verified header, called while the library is loaded.
         let set_up: unsafe extern "C" fn(*mut Head, *mut c_void) =
             unsafe { self.library.function(c"init_mb_mgr_auto")? };
-        // SAFETY: allocated, not used yet; a null architecture means "do not tell me".
+        // SAFETY: allocated, not used yet; the architecture may be null.
         unsafe { set_up(self.address.as_ptr(), null_mut()) };
         match self.head().imb_errno {
             0 => Ok(()),
@@ -66,18 +63,18 @@ impl Manager {
         }
     }
 
-    /// What the library calls it by.
+    /// Returns the pointer that the library takes.
     pub(super) fn as_ptr(&mut self) -> *mut Head {
         self.address.as_ptr()
     }
 
-    /// Its head, as far as it is known for the version.
+    /// Returns its head, as far as the layout of the version is known.
     pub(super) fn head(&self) -> &Head {
         // SAFETY: allocated, zeroed or set up; while this is borrowed the library does not write to it.
         unsafe { self.address.as_ref() }
     }
 
-    /// The library it came from.
+    /// Returns the library that allocated it.
     pub(super) fn library(&self) -> &IpsecMbLibrary {
         &self.library
     }
@@ -96,12 +93,12 @@ impl Drop for Manager {
     }
 }
 
-/// An error in the library's words.
+/// Returns the library's message for an error.
 fn describe(library: &IpsecMbLibrary, number: c_int) -> Result<String, String> {
-    // SAFETY: the signature in every verified header, called while the library is held.
+    // SAFETY: the signature in every verified header, called while the library is loaded.
     let describe: unsafe extern "C" fn(c_int) -> *const c_char =
         unsafe { library.function(c"imb_get_strerror")? };
-    // SAFETY: a constant string for every number, also for unknown ones.
+    // SAFETY: returns a constant string for every number, known or not.
     let reason = unsafe { CStr::from_ptr(describe(number)) };
     Ok(reason.to_string_lossy().into_owned())
 }

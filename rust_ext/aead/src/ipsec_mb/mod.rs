@@ -1,8 +1,7 @@
-//! Intel IPsec-MB, loaded at run time: ChaCha20-Poly1305 of AVX2 and AVX-512 for one packet at a time.
+//! Intel IPsec-MB, loaded at run time: ChaCha20-Poly1305 with AVX2 and AVX-512, vectorised within a packet.
 //!
-//! In: a key, a buffer and its slots. Out: the same slots, sealed or opened in place; the slots of a
-//! call may complete in any order, the call returns when all have.
-//! Nothing is allocated. A slot that the library does not complete never leaves as if it were sealed.
+//! The slots of a call may complete in any order; the call returns when all have. Nothing is allocated. A
+//! slot that the library does not complete is never sent as if it were sealed.
 
 mod jobs;
 mod layout;
@@ -23,50 +22,51 @@ use self::manager::Manager;
 use self::packets::PacketCalls;
 use crate::self_test;
 
-/// Packets given at once: a full GSO send (UDP_MAX_SEGMENTS), below the 256 jobs that a queue holds.
-const PACKETS_A_ROUND: usize = 64;
+/// Packets per call of the library: a full GSO send (UDP_MAX_SEGMENTS), below the 256 jobs that a queue
+/// holds.
+const PACKETS_PER_CHUNK: usize = 64;
 
 /// RFC 8439 §2.8: a 96-bit nonce.
 const NONCE_LENGTH: usize = 12;
 
-/// The cipher of IPsec-MB, with a manager of its own.
+/// The cipher of IPsec-MB, with its own manager.
 #[derive(Debug)]
 pub(crate) struct IpsecMb {
-    calls: Calls,
+    backend: Backend,
     /// Whitepaper §5.4.6: the first four bytes stay zero, the counter follows.
-    nonces: [[u8; NONCE_LENGTH]; PACKETS_A_ROUND],
-    /// Where `open` has tags computed, to compare.
-    tags: [[u8; TAG_LENGTH]; PACKETS_A_ROUND],
+    nonces: [[u8; NONCE_LENGTH]; PACKETS_PER_CHUNK],
+    /// The tags that `open` computes, to compare.
+    tags: [[u8; TAG_LENGTH]; PACKETS_PER_CHUNK],
 }
 
-/// How the library is called.
+/// The interface of the loaded version.
 #[derive(Debug)]
-enum Calls {
+enum Backend {
     Jobs(JobQueue),
     Packets(PacketCalls),
 }
 
-/// A packet to be sealed or opened in place, all of it elsewhere.
+/// A packet to seal or open in place, by pointers.
 #[derive(Debug)]
 struct Packet {
     nonce: *const u8,
     text: *mut u8,
     length: usize,
-    /// Where the computed tag goes.
+    /// Receives the computed tag.
     tag: *mut u8,
 }
 
-/// Packets that are sealed or opened together.
+/// Packets that the library seals or opens in one call.
 #[derive(Clone, Copy, Debug)]
-struct Round<'r> {
+struct Chunk<'r> {
     direction: Direction,
     key: &'r TransportKey,
-    /// With each of them; a tunnel's have none (whitepaper §5.4.6).
+    /// Associated data of each packet; empty in a tunnel (whitepaper §5.4.6).
     associated: &'r [u8],
     packets: &'r [Packet],
 }
 
-impl Calls {
+impl Backend {
     fn new(library: IpsecMbLibrary) -> Result<Self, String> {
         let interface = library.interface()?;
         let manager = Manager::new(library, interface)?;
@@ -76,58 +76,59 @@ impl Calls {
         }
     }
 
-    /// Seals or opens the packets; gives how many were completed, all if nothing is wrong.
+    /// Seals or opens the packets, and returns how many the library completed: all, unless something is
+    /// wrong.
     ///
     /// # Safety
-    /// What the packets point to is valid for their lengths and touched by nobody else; they are
-    /// [`PACKETS_A_ROUND`] at most.
-    unsafe fn run(&mut self, round: Round<'_>) -> usize {
-        debug_assert!(round.packets.len() <= PACKETS_A_ROUND);
+    /// All pointers of the packets are valid for their lengths and not used elsewhere during the call, and
+    /// there are at most [`PACKETS_PER_CHUNK`] packets.
+    unsafe fn run(&mut self, chunk: Chunk<'_>) -> usize {
+        debug_assert!(chunk.packets.len() <= PACKETS_PER_CHUNK);
         // SAFETY: as the caller's.
         unsafe {
             match self {
-                Self::Jobs(queue) => queue.run(round),
-                Self::Packets(calls) => calls.run(round),
+                Self::Jobs(queue) => queue.run(chunk),
+                Self::Packets(calls) => calls.run(chunk),
             }
         }
     }
 }
 
 impl IpsecMb {
-    /// Loads the library and tries it against ring; the reason where it cannot be used.
+    /// Loads the library and compares it with ring, or returns the reason why it cannot be used.
     pub(crate) fn new() -> Result<Self, String> {
-        Self::trusted(IpsecMbLibrary::load(SONAMES)?)
+        Self::self_tested(IpsecMbLibrary::load(SONAMES)?)
     }
 
-    /// The version of the library that is installed, and whether it can be used.
+    /// Returns the version of the installed library, and whether it can be used.
     pub(crate) fn probe() -> (Option<String>, Result<(), String>) {
         match IpsecMbLibrary::load(SONAMES) {
             Err(reason) => (None, Err(reason)),
-            Ok(library) => (Some(library.version.clone()), Self::trusted(library).map(drop)),
+            Ok(library) => (Some(library.version.clone()), Self::self_tested(library).map(drop)),
         }
     }
 
-    fn trusted(library: IpsecMbLibrary) -> Result<Self, String> {
+    fn self_tested(library: IpsecMbLibrary) -> Result<Self, String> {
         let mut cipher = Self {
-            calls: Calls::new(library)?,
-            nonces: [[0; NONCE_LENGTH]; PACKETS_A_ROUND],
-            tags: [[0; TAG_LENGTH]; PACKETS_A_ROUND],
+            backend: Backend::new(library)?,
+            nonces: [[0; NONCE_LENGTH]; PACKETS_PER_CHUNK],
+            tags: [[0; TAG_LENGTH]; PACKETS_PER_CHUNK],
         };
         self_test::agrees_with_ring(&mut cipher)?;
         Ok(cipher)
     }
 
-    /// Seals or opens at most `PACKETS_A_ROUND` slots; says whether the library completed all.
+    /// Seals or opens at most `PACKETS_PER_CHUNK` slots, and returns whether the library completed all.
     ///
-    /// Tags go behind the slots when sealing, into `self.tags` when opening.
-    fn run_round(
+    /// Sealing writes the tags behind the slots, opening into `self.tags`.
+    fn run_chunk(
         &mut self,
         direction: Direction,
         key: &TransportKey,
         buffer: &mut [u8],
         slots: &[Slot],
     ) -> bool {
-        assert!(slots.len() <= PACKETS_A_ROUND);
+        assert!(slots.len() <= PACKETS_PER_CHUNK);
         for (slot, nonce) in slots.iter().zip(&mut self.nonces) {
             let end = slot.offset as usize + slot.length as usize + TAG_LENGTH;
             assert!(end <= buffer.len(), "the slot and its tag lie inside the buffer");
@@ -136,8 +137,8 @@ impl IpsecMb {
         let (nonces, tags) = (self.nonces.as_ptr(), self.tags.as_mut_ptr());
         let buffer = buffer.as_mut_ptr();
         let packet = |(index, slot): (usize, &Slot)| {
-            // SAFETY: the range of text and tag was found inside `buffer` above; `index` is below
-            // the length of both arrays.
+            // SAFETY: text and tag lie inside `buffer`, as checked above; `index` is below the length of both
+            // arrays.
             unsafe {
                 let text = buffer.add(slot.offset as usize);
                 let tag = match direction {
@@ -148,11 +149,12 @@ impl IpsecMb {
                 Packet { nonce, text, length: slot.length as usize, tag }
             }
         };
-        let packets: ArrayVec<Packet, PACKETS_A_ROUND> =
+        let packets: ArrayVec<Packet, PACKETS_PER_CHUNK> =
             slots.iter().enumerate().map(packet).collect();
-        // SAFETY: as above; nothing else touches the buffer and both arrays meanwhile.
-        let completed =
-            unsafe { self.calls.run(Round { direction, key, associated: &[], packets: &packets }) };
+        // SAFETY: as above; buffer and arrays are borrowed mutably for the call.
+        let completed = unsafe {
+            self.backend.run(Chunk { direction, key, associated: &[], packets: &packets })
+        };
         completed == slots.len()
     }
 }
@@ -163,18 +165,19 @@ impl Aead for IpsecMb {
     }
 
     fn seal(&mut self, key: &TransportKey, buffer: &mut [u8], slots: &[Slot]) {
-        for slots in slots.chunks(PACKETS_A_ROUND) {
-            // Else what is in the buffer may be plaintext; there is no verdict for that but to stop.
-            let completed = self.run_round(Direction::Encrypt, key, buffer, slots);
+        for slots in slots.chunks(PACKETS_PER_CHUNK) {
+            // Otherwise the buffer may still hold plaintext, and sealing cannot report an error.
+            let completed = self.run_chunk(Direction::Encrypt, key, buffer, slots);
             assert!(completed, "IPsec-MB did not complete a packet");
         }
     }
 
     fn open(&mut self, key: &TransportKey, buffer: &mut [u8], slots: &[Slot], opened: &mut [bool]) {
-        assert_eq!(slots.len(), opened.len(), "one verdict a slot");
-        for (slots, opened) in slots.chunks(PACKETS_A_ROUND).zip(opened.chunks_mut(PACKETS_A_ROUND))
+        assert_eq!(slots.len(), opened.len(), "one verdict per slot");
+        for (slots, opened) in
+            slots.chunks(PACKETS_PER_CHUNK).zip(opened.chunks_mut(PACKETS_PER_CHUNK))
         {
-            let completed = self.run_round(Direction::Decrypt, key, buffer, slots);
+            let completed = self.run_chunk(Direction::Decrypt, key, buffer, slots);
             for ((slot, computed), opened) in slots.iter().zip(&self.tags).zip(opened) {
                 let end = slot.offset as usize + slot.length as usize;
                 *opened = completed && same_tag(computed, &buffer[end..end + TAG_LENGTH]);
@@ -183,7 +186,7 @@ impl Aead for IpsecMb {
     }
 }
 
-/// In constant time; as one number, which costs 30 ns less than byte by byte.
+/// Compares in constant time; as one number, which takes 30 ns less than byte by byte.
 fn same_tag(computed: &[u8; TAG_LENGTH], received: &[u8]) -> bool {
     let received = received.try_into().expect("a tag has 16 bytes");
     u128::from_ne_bytes(*computed).ct_eq(&u128::from_ne_bytes(received)).into()

@@ -1,7 +1,6 @@
-//! Packets of one key, many a call: how IPsec-MB 2.0 is called, by what it made for QUIC.
+//! The interface of IPsec-MB 2.0: many packets of one key per call, by a function made for QUIC.
 //!
-//! In: packets of one key. Out: the same, done. At 1420 B a packet costs 20 ns less than as a job of
-//! that version, and the layout of jobs has not to be known.
+//! At 1420 B a packet costs 20 ns less than as a job of that version, and the layout of jobs does not matter.
 
 use std::ffi::c_void;
 
@@ -9,10 +8,10 @@ use arrayvec::ArrayVec;
 
 use super::layout::{Direction, Head};
 use super::manager::Manager;
-use super::{PACKETS_A_ROUND, Round};
+use super::{Chunk, PACKETS_PER_CHUNK};
 
-/// `imb_quic_chacha20_poly1305` of 2.0: state, key, direction; of each packet destination, source,
-/// length, nonce and associated data; the length of the latter; tags; how many packets.
+/// `imb_quic_chacha20_poly1305` of 2.0: state, key, direction; destination, source, length, nonce and
+/// associated data of each packet; length of the associated data; tags; number of packets.
 type Call = unsafe extern "C" fn(
     *mut Head,
     *const c_void,
@@ -27,10 +26,10 @@ type Call = unsafe extern "C" fn(
     u64,
 );
 
-/// What the call takes: a field of every packet.
-type Column<T> = ArrayVec<T, PACKETS_A_ROUND>;
+/// One argument of the call: a field of every packet.
+type Column<T> = ArrayVec<T, PACKETS_PER_CHUNK>;
 
-/// A manager, and the function.
+/// A manager and the function.
 #[derive(Debug)]
 pub(super) struct PacketCalls {
     call: Call,
@@ -38,27 +37,27 @@ pub(super) struct PacketCalls {
 }
 
 impl PacketCalls {
-    /// The manager is of a version with this interface.
+    /// Expects a manager of a version with this interface.
     pub(super) fn new(manager: Manager) -> Result<Self, String> {
-        // SAFETY: the signature in every header verified for this interface; the library is held by
-        // the manager, beside the function.
+        // SAFETY: the signature in every header verified for this interface; the manager beside the function
+        // keeps the library loaded.
         let call = unsafe { manager.library().function(c"imb_quic_chacha20_poly1305")? };
         Ok(Self { call, manager })
     }
 
-    /// Seals or opens the packets, in place; gives how many were completed, all or none.
+    /// Seals or opens the packets, and returns how many the library completed: all or none.
     ///
     /// # Safety
-    /// What the packets point to is valid for their lengths and touched by nobody else.
-    pub(super) unsafe fn run(&mut self, round: Round<'_>) -> usize {
-        let Round { direction, key, associated, packets } = round;
+    /// All pointers of the packets are valid for their lengths and not used elsewhere during the call.
+    pub(super) unsafe fn run(&mut self, chunk: Chunk<'_>) -> usize {
+        let Chunk { direction, key, associated, packets } = chunk;
         let texts: Column<*mut u8> = packets.iter().map(|packet| packet.text).collect();
         let lengths: Column<u64> = packets.iter().map(|packet| packet.length as u64).collect();
         let nonces: Column<*const u8> = packets.iter().map(|packet| packet.nonce).collect();
         let aads: Column<*const u8> = packets.iter().map(|_| associated.as_ptr()).collect();
         let tags: Column<*mut u8> = packets.iter().map(|packet| packet.tag).collect();
-        // SAFETY: each column has a row for each packet, the caller vouches for what they point to;
-        // the manager is set up.
+        // SAFETY: each column has an entry per packet, and the caller guarantees their pointers; the manager
+        // is set up.
         unsafe {
             (self.call)(
                 self.manager.as_ptr(),
@@ -74,8 +73,8 @@ impl PacketCalls {
                 packets.len() as u64,
             );
         }
-        // It returns nothing; arguments that it does not take it notes as an error, and does nothing.
-        // imb_get_errno would tell another manager's error where this one has none.
+        // It returns nothing. Arguments that it rejects set the manager's error, and it does nothing.
+        // imb_get_errno would return another manager's error if this one has none.
         if self.manager.head().imb_errno == 0 { packets.len() } else { 0 }
     }
 }

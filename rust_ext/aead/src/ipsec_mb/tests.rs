@@ -1,4 +1,4 @@
-//! IPsec-MB below the batch interface; where it is not installed each test says so.
+//! IPsec-MB below the batch interface; skipped if it is not installed.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ fn installed() -> Option<IpsecMb> {
     IpsecMb::new().map_err(|reason| eprintln!("skipped: ipsec-mb: {reason}")).ok()
 }
 
-/// One packet with any nonce and associated data; the tag it computed.
+/// Seals or opens one packet with any nonce and associated data, and returns the computed tag.
 fn run(
     cipher: &mut IpsecMb,
     direction: Direction,
@@ -27,9 +27,10 @@ fn run(
         length: text.len(),
         tag: tag.as_mut_ptr(),
     };
-    // SAFETY: nonce, text and tag outlive the call and are not touched during it.
-    let completed =
-        unsafe { cipher.calls.run(Round { direction, key: &key, associated, packets: &[packet] }) };
+    // SAFETY: nonce, text and tag outlive the call and are not used elsewhere.
+    let completed = unsafe {
+        cipher.backend.run(Chunk { direction, key: &key, associated, packets: &[packet] })
+    };
     assert_eq!(completed, 1);
     tag
 }
@@ -53,19 +54,19 @@ fn published_vectors_hold() {
 #[test]
 fn key_and_buffer_need_no_alignment() {
     #[repr(C, align(64))]
-    struct Odd {
+    struct Unaligned {
         _pad: u8,
         key: TransportKey,
     }
     let Some(mut cipher) = installed() else { return };
-    let odd = Odd { _pad: 0, key: TransportKey::new([3; 32]) };
-    assert_eq!(odd.key.as_ptr().align_offset(2), 1);
+    let unaligned = Unaligned { _pad: 0, key: TransportKey::new([3; 32]) };
+    assert_eq!(unaligned.key.as_ptr().align_offset(2), 1);
     for offset in 0..64 {
         let slot = Slot { offset, length: 700, counter: 1 << 40 };
         let mut buffer = vec![offset as u8; 800];
         let mut expected = buffer.clone();
-        cipher.seal(&odd.key, &mut buffer, &[slot]);
-        Ring.seal(&odd.key, &mut expected, &[slot]);
+        cipher.seal(&unaligned.key, &mut buffer, &[slot]);
+        Ring.seal(&unaligned.key, &mut expected, &[slot]);
         assert!(buffer == expected, "offset {offset}");
     }
 }
@@ -75,9 +76,9 @@ fn queue_is_empty_after_each_call() {
     let Some(mut cipher) = installed() else { return };
     let key = TransportKey::new([4; 32]);
     let slots = [0, 40, 80].map(|offset| Slot { offset, length: 24, counter: 1 });
-    let flushed = |cipher: &mut IpsecMb| match &mut cipher.calls {
-        Calls::Jobs(queue) => Some(queue.flush().is_none()),
-        Calls::Packets(_) => None,
+    let flushed = |cipher: &mut IpsecMb| match &mut cipher.backend {
+        Backend::Jobs(queue) => Some(queue.flush().is_none()),
+        Backend::Packets(_) => None,
     };
     if flushed(&mut cipher).is_none() {
         eprintln!("skipped: this version has no queue");
@@ -90,7 +91,7 @@ fn queue_is_empty_after_each_call() {
 }
 
 #[test]
-fn many_managers_live_side_by_side() {
+fn several_managers_coexist() {
     let mut ciphers = Vec::from_iter((0..4).map_while(|_| installed()));
     let key = TransportKey::new([5; 32]);
     let slot = Slot { offset: 0, length: 100, counter: 9 };
