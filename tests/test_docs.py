@@ -86,7 +86,7 @@ def rust_events() -> Iterator[str]:
 
 def python_events() -> Iterator[str]:
     """Constant first arguments of a logger's methods."""
-    method = re.compile(r"(\b_?log|get_logger\('pyfw'\))\.(debug|info|warning|error)\b")
+    method = re.compile(r"(\b_?log|\b_?steps|get_logger\('pyfw'\))\.(debug|info|warning|error)\b")
     for path in (ROOT / "pyfw").rglob("*.py"):
         if "demo" in path.parts:
             continue
@@ -135,6 +135,15 @@ def test_every_make_target_that_is_named_exists() -> None:
     }
     assert named
     assert named <= known
+
+
+def test_every_path_that_contributing_names_exists() -> None:
+    spans = re.findall(
+        r"`([\w./-]+/[\w./-]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    )
+    paths = [span for span in spans if "NAME" not in span and not span.startswith("/")]
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 # Links
@@ -236,8 +245,8 @@ def anchors(page: Path) -> set[str]:
 
 def names_something(text: str, file: Path) -> bool:
     """Whether a link's text is the file's name, or the name of a definition in it."""
-    if text.endswith((".py", ".rs")):
-        return str(file).endswith(f"/{text}")
+    if not file.exists() or text.endswith((".py", ".rs")):
+        return file.exists() and str(file).endswith(f"/{text}")
     if text in (file.stem, file.parent.name):
         return True
     name = re.escape(re.split(r"::|\.", text)[-1])
