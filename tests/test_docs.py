@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import pyfw
+
 ROOT = Path(__file__).parent.parent
 _CORE = ROOT / "rust_ext" / "core" / "src"
 _COUNTERS = (ROOT / "docs" / "counters.md").read_text(encoding="utf-8")
@@ -70,6 +72,11 @@ def test_every_event_is_documented() -> None:
     documented = {name for row in table_rows(_EVENTS) for name in row[:1]}
     emitted = set(rust_events()) | set(python_events())
     assert emitted == documented
+
+
+def test_every_public_name_is_documented() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert set(pyfw.__all__) <= set(re.findall(r"`(\w+)`", page))
 
 
 def rust_events() -> Iterator[str]:
