@@ -14,7 +14,7 @@ import pytest
 from lab import OUTER, TUNNEL, Daemon, Network, Pair, Process, Stream, pyfw_run, pyfw_wg
 from pyfw.demo.daemon import _pyfw
 from pyfw.demo.pair import Keys, ping_ms
-from tests.interop.surroundings import surroundings
+from tests.interop.host_state import host_state
 
 MakePair = Callable[..., Pair]
 
@@ -52,14 +52,14 @@ def pair(network: Network) -> Pair:
 def test_killed_under_load_and_started_again_it_is_silent_for_a_second_at_most(
     network: Network,
 ) -> None:
-    before = surroundings(network.client)
+    before = host_state(network.client)
     pair = Pair(network, pyfw_run(), pyfw_run())
     pair.client.stop()
-    assert surroundings(network.client) == before
+    assert host_state(network.client) == before
     conf = with_default_route(pair.confs[0])
     client = restarted(pair.client, conf)
     pair.first_ping_ms()
-    up = surroundings(network.client)
+    up = host_state(network.client)
     assert any("51820" in rule for rule in up["rules"])
     assert any("pyfw_wg0" in line for line in up["firewall"])
     silences, process = [], client.process
@@ -69,35 +69,35 @@ def test_killed_under_load_and_started_again_it_is_silent_for_a_second_at_most(
             process.signal(signal.SIGKILL)
             has_ended(process, 5)
             process = network.client.start(*client.implementation.command)
-            process.wait_for('"message":"started"', 10)
+            process.wait_for('"message":"tunnel.started"', 10)
             time.sleep(0.5)
         silences.append(max(stream.up.longest_silence_s, stream.down.longest_silence_s))
         assert stream.up.out_of_order + stream.down.out_of_order == 0, stream
-        assert surroundings(network.client) == up
+        assert host_state(network.client) == up
     # Most of it is a new process that loads; where others work on this machine, that takes its time.
     shared = os.getloadavg()[0] / (os.cpu_count() or 1)
     assert statistics.median(silences) <= max(1.0, shared), (silences, shared)
     assert process.stop() == 0
-    assert surroundings(network.client) == before
+    assert host_state(network.client) == before
 
 
 def test_what_a_killed_daemon_left_is_there_until_the_next_start_undoes_it(
     network: Network, pair: Pair
 ) -> None:
     pair.client.stop()
-    before = surroundings(network.client)
+    before = host_state(network.client)
     client = restarted(pair.client, with_default_route(pair.confs[0]))
     client.process.signal(signal.SIGKILL)
     has_ended(client.process, 5)
-    left = surroundings(network.client)
+    left = host_state(network.client)
     assert left["rules"] != before["rules"]
     assert left["files"] == ["/run/pyfw/wg0.json", "/run/wireguard/wg0.sock"]
     # The same name, and nothing that would need rules or a firewall.
     client = restarted(pair.client, pair.confs[0])
-    now = surroundings(network.client)
+    now = host_state(network.client)
     assert (now["rules"], now["firewall"]) == (before["rules"], before["firewall"])
     assert client.stop() == 0
-    assert surroundings(network.client) == before
+    assert host_state(network.client) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -145,7 +145,7 @@ def test_a_second_daemon_of_a_name_is_refused_and_the_first_one_does_not_notice(
         "up": (_pyfw("pyfw"), "up", "/run/wg0.conf"),
         "wg": (_pyfw("pyfw-wg"), "wg0"),
     }[command]
-    before = surroundings(pair.client.at)
+    before = host_state(pair.client.at)
     with traffic(pair) as stream:
         done = pair.client.at.run(*second, check=False)
     assert done.returncode == 1
@@ -153,7 +153,7 @@ def test_a_second_daemon_of_a_name_is_refused_and_the_first_one_does_not_notice(
     assert "wg0" in said and "runs already" in said, said
     for way in (stream.up, stream.down):
         assert (way.lost, way.refused, way.out_of_order) == (0, 0, 0), stream
-    assert surroundings(pair.client.at) == before
+    assert host_state(pair.client.at) == before
 
 
 # Several in one process
@@ -183,7 +183,7 @@ def process(network: Network) -> Process:
     for at in (network.gateway, client):
         started.append(at.start(_pyfw("pyfw"), "run", *confs))
     for one in started:
-        one.wait_for('"message":"started","interface":"wg2"', 10)
+        one.wait_for('"message":"tunnel.started","interface":"wg2"', 10)
     for number in (1, 2):
         ping_ms(client, f"10.{number}.0.2")
     return started[1]
@@ -216,12 +216,12 @@ def test_where_one_of_several_files_is_wrong_nothing_is_applied(network: Network
     key = Keys.generate().private
     network.client.write("/run/wg1.conf", f"[Interface]\nPrivateKey = {key}\n")
     network.client.write("/run/wg2.conf", f"[Interface]\nPrivateKey = {key}\nMTU = 1\n")
-    before = surroundings(network.client)
+    before = host_state(network.client)
     command = (_pyfw("pyfw"), "run", "/run/wg1.conf", "/run/wg2.conf")
     done = network.client.run(*command, check=False)
     assert done.returncode == 2
     assert done.stderr == 'pyfw: /run/wg2.conf:3: MTU: "1" is not an MTU; write 68 to 65475\n'
-    assert surroundings(network.client) == before
+    assert host_state(network.client) == before
 
 
 def test_where_one_of_several_cannot_start_none_stays_up(network: Network) -> None:
@@ -238,13 +238,13 @@ def test_where_one_of_several_cannot_start_none_stays_up(network: Network) -> No
         "s.bind(('', 4002)); print('bound', flush=True); time.sleep(60)",
     )  # fmt: skip
     taken.wait_for("bound")
-    before = surroundings(client)
+    before = host_state(client)
     done = client.run(
         *(_pyfw("pyfw"), "run", "/run/wg1.conf", "/run/wg2.conf"), check=False, timeout_s=30
     )
     assert done.returncode == 1
     assert "pyfw: cannot run wg2: Address already in use" in done.stderr
-    assert surroundings(client) == before
+    assert host_state(client) == before
 
 
 def test_the_service_manager_is_told_of_start_reload_and_end(network: Network) -> None:

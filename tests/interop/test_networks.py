@@ -13,8 +13,8 @@ import pytest
 from lab import OUTER, ROUTED, TUNNEL, Implementation, Network, Pair, RoutedNetwork, pyfw_run
 from lab.stream import Stream
 from tests.interop.conftest import MakePair
+from tests.interop.foreign_network import endpoint
 from tests.interop.judge import settled
-from tests.interop.meeting import endpoint
 
 _LOG = 'log_level = "info"'
 # A datagram every millisecond: a few are lost while something changes, and a slow machine adds some.

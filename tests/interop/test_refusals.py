@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from lab import TUNNEL, Host, Network, Pair, pyfw_run
+from tests.interop.foreign_network import ForeignNetwork
 from tests.interop.judge import judge, settled
-from tests.interop.meeting import Meeting
 
 # Routed to the tunnel, and nobody's.
 NOWHERE = {4: "10.66.0.1", 6: "fd66::1"}
@@ -109,10 +109,12 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
 """
 
 
-def test_the_kernel_and_every_other_way_of_being_told_are_the_same(meeting: Meeting) -> None:
-    if meeting.foreign.name != "kernel":
+def test_the_kernel_and_every_other_way_of_being_told_are_the_same(
+    foreign_network: ForeignNetwork,
+) -> None:
+    if foreign_network.foreign.name != "kernel":
         pytest.skip("only the kernel's WireGuard answers")
-    pair = meeting.pair()
+    pair = foreign_network.pair()
     pair.first_ping_ms()
     found = []
     for daemon in pair.daemons:

@@ -12,8 +12,8 @@ from lab import OUTER, TUNNEL, Daemon, Pair, Stream, pyfw_run
 from pyfw.demo.counter_checks import drops, late
 from pyfw.demo.daemon import CONF, plain
 from pyfw.demo.pair import Keys
+from tests.interop.host_state import host_state
 from tests.interop.judge import dropped
-from tests.interop.surroundings import surroundings
 
 MakePair = Callable[..., Pair]
 Configure = Callable[[Daemon, str], None]
@@ -64,7 +64,7 @@ def with_bystander(conf: str, key: str, network: str) -> str:
 
 
 def in_force(daemon: Daemon) -> dict[str, list[str]]:
-    return {"peers": daemon.wg("showconf", "wg0").splitlines(), **surroundings(daemon.at)}
+    return {"peers": daemon.wg("showconf", "wg0").splitlines(), **host_state(daemon.at)}
 
 
 def told(pair: Pair, stream: Stream) -> str:
@@ -188,8 +188,8 @@ def test_a_wrong_file_is_refused_with_all_that_is_wrong_and_changes_nothing(pair
     with traffic(pair) as stream:
         by_sighup(pair.client, wrong)
     said = pair.client.process.output()
-    assert re.search(r"reload refused.*wg0\.conf:4: Port: no such key", said), said
-    assert re.search(r"reload refused.*wg0\.conf:6: MTU: ", said), said
+    assert re.search(r"reload.refused.*wg0\.conf:4: Port: no such key", said), said
+    assert re.search(r"reload.refused.*wg0\.conf:6: MTU: ", said), said
     assert in_force(pair.client) == before
     assert lost(stream) == (0, 0, 0), told(pair, stream)
 
@@ -204,7 +204,7 @@ def test_what_the_machine_refuses_is_told_and_what_was_in_force_stays(pair: Pair
     taken.wait_for("bound")
     with traffic(pair) as stream:
         by_sighup(pair.client, pair.confs[0].replace("ListenPort = 51820", "ListenPort = 4711"))
-    assert "reload failed" in pair.client.process.output()
+    assert "reload.failed" in pair.client.process.output()
     assert "Address already in use" in pair.client.process.output()
     assert in_force(pair.client) == before
     assert lost(stream) == (0, 0, 0), told(pair, stream)

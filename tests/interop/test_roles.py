@@ -12,7 +12,7 @@ from lab import BEHIND, OUTER, Namespace, Network, Process
 from pyfw.demo.daemon import _pyfw
 from pyfw.demo.pair import Keys
 from pyfw.demo.web import WebServer
-from tests.interop.surroundings import surroundings
+from tests.interop.host_state import host_state
 
 _PHONE_GATEWAY = "198.18.1.2"
 _GATEWAY, _LAPTOP, _PHONE = ((f"10.8.0.{n}", f"fd08::{n}") for n in (1, 2, 3))
@@ -74,7 +74,7 @@ def write(at: Namespace, conf: str, toml: str) -> None:
 
 def started(at: Namespace, *wrapper: str) -> Process:
     process = at.start(*wrapper, _pyfw("pyfw"), "run", "/run/wg0.conf")
-    process.wait_for('"message":"started"', 10)
+    process.wait_for('"message":"tunnel.started"', 10)
     return process
 
 
@@ -110,7 +110,7 @@ def pings(by: Namespace, address: str) -> bool:
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_gateway_and_two_clients_load_a_page_and_leave_nothing(site: Site, version: int) -> None:
     machines = (site.gateway, site.laptop, site.phone)
-    before = [surroundings(at) for at in machines]
+    before = [host_state(at) for at in machines]
     processes = site.up()
     web = WebServer(site.network.server, BEHIND["server"].of(version))
     for client in (site.laptop, site.phone):
@@ -119,11 +119,11 @@ def test_a_gateway_and_two_clients_load_a_page_and_leave_nothing(site: Site, ver
         assert page.sha256_equal
         assert page.resources > 1
         assert "<title>pyfw</title>" in loads(client, web.address)
-        assert f"nameserver {_GATEWAY[0]}" in surroundings(client)["names"]
+        assert f"nameserver {_GATEWAY[0]}" in host_state(client)["names"]
     for process in processes:
         process.signal(signal.SIGTERM)
     assert [process.stop() for process in processes] == [0, 0, 0]
-    assert [surroundings(at) for at in machines] == before
+    assert [host_state(at) for at in machines] == before
 
 
 def test_lynx_shows_the_page_to_a_client(site: Site) -> None:
@@ -146,43 +146,43 @@ def test_peers_are_kept_from_each_other_until_they_are_let(site: Site) -> None:
             assert re.search("Packet filtered|prohibited", said), said
     site.gateway.write("/run/wg0.pyfw.toml", 'role = "gateway"\nisolate_peers = false\n')
     gateway.signal(signal.SIGHUP)
-    gateway.wait_for('"message":"reloaded"')
+    gateway.wait_for('"message":"reload.applied"')
     assert "restart" not in gateway.output()
     for address in _PHONE:
         assert pings(site.laptop, address)
 
 
 def test_a_killed_gateway_is_cleaned_up_after_by_the_next_start(site: Site) -> None:
-    before = surroundings(site.gateway)
+    before = host_state(site.gateway)
     gateway = started(site.gateway)
     gateway.signal(signal.SIGKILL)
     gateway.stop()
-    left = surroundings(site.gateway)
+    left = host_state(site.gateway)
     assert left["switches"][:2] == ["net.ipv4.ip_forward = 1", "net.ipv6.conf.all.forwarding = 1"]
     assert any("masquerade" in line for line in left["firewall"])
     site.gateway.write("/run/wg0.pyfw.toml", "")
     again = started(site.gateway)
-    now = surroundings(site.gateway)
+    now = host_state(site.gateway)
     assert (now["switches"], now["firewall"]) == (before["switches"], before["firewall"])
     assert again.stop() == 0
-    assert surroundings(site.gateway) == before
+    assert host_state(site.gateway) == before
 
 
 def test_a_role_comes_and_goes_with_a_reload(site: Site) -> None:
     site.gateway.write("/run/wg0.pyfw.toml", "")
     gateway = started(site.gateway)
-    before = surroundings(site.gateway)
+    before = host_state(site.gateway)
     for number, toml in enumerate(('role = "gateway"\n', ""), 1):
         site.gateway.write("/run/wg0.pyfw.toml", toml)
         gateway.signal(signal.SIGHUP)
-        wait_until(lambda n=number: gateway.output().count('"message":"reloaded"') == n)
+        wait_until(lambda n=number: gateway.output().count('"message":"reload.applied"') == n)
         if toml:
-            assert surroundings(site.gateway)["switches"] != before["switches"]
-    assert surroundings(site.gateway) == before
+            assert host_state(site.gateway)["switches"] != before["switches"]
+    assert host_state(site.gateway) == before
 
 
 def test_forwarding_goes_off_with_the_last_of_two_gateways(site: Site) -> None:
-    before = surroundings(site.gateway)["switches"]
+    before = host_state(site.gateway)["switches"]
     key = Keys.generate().private
     site.gateway.write(
         "/run/wg1.conf", f"[Interface]\nPrivateKey = {key}\nAddress = 10.81.0.1/24\n"
@@ -190,11 +190,11 @@ def test_forwarding_goes_off_with_the_last_of_two_gateways(site: Site) -> None:
     site.gateway.write("/run/wg1.pyfw.toml", 'role = "gateway"\n')
     one = started(site.gateway)
     two = site.gateway.start(_pyfw("pyfw"), "run", "/run/wg1.conf")
-    two.wait_for('"message":"started"', 10)
+    two.wait_for('"message":"tunnel.started"', 10)
     assert one.stop() == 0
-    assert surroundings(site.gateway)["switches"][0] == "net.ipv4.ip_forward = 1"
+    assert host_state(site.gateway)["switches"][0] == "net.ipv4.ip_forward = 1"
     assert two.stop() == 0
-    assert surroundings(site.gateway)["switches"] == before
+    assert host_state(site.gateway)["switches"] == before
 
 
 # The kill switch
@@ -230,7 +230,7 @@ def leaked(site: Site) -> int:
 
 def test_a_kill_switch_lets_nothing_past_the_tunnel_while_it_is_down(guarded: Site) -> None:
     laptop, server = guarded.laptop, BEHIND["server"].v4
-    before = surroundings(laptop)
+    before = host_state(laptop)
     started(guarded.gateway)
     client = started(laptop)
     assert pings(laptop, server)
@@ -252,14 +252,14 @@ def test_a_kill_switch_lets_nothing_past_the_tunnel_while_it_is_down(guarded: Si
     assert pings(laptop, server)
     flood.stop()
     assert leaked(guarded) > since
-    assert surroundings(laptop) == before
+    assert host_state(laptop) == before
 
 
 def test_a_start_that_fails_leaves_a_closed_kill_switch_closed_and_down_opens_it(
     guarded: Site,
 ) -> None:
     laptop, server = guarded.laptop, BEHIND["server"].v4
-    before = surroundings(laptop)
+    before = host_state(laptop)
     client = started(laptop)
     client.signal(signal.SIGKILL)
     client.stop()
@@ -274,7 +274,7 @@ def test_a_start_that_fails_leaves_a_closed_kill_switch_closed_and_down_opens_it
     assert leaked(guarded) == since
     laptop.run(_pyfw("pyfw"), "down", "/run/wg0.conf")
     assert pings(laptop, server)
-    assert surroundings(laptop) == before
+    assert host_state(laptop) == before
 
 
 def test_a_kill_switch_closes_and_opens_with_a_reload(guarded: Site) -> None:
@@ -286,7 +286,7 @@ def test_a_kill_switch_closes_and_opens_with_a_reload(guarded: Site) -> None:
     for number, switch in enumerate(("true", "false"), 1):
         laptop.write("/run/wg0.pyfw.toml", f'role = "client"\nkill_switch = {switch}\n')
         client.signal(signal.SIGHUP)
-        wait_until(lambda n=number: client.output().count('"message":"reloaded"') == n)
+        wait_until(lambda n=number: client.output().count('"message":"reload.applied"') == n)
         assert pings(laptop, near) == (switch == "false")
     assert client.stop() == 0
 
