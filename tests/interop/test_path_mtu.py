@@ -159,12 +159,10 @@ def goodput(make_pair: MakePair, mtu: int, *, is_lowered_first: bool) -> float:
 def reported_mtu(at: Host, address: str) -> int | None:
     """Returns the MTU reported to a ping of full size with DF within 3 s."""
     size = 1420 - (48 if ":" in address else 28)
-    ping = ["ping", "-n", "-c", "1", "-W", "0.2", "-M", "do", "-s", str(size), address]
-    for _ in range(15):
-        done = at.run(*ping, check=False)
-        if match := re.search(r"mtu[ =:]+(\d+)", done.stdout + done.stderr):
-            return int(match[1])
-    return None
+    ping = f"stdbuf -oL ping -n -c 15 -i 0.2 -W 1 -M do -s {size} {address} 2>&1"
+    # grep exits at the first report, and ping at its next line.
+    found = at.run("sh", "-c", f"{ping} | grep -m 1 -oE 'mtu[ =:]+[0-9]+'", check=False).stdout
+    return int(re.sub(r"\D", "", found)) if found else None
 
 
 def can_ping_with_df(at: Host, address: str, size: int) -> bool:
