@@ -214,7 +214,7 @@ class Daemon:
             return False
         if _settings_at_start(config.settings) != _settings_at_start(self._settings):
             text = "some settings in NAME.pyfw.toml change at a restart only"
-            self._log.warning("reload.restart_needed", reason=text)
+            self._log.warning("config.restart_needed", reason=text)
         self._config = self._applied = config
         self._log.info("reload.applied", peers=len(config.peers))
         return True

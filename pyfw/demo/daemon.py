@@ -110,7 +110,7 @@ class Daemon:
             self.set_conf(self._conf)
         else:
             # It answers before it is up: hooks speak to it.
-            self.process.wait_for('"message":"started"', 10)
+            self.process.wait_for('"message":"tunnel.started"', 10)
         return self
 
     def set_conf(self, conf: str) -> None:

@@ -101,5 +101,5 @@ class Neighbours:
     def _start(self, machine: Any, names: list[str]) -> Process:
         command = pyfw_run().command[:-1]
         process: Process = machine.start(*command, *(f"/run/{name}.conf" for name in names))
-        wait_until(lambda: process.output().count('"message":"started"') == len(names), 15)
+        wait_until(lambda: process.output().count('"message":"tunnel.started"') == len(names), 15)
         return process

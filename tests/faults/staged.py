@@ -93,7 +93,7 @@ class Staged:
         before = len(self.said("reload"))
         self.gateway.process.signal(signal.SIGHUP)
         wait_until(lambda: len(self.said("reload")) > before, 10)
-        return bool(self.said("reload")[-1]["message"] == "reloaded")
+        return bool(self.said("reload")[-1]["message"] == "reload.applied")
 
     def said(self, message: str) -> list[dict[str, Any]]:
         """The gateway's log: the lines whose message begins so."""

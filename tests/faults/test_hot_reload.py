@@ -124,13 +124,13 @@ def test_by_a_change_of_the_file_with_run_reload(make_staged: MakeStaged) -> Non
     with staged.stream(_PER_SECOND) as stream:
         for version in range(1, 6):
             staged.rewrite(COUNTS % version)
-            wait_until(lambda: len(staged.said("reloaded")) == version, 5)  # noqa: B023
+            wait_until(lambda: len(staged.said("reload.applied")) == version, 5)  # noqa: B023
         staged.rewrite("def broken(:\n")
-        wait_until(lambda: staged.said("reload refused"), 5)
+        wait_until(lambda: staged.said("reload.refused"), 5)
         frames = staged.it["frames"]
         wait_until(lambda: staged.it["frames"] > frames, 5)
         staged.rewrite(COUNTS % 6)
-        wait_until(lambda: len(staged.said("reloaded")) == 6, 5)
+        wait_until(lambda: len(staged.said("reload.applied")) == 6, 5)
     judge_stream(staged, stream)
     assert [line["version"] for line in staged.said("it.stopped")] == list(range(6))
 

@@ -82,7 +82,7 @@ def test_at_a_reload_it_is_told_with_file_and_line_and_the_old_one_goes_on_witho
         for name, (line, words, source) in WRONG.items():
             before = staged.it["calls"]
             assert not staged.reload(source), name
-            told = staged.said("reload refused")[-1]["reason"]
+            told = staged.said("reload.refused")[-1]["reason"]
             assert re.match(wanted(line, words), told), (name, told)
             wait_until(lambda: staged.it["calls"] > before, 5)  # noqa: B023
         assert staged.reload(GOOD)
@@ -92,4 +92,4 @@ def test_at_a_reload_it_is_told_with_file_and_line_and_the_old_one_goes_on_witho
     # None of them was missed: not one call went by while another version was tried.
     assert it["own"]["frames"] == it["frames"]
     assert it["segments"] >= stream.up.sent + stream.down.sent > 600
-    assert len(staged.said("reload refused")) == len(WRONG)
+    assert len(staged.said("reload.refused")) == len(WRONG)

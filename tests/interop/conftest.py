@@ -19,8 +19,8 @@ from lab import (
     unavailable,
     wireguard_go,
 )
+from tests.interop.foreign_network import ForeignNetwork
 from tests.interop.judge import judge
-from tests.interop.meeting import Meeting
 
 # Who is client and who is gateway. wireguard-go is Debian's: any other WireGuard has to do as well.
 Make = Callable[[], Implementation]
@@ -90,11 +90,11 @@ def place(foreign: Implementation) -> Iterator[tuple[Network, Implementation]]:
 
 
 @pytest.fixture
-def meeting(place: tuple[Network, Implementation]) -> Iterator[Meeting]:
+def foreign_network(place: tuple[Network, Implementation]) -> Iterator[ForeignNetwork]:
     """Makes pairs there, one at a time; the last one is judged after the test, and all is undone."""
-    meeting = Meeting(*place)
-    yield meeting
-    meeting.end()
+    shared = ForeignNetwork(*place)
+    yield shared
+    shared.end()
 
 
 @pytest.fixture(scope="module", params=list(PAIRS))

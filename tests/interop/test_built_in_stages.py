@@ -48,7 +48,7 @@ def test_a_reload_to_another_delay_loses_nothing_and_keeps_the_order(make_pair: 
             pair.gateway.at.write("/run/wg0.pyfw.toml", IMPAIR % delay_ms)
             pair.gateway.process.signal(signal.SIGHUP)
             deadline = time.monotonic() + 10
-            while pair.gateway.process.output().count('"message":"reloaded"') < reloads:
+            while pair.gateway.process.output().count('"message":"reload.applied"') < reloads:
                 assert time.monotonic() < deadline, pair.gateway.process.output()
                 time.sleep(0.005)
             time.sleep(0.2)  # of traffic with this delay

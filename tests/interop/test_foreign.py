@@ -11,11 +11,11 @@ import pytest
 from lab import BEHIND, OUTER, TUNNEL, Pair
 from pyfw.demo.pair import Keys, ping_ms
 from pyfw.demo.transfer import TransferServer, datagrams
-from tests.interop.meeting import (
-    Meeting,
+from tests.interop.foreign_network import (
+    ForeignNetwork,
     latest_handshake,
     received_bytes,
-    relayed,
+    stop_relay,
 )
 
 _FLOOD = [sys.executable, "-P", str(Path(__file__).with_name("flood.py"))]
@@ -27,18 +27,20 @@ SIDES = ["client", "gateway"]
 @pytest.mark.parametrize("outer_version", [4, 6])
 @pytest.mark.parametrize("initiator", SIDES)
 def test_either_end_initiates_over_either_ip_version(
-    meeting: Meeting, initiator: str, outer_version: int
+    foreign_network: ForeignNetwork, initiator: str, outer_version: int
 ) -> None:
     knows = (initiator == "client", initiator == "gateway")
-    pair = meeting.pair(outer_version=outer_version, endpoints=knows)
+    pair = foreign_network.pair(outer_version=outer_version, endpoints=knows)
     assert pair.first_ping_ms(by=initiator) < 2_000
     assert latest_handshake(pair.client) > 0
     pair.first_ping_ms(by=SIDES[1 - SIDES.index(initiator)], version=6)
 
 
 @pytest.mark.parametrize("initiator", SIDES)
-def test_a_preshared_key_is_needed_at_both_ends(meeting: Meeting, initiator: str) -> None:
-    pair = meeting.pair(preshared=True)
+def test_a_preshared_key_is_needed_at_both_ends(
+    foreign_network: ForeignNetwork, initiator: str
+) -> None:
+    pair = foreign_network.pair(preshared=True)
     pair.reconfigure("gateway", re.sub("PresharedKey.*", "", pair.confs[1]))
     assert not answers(pair, initiator)
     assert latest_handshake(getattr(pair, initiator)) == 0
@@ -46,9 +48,9 @@ def test_a_preshared_key_is_needed_at_both_ends(meeting: Meeting, initiator: str
     assert pair.first_ping_ms(by=initiator, version=6) < 1_000 * (_RETRY_S + 1)
 
 
-def test_traffic_of_every_length_passes_unchanged(meeting: Meeting) -> None:
-    meeting.pair().first_ping_ms()
-    network, address = meeting.network, BEHIND["server"].v4
+def test_traffic_of_every_length_passes_unchanged(foreign_network: ForeignNetwork) -> None:
+    foreign_network.pair().first_ping_ms()
+    network, address = foreign_network.network, BEHIND["server"].v4
     # The way from the gateway on has to be found first.
     ping_ms(network.client, address)
     # 577, the stride through the lengths, and 1392 have no common divisor.
@@ -61,8 +63,10 @@ def test_traffic_of_every_length_passes_unchanged(meeting: Meeting) -> None:
 
 
 @pytest.mark.parametrize("changed", SIDES)
-def test_a_new_private_key_takes_effect_under_a_session(meeting: Meeting, changed: str) -> None:
-    pair = meeting.pair()
+def test_a_new_private_key_takes_effect_under_a_session(
+    foreign_network: ForeignNetwork, changed: str
+) -> None:
+    pair = foreign_network.pair()
     pair.first_ping_ms()
     index = SIDES.index(changed)
     keys = Keys.generate()
@@ -74,8 +78,8 @@ def test_a_new_private_key_takes_effect_under_a_session(meeting: Meeting, change
     assert pair.client.wg("show", "wg0", "peers" if index else "public-key").strip() == keys.public
 
 
-def test_a_stranger_gets_no_answer_and_is_counted(meeting: Meeting) -> None:
-    pair = meeting.pair()
+def test_a_stranger_gets_no_answer_and_is_counted(foreign_network: ForeignNetwork) -> None:
+    pair = foreign_network.pair()
     stranger = Keys.generate()
     pair.reconfigure("gateway", pair.confs[1].replace(pair.keys[1].private, stranger.private))
     assert not answers(pair, "gateway")
@@ -87,8 +91,8 @@ def test_a_stranger_gets_no_answer_and_is_counted(meeting: Meeting) -> None:
     assert pair.first_ping_ms(by="gateway") < 1_000 * (_RETRY_S + 1)
 
 
-def test_we_are_a_stranger_until_the_other_end_knows_us(meeting: Meeting) -> None:
-    pair = meeting.pair()
+def test_we_are_a_stranger_until_the_other_end_knows_us(foreign_network: ForeignNetwork) -> None:
+    pair = foreign_network.pair()
     unknown = Keys.generate()
     pair.reconfigure("gateway", pair.confs[1].replace(pair.keys[0].public, unknown.public))
     assert not answers(pair, "client")
@@ -98,8 +102,10 @@ def test_we_are_a_stranger_until_the_other_end_knows_us(meeting: Meeting) -> Non
     assert ping_ms(pair.client.at, TUNNEL["gateway"].v4, *options) < 1_000 * (2 * _RETRY_S)
 
 
-def test_an_inner_source_that_is_not_the_peers_is_dropped_by_both(meeting: Meeting) -> None:
-    pair = meeting.pair()
+def test_an_inner_source_that_is_not_the_peers_is_dropped_by_both(
+    foreign_network: ForeignNetwork,
+) -> None:
+    pair = foreign_network.pair()
     pair.first_ping_ms()
     for number, (side, other) in enumerate((SIDES, SIDES[::-1]), 1):
         daemon = getattr(pair, side)
@@ -113,9 +119,9 @@ def test_an_inner_source_that_is_not_the_peers_is_dropped_by_both(meeting: Meeti
     pair.first_ping_ms()
 
 
-def test_crossed_initiations_end_in_one_session(meeting: Meeting) -> None:
+def test_crossed_initiations_end_in_one_session(foreign_network: ForeignNetwork) -> None:
     # Longer than it takes to start a ping at both ends; the guest's serial port is slow.
-    pair, relay = meeting.relayed_pair("--delay-ms", "600")
+    pair, relay = foreign_network.relayed_pair("--delay-ms", "600")
     threads = [threading.Thread(target=answers, args=(pair, side, 3)) for side in SIDES]
     for thread in threads:
         thread.start()
@@ -123,7 +129,7 @@ def test_crossed_initiations_end_in_one_session(meeting: Meeting) -> None:
         thread.join()
     for side in SIDES:
         assert 1_200 <= pair.first_ping_ms(by=side) < 2_000
-    passed = relayed(relay)["passed"]
+    passed = stop_relay(relay)["passed"]
     initiations = [passed.get(f"{side} 1", 0) for side in ("near", "far")]
     assert any(initiations), passed
     if not all(initiations):
@@ -131,8 +137,10 @@ def test_crossed_initiations_end_in_one_session(meeting: Meeting) -> None:
 
 
 @pytest.mark.parametrize("restarted", SIDES)
-def test_who_restarts_and_sends_is_heard_at_once(meeting: Meeting, restarted: str) -> None:
-    pair = meeting.pair()
+def test_who_restarts_and_sends_is_heard_at_once(
+    foreign_network: ForeignNetwork, restarted: str
+) -> None:
+    pair = foreign_network.pair()
     pair.first_ping_ms()
     pair.restart(restarted)
     assert pair.first_ping_ms(by=restarted) < 1_000
@@ -140,8 +148,10 @@ def test_who_restarts_and_sends_is_heard_at_once(meeting: Meeting, restarted: st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("restarted", SIDES)
-def test_who_restarts_and_is_silent_is_found_again(meeting: Meeting, restarted: str) -> None:
-    pair = meeting.pair()
+def test_who_restarts_and_is_silent_is_found_again(
+    foreign_network: ForeignNetwork, restarted: str
+) -> None:
+    pair = foreign_network.pair()
     pair.first_ping_ms()
     pair.restart(restarted)
     other = SIDES[1 - SIDES.index(restarted)]
@@ -153,8 +163,10 @@ def test_who_restarts_and_is_silent_is_found_again(meeting: Meeting, restarted: 
 
 
 @pytest.mark.parametrize("keeper", SIDES)
-def test_persistent_keepalives_are_sent_and_taken(meeting: Meeting, keeper: str) -> None:
-    pair = meeting.pair()
+def test_persistent_keepalives_are_sent_and_taken(
+    foreign_network: ForeignNetwork, keeper: str
+) -> None:
+    pair = foreign_network.pair()
     index = SIDES.index(keeper)
     pair.reconfigure(keeper, pair.confs[index] + "PersistentKeepalive = 1\n")
     pair.first_ping_ms(by=keeper)
@@ -171,8 +183,10 @@ def test_persistent_keepalives_are_sent_and_taken(meeting: Meeting, keeper: str)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("silent", SIDES)
-def test_data_without_an_answer_is_answered_by_a_keepalive(meeting: Meeting, silent: str) -> None:
-    pair = meeting.pair()
+def test_data_without_an_answer_is_answered_by_a_keepalive(
+    foreign_network: ForeignNetwork, silent: str
+) -> None:
+    pair = foreign_network.pair()
     pair.first_ping_ms()
     other = SIDES[1 - SIDES.index(silent)]
     listener, talker = getattr(pair, silent), getattr(pair, other)
@@ -196,12 +210,12 @@ def test_data_without_an_answer_is_answered_by_a_keepalive(meeting: Meeting, sil
 
 @pytest.mark.parametrize("loaded", SIDES)
 @pytest.mark.timeout(60)
-def test_under_load_a_cookie_opens_the_door(meeting: Meeting, loaded: str) -> None:
-    pair = meeting.pair()
+def test_under_load_a_cookie_opens_the_door(foreign_network: ForeignNetwork, loaded: str) -> None:
+    pair = foreign_network.pair()
     index = SIDES.index(loaded)
     other = SIDES[1 - index]
     # From the namespace at the other end of the cable, whoever serves there.
-    machine = getattr(meeting.network, other)
+    machine = getattr(foreign_network.network, other)
     target = [OUTER[loaded].v4, "51820", pair.keys[index].public]
     flood = machine.start(*_FLOOD, *target, "12")
     flood.wait_for("flooding")

@@ -8,8 +8,8 @@ import pytest
 from lab import BEHIND, OUTER, TUNNEL, Network, Pair, Stream, Unavailable, pyfw_wg
 from pyfw.demo.pair import ping_ms
 from tests.interop.conftest import FOREIGN
+from tests.interop.foreign_network import ForeignNetwork, endpoint, latest_handshake, stop_relay
 from tests.interop.judge import judge
-from tests.interop.meeting import Meeting, endpoint, latest_handshake, relayed
 
 # Emulation is slow to begin with, and a busy machine adds some.
 _A_MOMENT_S = 0.5
@@ -32,8 +32,8 @@ def stream_to_the_server(
     return stream
 
 
-def test_our_address_changes_under_traffic(meeting: Meeting) -> None:
-    pair = meeting.pair()
+def test_our_address_changes_under_traffic(foreign_network: ForeignNetwork) -> None:
+    pair = foreign_network.pair()
     pair.first_ping_ms()
 
     def move() -> None:
@@ -47,12 +47,12 @@ def test_our_address_changes_under_traffic(meeting: Meeting) -> None:
     assert endpoint(pair.gateway) == "192.0.2.77:51820"
 
 
-def test_their_address_changes_and_we_follow(meeting: Meeting) -> None:
-    if meeting.foreign.name in _STAY:
-        pytest.skip(f"{meeting.foreign.name} goes on with a source address that is gone")
-    pair = meeting.pair()
+def test_their_address_changes_and_we_follow(foreign_network: ForeignNetwork) -> None:
+    if foreign_network.foreign.name in _STAY:
+        pytest.skip(f"{foreign_network.foreign.name} goes on with a source address that is gone")
+    pair = foreign_network.pair()
     pair.first_ping_ms()
-    device = "eth0" if meeting.foreign.name == "kernel" else "outer"
+    device = "eth0" if foreign_network.foreign.name == "kernel" else "outer"
     gateway = pair.gateway.at
     gateway.sysctl("net.ipv4.conf.all.promote_secondaries", "1")
     old, new = f"{OUTER['gateway'].v4}/24", "192.0.2.88/24"
@@ -71,11 +71,11 @@ def test_their_address_changes_and_we_follow(meeting: Meeting) -> None:
         gateway.ip("address", "del", new, "dev", device)
 
 
-def test_a_nat_between_us_forgets_every_second(meeting: Meeting) -> None:
-    pair, relay = meeting.relayed_pair("--rebind-ms", "1000")
+def test_a_nat_between_us_forgets_every_second(foreign_network: ForeignNetwork) -> None:
+    pair, relay = foreign_network.relayed_pair("--rebind-ms", "1000")
     pair.first_ping_ms()
     stream = stream_to_the_server(pair, 3, lambda: None)
-    ports = relayed(relay)["ports"]
+    ports = stop_relay(relay)["ports"]
     assert len(ports) >= 4
     # From behind the NAT nothing is lost; what is on its way back when it forgets, is.
     assert stream.up.lost == 0, stream
@@ -120,10 +120,10 @@ def test_sessions_with_everybody_are_renewed_and_lose_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_session_with_the_kernel_is_renewed(meeting: Meeting) -> None:
-    if meeting.foreign.name != "kernel":
+def test_a_session_with_the_kernel_is_renewed(foreign_network: ForeignNetwork) -> None:
+    if foreign_network.foreign.name != "kernel":
         pytest.skip("the others are met all at once")
-    pair = meeting.pair()
+    pair = foreign_network.pair()
     pair.first_ping_ms()
     before = latest_handshake(pair.client)
     stream = stream_to_the_server(pair, 135, lambda: None, per_second=20)

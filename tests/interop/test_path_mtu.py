@@ -1,4 +1,4 @@
-"""A path that carries less than before: what is too big is answered inside the tunnel, and it adapts."""
+"""Path MTU: packets that are too big are answered inside the tunnel, and senders adapt."""
 
 import re
 import statistics
@@ -13,9 +13,9 @@ from tests.interop.conftest import MakePair
 from tests.interop.judge import settled
 
 LOWERED = 1340
-# Less IPv4 (20), UDP (8) and WireGuard (32).
+# Minus IPv4 (20), UDP (8) and WireGuard (32).
 INNER = 1280
-# What the path has cost by then is not measured.
+# The time to adapt, which is not measured.
 _ADAPTED_S = 2.0
 _NETWORKS = {"near": "192.0.2.0/24", "far": "203.0.113.0/24"}
 _WATCH = """
@@ -38,55 +38,53 @@ def routed() -> Iterator[RoutedNetwork]:
 
 
 def lower(router: Namespace, mtu: int = LOWERED) -> None:
-    """From now on the router's ways carry no more than this, and it says so by ICMP."""
+    """Lowers the MTU of the router's routes; the router reports it by ICMP."""
     for interface, network in _NETWORKS.items():
         router.ip("route", "change", network, "dev", interface, "mtu", "lock", str(mtu))
 
 
 def restore(router: Namespace) -> None:
-    """They carry what their links do."""
+    """Restores the MTU of the links."""
     for interface, network in _NETWORKS.items():
         router.ip("route", "change", network, "dev", interface)
 
 
-def send_one_by_one(network: RoutedNetwork) -> None:
-    """No super-packets on the outer cables, so that the router sees each packet's own length."""
+def disable_gso(network: RoutedNetwork) -> None:
+    """Disables super-packets on the outer links, so that the router sees the length of each packet."""
     for machine in (network.client, network.gateway):
         machine.ip("link", "set", "outer", "gso_max_segs", "1")
 
 
 def watched(router: Namespace) -> dict[str, int]:
-    """How many packets too long, and how many fragments, came to the router since the last call."""
-    told = router.run("nft", "reset", "counters", "table", "inet", "watch").stdout
-    found = re.findall(r"counter (\w+) {\s+packets (\d+)", told)
-    return {what: int(count) for what, count in found}
+    """Returns how many long packets and fragments the router has received since the last call."""
+    output = router.run("nft", "reset", "counters", "table", "inet", "watch").stdout
+    found = re.findall(r"counter (\w+) {\s+packets (\d+)", output)
+    return {name: int(count) for name, count in found}
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_a_packet_too_big_for_the_path_is_answered_inside_the_tunnel(
+def test_a_packet_too_big_for_the_path_is_answered(
     routed: RoutedNetwork, make_pair: MakePair, version: int
 ) -> None:
     pair = make_pair(pyfw_run, pyfw_run, network=routed)
     pair.first_ping_ms()
     lower(routed.router)
     address = TUNNEL["client"].of(version)
-    assert too_big(routed.gateway, address) == INNER
-    assert too_big(routed.server, address) == INNER
-    # What fits, passes.
+    assert reported_mtu(routed.gateway, address) == INNER
+    assert reported_mtu(routed.server, address) == INNER
+    # A packet that fits is answered.
     headers = 28 if version == 4 else 48
-    assert pings_whole(routed.server, address, INNER - headers)
+    assert can_ping_with_df(routed.server, address, INNER - headers)
     counters = settled(pair.gateway)
     assert counters["outbound"]["drops"]["too_big"] > 0
     assert counters["inbound"]["created"] > 0
     assert "path.mtu_learnt" in pair.gateway.process.output()
 
 
-def test_after_adapting_nothing_is_longer_than_the_path_or_in_fragments(
-    routed: RoutedNetwork, make_pair: MakePair
-) -> None:
+def test_after_adapting_no_packet_is_too_long(routed: RoutedNetwork, make_pair: MakePair) -> None:
     pair = make_pair(pyfw_run, pyfw_run, network=routed)
     pair.first_ping_ms()
-    send_one_by_one(routed)
+    disable_gso(routed)
     routed.router.run("nft", "-f", "-", stdin=_WATCH % LOWERED)
     download = Download(routed.server, routed.client, BEHIND["server"].v4, 3)
     time.sleep(1)
@@ -100,12 +98,12 @@ def test_after_adapting_nothing_is_longer_than_the_path_or_in_fragments(
         settled(daemon)
 
 
-def test_a_lower_mtu_of_the_own_link_is_followed_without_a_fragment(
+def test_a_lower_mtu_of_the_own_link_is_followed(
     routed: RoutedNetwork, make_pair: MakePair
 ) -> None:
     pair = make_pair(pyfw_run, pyfw_run, network=routed)
     pair.first_ping_ms()
-    send_one_by_one(routed)
+    disable_gso(routed)
     routed.router.run("nft", "-f", "-", stdin=_WATCH % LOWERED)
     download = Download(routed.server, routed.client, BEHIND["server"].v4, 3)
     time.sleep(1)
@@ -118,22 +116,22 @@ def test_a_lower_mtu_of_the_own_link_is_followed_without_a_fragment(
     settled(pair.gateway)
 
 
-def test_a_path_that_carries_more_again_is_used(routed: RoutedNetwork, make_pair: MakePair) -> None:
+def test_a_larger_path_mtu_is_used_again(routed: RoutedNetwork, make_pair: MakePair) -> None:
     pair = make_pair(pyfw_run, pyfw_run, network=routed)
     pair.first_ping_ms()
-    # The kernel believes in what a router said for 10 minutes; here for 3 s.
+    # The kernel caches a path MTU for 10 minutes; here for 3 s.
     routed.gateway.sysctl("net.ipv4.route.mtu_expires", "3")
     lower(routed.router)
-    assert too_big(routed.gateway, TUNNEL["client"].v4) == INNER
+    assert reported_mtu(routed.gateway, TUNNEL["client"].v4) == INNER
     restore(routed.router)
     deadline = time.monotonic() + 10
-    while not pings_whole(routed.gateway, TUNNEL["client"].v4, 1420 - 28):
+    while not can_ping_with_df(routed.gateway, TUNNEL["client"].v4, 1420 - 28):
         assert time.monotonic() < deadline
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_download_keeps_four_fifths_of_its_speed_on_a_narrower_path(make_pair: MakePair) -> None:
+def test_a_download_keeps_its_speed_on_a_narrower_path(make_pair: MakePair) -> None:
     adapted, configured = [], []
     for _ in range(5):
         adapted.append(goodput(make_pair, mtu=1420, is_lowered_first=False))
@@ -143,7 +141,7 @@ def test_a_download_keeps_four_fifths_of_its_speed_on_a_narrower_path(make_pair:
 
 
 def goodput(make_pair: MakePair, mtu: int, *, is_lowered_first: bool) -> float:
-    """Mbit/s of a download, from 2 s after its path was lowered, for 2 s."""
+    """Returns the Mbit/s of a download for 2 s, from 2 s after its path MTU was lowered."""
     with RoutedNetwork() as network:
         if is_lowered_first:
             lower(network.router)
@@ -158,16 +156,16 @@ def goodput(make_pair: MakePair, mtu: int, *, is_lowered_first: bool) -> float:
         return result.mbit_s(lowered + _ADAPTED_S, lowered + _ADAPTED_S + 2)
 
 
-def too_big(at: Host, address: str) -> int | None:
-    """The MTU that a ping of full size, which must not be fragmented, is told within 3 s."""
+def reported_mtu(at: Host, address: str) -> int | None:
+    """Returns the MTU reported to a ping of full size with DF within 3 s."""
     size = 1420 - (48 if ":" in address else 28)
-    ping = ["ping", "-n", "-c", "15", "-i", "0.2", "-W", "1", "-M", "do", "-s", str(size), address]
-    done = at.run(*ping, check=False)
-    told = re.search(r"mtu[ =:]+(\d+)", done.stdout + done.stderr)
-    return int(told[1]) if told else None
+    ping = f"stdbuf -oL ping -n -c 15 -i 0.2 -W 1 -M do -s {size} {address} 2>&1"
+    # grep exits at the first report, and ping at its next line.
+    found = at.run("sh", "-c", f"{ping} | grep -m 1 -oE 'mtu[ =:]+[0-9]+'", check=False).stdout
+    return int(re.sub(r"\D", "", found)) if found else None
 
 
-def pings_whole(at: Host, address: str, size: int) -> bool:
-    """Whether a ping of this payload, which must not be fragmented, is answered."""
+def can_ping_with_df(at: Host, address: str, size: int) -> bool:
+    """Whether a ping with this payload and DF is answered."""
     ping = ["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", str(size), address]
     return at.run(*ping, check=False).returncode == 0

@@ -100,7 +100,7 @@ def test_twenty_reloads_under_a_fifth_of_the_capacity_lose_and_reorder_nothing(
     with Stream(*ends, *addresses, per_second=each_way) as stream:
         for number in range(1, _RELOADS + 1):
             write(pair, _SOURCE.format(version=number))
-            reload(pair, "reloaded", number)
+            reload(pair, "reload.applied", number)
     for way in (stream.up, stream.down):
         assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), (stream, told_drops(pair))
         assert way.sent > 1000, stream
@@ -130,9 +130,9 @@ def test_a_version_that_is_wrong_leaves_the_old_one_running(make_pair: MakePair)
     with Stream(pair.network.client, pair.network.gateway, *addresses) as stream:
         for count, (text, word) in enumerate(wrong.items(), start=1):
             write(pair, text)
-            reload(pair, "reload refused", count)
+            reload(pair, "reload.refused", count)
             for daemon in pair.daemons:
-                refused = messages(daemon, "reload refused")[-1]["reason"]
+                refused = messages(daemon, "reload.refused")[-1]["reason"]
                 assert _FILE in refused and word in refused, refused
     for way in (stream.up, stream.down):
         assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), stream
@@ -154,7 +154,7 @@ def test_a_changed_file_is_read_without_a_signal_where_that_was_asked_for(
     pair.first_ping_ms()
     write(pair, _SOURCE.format(version=1))
     deadline = time.monotonic() + 10
-    while not messages(pair.gateway, "reloaded"):
+    while not messages(pair.gateway, "reload.applied"):
         assert time.monotonic() < deadline, pair.gateway.process.output()
         time.sleep(0.05)
     pair.first_ping_ms()

@@ -1,4 +1,4 @@
-"""pyfw.Tunnel over the real engine: many in one process, and nothing left of them."""
+"""pyfw.Tunnel with the real engine: several in one process, and a clean end."""
 
 import json
 import sys
@@ -16,52 +16,52 @@ _PACKETS = 2000
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the script found."""
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The report of two_tunnels.py."""
     capture = tmp_path_factory.mktemp("capture") / "sender.pcapng"
     with Network() as network:
-        told = network.client.run(*_SCRIPT, str(_PACKETS), str(capture)).stdout
-    found: dict[str, Any] = json.loads(told)
+        output = network.client.run(*_SCRIPT, str(_PACKETS), str(capture)).stdout
+    found: dict[str, Any] = json.loads(output)
     return found | {"capture": capture}
 
 
-def test_two_tunnels_of_one_process_talk_in_order(said: dict[str, Any]) -> None:
-    assert said["came"] == list(range(_PACKETS))
-    assert said["receiver"]["inbound"]["left"] == _PACKETS
-    assert all(said["handshakes_ns"])
+def test_packets_between_two_tunnels_arrive_in_order(report: dict[str, Any]) -> None:
+    assert report["received"] == list(range(_PACKETS))
+    assert report["receiver"]["inbound"]["left"] == _PACKETS
+    assert all(report["handshakes_ns"])
 
 
 @pytest.mark.parametrize("end", ["sender", "receiver"])
-def test_each_of_them_accounts_for_its_packets(said: dict[str, Any], end: str) -> None:
-    assert imbalances(said[end]) == []
-    assert late(said[end]) == 0
+def test_each_tunnel_accounts_for_its_packets(report: dict[str, Any], end: str) -> None:
+    assert imbalances(report[end]) == []
+    assert late(report[end]) == 0
 
 
-def test_counters_of_a_tunnel_without_stages_have_these_keys(said: dict[str, Any]) -> None:
+def test_counters_of_a_tunnel_without_stages_have_these_keys(report: dict[str, Any]) -> None:
     keys = ["outbound", "inbound", "datagrams", "handshake_drops", "gso", "tun_queue_drops"]
-    assert list(said["sender"]) == keys
+    assert list(report["sender"]) == keys
 
 
-def test_repr_shows_no_key(said: dict[str, Any]) -> None:
-    assert "private_key=(hidden)" in said["repr"]
-    assert "received_bytes=" in said["repr"]
-    assert not [key for key in said["keys"] if str(bytes.fromhex(key))[2:-1] in said["repr"]]
+def test_repr_shows_no_key(report: dict[str, Any]) -> None:
+    assert "private_key=(hidden)" in report["repr"]
+    assert "received_bytes=" in report["repr"]
+    assert not [key for key in report["keys"] if str(bytes.fromhex(key))[2:-1] in report["repr"]]
 
 
-def test_a_closed_tunnel_leaves_no_thread_descriptor_or_link(said: dict[str, Any]) -> None:
-    assert said["threads"] > 1
-    assert said["threads_left"] == 1
-    left, before = said["descriptors_left"]
+def test_a_closed_tunnel_leaves_no_thread_or_descriptor(report: dict[str, Any]) -> None:
+    assert report["threads"] > 1
+    assert report["threads_left"] == 1
+    left, before = report["descriptors_left"]
     assert left == before
-    assert said["links_left"] == []
+    assert report["links_left"] == []
 
 
-def test_a_capture_has_every_packet_at_each_point_in_order(said: dict[str, Any]) -> None:
+def test_a_capture_has_all_packets_in_order(report: dict[str, Any]) -> None:
     seen: dict[str, list[bytes]] = {"tun": [], "stages": [], "udp": []}
-    with RawPcapNgReader(str(said["capture"])) as reader:
+    with RawPcapNgReader(str(report["capture"])) as reader:
         for data, about in reader:
             seen[about.ifname.decode()].append(data)
-    assert said["captured"] == {
+    assert report["captured"] == {
         "written": sum(map(len, seen.values())),
         "lost": 0,
         "error": None,
@@ -69,9 +69,9 @@ def test_a_capture_has_every_packet_at_each_point_in_order(said: dict[str, Any])
     for point in ("tun", "stages"):
         numbers = [int.from_bytes(data[20:24], "big") for data in seen[point] if data[9] == 253]
         assert numbers == list(range(_PACKETS)), point
-    # Type 4 behind the IP and UDP headers; keepalives are 32 bytes long.
+    # Type 4 after the IP and UDP headers; keepalives have 32 bytes.
     sealed = [data[28:] for data in seen["udp"] if data[28] == 4 and len(data) > 60]
     counters = [int.from_bytes(data[8:16], "little") for data in sealed]
-    assert len(counters) == said["sender"]["outbound"]["left"]
+    assert len(counters) == report["sender"]["outbound"]["left"]
     assert counters == sorted(counters)
-    assert said["capture"].stat().st_mode & 0o777 == 0o600
+    assert report["capture"].stat().st_mode & 0o777 == 0o600

@@ -10,7 +10,7 @@ import pytest
 
 from lab import TUNNEL, Implementation, Network, Process
 from pyfw.demo.transfer import datagrams
-from tests.interop.meeting import Meeting
+from tests.interop.foreign_network import ForeignNetwork
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("tshark", "tcpdump"))), reason="tshark or tcpdump is not installed"
@@ -26,11 +26,11 @@ CANARY = b"canary in the tunnel"
 class Recording:
     """What passes the client's outer interface, and the key log that opens it."""
 
-    def __init__(self, meeting: Meeting, folder: Path) -> None:
+    def __init__(self, foreign_network: ForeignNetwork, folder: Path) -> None:
         self.folder = folder
         self.key_log = folder / "keys"
         self.file = folder / "outer.pcap"
-        self._dump: Process = meeting.network.client.start(
+        self._dump: Process = foreign_network.network.client.start(
             *("tcpdump", "--immediate-mode", "-U", "-i", "outer", "-w", str(self.file)),
             *("-Z", "root", "udp"),
         )
@@ -62,25 +62,28 @@ def recording(
     place: tuple[Network, Implementation], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Recording]:
     """Of a pair that has shaken hands from both ends and exchanged packets of all lengths."""
-    meeting = Meeting(*place)
-    for machine in (meeting.network.client, meeting.network.gateway):
+    foreign_network = ForeignNetwork(*place)
+    for machine in (foreign_network.network.client, foreign_network.network.gateway):
         # Each datagram by itself on the cable, which else takes a batch as one.
         machine.ip("link", "set", "outer", "gso_max_segs", "1")
-    recording = Recording(meeting, tmp_path_factory.mktemp("wire"))
-    pair = meeting.pair_with_key_log(recording.key_log, preshared=True)
+    recording = Recording(foreign_network, tmp_path_factory.mktemp("wire"))
+    pair = foreign_network.pair_with_key_log(recording.key_log, preshared=True)
     pair.first_ping_ms()
     pair.restart("gateway")
     pair.first_ping_ms(by="gateway", version=6)
     ping = ["ping", "-n", "-c", "3", "-i", "0.1", "-p", CANARY[:16].hex(), "-s", "64"]
     pair.client.at.run(*ping, TUNNEL["gateway"].v4)
-    if meeting.foreign.name != "kernel":
+    if foreign_network.foreign.name != "kernel":
         result = datagrams(
-            meeting.network.client, meeting.network.gateway, TUNNEL["gateway"].v4, 200
+            foreign_network.network.client,
+            foreign_network.network.gateway,
+            TUNNEL["gateway"].v4,
+            200,
         )
         assert result.difference is None
     recording.end()
     yield recording
-    meeting.end()
+    foreign_network.end()
 
 
 def test_it_opens_every_message_of_both_ends(recording: Recording) -> None:

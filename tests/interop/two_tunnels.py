@@ -1,9 +1,9 @@
-"""Two tunnels in one process, talking over loopback; a script that runs inside a lab's machine.
+"""Connects two tunnels in one process over loopback; a script that runs inside a machine of the lab.
 
     python two_tunnels.py PACKETS CAPTURE
 
-One is used with an event loop, the other without. Packets go into wg0 and come out of wg1 as they
-are. Prints one JSON object: what came, what was counted, and what is left after both were closed.
+One tunnel runs in an event loop, the other without one. Packets enter wg0 and leave wg1. Prints one JSON
+object with the packets received, the counters, and what is left after both tunnels were closed.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _PORTS = (51821, 51822)
 
 
 def config(number: int, private: list[bytes]) -> Config:
-    """Tunnel `number` of the two; the other one is its only peer, and may send as anybody."""
+    """Returns the configuration of one of the tunnels; the other one is its only peer, for all addresses."""
     other = 1 - number
     peer = Peer(
         public_key=_native.public_key(private[other]),
@@ -37,7 +37,7 @@ def config(number: int, private: list[bytes]) -> Config:
 
 
 def packet(number: int) -> bytes:
-    """IPv4 with a protocol that nobody knows (253, RFC 3692), numbered."""
+    """Returns an IPv4 packet of an experimental protocol (253, RFC 3692) with a number in its payload."""
     header = struct.pack(
         "!BBHHHBBH4s4s", 0x45, 0, 24, number, 0, 64, 253, 0, b"\x0a\0\0\1", b"\x0a\0\0\2"
     )
@@ -55,21 +55,21 @@ def packet_socket(interface: str) -> socket.socket:
 
 
 def exchange(count: int) -> list[int]:
-    """Sends the packets into wg0 and returns the numbers of those that came out of wg1."""
+    """Sends packets into wg0, and returns the numbers of those that left wg1."""
     for name in ("wg0", "wg1"):
         subprocess.run(["ip", "link", "set", name, "up"], check=True)
-    came: list[int] = []
+    received: list[int] = []
     with packet_socket("wg0") as into, packet_socket("wg1") as out:
         for number in range(count):
             into.sendto(packet(number), ("wg0", _ETH_P_IP))
-            # A window, so that no queue of the kernel's overflows.
-            while number - len(came) > 64 or (number == count - 1 and len(came) < count):
-                came.append(int.from_bytes(out.recv(2048)[20:24], "big"))
-    return came
+            # A window keeps the kernel's queues from overflowing.
+            while number - len(received) > 64 or (number == count - 1 and len(received) < count):
+                received.append(int.from_bytes(out.recv(2048)[20:24], "big"))
+    return received
 
 
 def open_descriptors() -> list[str]:
-    """What is open, by what it is; without the listing's own."""
+    """Returns the targets of all open descriptors but the one that lists them."""
     found = []
     for entry in Path("/proc/self/fd").iterdir():
         try:
@@ -79,41 +79,41 @@ def open_descriptors() -> list[str]:
     return sorted(found)
 
 
-def threads() -> int:
+def thread_count() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-def threads_left() -> int:
-    """Threads but those that were joined, which leave /proc a moment later."""
+def thread_count_at_end() -> int:
+    """Waits for threads that were joined but are still in /proc."""
     deadline = time.monotonic() + 2
-    while threads() > 1 and time.monotonic() < deadline:
+    while thread_count() > 1 and time.monotonic() < deadline:
         time.sleep(0.01)
-    return threads()
+    return thread_count()
 
 
 async def run(count: int, capture: str) -> dict[str, Any]:
-    """Both tunnels, from open to closed."""
+    """Opens both tunnels, exchanges packets, and closes them."""
     private = [_native.generate_private_key() for _ in _PORTS]
     before = open_descriptors()
     async with Tunnel(config=config(0, private)) as one:
         with Tunnel(config=config(1, private)) as two:
             with one.capture(capture, ["tun", "stages", "udp"]) as captured:
-                came = await asyncio.to_thread(exchange, count)
-            said = {
-                "came": came,
+                received = await asyncio.to_thread(exchange, count)
+            report = {
+                "received": received,
                 "captured": captured,
                 "sender": one.counters().to_dict(),
                 "receiver": two.counters().to_dict(),
                 "handshakes_ns": [tunnel.peers()[0].last_handshake_ns for tunnel in (one, two)],
                 "repr": repr([one.engine.configuration(), *one.peers()]),
                 "keys": [key.hex() for key in private],
-                "threads": threads(),
+                "threads": thread_count(),
             }
     await asyncio.get_running_loop().shutdown_default_executor()
-    said["threads_left"] = threads_left()
-    said["descriptors_left"] = [open_descriptors(), before]
-    said["links_left"] = [name for _, name in socket.if_nameindex() if name.startswith("wg")]
-    return said
+    report["threads_left"] = thread_count_at_end()
+    report["descriptors_left"] = [open_descriptors(), before]
+    report["links_left"] = [name for _, name in socket.if_nameindex() if name.startswith("wg")]
+    return report
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""pyfw and another WireGuard in a network that several tests use, one after the other."""
+"""A network with pyfw as client and another WireGuard as gateway, shared by several tests."""
 
 import json
 import sys
@@ -9,14 +9,14 @@ from lab import OUTER, Daemon, Implementation, Network, Pair, Process, pyfw_run,
 from lab import relay as relay_script
 from tests.interop.judge import judge
 
-# Where the relay listens for pyfw, and for the other one.
+# Where the relay listens for pyfw, and for the gateway.
 _NEAR, _FAR = "127.0.0.1:7001", f"{OUTER['client'].v4}:7002"
 _RELAY = [sys.executable, "-P", str(Path(relay_script.__file__))]
 _PORT = 51820
 
 
-class Meeting:
-    """pyfw is the client, whose address and firewall a test may change; `end` undoes it."""
+class ForeignNetwork:
+    """Makes one pair of daemons a test. A test may change the client's address and firewall."""
 
     def __init__(self, network: Network, foreign: Implementation) -> None:
         self.network = network
@@ -24,26 +24,26 @@ class Meeting:
         self._pair: Pair | None = None
         self._relay: Process | None = None
 
-    def pair(self, ours: Implementation | None = None, **options: Any) -> Pair:
-        """A tunnel that is not up yet."""
+    def pair(self, pyfw: Implementation | None = None, **options: Any) -> Pair:
+        """Starts both daemons; the tunnel has no session yet."""
         assert self._pair is None, "one pair a test"
-        self._pair = Pair(self.network, ours or pyfw_wg(), self.foreign, **options)
+        self._pair = Pair(self.network, pyfw or pyfw_wg(), self.foreign, **options)
         return self._pair
 
     def pair_with_key_log(self, path: Path, **options: Any) -> Pair:
-        """The same, and pyfw writes the secrets of its handshakes to a file."""
+        """Starts both daemons; pyfw logs the secrets of its handshakes to a file."""
         return self.pair(pyfw_run(f"key_log = {json.dumps(str(path))}"), **options)
 
     def relayed_pair(self, *options: str) -> tuple[Pair, Process]:
-        """A pair that meets at a relay, each told that it is the other one."""
-        there = f"{OUTER['gateway'].v4}:{_PORT}"
-        ends = ["--near", f"127.0.0.1:{_PORT}", "--far", there]
+        """Starts both daemons, each with the relay as endpoint of the other."""
+        gateway = f"{OUTER['gateway'].v4}:{_PORT}"
+        ends = ["--near", f"127.0.0.1:{_PORT}", "--far", gateway]
         self._relay = self.network.client.start(*_RELAY, _NEAR, _FAR, *ends, *options)
         self._relay.wait_for("relaying")
         return self.pair(endpoints=(_NEAR, _FAR)), self._relay
 
     def end(self) -> None:
-        """Judges the pair, ends it, and gives the client's machine back its address and firewall."""
+        """Judges and stops the pair, and restores the client's addresses and firewall."""
         pair, self._pair = self._pair, None
         try:
             if pair is not None:
@@ -60,23 +60,23 @@ class Meeting:
             client.run("nft", "flush", "ruleset", check=False)
 
 
-def relayed(relay: Process) -> dict[str, Any]:
-    """Ends a relay and returns what it tells."""
+def stop_relay(relay: Process) -> dict[str, Any]:
+    """Stops a relay, and returns its report."""
     relay.stop()
-    told: dict[str, Any] = json.loads(relay.output().partition("relaying\n")[2])
-    return told
+    report: dict[str, Any] = json.loads(relay.output().partition("relaying\n")[2])
+    return report
 
 
 def endpoint(daemon: Daemon) -> str:
-    """Where a daemon's only peer is."""
+    """Returns the endpoint of the daemon's only peer."""
     return daemon.wg("show", "wg0", "endpoints").split()[1]
 
 
 def latest_handshake(daemon: Daemon) -> int:
-    """Unix time of the only peer's latest handshake; 0 if there was none."""
+    """Returns the Unix time of the only peer's latest handshake; 0 if there was none."""
     return int(daemon.wg("show", "wg0", "latest-handshakes").split()[1])
 
 
 def received_bytes(daemon: Daemon) -> int:
-    """What came from the only peer."""
+    """Returns the bytes received from the only peer."""
     return int(daemon.wg("show", "wg0", "transfer").split()[1])
