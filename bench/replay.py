@@ -37,10 +37,12 @@ COST_BAR, SCAPY_BAR, MEMORY_BAR_MIB = 2.0, 30.0, 128.0
 _REPLAY = """
 import json, os, sys
 from pathlib import Path
-plan = json.load(sys.stdin)
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 from pyfw import _native
-result = _native.replay(plan)
+from pyfw.replay.case import Case, End
+gateway = End(name="gateway", endpoint="192.0.2.1:51820", addresses=("10.0.1.0/24",))
+client = End(name="client", endpoint="192.0.2.2:51820", addresses=("10.0.0.0/24",))
+result = _native.replay(Case(name="bench", capture=sys.argv[1], keep=0, ends=(gateway, client)))
 status = Path("/proc/self/status").read_text()
 kept = ("packets", "bytes", "wall_ns", "cipher_ns", "batch_count", "error")
 told = {key: result[key] for key in kept}
@@ -210,16 +212,7 @@ def _folded(total: int) -> int:
 
 
 def _replayed(path: Path) -> dict[str, Any]:
-    ends = [("gateway", 1, "10.0.1.0/24"), ("client", 2, "10.0.0.0/24")]
-    plan = {
-        "capture": str(path),
-        "keep": 0,
-        "ends": [
-            {"name": name, "endpoint": f"192.0.2.{host}:51820", "addresses": [addresses]}
-            for name, host, addresses in ends
-        ],
-    }
-    told: dict[str, Any] = json.loads(_python(_REPLAY, stdin=json.dumps(plan)))
+    told: dict[str, Any] = json.loads(_python(_REPLAY, str(path)))
     if told["error"] is not None or not told["in_order"]:
         sys.exit(f"bench: {path}: {told}")
     return told
@@ -232,11 +225,9 @@ def _measurable_version() -> str:
     return told
 
 
-def _python(script: str, *arguments: str, stdin: str = "") -> str:
+def _python(script: str, *arguments: str) -> str:
     command = [sys.executable, "-P", "-c", script, *arguments]
-    done = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, check=False, cwd=os.sep
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=os.sep)
     if done.returncode != 0:
         sys.exit(f"bench: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

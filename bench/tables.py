@@ -6,7 +6,7 @@ from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.results import Entry, Results, Spread
 from bench.targets import MET, MISSED, Bar
-from pyfw.replay.report.quantity import of
+from pyfw.replay.report.number_format import plural
 
 # The quantities that ratios are taken of: the rest follows from them, or is too small to divide by.
 RATIOS = (
@@ -90,7 +90,8 @@ def failures(results: Results) -> list[str]:
         key = (net_title(record.net), results.title(record.candidate), title(record.measure))
         found.setdefault(key, []).append(record.failed)
     return [
-        f"{', '.join(key)}, {of(len(words), 'round')}: {words[-1]}" for key, words in found.items()
+        f"{', '.join(key)}, {plural(len(words), 'round')}: {words[-1]}"
+        for key, words in found.items()
     ]
 
 
@@ -98,7 +99,7 @@ def _head(results: Results) -> Iterator[str]:
     document = results.document
     yield ""
     yield f"{document.machine}; {document.conditions.started}"
-    yield f"{of(document.rounds, 'round')} of the {document.plan} plan; {among(results)}"
+    yield f"{plural(document.rounds, 'round')} of the {document.plan} plan; {among(results)}"
     for entry in document.candidates:
         yield f"  {entry.title:<{_NAME}} {entry.version}"
     for name, reason in document.left_out.items():
@@ -158,7 +159,7 @@ def _aligned(rows: Sequence[Sequence[str]], words: int = 0) -> list[str]:
 
 
 def _bars(judged: Sequence[Bar], rounds: int) -> Iterator[str]:
-    yield f"══ bars, on medians of {of(rounds, 'round')}"
+    yield f"══ bars, on medians of {plural(rounds, 'round')}"
     yield ""
     for bar in judged:
         mark = {MET: "pass", MISSED: "FAIL"}.get(bar.state, "–   ")

@@ -6,6 +6,8 @@ OSError carries the kernel's errno and message.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, final
 
+from pyfw.replay.case import Case
+
 __all__ = [
     "CaptureResult",
     "ChainCounters",
@@ -77,15 +79,21 @@ def open_udp(port: int, fwmark: int = 0) -> tuple[int, int, int]:
     """
 
 def replay(
-    plan: dict[str, Any],
+    case: Case,
+    *,
+    stages: dict[str, StageChain] | None = None,
+    keylog: str | None = None,
+    write: str | None = None,
+    secrets: bool = False,
     progress: Callable[[int, int | None, int], object] | None = None,
 ) -> dict[str, Any]:
-    """Replays a capture through two or more ends in virtual time; docs/replay.md describes plan and result.
+    """Replays a capture through two or more ends in virtual time; docs/replay.md describes the result.
 
-    `progress` is called a few times per second with bytes read, total bytes (None if unknown) and packets; if it
-    returns False, the replay ends with KeyboardInterrupt. Raises ValueError for an invalid plan, OSError if the record
-    cannot be written. A corrupt capture does not raise: what precedes the fault is replayed, and `result["error"]`
-    names the place.
+    `stages` are the chains by end, `keylog` the text of a key log for an outer capture. `write` is the path of a pcapng
+    with inner and outer packets, and with the keys if `secrets`. `progress` is called a few times per second with the
+    bytes read, the bytes in total (None: unknown) and the packets; if it returns False, the run ends with
+    KeyboardInterrupt. Raises ValueError for an invalid case, OSError if `write` fails. A corrupt capture raises nothing:
+    `result["error"]` has the offset, and everything before it was replayed.
     """
 
 # Only in builds with the cargo feature `bench`, which wheels do not have; there, Engine(cipher="off") works as well.

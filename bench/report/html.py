@@ -13,7 +13,7 @@ from bench.results import Results
 from bench.tables import among, failures, found_text, losses, net_title, spread_text
 from bench.targets import MET, MISSED, Bar
 from pyfw.replay.report.markup import Html, element, joined, row, table
-from pyfw.replay.report.quantity import of
+from pyfw.replay.report.number_format import plural
 
 # The browser is told to fetch nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -85,7 +85,7 @@ def _facts(results: Results, judged: Sequence[Bar]) -> str:
     met, missed = states.count(MET), states.count(MISSED)
     rest = len(states) - met - missed
     parts = [f"{met} of {len(states)} bars met", f"{missed} missed" if missed else ""]
-    parts += [f"{rest} not measured" if rest else "", of(results.document.rounds, "round")]
+    parts += [f"{rest} not measured" if rest else "", plural(results.document.rounds, "round")]
     return ", ".join(part for part in parts if part) + "."
 
 
@@ -122,7 +122,7 @@ def _net(results: Results, net: str) -> Html:
                 "details",
                 element("summary", "Numbers"),
                 _numbers(results, net, measure),
-                class_="behind",
+                class_="collapsed",
             ),
         ]
     return element("section", element("h2", net_title(net)), *parts, class_="net")

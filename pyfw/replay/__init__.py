@@ -1,6 +1,6 @@
-"""Captures through the real data plane in virtual time: cases, comparison, reports, pytest plugin.
+"""Replays captures through the real data plane in virtual time, and compares the results with expectations.
 
-    case.replay.toml → case → plan → pyfw._native.replay → outcome → compare with expected.json
+    case.replay.toml → case → pyfw._native.replay → expectation → compare with expected.json
 
-Nothing is loaded here: the pytest plugin of everyone who installs pyfw passes through this module.
+This module imports nothing: the pytest plugin imports it in every pytest run where pyfw is installed.
 """

@@ -1,6 +1,6 @@
-"""A case: what goes through which tunnel, over which wire. `NAME.replay.toml` in, a frozen struct out.
+"""Reads cases: `NAME.replay.toml` describes a capture, the ends it passes and the network between them.
 
-Only `why` and `capture` are required. All that is wrong in a file is one ConfigError.
+Only `why` and `capture` are required. One ConfigError reports all problems of a file.
 """
 
 from pathlib import Path
@@ -19,21 +19,21 @@ SUFFIX = ".replay.toml"
 RULES = ("ordered", "by-size", "by-ecn", "unbatched")
 Rule = Literal["ordered", "by-size", "by-ecn", "unbatched"]
 
-# A case is reviewed by people; more is not a description.
+# A description is written by hand; a larger file is a mistake.
 _BYTES_MAX = 1 << 20
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """One end of the virtual wire. The first is the hub, every other one its peer."""
+    """One WireGuard end of the virtual network. The first is the hub, every other one is its peer."""
 
     name: str
     endpoint: str
     addresses: tuple[str, ...]
-    """Inner networks that live behind it."""
+    """Inner networks behind it."""
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True):
-    """What one read of a TUN takes: packets of one end within window_us of the first (design §1)."""
+    """What one read of a TUN takes: packets of one end within window_us of the first."""
 
     window_us: int = 100
     frames: int = 128
@@ -49,7 +49,7 @@ class Coalesce(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Impairment(msgspec.Struct, frozen=True, kw_only=True):
-    """What the wire does to the datagrams that one end sends; all zero: nothing."""
+    """What the wire does to the datagrams that one end sends; by default nothing."""
 
     loss: float = 0.0
     loss_burst: float = 0.0
@@ -66,33 +66,33 @@ class Impairment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that happens at a moment of virtual time."""
+    """Something that happens at a point of virtual time."""
 
     at_s: float
     do: str
     end: str
     to: str = ""
-    """The address and port that a roaming end sends from afterwards."""
+    """The new address and port of an end that roams."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides over a replay; the capture's bytes apart."""
+    """Everything that determines a replay except the capture's bytes."""
 
     name: str
-    """How results call it: the folder, and the file's stem where that is not "case"."""
+    """Name in results: the folder, and the file's stem unless it is "case"."""
     capture: str
     """A path, or "-" for standard input."""
     file: Path | None = None
     why: str = ""
     expected: Path | None = None
-    """Where the expected outcome lies; None: there is none to compare with."""
+    """Path of the expectation; None for a bare capture."""
     kind: Literal["inner", "outer"] = "inner"
     keylog: Path | None = None
     ends: tuple[End, ...] = ()
-    """Empty: client is the source of the first packet, gateway all the rest."""
+    """Empty: inferred from the capture (pyfw.replay.prepare)."""
     mtu: int = 1420
     handshake: Literal["before", "on-demand"] = "before"
-    """Whether the ends have a session before the first packet, or make one because of it."""
+    """Whether the sessions exist before the first packet, or the first packet starts the handshake."""
     frames: Literal["captured", "tso"] = "captured"
     rule: Rule = "ordered"
     max_segments: int = 64
@@ -101,10 +101,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     drain: Drain = Drain()
     coalesce: Coalesce = Coalesce()
     impairment: dict[str, Impairment] = {}
-    """By end; "" is every end that has none of its own."""
+    """By end; "" applies to every end without its own."""
     events: tuple[Event, ...] = ()
     stages: dict[str, tuple[StageConfig, ...]] = {}
-    """By end, in their order; "" is the hub, where the capture names the ends."""
+    """By end, in their order."""
 
 
 _FRACTION = number(0, 1)
@@ -127,7 +127,7 @@ _TABLES = ("ends", "events", "impairment", "drain", "coalesce", "stages")
 
 
 def load(path: Path, name: str | None = None) -> Case:
-    """Reads a case. Raises ConfigError or OSError."""
+    """Reads a case. Raises ConfigError and OSError."""
     file = str(path)
     with path.open("rb") as opened:
         raw = opened.read(_BYTES_MAX + 1)
@@ -146,11 +146,13 @@ def load(path: Path, name: str | None = None) -> Case:
     expected = fields.pop("expected", None) or (
         "expected.json" if stem == "case" else f"{stem}.expected.json"
     )
-    return Case(name=name or name_of(path), file=path, expected=path.with_name(expected), **fields)
+    return Case(
+        name=name or case_name(path), file=path, expected=path.with_name(expected), **fields
+    )
 
 
-def name_of(path: Path) -> str:
-    """What a case is called: its folder, and its stem where the folder may hold several."""
+def case_name(path: Path) -> str:
+    """Returns the name of a case: its folder, and its stem if the folder may hold several."""
     stem = path.name.removesuffix(SUFFIX)
     folder = path.parent.as_posix()
     if stem == "case":
@@ -159,22 +161,20 @@ def name_of(path: Path) -> str:
 
 
 def _read(reader: Reader, path: Path) -> dict[str, Any]:
-    here = path.parent
-
-    def beside(value: Any) -> str:
-        found = here / file_name(value)
-        if not found.is_file():
-            raise ValueError(f"there is no such file: {found}")
-        return str(found)
+    def existing_file(value: Any) -> str:
+        file = path.parent / file_name(value)
+        if not file.is_file():
+            raise ValueError(f"no such file: {file}")
+        return str(file)
 
     document = dict(reader.document)
     tables = {key: document.pop(key) for key in _TABLES if key in document}
     scalars = {
         "why": text,
-        "capture": beside,
+        "capture": existing_file,
         "expected": file_name,
         "kind": choice("inner", "outer"),
-        "keylog": lambda value: Path(beside(value)),
+        "keylog": lambda value: Path(existing_file(value)),
         "mtu": integer(68, 65_475),
         "handshake": choice("before", "on-demand"),
         "frames": choice("captured", "tso"),
@@ -183,15 +183,15 @@ def _read(reader: Reader, path: Path) -> dict[str, Any]:
         "seed": integer(0, 2**63 - 1),
         "keep": integer(0, 1_000_000),
     }
-    # The tables are known keys, too, where a mistyped one asks for the nearest.
+    # The tables' names are here only to be suggested for a mistyped key.
     fields = reader.table(document, "", scalars | dict.fromkeys(_TABLES, text))
     for key in ("why", "capture"):
         if key not in document:
-            reader.add_problem(key, "is missing; every case has one")
+            reader.add_problem(key, "is missing; every case needs one")
     fields["ends"] = _ends(reader, tables.get("ends"))
     if fields.get("kind", "inner") == "outer" and "ends" not in tables:
         reader.add_problem(
-            "ends", "is missing: an outer capture does not show who lives behind which end"
+            "ends", "is missing; an outer capture does not tell which networks are behind which end"
         )
     names = [end.name for end in fields["ends"]] or ["gateway", "client"]
     fields["impairment"] = _impairment(reader, tables.get("impairment", {}), names)
@@ -218,11 +218,11 @@ def _ends(reader: Reader, value: Any) -> tuple[End, ...]:
     for i, table in enumerate(reader.tables(value, "ends", checks)):
         key = f"ends[{i}]"
         if "name" not in table:
-            reader.add_problem(f"{key}.name", "is missing, or not a name")
+            reader.add_problem(f"{key}.name", "is missing or invalid")
         elif any(end.name == table["name"] for end in ends):
-            reader.add_problem(f"{key}.name", "is the name of an earlier end")
+            reader.add_problem(f"{key}.name", "is already the name of an earlier end")
         if i and not table.get("addresses"):
-            reader.add_problem(f"{key}.addresses", "is missing: what lives behind this end?")
+            reader.add_problem(f"{key}.addresses", "is missing; write the inner networks behind this end")
         ends.append(
             End(
                 name=table.get("name", f"end{i}"),
@@ -231,32 +231,32 @@ def _ends(reader: Reader, value: Any) -> tuple[End, ...]:
             )
         )
     if len(ends) < 2:
-        reader.add_problem("ends", "are two or more: the hub first, then its peers")
+        reader.add_problem("ends", "must be two or more: the hub, then its peers")
     if len({end.endpoint for end in ends}) < len(ends):
-        reader.add_problem("ends", "two of them have one endpoint")
+        reader.add_problem("ends", "two ends have the same endpoint")
     return tuple(ends)
 
 
 def _end_name(value: Any) -> str:
     name = text(value)
     if not name.replace("-", "").isalnum() or not name.isascii() or name in IMPAIRMENT_CHECKS:
-        raise ValueError(f'"{name}" is not a name for an end; write letters, digits and -')
+        raise ValueError(f'"{name}" is not a valid name; write letters, digits and "-"')
     return name
 
 
 def _impairment(reader: Reader, value: Any, names: list[str]) -> dict[str, Impairment]:
-    # Keys of the table itself hold for every end; [impairment.NAME] stands for one, alone.
+    # Keys of the table itself apply to every end; [impairment.NAME] overrides them for one.
     by_end: dict[str, Check] = dict.fromkeys(names, lambda inner: inner)
     table = reader.table(value, "impairment", IMPAIRMENT_CHECKS | by_end)
     common = {key: item for key, item in table.items() if key in IMPAIRMENT_CHECKS}
-    found = {"": Impairment(**common)} if common else {}
+    impairments = {"": Impairment(**common)} if common else {}
     for name in names:
         if name in table:
             dotted = f"impairment.{name}"
-            found[name] = Impairment(
+            impairments[name] = Impairment(
                 **common | reader.table(table[name], dotted, IMPAIRMENT_CHECKS)
             )
-    return found
+    return impairments
 
 
 def _events(reader: Reader, value: Any, names: list[str]) -> tuple[Event, ...]:
@@ -268,12 +268,12 @@ def _events(reader: Reader, value: Any, names: list[str]) -> tuple[Event, ...]:
     }
     events: list[Event] = []
     for i, table in enumerate(reader.tables(value, "events", checks)):
-        given = value[i] if isinstance(value[i], dict) else {}
+        raw = value[i] if isinstance(value[i], dict) else {}
         for key in ("at_s", "do", "end"):
-            if key not in given:
+            if key not in raw:
                 reader.add_problem(f"events[{i}].{key}", "is missing")
-        if (table.get("do") == "roam") != ("to" in given):
-            reader.add_problem(f"events[{i}].to", "belongs to roam, and roam needs it")
+        if (table.get("do") == "roam") != ("to" in raw):
+            reader.add_problem(f"events[{i}].to", "is required for roam, and for roam only")
         if {"at_s", "do", "end"} <= table.keys():
             events.append(Event(**table))
     return tuple(sorted(events, key=lambda event: event.at_s))
@@ -281,8 +281,8 @@ def _events(reader: Reader, value: Any, names: list[str]) -> tuple[Event, ...]:
 
 def _stages(reader: Reader, value: Any, names: list[str]) -> dict[str, tuple[StageConfig, ...]]:
     configs, others = stages.read(reader, value, {"end": choice(*names)})
-    found: dict[str, tuple[StageConfig, ...]] = {}
+    by_end: dict[str, tuple[StageConfig, ...]] = {}
     for config, other in zip(configs, others, strict=True):
         end = other.get("end", names[0])
-        found[end] = (*found.get(end, ()), config)
-    return found
+        by_end[end] = (*by_end.get(end, ()), config)
+    return by_end

@@ -1,37 +1,40 @@
-"""Collects *.replay.toml wherever pytest looks, one test a case, and nothing else.
+"""Pytest plugin: collects each *.replay.toml as a test.
 
-Installed as the entry point "pyfw-replay": it is imported in every pytest run of everyone who has pyfw,
-so it loads nothing of pyfw until a case runs. `--replay-update` rewrites what is expected.
+Installed as the entry point "pyfw-replay", it is imported in every pytest run where pyfw is installed, so it
+imports nothing else of pyfw until a case runs.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:
+    from pyfw.replay.runner import TaskResult
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--replay-update."""
-    group = parser.getgroup("pyfw-replay", "pyfw: captures as test cases")
+    """Adds --replay-update."""
+    group = parser.getgroup("pyfw-replay", "pyfw replay")
     group.addoption(
         "--replay-update",
         action="store_true",
         default=False,
-        help="Rewrite the expected outcome of *.replay.toml cases (refused where CI is set).",
+        help="Rewrite the expected.json of *.replay.toml cases (refused if CI is set).",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuses to rewrite expectations where nobody reviews them."""
+    """Refuses --replay-update in continuous integration, where nobody reviews it."""
     if config.getoption("--replay-update"):
         from pyfw.replay.runner import in_ci
 
         if in_ci():
-            raise pytest.UsageError("--replay-update: refused, CI is set")
+            raise pytest.UsageError("--replay-update: refused because CI is set")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "CaseFile | None":
-    """Every *.replay.toml."""
+    """Collects *.replay.toml files."""
     if file_path.name.endswith(".replay.toml"):
         return CaseFile.from_parent(parent, path=file_path)
     return None
@@ -41,7 +44,7 @@ class CaseFile(pytest.File):
     """One case description."""
 
     def collect(self) -> "list[CaseItem]":
-        """One test; a file that is wrong fails when it runs, beside the others."""
+        """Returns one test; an invalid file fails when the test runs, not the collection."""
         stem = self.path.name.removesuffix(".replay.toml")
         name = self.path.parent.name if stem == "case" else stem
         return [CaseItem.from_parent(self, name=name)]
@@ -51,43 +54,43 @@ class CaseItem(pytest.Item):
     """One case under its own rule."""
 
     def runtest(self) -> None:
-        """Replays and compares."""
-        from pyfw.replay.find import case_at
+        """Replays the case and compares the result."""
+        from pyfw.replay.collect import collect_file
         from pyfw.replay.runner import Task, run
 
         update = bool(self.config.getoption("--replay-update"))
-        found = case_at(self.path)
-        case = found.case
-        judged = run(
+        collected = collect_file(self.path)
+        case = collected.case
+        result = run(
             Task(
-                name=found.name,
+                name=collected.name,
                 case=case,
                 rule=case.rule if case is not None else "",
-                judge=True,
+                compare=True,
                 update=update,
-                problem=found.problem,
+                problem=collected.problem,
             )
         )
-        if judged.status == "updated":
-            self.add_report_section("call", "replay", "\n".join(judged.differences))
-        if judged.status in ("failed", "broken"):
-            raise Differs(judged)
+        if result.status == "updated":
+            self.add_report_section("call", "replay", "\n".join(result.differences))
+        if result.status in ("failed", "broken"):
+            raise CaseFailure(result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What differs, line by line; no traceback of ours."""
-        if isinstance(excinfo.value, Differs):
+        """Returns the differences, without a traceback."""
+        if isinstance(excinfo.value, CaseFailure):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where it is written."""
+        """Returns the location of the case."""
         return self.path, None, self.name
 
 
-class Differs(Exception):
-    """A case did not come out as expected."""
+class CaseFailure(Exception):
+    """A case that failed or is broken."""
 
-    def __init__(self, judged: Any) -> None:
-        lines = [judged.problem] if judged.problem else []
-        place = f"{judged.name}: "
-        super().__init__("\n".join(f"{place}{line}" for line in [*lines, *judged.differences]))
+    def __init__(self, result: "TaskResult") -> None:
+        lines = [result.problem] if result.problem else []
+        place = f"{result.name}: "
+        super().__init__("\n".join(f"{place}{line}" for line in [*lines, *result.differences]))

@@ -1,7 +1,4 @@
-"""Runs cases and judges them: the same bytes whatever the number of processes.
-
-In: cases and rules. Out: one Judged a case and rule, in the order they were given.
-"""
+"""Replays cases and compares the results with their expectations, in one process or several."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -15,9 +12,9 @@ import msgspec
 from pyfw.observe import log
 from pyfw.replay.case import Case
 from pyfw.replay.compare import differences
-from pyfw.replay.outcome import decode, encode, outcome_of
-from pyfw.replay.plan import opened, plan_of
-from pyfw.replay.stages import running
+from pyfw.replay.expectation import decode, encode, expectation_from
+from pyfw.replay.prepare import prepared
+from pyfw.replay.stages import running_stages
 
 Progress = Callable[[int, int | None, int], bool]
 Status = Literal["passed", "failed", "shown", "updated", "broken"]
@@ -28,32 +25,33 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     case: Case | None
-    """None: the case could not be read; `problem` says why."""
-    rule: str
-    judge: bool = False
-    """Whether the outcome is compared with what is expected."""
+    """None if the case could not be read; `problem` tells why."""
+    rule: str = ""
+    compare: bool = False
+    """Whether to compare the result with the case's expectation."""
     update: bool = False
     write: str | None = None
     secrets: bool = False
     problem: str = ""
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a task."""
+class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a task."""
 
     name: str
     rule: str
     why: str = ""
     status: Status
-    """shown: there was nothing to compare with. broken: not replayed, or not to the capture's end."""
+    """"shown": not compared. "broken": not replayed, or not up to the capture's end."""
     result: dict[str, Any] | None = None
+    """As `pyfw._native.replay` returns it."""
     differences: tuple[str, ...] = ()
-    """What differs from what is expected; after an update, what was changed."""
+    """Differences from the expectation; after an update, what changed in it."""
     problem: str = ""
 
 
-def run_all(tasks: Iterable[Task], jobs: int, progress: Progress | None) -> Iterator[Judged]:
-    """Runs tasks, in as many processes as asked, and yields in order."""
+def run_all(tasks: Iterable[Task], jobs: int, progress: Progress | None) -> Iterator[TaskResult]:
+    """Runs tasks in up to `jobs` processes; yields the results in the order of the tasks."""
     tasks = list(tasks)
     jobs = min(jobs, len(tasks))
     if jobs <= 1:
@@ -66,67 +64,77 @@ def run_all(tasks: Iterable[Task], jobs: int, progress: Progress | None) -> Iter
         yield from pool.map(run, tasks)
 
 
-def run(task: Task, progress: Progress | None = None) -> Judged:
-    """Replays one case under one rule, and compares."""
+def run(task: Task, progress: Progress | None = None) -> TaskResult:
+    """Replays a case and compares the result."""
     from pyfw import _native
 
     case = task.case
     if case is None:
-        return Judged(name=task.name, rule=task.rule, status="broken", problem=task.problem)
-    named: dict[str, Any] = {"name": task.name, "rule": task.rule, "why": case.why}
+        return TaskResult(name=task.name, rule=task.rule, status="broken", problem=task.problem)
+    common: dict[str, Any] = {"name": task.name, "rule": task.rule, "why": case.why}
     try:
-        with opened(case) as ready, running(ready) as stages:
-            plan = plan_of(ready, task.rule, write=task.write, secrets=task.secrets)
-            result = _native.replay(plan | {"stages": stages.chains}, progress)
+        with prepared(case) as ready, running_stages(ready) as stages:
+            result = _native.replay(
+                msgspec.structs.replace(ready, rule=task.rule),
+                stages=stages.chains,
+                keylog=ready.keylog.read_text() if ready.keylog else None,
+                write=task.write,
+                secrets=task.secrets,
+                progress=progress,
+            )
             stages.add_counters(result)
-            faults = tuple(stages.faults())
+            failures = tuple(stages.failures())
     except (OSError, ValueError) as error:
-        return Judged(**named, status="broken", problem=_words(error, case))
-    if not task.judge or case.expected is None:
-        if result["error"] is not None:
-            return Judged(**named, status="broken", result=result, problem=_corrupt(result))
-        status: Status = "failed" if faults else "shown"
-        return Judged(**named, status=status, result=result, differences=faults)
-    return _judge(task, case.expected, named, result, faults)
+        return TaskResult(**common, status="broken", problem=_error_text(error, case))
+    if task.compare and case.expected is not None:
+        return _compare(task, case.expected, common, result, failures)
+    if result["error"] is not None:
+        return TaskResult(**common, status="broken", result=result, problem=_corrupt(result))
+    status: Status = "failed" if failures else "shown"
+    return TaskResult(**common, status=status, result=result, differences=failures)
 
 
 def in_ci(environment: dict[str, str] | None = None) -> bool:
-    """Whether this is continuous integration, where expectations are never rewritten."""
+    """Returns whether CI is set, in which case expectations are never rewritten."""
     value = (os.environ if environment is None else environment).get("CI", "")
     return value.casefold() not in ("", "0", "false", "no")
 
 
-def _judge(
-    task: Task, file: Path, named: dict[str, Any], result: dict[str, Any], faults: tuple[str, ...]
-) -> Judged:
-    outcome = outcome_of(result)
+def _compare(
+    task: Task,
+    file: Path,
+    common: dict[str, Any],
+    result: dict[str, Any],
+    failures: tuple[str, ...],
+) -> TaskResult:
+    got = expectation_from(result)
     try:
         expected = decode(file.read_text()) if file.exists() else None
     except (OSError, ValueError) as error:
         if not task.update:
-            return Judged(**named, status="broken", result=result, problem=f"{file}: {error}")
+            return TaskResult(**common, status="broken", result=result, problem=f"{file}: {error}")
         expected = None
     if expected is None:
-        found = [f"{file.name}: missing; pyfw replay --update writes it"]
+        lines = [f"{file.name}: missing; write it with pyfw replay --update"]
     else:
-        found = differences(expected, outcome)
+        lines = differences(expected, got)
     if task.update:
-        # Also without a difference: the text may be of an older form.
-        text = encode(outcome)
+        # Written even if nothing differs, as the format may have changed.
+        text = encode(got)
         if not file.exists() or file.read_text() != text:
             file.write_text(text)
-            found = found if expected is not None else [f"{file.name}: new"]
-            return Judged(**named, status="updated", result=result, differences=tuple(found))
-        return Judged(**named, status="passed", result=result)
-    if not found:
-        return Judged(**named, status="passed", result=result)
-    corrupt = result["error"] is not None and (expected or outcome)["error"] != result["error"]
-    return Judged(
-        **named,
-        status="broken" if corrupt else "failed",
+            lines = lines if expected is not None else [f"{file.name}: new"]
+            return TaskResult(**common, status="updated", result=result, differences=tuple(lines))
+        return TaskResult(**common, status="passed", result=result)
+    if not lines:
+        return TaskResult(**common, status="passed", result=result)
+    is_corrupt = result["error"] is not None and (expected or got)["error"] != result["error"]
+    return TaskResult(
+        **common,
+        status="broken" if is_corrupt else "failed",
         result=result,
-        differences=(*found, *faults),
-        problem=_corrupt(result) if corrupt else "",
+        differences=(*lines, *failures),
+        problem=_corrupt(result) if is_corrupt else "",
     )
 
 
@@ -138,7 +146,7 @@ def _corrupt(result: dict[str, Any]) -> str:
     )
 
 
-def _words(error: Exception, case: Case) -> str:
+def _error_text(error: Exception, case: Case) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename or case.capture}"
     return str(error)

@@ -1,4 +1,4 @@
-"""What values of a case may look like, beside what every TOML file of pyfw has (pyfw.config.toml)."""
+"""Checks of values that only cases have; pyfw.config.toml has those of every TOML file."""
 
 import re
 from typing import Any
@@ -8,7 +8,7 @@ from pyfw.config.toml import quoted, text
 
 
 def file_name(value: Any) -> str:
-    """A file beside the case, or below or above it, but never an absolute path."""
+    """Checks a path relative to the case."""
     name = text(value)
     if name.startswith(("/", "~", "\\")) or "\0" in name:
         raise ValueError("is not a path relative to this file")
@@ -16,18 +16,18 @@ def file_name(value: Any) -> str:
 
 
 def endpoint(value: Any) -> str:
-    """A numeric outer address and port."""
+    """Checks an outer address and port, both numeric."""
     written = values.endpoint(text(value))
     host = written.rpartition(":")[0]
     if not (host.startswith("[") or re.fullmatch(r"[0-9.]+", host)):
         raise ValueError(
-            f"{quoted(written)} is a name; a replay looks nothing up, write an address"
+            f"{quoted(written)} is a host name, which a replay does not resolve; write an address"
         )
     return written
 
 
 def networks(value: Any) -> tuple[str, ...]:
-    """Inner networks."""
+    """Checks a list of inner networks."""
     if not isinstance(value, list):
-        raise ValueError('is a list of networks; write ["10.0.0.2/32"]')
+        raise ValueError('is not a list; write networks such as ["10.0.0.2/32"]')
     return tuple(values.network(text(item)) for item in value)

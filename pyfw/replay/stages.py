@@ -1,7 +1,6 @@
-"""The stages of a case at work: found and started before a replay, counted and stopped after it.
+"""Runs the stages of a case: started before the replay, stopped after it.
 
-In: a case whose ends are known. Out: chains by end, for pyfw._native.replay; then what the stages counted,
-and what they raised. A stage of a replay is the same object as in a daemon; its clock is the replay's.
+A stage in a replay is the same object as in a daemon; its clock is virtual.
 """
 
 import contextlib
@@ -11,58 +10,59 @@ from typing import TYPE_CHECKING, Any
 from pyfw.replay.case import Case
 
 if TYPE_CHECKING:
+    from pyfw._native import StageChain
     from pyfw.pipeline import StageSet
 
-# Numbers of a stage that depend on nothing but the case: no times, no waits.
+# The counters that depend only on the case, not on the clock.
 _COUNTED = ("frames", "segments", "created", "failures", "held_segments", "drops", "own")
 
 
-class Running:
-    """Stages of all ends."""
+class RunningStages:
+    """The stages of all ends."""
 
     def __init__(self) -> None:
         self.sets: dict[str, StageSet] = {}
 
     @property
-    def chains(self) -> dict[str, Any]:
-        """What a plan has under "stages"."""
+    def chains(self) -> "dict[str, StageChain]":
+        """The chain of each end that has stages."""
         return {end: stages.chain for end, stages in self.sets.items()}
 
     def add_counters(self, result: dict[str, Any]) -> None:
-        """Puts what was counted beside each end's counters: {stage: {counter: number}}."""
+        """Adds {stage: {counter: number}} to each end of the result."""
         for end, stages in self.sets.items():
             result["ends"][end]["stages"] = {
                 name: {key: getattr(counts, key) for key in _COUNTED}
                 for name, counts in stages.counters().stages.items()
             }
 
-    def faults(self) -> list[str]:
-        """What they raised: how often, and the first traceback; the same every time."""
-        found: list[str] = []
+    def failures(self) -> list[str]:
+        """Returns, for each stage that raised, how often, and the first traceback."""
+        lines: list[str] = []
         for end, stages in self.sets.items():
             notices = stages.chain.notices()
             for name, counts in stages.counters().stages.items():
-                of_stage = [one for one in notices if one["stage"] == name]
                 if counts.failures:
-                    first = next((one["reason"] for one in of_stage), "").rstrip()
-                    times = f"{counts.failures} of {counts.calls} calls"
-                    found.append(f"stage {name} at {end} failed in {times}; the first:\n{first}")
+                    reasons = (one["reason"] for one in notices if one["stage"] == name)
+                    calls = f"{counts.failures} of {counts.calls} calls"
+                    first = next(reasons, "").rstrip()
+                    lines.append(f"stage {name} at {end} failed in {calls}; the first:\n{first}")
                 if counts.is_out:
-                    found.append(f"stage {name} at {end} was taken out")
-        return found
+                    lines.append(f"stage {name} at {end} was removed")
+        return lines
 
 
 @contextlib.contextmanager
-def running(case: Case) -> Iterator[Running]:
-    """Runs the case's stages while the block does.
+def running_stages(case: Case) -> Iterator[RunningStages]:
+    """Runs the case's stages within the block.
 
-    Raises ConfigError for a stage that cannot be had or cannot start, ValueError for an end that is none.
+    Raises ConfigError if a stage cannot be loaded or started, ValueError if its end does not exist.
     """
-    found = Running()
+    running = RunningStages()
     if not case.stages:
-        yield found
+        yield running
         return
-    # Most cases have none, and start faster without.
+    # Imported late: most cases have no stages, and start faster without.
     from pyfw.pipeline import StageSet
     from pyfw.stages.find import find
 
@@ -70,10 +70,9 @@ def running(case: Case) -> Iterator[Running]:
     with contextlib.ExitStack() as stack:
         for end, configs in case.stages.items():
             if end not in names:
-                text = f"stages are asked for at {end}, but the ends are {', '.join(names)}"
-                raise ValueError(text)
+                raise ValueError(f"stages at {end}: no such end; the ends are {', '.join(names)}")
             stages = StageSet(find(configs), configs)
             stack.callback(stages.stop)
             stages.start()
-            found.sets[end] = stages
-        yield found
+            running.sets[end] = stages
+        yield running

@@ -1,7 +1,7 @@
-"""What a replay says in a terminal: lines in, none wider than 80 columns but for names and addresses.
+"""Terminal output: a line per case; tables for captures, for several rules, and with -v.
 
-One line a case; tables for captures, for rules side by side, and where -v asks for them. The same text
-whatever the machine's speed: figures of the clock stand in the progress line alone.
+Lines fit 80 columns, except for long names and addresses. Only the progress line depends on the speed of the
+machine.
 """
 
 import os
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from pyfw.replay.compare import flow_text
-from pyfw.replay.outcome import flat
-from pyfw.replay.runner import Judged
+from pyfw.replay.expectation import flatten
+from pyfw.replay.runner import TaskResult
 
 _STYLES = {"passed": "32", "updated": "33", "failed": "1;31", "broken": "1;31", "shown": "0"}
 _ROWS = 12
@@ -21,41 +21,40 @@ _TEXT_WIDTH = 42
 
 
 def styled(text: str, status: str, *, colour: bool) -> str:
-    """Colours a word by what it stands for, or leaves it."""
+    """Colours a word by status, if colours are on."""
     return f"\x1b[{_STYLES[status]}m{text}\x1b[0m" if colour else text
 
 
-def colours(stream: TextIO) -> bool:
-    """no-color.org: present and not empty."""
+def supports_colour(stream: TextIO) -> bool:
+    """Returns whether to colour: on a terminal, unless NO_COLOR is set and not empty (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
-def group_lines(group: Sequence[Judged], *, verbose: int, colour: bool) -> Iterator[str]:
-    """What is said of one case or capture, under one rule or several. verbose: -1 for -q, 0, 1 for -v."""
+def group_lines(group: Sequence[TaskResult], *, verbose: int, colour: bool) -> Iterator[str]:
+    """Returns the lines of one case or capture under one or more rules. verbose: -1 for -q, 1 for -v."""
     detailed = verbose > 0 or len(group) > 1 or group[0].status in ("shown", "broken")
-    for judged in group:
-        bad = judged.status in ("failed", "broken")
-        if judged.status != "shown" and (verbose >= 0 or bad or judged.status == "updated"):
-            label = judged.name if len(group) == 1 else f"{judged.name} ({judged.rule})"
-            yield f"{styled(f'{judged.status:<8}', judged.status, colour=colour)}{label}"
-            if judged.why and verbose > 0:
-                yield f"        {judged.why}"
-        if judged.problem:
-            for line in judged.problem.splitlines():
-                yield f"{judged.name}: {line}"
-        for line in judged.differences[: None if verbose > 0 else _DIFFERENCES]:
-            yield f"{judged.name}: {line}"
-        if (more := len(judged.differences) - _DIFFERENCES) > 0 and verbose <= 0:
-            yield f"{judged.name}: … and {more} more (-v shows all)"
-    results = [judged for judged in group if judged.result is not None]
-    if detailed and results and verbose >= 0:
-        yield from _details(results, verbose=verbose)
+    for one in group:
+        is_quiet = verbose < 0 and one.status not in ("failed", "broken", "updated")
+        if one.status != "shown" and not is_quiet:
+            label = one.name if len(group) == 1 else f"{one.name} ({one.rule})"
+            yield f"{styled(f'{one.status:<8}', one.status, colour=colour)}{label}"
+            if one.why and verbose > 0:
+                yield from (f"        {line}" for line in one.why.splitlines())
+        for line in one.problem.splitlines():
+            yield f"{one.name}: {line}"
+        for line in one.differences[: None if verbose > 0 else _DIFFERENCES]:
+            yield f"{one.name}: {line}"
+        if (more := len(one.differences) - _DIFFERENCES) > 0 and verbose <= 0:
+            yield f"{one.name}: … and {more} more (-v shows all)"
+    replayed = [one for one in group if one.result is not None]
+    if detailed and replayed and verbose >= 0:
+        yield from _details(replayed, verbose=verbose)
 
 
-def count_line(judged: Sequence[Judged], deselected: int, *, colour: bool) -> str:
-    """43 cases: 42 passed, 1 failed."""
-    counts: Counter[str] = Counter(one.status for one in judged)
-    cases, total = len({one.name for one in judged}), len(judged)
+def count_line(results: Sequence[TaskResult], deselected: int, *, colour: bool) -> str:
+    """Returns the last line, "43 cases: 42 passed, 1 failed"."""
+    counts: Counter[str] = Counter(one.status for one in results)
+    cases, total = len({one.name for one in results}), len(results)
     runs = f"{cases} case{'s' if cases != 1 else ''}"
     if total != cases:
         runs = f"{total} replays of {runs}"
@@ -69,16 +68,16 @@ def count_line(judged: Sequence[Judged], deselected: int, *, colour: bool) -> st
 
 
 def verdict(result: dict[str, Any]) -> str:
-    """The judgement on order, in a sentence."""
+    """Returns the verdict on order in a sentence."""
     flows = result["flows"]
     early, late = _sum(flows, "early"), _sum(flows, "late")
     segments = _sum(flows, "segments")
     amount = f"{segments} segment{'s' if segments != 1 else ''}"
     lost = _sum(flows, "lost")
-    # Behind a lost segment all are early, as a receiver counts; that alone is no reordering.
+    # A TCP receiver counts every segment after a lost one as early; that alone is no reordering.
     bad = sum(1 for flow in flows if flow["late"] or (flow["early"] and not flow["lost"]))
     if not bad and early:
-        return f"in order, with {lost} lost: {early} early behind the gaps, 0 late of {amount}"
+        return f"in order, {lost} lost: {early} early after gaps, 0 late of {amount}"
     if bad:
         return (
             f"out of order: {bad} of {len(flows)} flows, {early} early and {late} late of {amount}"
@@ -86,35 +85,35 @@ def verdict(result: dict[str, Any]) -> str:
     return f"in order: {len(flows)} flow{'s' if len(flows) != 1 else ''}, {amount}, 0 early, 0 late"
 
 
-def _details(group: Sequence[Judged], *, verbose: int) -> Iterator[str]:
+def _details(group: Sequence[TaskResult], *, verbose: int) -> Iterator[str]:
     first = group[0].result or {}
     skipped = f", {first['skipped']} not IP" if first["skipped"] else ""
-    unplaced = f", {first['unplaced']} of no end" if first["unplaced"] else ""
+    unplaced = f", {first['unplaced']} from no end" if first["unplaced"] else ""
     yield (
-        f"{group[0].name}: {first['packets']} packets, {amount_of(first['bytes'])}, "
+        f"{group[0].name}: {first['packets']} packets, {bytes_text(first['bytes'])}, "
         f"{first['duration_ns'] / 1e9:.6f} s{skipped}{unplaced}"
     )
     if len(group) > 1:
         yield from _rules(group)
-    for judged in group:
-        result = judged.result or {}
-        yield f"  {judged.rule}: {verdict(result)}"
+    for one in group:
+        result = one.result or {}
+        yield f"  {one.rule}: {verdict(result)}"
         yield from _flows(result, verbose=verbose)
         yield from _connections(result, verbose=verbose)
         yield from _drops(result)
         yield from _stages(result)
         if result["truncated"]:
-            yield "    (reports hold the first part only: the case's keep was reached)"
+            yield "    (reports are truncated: the case's keep limit was reached)"
 
 
-def _rules(group: Sequence[Judged]) -> Iterator[str]:
+def _rules(group: Sequence[TaskResult]) -> Iterator[str]:
     yield "  rule        batches  saved  segments   early    late  spurious    lost"
-    for judged in group:
-        result = judged.result or {}
+    for one in group:
+        result = one.result or {}
         flows = result["flows"]
         cells = [_sum(flows, key) for key in ("segments", "early", "late", "spurious", "lost")]
         yield (
-            f"  {judged.rule:<10}{result['batch_count']:>9}{result['sends_saved']:>7}"
+            f"  {one.rule:<10}{result['batch_count']:>9}{result['sends_saved']:>7}"
             f"{cells[0]:>10}{cells[1]:>8}{cells[2]:>8}{cells[3]:>10}{cells[4]:>8}"
         )
 
@@ -123,8 +122,8 @@ def _flows(result: dict[str, Any], *, verbose: int) -> Iterator[str]:
     flows = list(result["flows"])
     hidden = 0
     if len(flows) > _ROWS and verbose <= 0:
-        troubles = ("early", "late", "lost", "duplicates")
-        flows.sort(key=lambda f: (-sum(f[key] for key in troubles), -f["segments"], f["id"]))
+        anomalies = ("early", "late", "lost", "duplicates")
+        flows.sort(key=lambda f: (-sum(f[key] for key in anomalies), -f["segments"], f["id"]))
         hidden = len(flows) - _ROWS
         flows = flows[:_ROWS]
     if flows:
@@ -151,20 +150,17 @@ def _connections(result: dict[str, Any], *, verbose: int) -> Iterator[str]:
 
 
 def _drops(result: dict[str, Any]) -> Iterator[str]:
-    found: list[str] = []
+    drops: list[str] = []
     for name, end in result["ends"].items():
-        for counter, count in flat(end["counters"]).items():
+        for counter, count in flatten(end["counters"]).items():
             if "drops." in counter:
-                found.append(
-                    f"{name} {counter.replace('.drops.', ' ').replace('_drops.', ' ')} {count}"
-                )
-    for name, count in sorted(result["fate_counts"].items()):
-        end, _, what = name.rpartition(".")
-        found.append(f"wire from {end} {what} {count}")
-    if not found:
-        yield "    drops: none in the tunnel"
-    for i, text in enumerate(found):
+                path = counter.replace(".drops.", " ").replace("_drops.", " ")
+                drops.append(f"{name} {path} {count}")
+    for i, text in enumerate(drops or ["none"]):
         yield f"    {'drops: ' if not i else '       '}{text}"
+    for i, (name, count) in enumerate(sorted(result["fate_counts"].items())):
+        end, _, kind = name.rpartition(".")
+        yield f"    {'wire:  ' if not i else '       '}from {end} {kind} {count}"
 
 
 def _stages(result: dict[str, Any]) -> Iterator[str]:
@@ -172,10 +168,10 @@ def _stages(result: dict[str, Any]) -> Iterator[str]:
         for name, stage in counts.get("stages", {}).items():
             amount = f"{stage['frames']} frames, {stage['segments']} segments"
             yield f"    stage {name} at {end}: {amount}"
-            for counter, count in flat(stage).items():
+            for counter, count in flatten(stage).items():
                 if counter not in ("frames", "segments"):
-                    words = counter.replace("drops.", "dropped ").removeprefix("own.")
-                    yield f"           {words} {count}"
+                    label = counter.replace("drops.", "dropped ").removeprefix("own.")
+                    yield f"           {label} {count}"
 
 
 def _row(text: str, numbers: str) -> Iterator[str]:
@@ -189,8 +185,8 @@ def _sum(flows: Iterable[dict[str, Any]], key: str) -> int:
     return sum(flow[key] for flow in flows)
 
 
-def amount_of(count: float) -> str:
-    """Bytes as people read them."""
+def bytes_text(count: float) -> str:
+    """Formats a number of bytes with a decimal unit."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -199,7 +195,7 @@ def amount_of(count: float) -> str:
 
 
 class ProgressLine:
-    """A line in place on a terminal: how far, how fast, how long still. For long captures only."""
+    """A line that shows position, rate and remaining time, once a replay takes longer than half a second."""
 
     def __init__(self, stream: TextIO, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -207,21 +203,21 @@ class ProgressLine:
         self._start_s = clock_s()
         self._written = False
 
-    def __call__(self, bytes_read: int, bytes_in_all: int | None, packets: int) -> bool:
-        """Shows how far it is; never interrupts."""
-        took_s = self._clock_s() - self._start_s
-        if took_s >= 0.5:
-            text = f"{amount_of(bytes_read)}, {packets} packets, {packets / took_s:,.0f}/s"
-            if bytes_in_all and bytes_read:
-                left_s = took_s * max(bytes_in_all - bytes_read, 0) / bytes_read
-                text = f"{bytes_read / bytes_in_all:4.0%} {text}, {left_s:.0f} s left"
+    def __call__(self, bytes_read: int, bytes_total: int | None, packets: int) -> bool:
+        """Updates the line; never interrupts the replay."""
+        elapsed_s = self._clock_s() - self._start_s
+        if elapsed_s >= 0.5:
+            text = f"{bytes_text(bytes_read)}, {packets} packets, {packets / elapsed_s:,.0f}/s"
+            if bytes_total and bytes_read:
+                left_s = elapsed_s * max(bytes_total - bytes_read, 0) / bytes_read
+                text = f"{bytes_read / bytes_total:4.0%} {text}, {left_s:.0f} s left"
             self._stream.write(f"\r\x1b[2K{text}")
             self._stream.flush()
             self._written = True
         return True
 
     def clear(self) -> None:
-        """Removes the line, for what stands instead, and starts the clock anew."""
+        """Clears the line and restarts the clock."""
         if self._written:
             self._stream.write("\r\x1b[2K")
             self._stream.flush()

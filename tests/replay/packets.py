@@ -1,10 +1,11 @@
-"""Captures for tests that need no scapy: UDP and TCP over IPv4, with right checksums."""
+"""Builds captures without scapy: UDP and TCP over IPv4, with valid checksums."""
 
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 CLIENT, SERVER = bytes((10, 0, 0, 2)), bytes((10, 0, 1, 1))
+_PATTERN = bytes(range(256)) * 8
 
 
 def udp(port: int, payload: bytes, *, number: int = 0) -> bytes:
@@ -18,7 +19,7 @@ def tcp(port: int, sequence: int, payload: bytes, *, number: int = 0, ecn: int =
 
 
 def write_pcap(path: Path, packets: Iterable[tuple[int, bytes]]) -> Path:
-    """packets: microseconds and a packet."""
+    """Writes a pcap of (microseconds, packet)."""
     parts = [struct.pack("<IHHiIII", 0xA1B2_C3D4, 2, 4, 0, 0, 262_144, 101)]
     for at_us, packet in packets:
         parts.append(struct.pack("<4I", 1000, at_us, len(packet), len(packet)) + packet)
@@ -27,11 +28,11 @@ def write_pcap(path: Path, packets: Iterable[tuple[int, bytes]]) -> Path:
 
 
 def flows(steps: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, bytes]]:
-    """Steps of (flow, payload length, ECN, gap in µs): even flows are TCP, odd ones UDP."""
+    """Returns packets for steps of (flow, payload length, ECN, gap in µs); even flows are TCP, odd UDP."""
     at_us, sequences, packets = 0, dict.fromkeys(range(256), 1), []
     for number, (flow, length, ecn, gap_us) in enumerate(steps):
         at_us += gap_us
-        payload = bytes((number + i) & 0xFF for i in range(length))
+        payload = _PATTERN[number & 0xFF :][:length]
         if flow % 2:
             packets.append((at_us, udp(1000 + flow, payload, number=number)))
         else:
@@ -51,8 +52,6 @@ def _ipv4(protocol: int, body: bytes, checksum_at: int, number: int, ecn: int) -
 
 
 def _checksum(content: bytes) -> int:
+    # A number is congruent to the sum of its 16-bit digits modulo 0xFFFF.
     content += bytes(len(content) % 2)
-    total: int = sum(struct.unpack(f">{len(content) // 2}H", content))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return 0xFFFF - total
+    return 0xFFFF - (int.from_bytes(content) % 0xFFFF or 0xFFFF)

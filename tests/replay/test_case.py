@@ -1,4 +1,4 @@
-"""Cases: what three lines mean, and what is said of what is wrong."""
+"""Reading cases: keys, defaults and errors."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyfw.config.problem import ConfigError
-from pyfw.replay.case import Drain, End, Event, Impairment, load, name_of
+from pyfw.replay.case import Drain, End, Event, Impairment, case_name, load
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def case_file(folder: Path, text: str, name: str = "case.replay.toml") -> Path:
 SMALLEST = 'why = "it exists"\ncapture = "a.pcap"\n'
 
 
-def test_two_lines_are_a_case(folder: Path) -> None:
+def test_two_keys_make_a_case(folder: Path) -> None:
     case = load(case_file(folder, SMALLEST))
     assert case.why == "it exists"
     assert case.capture == str(folder / "a.pcap")
@@ -33,15 +33,15 @@ def test_two_lines_are_a_case(folder: Path) -> None:
     assert (case.rule, case.frames, case.mtu, case.ends) == ("ordered", "captured", 1420, ())
 
 
-def test_a_second_case_of_a_folder_has_its_own_name_and_expectation(folder: Path) -> None:
+def test_cases_in_one_folder_have_their_own_names(folder: Path) -> None:
     path = case_file(folder, SMALLEST, "tso.replay.toml")
     case = load(path)
     assert case.name == f"{folder.as_posix()}/tso"
     assert case.expected == folder / "tso.expected.json"
-    assert name_of(Path("pcaps/a/case.replay.toml")) == "pcaps/a"
+    assert case_name(Path("pcaps/a/case.replay.toml")) == "pcaps/a"
 
 
-def test_every_key_arrives(folder: Path) -> None:
+def test_every_key_is_read(folder: Path) -> None:
     text = """
     why = "all of it"
     capture = "a.pcap"
@@ -94,7 +94,7 @@ def test_every_key_arrives(folder: Path) -> None:
     assert (case.coalesce.psh, case.rule, case.max_segments, case.seed) == ("close", "by-ecn", 8, 7)
 
 
-def test_everything_that_is_wrong_is_said_at_once_with_file_line_and_key(folder: Path) -> None:
+def test_all_errors_are_reported_with_line_and_key(folder: Path) -> None:
     path = case_file(
         folder,
         'capture = "b.pcap"\nmtuu = 1280\nframes = "jumbo"\n[drain]\nwindow_ms = 3\nframes = 0\n',
@@ -103,8 +103,8 @@ def test_everything_that_is_wrong_is_said_at_once_with_file_line_and_key(folder:
         load(path)
     lines = str(raised.value).splitlines()
     assert lines == [
-        f"{path}: why: is missing; every case has one",
-        f"{path}:1: capture: there is no such file: {folder / 'b.pcap'}",
+        f"{path}: why: is missing; every case needs one",
+        f"{path}:1: capture: no such file: {folder / 'b.pcap'}",
         f"{path}:2: mtuu: no such key in a case; did you mean mtu?",
         f'{path}:3: frames: is not valid; write "captured" or "tso"',
         f"{path}:5: drain.window_ms: no such key in [drain]; did you mean window_us?",
@@ -113,7 +113,7 @@ def test_everything_that_is_wrong_is_said_at_once_with_file_line_and_key(folder:
 
 
 @pytest.mark.parametrize(
-    ("added", "said"),
+    ("added", "error"),
     [
         ('stages = ["a:B"]', "stages[0]: is a table; write [[stages]]"),
         ('capture = "/etc/passwd"', "capture: given again; the first is at line 2"),
@@ -124,28 +124,34 @@ def test_everything_that_is_wrong_is_said_at_once_with_file_line_and_key(folder:
         ("impairment.loss = nan", "impairment.loss: is not a number"),
         ("impairment.clientt.loss = 1", "did you mean client?"),
         ('ends = "two"', "ends: is a list of tables; write [[ends]]"),
-        ('[[ends]]\nname = "a"', "ends: are two or more"),
-        ('[[ends]]\nname = "a"\n[[ends]]\nname = "a"', "ends[1].name: is the name of an earlier"),
+        ('[[ends]]\nname = "a"', "ends: must be two or more"),
+        (
+            '[[ends]]\nname = "a"\n[[ends]]\nname = "a"',
+            "ends[1].name: is already the name of an earlier",
+        ),
         ('[[ends]]\nname = "a"\n[[ends]]\nname = "b"', "ends[1].addresses: is missing"),
-        ('[[ends]]\nname = "loss"', "is not a name for an end"),
-        ('[[ends]]\nname = "a"\nendpoint = "x.example:1"', "is a name; a replay looks nothing up"),
-        ('[[events]]\nat_s = 1\ndo = "roam"\nend = "client"', "roam needs it"),
+        ('[[ends]]\nname = "loss"', "is not a valid name"),
+        (
+            '[[ends]]\nname = "a"\nendpoint = "x.example:1"',
+            "is a host name, which a replay does not resolve",
+        ),
+        ('[[events]]\nat_s = 1\ndo = "roam"\nend = "client"', "is required for roam"),
         ('[[events]]\nat_s = 1\ndo = "jump"\nend = "client"', "events[0].do: is not valid"),
         ('[[events]]\ndo = "rekey"\nend = "client"', "events[0].at_s: is missing"),
-        ('kind = "outer"', "ends: is missing: an outer capture"),
+        ('kind = "outer"', "ends: is missing; an outer capture"),
         ("drain = 3", "drain: is a table; write [drain]"),
-        ('keylog = "none.keys"', "keylog: there is no such file"),
+        ('keylog = "none.keys"', "keylog: no such file"),
     ],
 )
-def test_what_is_wrong_is_named(folder: Path, added: str, said: str) -> None:
+def test_errors_name_the_key(folder: Path, added: str, error: str) -> None:
     with pytest.raises(ConfigError) as raised:
         load(case_file(folder, SMALLEST + added + "\n"))
-    assert said in str(raised.value)
+    assert error in str(raised.value)
 
 
 @settings(deadline=None)
 @given(text=st.text(alphabet='abw hyc[]={}"\n.1_-', max_size=80))
-def test_no_text_gives_anything_but_a_case_or_its_errors(
+def test_any_text_gives_a_case_or_errors(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
@@ -170,14 +176,14 @@ end = "gateway"
 """
 
 
-def test_stages_stand_at_the_hub_unless_an_end_is_named(folder: Path) -> None:
+def test_stages_run_at_the_hub_by_default(folder: Path) -> None:
     stages = load(case_file(folder, SMALLEST + STAGES)).stages
     uses = {end: [stage.use for stage in at_end] for end, at_end in stages.items()}
     assert uses == {"gateway": ["tap", "impair"], "client": ["sub/x.py:X"]}
     assert stages["client"][0].location.folder == folder
 
 
-def test_a_stage_at_an_end_that_is_not_there_is_told_with_its_line(folder: Path) -> None:
+def test_a_stage_at_an_unknown_end_is_an_error_with_line(folder: Path) -> None:
     text = SMALLEST + '[[stages]]\nuse = "tap"\nend = "nobody"\nloss = 1\n'
     with pytest.raises(ConfigError) as caught:
         load(case_file(folder, text))

@@ -1,4 +1,4 @@
-"""The same input gives the same bytes: twice, and on one process and on two."""
+"""The same input gives the same bytes: in every run, and in one process or two."""
 
 import subprocess
 import sys
@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pyfw.replay.collect import collect_file
+from pyfw.replay.runner import Task, run
+
 ROOT = Path(__file__).parents[2]
-# Impairments, events, several destinations, super-packets: whatever could depend on chance.
+# Impairments, events, several destinations, super-packets: whatever might depend on chance.
 CASES = (
     "udp_ingress/everything-at-once",
     "decrypt/forged-and-replayed",
@@ -17,23 +20,22 @@ CASES = (
 )
 
 
-def replay(*arguments: str | Path) -> None:
-    command = [Path(sys.executable).with_name("pyfw"), "replay", "-q", *arguments]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=100)
-
-
-def test_all_cases_give_one_json_and_one_junit_on_one_and_on_two_processes(tmp_path: Path) -> None:
+def test_json_and_junit_are_equal_with_one_and_two_processes(tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         to_json, to_junit = tmp_path / f"{jobs}.json", tmp_path / f"{jobs}.xml"
-        replay("pcaps", "-n", jobs, "--json", to_json, "--junitxml", to_junit)
+        pyfw = Path(sys.executable).with_name("pyfw")
+        command: list[str | Path] = [pyfw, "replay", "-q", "pcaps", "-n", jobs]
+        command += ["--json", to_json, "--junitxml", to_junit]
+        subprocess.run(command, cwd=ROOT, check=True, timeout=100)
     for suffix in ("json", "xml"):
         first, second = (tmp_path / f"{jobs}.{suffix}" for jobs in ("1", "2"))
         assert first.read_bytes() == second.read_bytes()
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_case_gives_one_record(case: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_two_runs_write_equal_pcapng_files(name: str, tmp_path: Path) -> None:
+    collected = collect_file(ROOT / "pcaps" / name / "case.replay.toml")
     files = [tmp_path / "first.pcapng", tmp_path / "second.pcapng"]
     for file in files:
-        replay(f"pcaps/{case}", "-w", file, "--secrets")
+        run(Task(name=name, case=collected.case, rule="ordered", write=str(file), secrets=True))
     assert files[0].read_bytes() == files[1].read_bytes()

@@ -1,137 +1,96 @@
-"""The plugin in a repository of somebody else: what it collects, what it says, what it loads."""
+"""The pytest plugin in another repository: what it collects, reports and imports."""
 
-import importlib.metadata
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+# pytester forgets modules that its runs import, and an extension cannot be imported twice.
+import pyfw._native
+import pyfw.replay.collect
+import pyfw.replay.runner  # noqa: F401
+from tests.replay.packets import flows, write_pcap
+
+pytest_plugins = ["pytester"]
+
 ROOT = Path(__file__).parents[2]
-
-# The extension is replaced for these: what matters is what pytest makes of results.
-CONFTEST = """
-import pytest
-from pyfw import _native
-from tests.replay.fake_result import fake_replay
-
-@pytest.fixture(autouse=True)
-def nothing(): pass
-
-_native.replay = fake_replay
-"""
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("CI", raising=False)
     for name in ("one", "two"):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "c.pcap").write_bytes(b"")
+        folder = pytester.mkdir(name)
+        write_pcap(folder / "c.pcap", flows([(0, 1228, 0, 0), (0, 834, 0, 1)]))
         (folder / "case.replay.toml").write_text(f'why = "{name}"\ncapture = "c.pcap"\n')
-    (tmp_path / "one" / "notes.toml").write_text("")
-    (tmp_path / "conftest.py").write_text(CONFTEST)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    return tmp_path
+    (pytester.path / "one" / "notes.toml").write_text("")
+    pytester.makeini("[pytest]\n")
+    return pytester.path
 
 
-def run_pytest(repository: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    plain = {key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR")}
-    plain |= {"PYTHONPATH": str(ROOT), "PY_COLORS": "0"} | environment
-    # As an entry point where pyfw is installed with it, else by name.
-    points = importlib.metadata.entry_points(group="pytest11")
-    named = [] if "pyfw-replay" in points.names else ["-p", "pyfw.replay.pytest_plugin"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *named, *arguments],
-        cwd=repository,
-        env=plain,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_every_case_is_one_test_and_nothing_else_is(repository: Path) -> None:
-    status, output = run_pytest(repository, "--collect-only", "-q")
-    assert status == 0
-    assert re.findall(r".*::.*", output) == [
+def test_every_case_is_one_test(pytester: pytest.Pytester, repository: Path) -> None:
+    items, _ = pytester.inline_genitems()
+    assert [item.nodeid for item in items] == [
         "one/case.replay.toml::one",
         "two/case.replay.toml::two",
     ]
 
 
-def test_a_case_passes_after_an_update_and_fails_with_a_diff_and_no_traceback(
-    repository: Path,
-) -> None:
-    status, output = run_pytest(repository, "--replay-update", "-q")
-    assert status == 0, output
-    status, output = run_pytest(repository, "-q")
-    assert (status, "2 passed" in output) == (0, True)
+def test_a_case_passes_after_an_update(pytester: pytest.Pytester, repository: Path) -> None:
+    pytester.runpytest_inprocess("--replay-update").assert_outcomes(passed=2)
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)
+    pytester.runpytest_inprocess("-k", "two").assert_outcomes(passed=1, deselected=1)
+    pytester.runpytest_inprocess("-n", "2").assert_outcomes(passed=2)
+
+
+def test_a_difference_fails_without_traceback(pytester: pytest.Pytester, repository: Path) -> None:
+    pytester.runpytest_inprocess("--replay-update")
     expected = repository / "one" / "expected.json"
     expected.write_text(expected.read_text().replace("[1228, 834]", "[1228]", 1))
-    status, output = run_pytest(repository, "-q")
-    assert status == 1
-    assert "one: batch 1 of client (flow 0): expected [1228], got [1228 834]" in output
-    assert "Traceback" not in output
-    assert "pytest_plugin.py" not in output
-    status, output = run_pytest(repository, "-q", "--lf")
-    assert "1 failed" in output
-    assert "passed" not in output
+    done = pytester.runpytest_inprocess()
+    done.assert_outcomes(passed=1, failed=1)
+    line = "one: batch 1 of client (flow 0): expected [1228], got [1228 834]"
+    assert line in done.stdout.str()
+    done.stdout.no_fnmatch_line("*Traceback*")
+    done.stdout.no_fnmatch_line("*pytest_plugin.py*")
+    pytester.runpytest_inprocess("--lf").assert_outcomes(failed=1)
 
 
-def test_k_chooses_by_name(repository: Path) -> None:
-    run_pytest(repository, "--replay-update")
-    status, output = run_pytest(repository, "-k", "two")
-    assert (status, "1 passed, 1 deselected" in output) == (0, True)
-
-
-def test_workers_share_the_cases(repository: Path) -> None:
-    pytest.importorskip("xdist")
-    run_pytest(repository, "--replay-update")
-    status, output = run_pytest(repository, "-n", "2", "-q")
-    assert (status, "2 passed" in output) == (0, True)
-
-
-def test_a_case_that_is_wrong_fails_beside_the_others(repository: Path) -> None:
-    run_pytest(repository, "--replay-update")
+def test_an_invalid_case_fails_alone(pytester: pytest.Pytester, repository: Path) -> None:
+    pytester.runpytest_inprocess("--replay-update")
     (repository / "one" / "case.replay.toml").write_text('why = "w"\ncapture = "none"\n')
-    status, output = run_pytest(repository, "-q")
-    assert status == 1
-    assert "1 failed, 1 passed" in output
-    assert "capture: there is no such file" in output
+    done = pytester.runpytest_inprocess()
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines(["*capture: no such file: *"])
 
 
-def test_an_update_is_refused_in_ci(repository: Path) -> None:
-    status, output = run_pytest(repository, "--replay-update", CI="true")
-    assert status == pytest.ExitCode.USAGE_ERROR
-    assert "refused" in output
+def test_an_update_is_refused_in_ci(
+    pytester: pytest.Pytester, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    done = pytester.runpytest_inprocess("--replay-update")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*refused because CI is set"])
     assert not (repository / "one" / "expected.json").exists()
 
 
-def test_the_plugin_loads_nothing_until_a_case_runs() -> None:
-    script = "import sys, pyfw.replay.pytest_plugin; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    loaded = set(done.stdout.split())
-    assert not {"pyfw._native", "pyfw.replay.runner", "scapy", "numpy", "msgspec"} & loaded
-
-
-def test_a_run_without_cases_loads_nothing_either(tmp_path: Path) -> None:
+def test_a_run_without_cases_imports_little(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "import sys\n\n"
         "def test_it():\n"
         "    assert 'pyfw.replay.pytest_plugin' in sys.modules\n"
-        "    assert not {'pyfw._native', 'scapy', 'numpy', 'msgspec'} & set(sys.modules)\n"
+        "    heavy = {'pyfw._native', 'pyfw.replay.runner', 'scapy', 'numpy', 'msgspec'}\n"
+        "    assert not heavy & set(sys.modules)\n"
     )
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    status, output = run_pytest(tmp_path, "-q")
-    assert status == 0, output
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

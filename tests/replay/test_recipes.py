@@ -1,4 +1,4 @@
-"""Every capture of ours can be built again, byte for byte, by the script that lies beside it."""
+"""The script beside each capture builds it again, byte for byte."""
 
 import runpy
 import sys
@@ -17,11 +17,11 @@ def name_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
-def test_a_recipe_builds_its_capture_byte_for_byte(
+def test_a_recipe_builds_its_capture(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("scapy")
-    # As `python make.py FOLDER` does, without loading scapy each time.
+    # Like `python make.py FOLDER`, without importing scapy each time.
     monkeypatch.setattr(sys, "argv", [str(recipe), str(tmp_path)])
     monkeypatch.setattr(sys, "path", [*sys.path])
     runpy.run_path(str(recipe), run_name="__main__")
@@ -34,5 +34,5 @@ def test_a_recipe_builds_its_capture_byte_for_byte(
 
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: str(path.relative_to(PCAPS)))
 def test_a_capture_has_a_recipe(capture: Path) -> None:
-    # Real traffic cannot be made again byte for byte; record.py says how it was taken.
+    # Real traffic cannot be reproduced; record.py is how it was captured.
     assert capture.with_name("make.py").exists() or capture.with_name("record.py").exists()

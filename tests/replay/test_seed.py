@@ -1,21 +1,22 @@
-"""What the project exists for: the seed's batches, and a flow whose ECN changes, under every rule."""
+"""The seed's batches, and a flow whose ECN field changes, under every rule."""
 
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pyfw import _native
 from pyfw.replay.case import load
-from pyfw.replay.outcome import outcome_of
-from pyfw.replay.plan import opened, plan_of
+from pyfw.replay.expectation import expectation_from
+from pyfw.replay.prepare import prepared
 
-STAGE = Path(__file__).parents[2] / "pcaps" / "gso_egress"
+CASES = Path(__file__).parents[2] / "pcaps" / "gso_egress"
 
 
-def replayed(name: str, rule: str) -> dict[str, Any]:
-    with opened(load(STAGE / name / "case.replay.toml")) as case:
-        return _native.replay(plan_of(case, rule))
+def replay(name: str, rule: str) -> dict[str, Any]:
+    with prepared(load(CASES / name / "case.replay.toml")) as case:
+        return _native.replay(msgspec.structs.replace(case, rule=rule))
 
 
 def flow(result: dict[str, Any]) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def flow(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def data_batches(result: dict[str, Any]) -> list[list[int]]:
-    # A message is 32 B and the padded packet (whitepaper §5.4.6); the headers inside have 52 B.
+    # A data message adds 32 B to the padded packet (whitepaper §5.4.6), whose headers take 52 B.
     return [batch["lengths"] for batch in result["batches"] if 0 in batch["flows"]]
 
 
@@ -33,31 +34,31 @@ def message(payload: int) -> int:
 
 
 @pytest.mark.parametrize("name", ["seed-trace", "seed-trace-under-tso"])
-def test_ordered_gives_the_five_batches_and_nothing_out_of_order(name: str) -> None:
-    result = replayed(name, "ordered")
+def test_ordered_gives_five_batches_in_order(name: str) -> None:
+    result = replay(name, "ordered")
     five = [[1228, 834], [1031], [1228, 834], [1228, 1228, 637], [1228, 1228]]
     assert data_batches(result) == [[message(length) for length in batch] for batch in five]
     assert (flow(result)["early"], flow(result)["late"]) == (0, 0)
 
 
-def test_an_offload_changes_nothing_on_the_wire() -> None:
-    plain, tso = (replayed(name, "ordered") for name in ("seed-trace", "seed-trace-under-tso"))
-    assert outcome_of(plain)["batches"] == outcome_of(tso)["batches"]
+def test_tso_does_not_change_the_wire() -> None:
+    plain, tso = (replay(name, "ordered") for name in ("seed-trace", "seed-trace-under-tso"))
+    assert expectation_from(plain)["batches"] == expectation_from(tso)["batches"]
 
 
-def test_by_size_puts_the_seed_out_of_order() -> None:
-    result = replayed("seed-trace", "by-size")
+def test_by_size_reorders_the_seed() -> None:
+    result = replay("seed-trace", "by-size")
     assert [len(batch) for batch in data_batches(result)] == [6, 1, 2, 1]
     assert flow(result)["early"] > 0
     assert flow(result)["late"] == 4
 
 
-def test_a_list_per_ecn_puts_a_flow_whose_ecn_changes_out_of_order() -> None:
-    by_ecn = flow(replayed("ecn-changes-mid-flow", "by-ecn"))
+def test_by_ecn_reorders_a_flow_whose_ecn_changes() -> None:
+    by_ecn = flow(replay("ecn-changes-mid-flow", "by-ecn"))
     assert by_ecn["early"] > 0
     assert by_ecn["late"] == 4
-    ordered = flow(replayed("ecn-changes-mid-flow", "ordered"))
+    ordered = flow(replay("ecn-changes-mid-flow", "ordered"))
     assert (ordered["early"], ordered["late"]) == (0, 0)
-    # The seed has one ECN: there PR 8920 keeps the order.
-    seed = flow(replayed("seed-trace", "by-ecn"))
+    # The seed has one ECN field, so PR 8920 keeps its order.
+    seed = flow(replay("seed-trace", "by-ecn"))
     assert (seed["early"], seed["late"]) == (0, 0)

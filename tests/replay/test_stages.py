@@ -1,4 +1,4 @@
-"""Stages in a replay: found, run, counted, compared; and what is said of one that fails."""
+"""Stages in a replay: loading, counters, comparison and failures."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.replay.packets import udp, write_pcap
 
 ROOT = Path(__file__).parents[2]
 
-# Drops every other packet towards the server, and counts.
+# Drops every other packet to the server.
 HALVES = """
 import pyfw
 
@@ -80,15 +80,15 @@ def counters_of(end: str, *arguments: str) -> dict[str, Any]:
     return stages
 
 
-def test_what_stages_counted_is_expected_again(folder: Path) -> None:
+def test_stage_counters_are_part_of_the_expectation(folder: Path) -> None:
     assert pyfw("case", "--update").exit_code == 0
     expected = json.loads((folder / "expected.json").read_text())
-    counted = {
+    counters = {
         name: count
         for name, count in expected["ends"]["gateway"]["counters"].items()
         if name.startswith("stages.")
     }
-    assert counted == {
+    assert counters == {
         "stages.Halves.drops.odd": 5,
         "stages.Halves.frames": 10,
         "stages.Halves.own.seen": 10,
@@ -103,14 +103,14 @@ def test_what_stages_counted_is_expected_again(folder: Path) -> None:
     assert line in failed.output.splitlines()
 
 
-def test_one_option_puts_any_stage_in_front_of_any_capture() -> None:
+def test_an_option_adds_a_stage_to_a_capture() -> None:
     done = pyfw("--stage", "case/halves.py:Halves?name=half", "case/c.pcap")
     assert done.exit_code == 0
     assert "    stage half at gateway: 10 frames, 10 segments" in done.output.splitlines()
     assert "           dropped odd 5" in done.output.splitlines()
 
 
-def test_an_end_can_be_named_and_stages_follow_those_of_the_case() -> None:
+def test_added_stages_run_after_those_of_the_case() -> None:
     spec = "case/halves.py:Halves?direction=outbound"
     assert counters_of("client", "--stage", spec, "--stage-end", "client", "case/c.pcap") == {
         "Halves": {
@@ -130,7 +130,7 @@ def test_an_end_can_be_named_and_stages_follow_those_of_the_case() -> None:
     ]
 
 
-def test_with_a_stage_more_nothing_is_compared_and_no_expectation_written() -> None:
+def test_an_added_stage_skips_the_comparison() -> None:
     pyfw("case", "--update")
     assert "1 replay: 1 shown" in pyfw("--stage", "impair", "case").output
     refused = pyfw("--stage", "impair", "--update", "case")
@@ -138,16 +138,16 @@ def test_with_a_stage_more_nothing_is_compared_and_no_expectation_written() -> N
     assert "--update" in refused.output
 
 
-def test_every_run_gives_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
+def test_stages_give_equal_json_with_one_and_two_processes() -> None:
     spec = "impair?loss=0.3&jitter_ms=1&duplicate=0.3&seed=5"
     arguments = ["--stage", spec, "--rule", "ordered", "--rule", "by-size", "case/c.pcap"]
-    outputs = [pyfw("--json", "-", "-n", jobs, *arguments).stdout for jobs in ("1", "1", "2")]
+    outputs = [pyfw("--json", "-", "-n", jobs, *arguments).stdout for jobs in ("1", "2")]
     assert len(set(outputs)) == 1
     assert '"lost": ' in outputs[0]
     assert pyfw("--json", "-", *arguments[:1], f"{spec}1", *arguments[2:]).stdout != outputs[0]
 
 
-def test_a_tap_in_a_replay_gives_the_same_file_every_time(tmp_path: Path) -> None:
+def test_a_tap_writes_equal_files(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.pcapng", "b.pcapng")]
     for file in files:
         assert pyfw("--stage", f"tap?file={file}&count=7", "case/c.pcap").exit_code == 0
@@ -156,14 +156,14 @@ def test_a_tap_in_a_replay_gives_the_same_file_every_time(tmp_path: Path) -> Non
         assert len(list(reader)) == 7
 
 
-def test_delayed_packets_still_arrive_and_are_on_time() -> None:
+def test_a_delay_stage_delays_in_virtual_time() -> None:
     before = result_of("case/c.pcap")
     after = result_of("--stage", "impair?delay_ms=50", "case/c.pcap")
     assert after["flows"][0]["delivered"] == before["flows"][0]["delivered"] == 10
     assert after["duration_ns"] >= before["duration_ns"] + 50_000_000
 
 
-def test_a_stage_that_raises_fails_the_replay_with_its_traceback() -> None:
+def test_a_stage_that_raises_fails_with_its_traceback() -> None:
     done = pyfw("--stage", "case/raises.py:Raises", "case/c.pcap")
     assert done.exit_code == 1
     assert "stage Raises at gateway failed in 10 of 10 calls; the first:" in done.output
@@ -171,7 +171,7 @@ def test_a_stage_that_raises_fails_the_replay_with_its_traceback() -> None:
     assert done.output.count("Traceback") == 1
 
 
-def test_a_case_whose_stage_raises_tells_why_it_differs(folder: Path) -> None:
+def test_a_failed_case_shows_the_traceback_of_its_stage(folder: Path) -> None:
     pyfw("case", "--update")
     (folder / "halves.py").write_text(HALVES.replace("% 2:", "% 0:"))
     done = pyfw("-v", "case")
@@ -180,17 +180,17 @@ def test_a_case_whose_stage_raises_tells_why_it_differs(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "error"),
     [
         (["--stage", "a:b:c"], 'pyfw: --stage a:b:c: use: "a:b:c" names no stage'),
         (["--stage", "tap?file"], "pyfw: --stage tap?file: file: has no value"),
-        (["--stage-end", "client"], "pyfw: --stage-end: needs --stage"),
+        (["--stage-end", "client"], "pyfw: --stage-end needs --stage"),
         (["--stage", "imapir"], "offers a stage imapir; did you mean impair?"),
         (["--stage", "impair?los=1"], "options.los: no such key in the options of Impair; did you"),
         (["--stage", "case/absent.py:X"], "there is no such file: case/absent.py"),
         (
             ["--stage", "impair", "--stage-end", "nobody"],
-            "stages are asked for at nobody, but the ends are gateway, client",
+            "stages at nobody: no such end; the ends are gateway, client",
         ),
         (
             ["--stage", "tap?file=absent/a.pcapng"],
@@ -198,14 +198,14 @@ def test_a_case_whose_stage_raises_tells_why_it_differs(folder: Path) -> None:
         ),
     ],
 )
-def test_a_stage_that_cannot_be_ends_with_two(arguments: list[str], words: str) -> None:
+def test_a_stage_that_cannot_be_loaded_exits_with_2(arguments: list[str], error: str) -> None:
     done = pyfw(*arguments, "case/c.pcap")
     assert done.exit_code == 2
-    assert words in done.output
+    assert error in done.output
     assert "Traceback" not in done.output
 
 
-def test_a_broken_stage_of_a_case_is_told_at_its_line(folder: Path) -> None:
+def test_an_invalid_stage_is_an_error_with_its_line(folder: Path) -> None:
     (folder / "halves.py").write_text("import pyfw\n\nclass Halves(pyfw.Stage:\n")
     done = pyfw("case")
     assert done.exit_code == 2
@@ -215,7 +215,7 @@ def test_a_broken_stage_of_a_case_is_told_at_its_line(folder: Path) -> None:
     assert "case/case.replay.toml:6: stages[0].use: there is no such file" in done.output
 
 
-def test_the_examples_run_over_a_real_capture() -> None:
+def test_the_examples_run_on_a_real_capture() -> None:
     capture = ROOT / "pcaps" / "real" / "dns-lookups" / "capture.pcap"
     stages = [
         f"{ROOT}/examples/no_telnet.py:NoTelnet",
@@ -223,9 +223,9 @@ def test_the_examples_run_over_a_real_capture() -> None:
         f"{ROOT}/examples/refuse.py:Refuse",
     ]
     options = [word for stage in stages for word in ("--stage", stage)]
-    counted = counters_of("gateway", *options, str(capture))
-    assert counted["DnsLog"]["own"]["questions"] > 0
+    counters = counters_of("gateway", *options, str(capture))
+    assert counters["DnsLog"]["own"]["questions"] > 0
     assert (
-        len(Path("names.jsonl").read_text().splitlines()) == counted["DnsLog"]["own"]["questions"]
+        len(Path("names.jsonl").read_text().splitlines()) == counters["DnsLog"]["own"]["questions"]
     )
-    assert [counts["failures"] for counts in counted.values()] == [0, 0, 0]
+    assert [counts["failures"] for counts in counters.values()] == [0, 0, 0]

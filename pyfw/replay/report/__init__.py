@@ -1,7 +1,7 @@
-"""The report of replays: one HTML file that shows what came out, in which order, in which batches.
+"""The HTML report of replays: verdicts, batches in sending order, time–sequence plots and counters.
 
-In: runs, each the result of one replay under one rule. Out: one file that needs no network. What does
-not fit is thinned and said on the page; out-of-order points go last. The same runs give the same bytes.
+One self-contained file. If a run has more points than the page can hold, the page says how many are left out;
+points out of order are kept longest. Equal runs give equal bytes.
 """
 
 from pyfw.replay.report.html import render, write_report

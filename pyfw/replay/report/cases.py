@@ -1,11 +1,11 @@
-"""The table of cases. In: comparisons. Out: a row a run, each case linked to its section."""
+"""The table of cases: a row per run, each case linked to its section."""
 
 from collections.abc import Sequence
 
 from pyfw.replay.report.markup import Html, element, joined, table
-from pyfw.replay.report.quantity import count
+from pyfw.replay.report.number_format import count
 from pyfw.replay.report.run import Comparison, Run
-from pyfw.replay.report.verdict import expectation
+from pyfw.replay.report.verdict import case_status
 
 HEADS = (
     "case",
@@ -23,30 +23,32 @@ HEADS = (
 
 
 def case_table(comparisons: Sequence[Comparison]) -> Html:
-    """Every run of every case."""
+    """Returns the table of all runs."""
     rows = [
         _row(comparison, run, number, first=run is comparison.runs[0])
         for number, comparison in enumerate(comparisons, 1)
         for run in comparison.runs
     ]
-    return table("Cases", HEADS, rows, "cases" if _judged(comparisons) else "cases unjudged")
+    return table(
+        "Cases", HEADS, rows, "cases" if _has_verdicts(comparisons) else "cases without-verdicts"
+    )
 
 
 def anchor(number: int) -> str:
-    """The name of a case's section."""
+    """Returns the ID of a case's section."""
     return f"case-{number}"
 
 
 def verdict_mark(run: Run) -> Html:
-    """Passed or failed, by word, sign and colour."""
-    word = expectation(run.expected_ok)
+    """Returns "passed" or "failed" with a sign and a colour."""
+    status = case_status(run.expected_ok)
     if run.result["error"]:
-        word = "capture error"
-    sign = {"passed": "✓ ", "failed": "✗ ", "capture error": "✗ "}.get(word, "")
-    return element("span", sign + word, class_=f"mark {word.replace(' ', '-')}")
+        status = "capture error"
+    sign = {"passed": "✓ ", "failed": "✗ ", "capture error": "✗ "}.get(status, "")
+    return element("span", sign + status, class_=f"mark {status.replace(' ', '-')}")
 
 
-def _judged(comparisons: Sequence[Comparison]) -> bool:
+def _has_verdicts(comparisons: Sequence[Comparison]) -> bool:
     runs = [run for comparison in comparisons for run in comparison.runs]
     return any(run.expected_ok is not None or run.result["error"] for run in runs)
 

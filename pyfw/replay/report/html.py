@@ -1,6 +1,5 @@
-"""The page. In: runs. Out: one HTML file with its style, script and data inside. Order: cases as given,
-each with its strips, plots, histograms and counts; closed where there are many and nothing is wrong.
-Drops: points and sections beyond a budget for the whole page, which the page says.
+"""The page: one HTML file with its style, script and data. Each case has a section with its batches, plots,
+histograms and counters; if there are many cases, only failed ones are open.
 """
 
 import json
@@ -10,30 +9,30 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from pyfw.replay.report.batch_chart import batch_charts
 from pyfw.replay.report.cases import anchor, case_table, verdict_mark
+from pyfw.replay.report.counter_tables import counter_table, drop_table, flow_table, wire_table
 from pyfw.replay.report.histograms import histograms
 from pyfw.replay.report.markup import Html, element, joined
 from pyfw.replay.report.run import Comparison, Run, compare
 from pyfw.replay.report.sequence import figures
-from pyfw.replay.report.strips import strips
-from pyfw.replay.report.tallies import counters, drops, fates, flow_table
-from pyfw.replay.report.verdict import facts, outcome, sentence
+from pyfw.replay.report.verdict import headline, order_summary, totals
 
-# About 30 bytes each, so a page of large runs stays near 2 MB.
+# A point takes about 30 bytes, so a page of large runs stays near 2 MB.
 POINTS_ON_A_PAGE = 60_000
-# More cases than this are closed, unless they fail.
+# With more cases than this, only failed ones are open.
 _OPEN_CASES = 3
-# The browser is told to fetch nothing, whatever the text of a case holds.
+# Forbids all requests, whatever the text of a case contains.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
 def write_report(path: str | os.PathLike[str], runs: Sequence[Run]) -> None:
-    """Writes the report of these runs."""
+    """Writes the report of these runs to a file."""
     Path(path).write_text(render(runs), encoding="utf-8", newline="\n")
 
 
 def render(runs: Sequence[Run]) -> str:
-    """The report of these runs."""
+    """Returns the report of these runs."""
     comparisons = compare(runs)
     plots: list[dict[str, Any]] = []
     sections = []
@@ -41,19 +40,19 @@ def render(runs: Sequence[Run]) -> str:
         budget = POINTS_ON_A_PAGE // len(comparisons)
         parts, drawn = figures(comparison, budget)
         plots += drawn
-        opened = len(comparisons) <= _OPEN_CASES or comparison.passed is False
-        sections.append(_section(comparison, number, parts, opened))
-    headline = sentence(comparisons)
+        is_open = len(comparisons) <= _OPEN_CASES or comparison.passed is False
+        sections.append(_section(comparison, number, parts, is_open))
+    title = headline(comparisons)
     body = joined(
         [
-            _masthead(headline, facts(comparisons) if comparisons else ""),
+            _header(title, totals(comparisons) if comparisons else ""),
             element("main", case_table(comparisons), *sections),
             element(
                 "footer",
-                "early: out of order as Linux’s receiver counts it (TCPOFOQueue). "
-                "late: after one that was sent behind it (RFC 4737). "
+                "Early: arrived before a segment that was sent earlier, as Linux counts it (TCPOFOQueue). "
+                "Late: arrived after a segment that was sent later (RFC 4737). "
                 "A segment can be both; plots then show it as late. "
-                "A batch is one send: segments of one length, closed by at most one shorter one.",
+                "A batch is one send: datagrams of one length, and at most one shorter one at the end.",
             ),
             element("div", id="tip", role="status", hidden=True),
             element("script", _json(plots), type="application/json", id="plots"),
@@ -61,24 +60,22 @@ def render(runs: Sequence[Run]) -> str:
         ],
         "\n",
     )
-    return (
-        f"<!doctype html>\n{element('html', _head(headline), element('body', body), lang='en')}\n"
-    )
+    return f"<!doctype html>\n{element('html', _head(title), element('body', body), lang='en')}\n"
 
 
-def _head(headline: str) -> Html:
+def _head(title: str) -> Html:
     return element(
         "head",
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"pyfw replay: {headline}"),
+        element("title", f"pyfw replay: {title}"),
         element("style", Html(_resource("page.css"))),
     )
 
 
-def _masthead(headline: str, below: str) -> Html:
+def _header(title: str, subtitle: str) -> Html:
     return element(
         "header",
         element(
@@ -87,20 +84,20 @@ def _masthead(headline: str, below: str) -> Html:
             element("button", "Theme: system", id="theme", type="button", hidden=True),
             class_="top",
         ),
-        element("h1", joined(map(_unbroken, headline.split(" ")), " ")),
-        element("p", below, class_="quiet"),
+        element("h1", joined(map(_unbroken, title.split(" ")), " ")),
+        element("p", subtitle, class_="quiet"),
         element(
-            "noscript", element("p", "Without scripts the plots stay empty; tables hold all of it.")
+            "noscript", element("p", "The plots need JavaScript; the tables contain the same data.")
         ),
     )
 
 
 def _unbroken(word: str) -> str:
-    # Names of rules and cases have hyphens, where a browser may break a line.
+    # A browser may break a line at the hyphen of a rule or case name.
     return element("span", word, class_="word") if "-" in word and len(word) < 24 else word
 
 
-def _section(comparison: Comparison, number: int, plots: Html, opened: bool) -> Html:
+def _section(comparison: Comparison, number: int, plots: Html, is_open: bool) -> Html:
     titles = dict.fromkeys(run.title for run in comparison.runs if run.title != comparison.case)
     return element(
         "details",
@@ -110,33 +107,33 @@ def _section(comparison: Comparison, number: int, plots: Html, opened: bool) -> 
             element("span", *(_chip(run) for run in comparison.runs), class_="chips"),
         ),
         *(element("p", title, class_="lead") for title in titles if title),
-        *(_alarm(run) for run in comparison.runs if run.result["error"]),
+        *(_capture_error(run) for run in comparison.runs if run.result["error"]),
         *(_difference(run) for run in comparison.runs if run.diff),
-        element("h3", "Batches, in the order in which they were sent"),
-        strips(comparison),
-        element("h3", "Sequence against time"),
+        element("h3", "Batches in sending order"),
+        batch_charts(comparison),
+        element("h3", "Time–sequence plots"),
         plots,
-        element("h3", "Counts"),
+        element("h3", "Counters"),
         flow_table(comparison),
         histograms(comparison),
-        drops(comparison),
-        fates(comparison),
-        counters(comparison),
+        drop_table(comparison),
+        wire_table(comparison),
+        counter_table(comparison),
         class_="case",
         id=anchor(number),
-        open=opened,
+        open=is_open,
     )
 
 
 def _chip(run: Run) -> Html:
     mark = verdict_mark(run) if run.expected_ok is not None or run.result["error"] else None
-    return element("span", element("b", run.rule), f" {outcome(run)} ", mark, class_="chip")
+    return element("span", element("b", run.rule), f" {order_summary(run)} ", mark, class_="chip")
 
 
-def _alarm(run: Run) -> Html:
+def _capture_error(run: Run) -> Html:
     error = run.result["error"]
-    text = f"The capture is wrong at byte {error['offset']:,}: {error['text']}. "
-    return element("p", text + "What came before was replayed.", class_="alarm", role="alert")
+    text = f"The capture is corrupt at byte {error['offset']:,}: {error['text']}. "
+    return element("p", text + "The packets before were replayed.", class_="error", role="alert")
 
 
 def _difference(run: Run) -> Html:
@@ -146,19 +143,21 @@ def _difference(run: Run) -> Html:
     ]
     return element(
         "figure",
-        element("figcaption", f"What differs from what {run.case} expects, under {run.rule}"),
+        element("figcaption", f"Differences from the expectation of {run.case} under {run.rule}"),
         element("pre", joined(lines, "\n"), tabindex="0"),
         class_="diff",
     )
 
 
 def _json(value: Any) -> Html:
-    # Nothing in a script element may look like its end.
+    # "</script>" in a string would end the element.
     return Html(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 def _script() -> str:
-    parts = "\n".join(_resource(name) for name in ("axis.js", "plot.js", "gestures.js", "page.js"))
+    parts = "\n".join(
+        _resource(name) for name in ("axis.js", "plot.js", "interaction.js", "page.js")
+    )
     return f'(() => {{\n"use strict";\n{parts}}})();'
 
 

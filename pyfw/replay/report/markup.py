@@ -1,4 +1,4 @@
-"""Markup from elements. In: text and attributes. Out: HTML in which every text is escaped."""
+"""Builds HTML from elements; every text is escaped."""
 
 import html
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ _VOID = {"meta", "link", "br", "hr", "input", "col"}
 
 
 class Html(str):
-    """Text that is markup already."""
+    """Text that is already markup."""
 
     __slots__ = ()
 
 
 def element(name: str, /, *children: str | None, **attributes: str | int | bool | None) -> Html:
-    """One element. `class_` and `data_tip` are written as class and data-tip; None leaves one out."""
+    """Returns an element. `class_` and `data_tip` become class and data-tip; None and False are omitted."""
     written = "".join(
         f" {_attribute(key)}"
         if value is True
@@ -27,14 +27,14 @@ def element(name: str, /, *children: str | None, **attributes: str | int | bool 
 
 
 def joined(children: Iterable[str | None], between: str = "") -> Html:
-    """Several pieces in a row."""
+    """Concatenates pieces."""
     return Html(between.join(_escaped(child) for child in children if child is not None))
 
 
 def table(
     caption: str | None, heads: Iterable[str], rows: Iterable[Html], class_: str | None = None
 ) -> Html:
-    """A table that scrolls by itself where the page is narrow."""
+    """Returns a table that scrolls on a narrow page."""
     return element(
         "div",
         element(
@@ -52,7 +52,7 @@ def table(
 
 
 def row(head: str, *cells: str, **attributes: str | None) -> Html:
-    """A row that is named by its first cell."""
+    """Returns a row whose first cell is its heading."""
     return element(
         "tr",
         element("th", head, scope="row"),

@@ -1,4 +1,4 @@
-// The page itself: theme, tips, tools and keys of each plot, sections that open when they are linked to.
+// The page: theme, tooltips, the toolbar and legend of each plot, and sections that open when linked to.
 
 const tip = document.getElementById("tip");
 
@@ -15,7 +15,7 @@ function hideTip() {
   tip.hidden = true;
 }
 
-// What has the focus keeps its tip: the focus itself may have scrolled the page.
+// A focused batch keeps its tooltip: focusing it may have scrolled the page.
 addEventListener("scroll", () => {
   if (document.activeElement.matches("[data-tip]")) showBatch(document.activeElement);
   else hideTip();
@@ -27,41 +27,41 @@ function showBatch(batch) {
 }
 
 function button(text, label, action) {
-  const made = document.createElement("button");
-  Object.assign(made, { type: "button", textContent: text, title: label });
-  made.setAttribute("aria-label", label);
-  made.addEventListener("click", action);
-  return made;
+  const element = document.createElement("button");
+  Object.assign(element, { type: "button", textContent: text, title: label });
+  element.setAttribute("aria-label", label);
+  element.addEventListener("click", action);
+  return element;
 }
 
-function tools(plot) {
+function toolbar(plot) {
   const bar = document.createElement("div");
-  bar.className = "bar-of-tools";
+  bar.className = "toolbar";
   const axis = document.createElement("span");
   const modes = [["time", "Time"], ["order", "Order"]].map(([mode, name]) =>
-    button(name, `Across: ${mode === "time" ? "time" : "order"}`, () => {
+    button(name, `X axis: ${mode}`, () => {
       plot.mode = mode;
       plot.reset();
-      press();
+      markPressed();
     }));
-  const press = () => modes.forEach((made, i) => made.setAttribute("aria-pressed", String((i === 0) === (plot.mode === "time"))));
-  press();
+  const markPressed = () => modes.forEach((element, i) => element.setAttribute("aria-pressed", String((i === 0) === (plot.mode === "time"))));
+  markPressed();
   axis.append(...modes);
   const reset = button("Reset", "Show everything", () => plot.reset());
   bar.append(axis, button("+", "Zoom in", () => plot.zoom(0.7)), button("−", "Zoom out", () => plot.zoom(1 / 0.7)), reset);
-  const odd = plot.panels.filter((panel) => plot.exceptions(panel).length);
-  if (odd.length) {
-    let turn = odd[0];
-    bar.append(button("Next out of order", "Go to the next point out of order", () => {
-      const points = plot.exceptions(turn);
-      if (turn.halo === points[points.length - 1]) turn = odd[(odd.indexOf(turn) + 1) % odd.length];
-      next(plot, turn, 1);
+  const panels = plot.panels.filter((panel) => plot.exceptions(panel).length);
+  if (panels.length) {
+    let current = panels[0];
+    bar.append(button("Next out of order", "Select the next point out of order", () => {
+      const points = plot.exceptions(current);
+      if (current.halo === points[points.length - 1]) current = panels[(panels.indexOf(current) + 1) % panels.length];
+      selectNext(plot, current, 1);
     }));
   }
   return bar;
 }
 
-/** Only the kinds that occur. */
+/** Returns the legend, with only the kinds that occur. */
 function legend(plot) {
   const list = document.createElement("ul");
   list.className = "key";
@@ -71,8 +71,8 @@ function legend(plot) {
     const sign = kind > IN_ORDER ? glyph(kind, 8, 8) : "";
     list.insertAdjacentHTML("beforeend", `<li><svg viewBox="0 0 16 16" aria-hidden="true">${bar}${sign}</svg>${kind === IN_ORDER ? "arrived in order" : KINDS[kind]}</li>`);
   }
-  const hint = matchMedia("(pointer: coarse)").matches ? "pinch to zoom, tap for facts"
-    : "drag a box to zoom, Shift-drag to move; after a click the wheel zooms; Esc resets, n finds the next out of order";
+  const hint = matchMedia("(pointer: coarse)").matches ? "Pinch to zoom, tap for details."
+    : "Drag a box to zoom, Shift-drag to pan. After a click the wheel zooms. Esc resets, n selects the next point out of order.";
   list.insertAdjacentHTML("beforeend", `<li class="hint">${hint}</li>`);
   return list;
 }
@@ -80,10 +80,10 @@ function legend(plot) {
 const figures = document.querySelectorAll("figure.plot");
 JSON.parse(document.getElementById("plots").textContent).forEach((data, i) => {
   const plot = new Plot(figures[i], data);
-  figures[i].prepend(tools(plot), legend(plot));
+  figures[i].prepend(toolbar(plot), legend(plot));
   for (const panel of plot.panels) {
-    handle(plot, panel);
-    // Also when its section opens: until then it has no width.
+    attachInteraction(plot, panel);
+    // Also redraws when the section opens, as a closed one has no width.
     new ResizeObserver(() => plot.drawPanel(panel)).observe(panel.canvas);
   }
 });

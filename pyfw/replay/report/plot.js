@@ -1,6 +1,5 @@
-// A time–sequence plot. In: a flow's points under each rule, [time ns, position, length, kind, place].
-// Out: one SVG a rule, all with the same view. Nothing is computed that the table behind does not say,
-// but which segment was overtaken by how many.
+// A time–sequence plot: one SVG per rule, all with the same view.
+// A point is [time in ns, position, length, kind, index among the sent or the arrived].
 
 const SENT = 0, IN_ORDER = 1, EARLY = 2, LATE = 3, DUPLICATE = 4, LOST = 5;
 const KINDS = ["sent", "in order", "early", "late", "duplicate", "lost"];
@@ -11,14 +10,14 @@ class Plot {
   constructor(figure, data) {
     this.figure = figure;
     this.tcp = data.tcp;
-    this.panels = data.panels.map((panel, i) => this.prepare(panel, figure.querySelectorAll(".canvas")[i]));
-    this.mode = this.timesTell() ? "time" : "order";
+    this.panels = data.panels.map((panel, i) => this.linkPoints(panel, figure.querySelectorAll(".canvas")[i]));
+    this.mode = this.timesAreDistinct() ? "time" : "order";
     this.full = { time: this.extent(0), order: this.extent(4) };
     this.reset();
   }
 
-  /** Links each arrival to its sending, and finds what never arrived. */
-  prepare(panel, canvas) {
+  /** Links each arrival to its sent point, and finds lost segments. */
+  linkPoints(panel, canvas) {
     const sent = new Map();
     for (const point of panel.points.filter((p) => p[3] === SENT)) {
       const key = `${point[1]} ${point[2]}`;
@@ -41,22 +40,22 @@ class Plot {
     return { ...panel, canvas, origin, byKind, arrived: panel.points.filter((p) => p[3] !== SENT), halo: null };
   }
 
-  /** Whether arrivals differ in time enough that time shows their order. */
-  timesTell() {
+  /** Returns whether arrival times differ enough to show the order. */
+  timesAreDistinct() {
     return this.panels.every(({ arrived }) => new Set(arrived.map((p) => p[0])).size * 2 > arrived.length);
   }
 
   extent(column) {
     const points = this.panels.flatMap((panel) => panel.points);
     const xs = points.map((p) => p[column]), ys = points.map((p) => p[1]), tops = points.map((p) => p[1] + this.height(p));
-    const least = (list) => list.reduce((a, b) => Math.min(a, b), Infinity);
-    const most = (list) => list.reduce((a, b) => Math.max(a, b), -Infinity);
+    const min = (list) => list.reduce((a, b) => Math.min(a, b), Infinity);
+    const max = (list) => list.reduce((a, b) => Math.max(a, b), -Infinity);
     const pad = (low, high, unit) => {
       const by = Math.max((high - low) * 0.04, unit);
       return [low - by, high + by];
     };
     if (!points.length) return { x: [0, 1], y: [0, 1] };
-    return { x: pad(least(xs), most(xs), column ? 0.5 : 1e3), y: pad(least(ys), most(tops), 0.5) };
+    return { x: pad(min(xs), max(xs), column ? 0.5 : 1e3), y: pad(min(ys), max(tops), 0.5) };
   }
 
   height(point) {
@@ -69,22 +68,22 @@ class Plot {
     this.draw();
   }
 
-  /** Shows a part; never more than all, never so little that numbers run out. */
+  /** Shows a range, within the full extent and not below the smallest useful size. */
   show(x, y) {
     const full = this.full[this.mode];
-    const within = ([low, high], [least, most], smallest) => {
-      const size = Math.min(Math.max(high - low, smallest), most - least);
-      const start = Math.min(Math.max((low + high - size) / 2, least), most - size);
+    const clamp = ([low, high], [min, max], smallest) => {
+      const size = Math.min(Math.max(high - low, smallest), max - min);
+      const start = Math.min(Math.max((low + high - size) / 2, min), max - size);
       return [start, start + size];
     };
     this.view = {
-      x: within(x, full.x, this.mode === "time" ? 100 : 1),
-      y: within(y, full.y, this.tcp ? 10 : 1),
+      x: clamp(x, full.x, this.mode === "time" ? 100 : 1),
+      y: clamp(y, full.y, this.tcp ? 10 : 1),
     };
     this.draw();
   }
 
-  /** Zooms about a place, given as parts of the panel's width and height. */
+  /** Zooms about a point, given as fractions of the panel's width and height. */
   zoom(factor, atX = 0.5, atY = 0.5) {
     const about = ([low, high], at) => {
       const centre = low + (high - low) * at;
@@ -93,13 +92,13 @@ class Plot {
     this.show(about(this.view.x, atX), about(this.view.y, 1 - atY));
   }
 
-  /** Moves by parts of what is shown. */
+  /** Pans by fractions of the visible range. */
   pan(byX, byY) {
     const moved = ([low, high], by) => [low + (high - low) * by, high + (high - low) * by];
     this.show(moved(this.view.x, byX), moved(this.view.y, byY));
   }
 
-  get zoomed() {
+  get isZoomed() {
     const { x, y } = this.full[this.mode];
     return this.view.x[1] - this.view.x[0] < (x[1] - x[0]) * 0.999 || this.view.y[1] - this.view.y[0] < (y[1] - y[0]) * 0.999;
   }
@@ -123,10 +122,10 @@ class Plot {
       `<svg x="${left}" y="${MARGIN.top}" width="${inner.w}" height="${inner.h}" viewBox="${left} ${MARGIN.top} ${inner.w} ${inner.h}">` +
       this.marks(panel) +
       `<g class="over"></g></svg></svg>`;
-    if (panel.halo) this.ring(panel, panel.halo);
+    if (panel.halo) this.drawHalo(panel, panel.halo);
   }
 
-  /** Room for the longest number that the y axis may need. */
+  /** Returns the left margin: the width of the longest number on the y axis. */
   left() {
     return 20 + 6.4 * number(Math.ceil(this.full.order.y[1])).length;
   }
@@ -149,12 +148,12 @@ class Plot {
       lines += `M${left} ${y}H${right}`;
       texts += `<text x="${left - 6}" y="${+y + 4}" text-anchor="end">${number(value)}</text>`;
     }
-    const title = this.mode === "time" ? `time, ${unit[1]}` : "order of sending and of arrival";
+    const title = this.mode === "time" ? `time, ${unit[1]}` : "order of sending and arrival";
     return `<path class="grid" d="${lines}"/><path class="frame" d="M${left} ${MARGIN.top}V${bottom}H${right}"/>${texts}` +
       `<text x="${left + inner.w / 2}" y="${height - 4}" text-anchor="middle">${title}</text>`;
   }
 
-  /** Bars first, then the line that joins arrivals, then the signs of what is out of order. */
+  /** Returns the bars, the line that joins arrivals, and the glyphs of points out of order. */
   marks(panel) {
     const bars = (kind) => `<path class="path-${css(kind)}" d="${panel.byKind[kind].map((p) => this.bar(panel, p)).join("")}"/>`;
     const join = panel.arrived.map((p) => `${this.x(panel, p).toFixed(1)} ${this.y(panel, p).toFixed(1)}`).join("L");
@@ -179,53 +178,53 @@ class Plot {
     return panel.Y(point[1] + this.height(point) / 2);
   }
 
-  /** The point nearest to a place in a panel; an arrival before a sending at the same place. */
+  /** Returns the point nearest to a position; at equal distance an arrival before a sent point. */
   nearest(panel, x, y) {
-    let best = null, least = HOVER_PX;
+    let best = null, bestDistance = HOVER_PX;
     for (const point of panel.points) {
       const half = (this.height(point) / 2 / (this.view.y[1] - this.view.y[0])) * panel.inner.h;
-      const away = Math.hypot(this.x(panel, point) - x, Math.max(Math.abs(this.y(panel, point) - y) - half, 0)) + (point[3] === SENT ? 0.5 : 0);
-      if (away < least) [best, least] = [point, away];
+      const distance = Math.hypot(this.x(panel, point) - x, Math.max(Math.abs(this.y(panel, point) - y) - half, 0)) + (point[3] === SENT ? 0.5 : 0);
+      if (distance < bestDistance) [best, bestDistance] = [point, distance];
     }
     return best;
   }
 
-  /** Marks a segment under every rule. */
+  /** Highlights a segment under every rule. */
   select(panel, point) {
     for (const other of this.panels) {
       other.halo = !point ? null : other === panel ? point
         : other.arrived.find((p) => p[1] === point[1] && p[2] === point[2]) || null;
-      this.ring(other, other.halo);
+      this.drawHalo(other, other.halo);
     }
   }
 
-  ring(panel, point) {
+  drawHalo(panel, point) {
     const over = panel.canvas.querySelector(".over");
     if (!over) return;
     over.innerHTML = point ? `<circle class="halo" r="10" cx="${this.x(panel, point).toFixed(1)}" cy="${this.y(panel, point).toFixed(1)}"/>` : "";
   }
 
-  /** What is known of a point, in lines. */
-  facts(panel, point) {
+  /** Describes a point in lines for its tooltip. */
+  describe(panel, point) {
     const from = panel.origin.get(point);
     const arrival = point[3] === SENT ? from && from.arrivals[0] : point;
     const kind = point[3] === SENT ? (arrival ? `sent; arrived ${KINDS[arrival[3]]}` : panel.whole ? "sent; lost" : "sent") : `arrived ${KINDS[point[3]]}`;
     const range = this.tcp ? `${number(point[1])}–${number(point[1] + point[2])}, ${number(point[2])} B` : `${number(point[1])}, ${number(point[2])} B`;
-    const lines = [`${panel.rule}: ${kind}`, `${this.tcp ? "bytes" : "ordinal"} ${range}`];
+    const lines = [`${panel.rule}: ${kind}`, `${this.tcp ? "bytes" : "packet"} ${range}`];
     if (from) lines.push(`sent ${ordinal(from.point[4] + 1)}, at ${time(from.point[0])}`);
     if (arrival) {
-      const took = from ? `, after ${time(arrival[0] - from.point[0])}` : "";
-      lines.push(`arrived ${ordinal(arrival[4] + 1)}, at ${time(arrival[0])}${took}`);
+      const delay = from ? `, after ${time(arrival[0] - from.point[0])}` : "";
+      lines.push(`arrived ${ordinal(arrival[4] + 1)}, at ${time(arrival[0])}${delay}`);
     }
     if (arrival && arrival[3] === LATE && panel.whole) {
-      const place = (p) => (panel.origin.has(p) ? panel.origin.get(p).point[4] : -1);
-      const before = panel.arrived.filter((p) => p[4] < arrival[4] && place(p) > place(arrival)).length;
+      const sentIndex = (p) => (panel.origin.has(p) ? panel.origin.get(p).point[4] : -1);
+      const before = panel.arrived.filter((p) => p[4] < arrival[4] && sentIndex(p) > sentIndex(arrival)).length;
       lines.push(`overtaken by ${number(before)}`);
     }
     return lines.join("\n");
   }
 
-  /** Points out of order, in the order of their arrival. */
+  /** Returns the points out of order, in order of arrival. */
   exceptions(panel) {
     return [...panel.byKind[EARLY], ...panel.byKind[LATE], ...panel.byKind[DUPLICATE]].sort((a, b) => a[4] - b[4]);
   }
@@ -240,7 +239,7 @@ function ordinal(n) {
   return `${number(n)}${tail}`;
 }
 
-/** Signs differ in shape: up for early, down for late, a cross for a duplicate, a ring for lost. */
+/** Glyphs differ in shape: up for early, down for late, a cross for duplicate, a ring for lost. */
 function glyph(kind, x, y) {
   const at = (path) => `<path class="glyph-${css(kind)}" transform="translate(${x.toFixed(1)} ${y.toFixed(1)})" d="${path}"/>`;
   if (kind === EARLY) return at("M0-6L6 5H-6Z");

@@ -1,6 +1,7 @@
-"""The time–sequence plots. In: a comparison. Out: a figure a flow, its points as JSON for plot.js, and
-the same points as a table behind it. Drops: points above a budget: of segments that came in order every
-n-th is drawn, those out of order stay as long as there is room; the figure says what is missing.
+"""The time–sequence plots: a figure per flow, its points as JSON for plot.js, and the same points as a table.
+
+Above a budget of points, only every n-th segment that arrived in order is drawn; segments out of order are
+kept as long as there is room. The figure says what is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyfw.replay.report.markup import Html, element, joined, row, table
-from pyfw.replay.report.quantity import count, duration, of
+from pyfw.replay.report.number_format import count, duration, plural
 from pyfw.replay.report.run import (
     DUPLICATE,
     EARLY,
@@ -27,30 +28,31 @@ KINDS = ("sent", "in order", "early", "late", "duplicate")
 
 @dataclass(frozen=True)
 class Panel:
-    """One flow under one rule: [time_ns, position, length, kind, place among the sent or arrived]."""
+    """One flow under one rule."""
 
     points: list[list[int]]
+    """[time_ns, position, length, kind, index among the sent or the arrived]"""
     kept: int
-    """Points that the run gave."""
+    """Points in the result."""
     every: int
-    """Of segments in order, one of so many is drawn."""
+    """One of this many segments in order is drawn."""
     exceptions: int
-    """Points out of order that the run gave."""
+    """Points out of order in the result."""
 
     @property
     def exceptions_drawn(self) -> int:
-        """Points out of order that are drawn."""
+        """The points out of order that are drawn."""
         return sum(point[3] in (EARLY, LATE, DUPLICATE) for point in self.points)
 
 
 def panel(run: Run, flow: Mapping[str, Any] | None, start_ns: int, budget: int) -> Panel:
-    """Takes a flow's points, at most `budget` of them."""
-    places = {True: 0, False: 0}
+    """Returns a flow's points, at most `budget` of them."""
+    indices = {True: 0, False: 0}
     points: list[list[int]] = []
     for time_ns, _, position, length, kind in run.points.get(flow["id"], ()) if flow else ():
         sent = kind == SENT
-        points.append([time_ns - start_ns, position, length, kind, places[sent]])
-        places[sent] += 1
+        points.append([time_ns - start_ns, position, length, kind, indices[sent]])
+        indices[sent] += 1
     exceptions = sum(point[3] not in (SENT, IN_ORDER) for point in points)
     if len(points) <= budget:
         return Panel(points, len(points), 1, exceptions)
@@ -58,10 +60,10 @@ def panel(run: Run, flow: Mapping[str, Any] | None, start_ns: int, budget: int) 
 
 
 def figures(comparison: Comparison, budget: int) -> tuple[Html, list[dict[str, Any]]]:
-    """The figures of a case and what plot.js draws in them; `budget`: points for the whole case."""
+    """Returns the figures of a case and the data for plot.js, with `budget` points in all."""
     drawn = [flow for flow in comparison.worst_flows if flow.largest("segments")][:FLOWS_DRAWN]
     if not any(run.points for run in comparison.runs):
-        return element("p", "No points were kept of this run.", class_="note"), []
+        return element("p", "This run kept no points.", class_="note"), []
     each = max(budget // (len(drawn) * len(comparison.runs)), 200)
     parts, plots = [], []
     for number, flow in enumerate(drawn):
@@ -70,22 +72,22 @@ def figures(comparison: Comparison, budget: int) -> tuple[Html, list[dict[str, A
             for run, row in zip(comparison.runs, flow.rows, strict=True)
         ]
         plots.append(_plot(comparison, flow, panels))
-        parts.append(_figure(comparison, flow, panels, opened=number < 2))
+        parts.append(_figure(comparison, flow, panels, is_open=number < 2))
     missing = len(comparison.flows) - len(drawn)
     if missing > 0:
         text = (
             f"{len(drawn)} of {count(len(comparison.flows))} flows are drawn: those most out of "
-            "order, then the largest. The table of flows has more."
+            "order, then the largest. The table of flows lists more."
         )
         parts.append(element("p", text, class_="note"))
     return joined(parts), plots
 
 
 def _thinned(points: list[list[int]], exceptions: int, budget: int) -> Panel:
-    odd = {(point[1], point[2]) for point in points if point[3] not in (SENT, IN_ORDER)}
-    plain = [point for point in points if (point[1], point[2]) not in odd]
-    # A segment out of order keeps the point of its sending.
-    marked = [point for point in points if (point[1], point[2]) in odd]
+    exceptional = {(point[1], point[2]) for point in points if point[3] not in (SENT, IN_ORDER)}
+    plain = [point for point in points if (point[1], point[2]) not in exceptional]
+    # Includes the sent points of segments that arrived out of order.
+    marked = [point for point in points if (point[1], point[2]) in exceptional]
     step = max(-(-len(marked) * 2 // budget), 1)
     chosen = _every(marked, step)
     every = max(-(-len(plain) // max(budget - len(chosen), 1)), 1)
@@ -94,7 +96,7 @@ def _thinned(points: list[list[int]], exceptions: int, budget: int) -> Panel:
 
 
 def _every(points: list[list[int]], step: int) -> list[list[int]]:
-    # By segment, not by point: a segment's sending and its arrivals stay together.
+    # By segment, so that its sent and arrived points stay together.
     segments: dict[tuple[int, int], int] = {}
     for point in points:
         segments.setdefault((point[1], point[2]), len(segments))
@@ -107,7 +109,7 @@ def _plot(comparison: Comparison, flow: Flow, panels: list[Panel]) -> dict[str, 
         "panels": [
             {
                 "rule": run.rule,
-                # Only then is a segment without an arrival one that was lost.
+                # A segment without an arrival is known to be lost only if no points are missing.
                 "whole": len(part.points) == part.kept and not run.result["truncated"],
                 "points": part.points,
             }
@@ -116,8 +118,8 @@ def _plot(comparison: Comparison, flow: Flow, panels: list[Panel]) -> dict[str, 
     }
 
 
-def _figure(comparison: Comparison, flow: Flow, panels: list[Panel], opened: bool) -> Html:
-    unit = "relative sequence number" if flow.name[1] == "tcp" else "ordinal"
+def _figure(comparison: Comparison, flow: Flow, panels: list[Panel], is_open: bool) -> Html:
+    unit = "relative sequence number" if flow.name[1] == "tcp" else "packet number"
     notes = [
         note
         for run, part in zip(comparison.runs, panels, strict=True)
@@ -138,8 +140,8 @@ def _figure(comparison: Comparison, flow: Flow, panels: list[Panel], opened: boo
                 class_="canvas",
                 tabindex="0",
                 role="application",
-                aria_label=f"Plot of {flow} under {run.rule}: {_counts(row)}. Arrows move, plus and "
-                "minus zoom, n goes to the next point out of order, Escape resets.",
+                aria_label=f"Plot of {flow} under {run.rule}: {_counts(row)}. Arrow keys pan, plus and "
+                "minus zoom, n selects the next point out of order, Escape resets.",
             ),
             class_="panel",
         )
@@ -153,14 +155,14 @@ def _figure(comparison: Comparison, flow: Flow, panels: list[Panel], opened: boo
             element("div", *canvases, class_="panels"),
             element(
                 "figcaption",
-                f"Each bar spans a segment: across is when it was sent or arrived, up is its {unit}.",
+                f"Each bar is a segment. X axis: when it was sent or arrived; y axis: its {unit}.",
                 *(f" {note}" for note in notes),
             ),
             class_="plot",
         ),
         _points_table(comparison, panels),
         class_="flow",
-        open=opened,
+        open=is_open,
     )
 
 
@@ -172,7 +174,7 @@ def _counts(row: Mapping[str, Any] | None) -> str:
     else:
         parts = [f"{count(row['early'])} early", f"{count(row['late'])} late"]
     if row["duplicates"]:
-        parts.append(of(row["duplicates"], "duplicate"))
+        parts.append(plural(row["duplicates"], "duplicate"))
     if row["lost"]:
         parts.append(f"{count(row['lost'])} lost")
     return ", ".join(parts)
@@ -180,13 +182,13 @@ def _counts(row: Mapping[str, Any] | None) -> str:
 
 def _thinning(run: Run, part: Panel) -> str:
     kept = (
-        f"Under {run.rule} the run kept its first points only. " if run.result["truncated"] else ""
+        f"The run under {run.rule} kept only its first points. " if run.result["truncated"] else ""
     )
     if len(part.points) == part.kept:
         return kept.strip()
     return (
-        f"{kept}Under {run.rule} one of every {count(part.every)} segments in order is drawn, and "
-        f"{count(part.exceptions_drawn)} of {of(part.exceptions, 'point')} out of order."
+        f"{kept}Drawn under {run.rule}: one of every {count(part.every)} segments in order, and "
+        f"{count(part.exceptions_drawn)} of {plural(part.exceptions, 'point')} out of order."
     )
 
 
@@ -214,5 +216,7 @@ def _points_table(comparison: Comparison, panels: Sequence[Panel]) -> Html:
         )
         for rule, point in entries[:TABLE_ROWS]
     ]
-    heads = ("rule", "event", "place", "time", "position", "length")
-    return element("details", element("summary", name), table(None, heads, rows), class_="behind")
+    heads = ("rule", "event", "number", "time", "position", "length")
+    return element(
+        "details", element("summary", name), table(None, heads, rows), class_="collapsed"
+    )

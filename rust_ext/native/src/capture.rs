@@ -154,7 +154,8 @@ impl WriterTask {
                 None => (captured.to_vec(), length),
             };
             let (time_ns, inbound) = (record.time_ns, !record.outbound);
-            writer.cut_packet(interface as u32, time_ns, &packet, whole, number, inbound, None)?;
+            let interface = interface as u32;
+            writer.truncated_packet(interface, time_ns, &packet, whole, number, inbound, None)?;
         }
         self.progress.lost.fetch_add(taken.lost, Relaxed);
         writer.flush()

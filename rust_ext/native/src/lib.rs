@@ -18,7 +18,7 @@ mod events;
 mod gso_egress;
 mod keys;
 mod replay;
-mod replay_plan;
+mod replay_case;
 mod replay_result;
 mod report;
 mod stages;

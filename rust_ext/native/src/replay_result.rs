@@ -1,13 +1,12 @@
-//! What came of a run, as Python reads it (see `replay` in `_native.pyi`).
+//! The result of a replay as a dict: the document that `pyfw replay --json` writes, key by key.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use pyfw_replay::{
     capture::CaptureError,
-    judge::{FlowCounts, FlowKey},
+    order::{FlowCounts, FlowKey},
     outer::{OpenCounts, Reason},
-    plan::{NodeCounts, SentBatch},
-    run::Outcome,
+    result::{NodeCounts, RunResult, SentBatch},
 };
 use pyo3::{
     prelude::*,
@@ -16,9 +15,9 @@ use pyo3::{
 
 use crate::counters::named;
 
-/// What a run gave, beside its outcome.
-pub(crate) struct Told {
-    pub(crate) outcome: Outcome,
+/// A run's result, and what the run itself does not measure.
+pub(crate) struct Replayed {
+    pub(crate) result: RunResult,
     pub(crate) skipped: u64,
     pub(crate) error: Option<CaptureError>,
     pub(crate) outer: Option<OpenCounts>,
@@ -34,18 +33,18 @@ macro_rules! dict {
     }};
 }
 
-pub(crate) fn result<'py>(
+pub(crate) fn to_dict<'py>(
     py: Python<'py>,
-    told: &Told,
+    replayed: &Replayed,
     names: &[String],
 ) -> PyResult<Bound<'py, PyDict>> {
-    let outcome = &told.outcome;
+    let result = &replayed.result;
     let mut sizes: BTreeMap<usize, u64> = BTreeMap::new();
-    let (mut batches, mut datagrams) = (0, 0);
+    let (mut batch_count, mut datagram_count) = (0, 0);
     let connections = PyList::empty(py);
-    for ((source, destination), connection) in &outcome.connections {
-        batches += connection.batches;
-        datagrams += connection.datagrams;
+    for ((source, destination), connection) in &result.connections {
+        batch_count += connection.batches;
+        datagram_count += connection.datagrams;
         let by_size: BTreeMap<usize, u64> =
             connection.sizes.iter().copied().enumerate().filter(|(_, n)| *n != 0).collect();
         for (size, count) in &by_size {
@@ -60,33 +59,33 @@ pub(crate) fn result<'py>(
         }))?;
     }
     let ends = PyDict::new(py);
-    for (name, counts) in &outcome.ends {
-        ends.set_item(name, end(py, counts)?)?;
+    for (name, counts) in &result.nodes {
+        ends.set_item(name, node(py, counts)?)?;
     }
     let flows = PyList::empty(py);
-    for (id, (key, counts)) in outcome.flows.iter().enumerate() {
+    for (id, (key, counts)) in result.flows.iter().enumerate() {
         flows.append(flow(py, id, key, counts, names)?)?;
     }
-    let kept = PyList::empty(py);
-    for sent in &outcome.batches {
-        kept.append(batch(py, sent, names)?)?;
+    let batches = PyList::empty(py);
+    for sent in &result.batches {
+        batches.append(batch(py, sent, names)?)?;
     }
-    let points: Vec<_> = outcome
+    let points: Vec<_> = result
         .points
         .iter()
-        .map(|p| (p.time_ns, p.flow, p.position, p.length, p.mark as u8))
+        .map(|p| (p.time_ns, p.flow, p.position, p.length, p.kind as u8))
         .collect();
     let fates: Vec<_> =
-        outcome.fates.iter().map(|f| (f.time_ns, &names[f.end], f.number, f.what)).collect();
+        result.wire_events.iter().map(|e| (e.time_ns, &names[e.node], e.number, e.kind)).collect();
     let fate_counts = PyDict::new(py);
-    for ((end, what), count) in &outcome.fate_counts {
-        fate_counts.set_item(format!("{}.{what}", names[*end]), count)?;
+    for ((node, kind), count) in &result.wire_event_counts {
+        fate_counts.set_item(format!("{}.{kind}", names[*node]), count)?;
     }
-    let error = match &told.error {
+    let error = match &replayed.error {
         Some(error) => Some(dict!(py, { "offset": error.offset, "text": error.text.clone() })),
         None => None,
     };
-    let outer = match &told.outer {
+    let outer = match &replayed.outer {
         Some(counts) => {
             let failed: BTreeMap<_, _> = Reason::ALL
                 .iter()
@@ -105,31 +104,31 @@ pub(crate) fn result<'py>(
         None => None,
     };
     Ok(dict!(py, {
-        "packets": outcome.packets,
-        "skipped": told.skipped,
-        "unplaced": outcome.unplaced,
-        "bytes": outcome.bytes,
-        "duration_ns": outcome.duration_ns,
-        "wall_ns": told.wall_ns,
-        "cipher_ns": told.cipher_ns,
+        "packets": result.packets,
+        "skipped": replayed.skipped,
+        "unplaced": result.unplaced,
+        "bytes": result.bytes,
+        "duration_ns": result.duration_ns,
+        "wall_ns": replayed.wall_ns,
+        "cipher_ns": replayed.cipher_ns,
         "error": error,
         "outer": outer,
         "ends": ends,
-        "batches": kept,
-        "batch_count": batches,
+        "batches": batches,
+        "batch_count": batch_count,
         "batch_sizes": sizes,
-        "sends_saved": datagrams - batches,
+        "sends_saved": datagram_count - batch_count,
         "connections": connections,
         "flows": flows,
         "points": points,
         "fates": fates,
         "fate_counts": fate_counts,
-        "control_messages": outcome.control_messages,
-        "truncated": outcome.is_truncated,
+        "control_messages": result.control_messages,
+        "truncated": result.is_truncated,
     }))
 }
 
-fn end<'py>(py: Python<'py>, counts: &NodeCounts) -> PyResult<Bound<'py, PyDict>> {
+fn node<'py>(py: Python<'py>, counts: &NodeCounts) -> PyResult<Bound<'py, PyDict>> {
     let NodeCounts { outbound, inbound, datagrams, handshakes, frames } = counts;
     let counters = dict!(py, {
         "outbound": named(py, outbound.fields(), outbound.named_drops())?,
@@ -149,7 +148,7 @@ fn flow<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     Ok(dict!(py, {
         "id": id,
-        "end": &names[key.end],
+        "end": &names[key.node],
         "protocol": protocol(key.protocol),
         "source": address(key.version, &key.source, key.source_port),
         "destination": address(key.version, &key.destination, key.destination_port),
@@ -164,14 +163,14 @@ fn flow<'py>(
         "distance": counts.distance,
         "gaps": counts.gaps,
         "spurious": counts.spurious,
-        "bytes_equal": counts.strange == 0,
+        "bytes_equal": counts.unmatched == 0,
     }))
 }
 
 fn batch<'py>(py: Python<'py>, sent: &SentBatch, names: &[String]) -> PyResult<Bound<'py, PyDict>> {
     Ok(dict!(py, {
         "time_ns": sent.time_ns,
-        "end": &names[sent.end],
+        "end": &names[sent.node],
         "source": sent.source.to_string(),
         "destination": sent.destination.to_string(),
         "ecn": sent.ecn,

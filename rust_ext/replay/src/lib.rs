@@ -1,20 +1,28 @@
-//! Replay: captures through the real core, in virtual time, and a verdict on what came out.
+//! Replays captures through the core in virtual time and checks the order of what comes out.
 #![deny(unsafe_code)]
 
 pub mod capture;
-pub mod judge;
+mod clock;
+mod connections;
+mod inbox;
 mod network;
 mod node;
+mod node_sink;
+mod node_stages;
+pub mod order;
 pub mod outer;
 mod outer_header;
 pub mod pcapng;
 pub mod plan;
 pub mod random;
 mod recorder;
+pub mod result;
 pub mod rules;
 pub mod run;
-mod tap;
+mod source_map;
+mod tun_drain;
 mod wire;
+mod wire_tap;
 
 pub use self::{
     outer_header::outer_packet,

@@ -1,9 +1,8 @@
-//! Writing pcapng (draft-ietf-opsawg-pcapng): several interfaces in one file, each packet with its
-//! number, its direction and a comment, and key logs that let Wireshark open what is sealed.
+//! Writes pcapng (draft-ietf-opsawg-pcapng): several interfaces, packets with an ID, a direction and a
+//! comment, and key logs for Wireshark.
 //!
-//! In: packets in the order in which they are to stand. Out: blocks, each in one write; wrap what
-//! they go to in a buffer. The same packets give the same bytes, wherever and whenever: neither the
-//! machine nor the time of writing is named.
+//! Each block is one write, so the output should be buffered. Equal packets give equal bytes: the file names
+//! neither the machine nor the time of writing.
 
 use std::io::{self, Write};
 
@@ -20,8 +19,7 @@ const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const VERSION: [u16; 2] = [1, 0];
 const SECTION_LENGTH_UNKNOWN: u64 = u64::MAX;
 
-/// Options of all blocks, of the section header, of interfaces and of packets (sections 3.5, 4.1,
-/// 4.2, 4.3).
+/// Option codes (sections 3.5, 4.1, 4.2 and 4.3).
 const OPTION_END: u16 = 0;
 const OPTION_COMMENT: u16 = 1;
 const SECTION_APPLICATION: u16 = 4;
@@ -30,27 +28,27 @@ const INTERFACE_TIME_RESOLUTION: u16 = 9;
 const PACKET_FLAGS: u16 = 2;
 const PACKET_ID: u16 = 5;
 
-/// Time is counted in 10^-9 s.
+/// if_tsresol: 10^-9 s.
 const NANOSECONDS: u8 = 9;
 /// Section 4.3.1, the two lowest bits of the flags.
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 
-/// A capture that is being written.
+/// A pcapng file being written.
 pub struct PcapngWriter<W: Write> {
     output: W,
     block: Vec<u8>,
 }
 
 impl<W: Write> PcapngWriter<W> {
-    /// Writes what comes before the packets: the interfaces, numbered from 0, and the first keys.
+    /// Writes the section header, the interfaces, which are numbered from 0, and a first key log.
     pub fn new(
         output: W,
         interfaces: &[(&str, LinkType)],
         secrets: Option<&str>,
     ) -> io::Result<Self> {
         let mut writer = Self { output, block: Vec::new() };
-        writer.section()?;
+        writer.section_header()?;
         for (name, link) in interfaces {
             writer.interface(name, *link)?;
         }
@@ -60,17 +58,17 @@ impl<W: Write> PcapngWriter<W> {
         Ok(writer)
     }
 
-    /// Writes a key log, in the words of Wireshark's wg.keylog_file. It opens what comes after it.
+    /// Writes a key log in the format of Wireshark's wg.keylog_file. It must precede the packets that it
+    /// decrypts.
     pub fn secrets(&mut self, text: &str) -> io::Result<()> {
         self.start(DECRYPTION_SECRETS);
-        self.long(SECRETS_WIREGUARD);
-        self.long(length_of(text.as_bytes())?);
+        self.u32(SECRETS_WIREGUARD);
+        self.u32(length_of(text.as_bytes())?);
         self.padded(text.as_bytes());
         self.end()
     }
 
-    /// Writes a packet of an interface. The same `id` on two interfaces says that it is the same
-    /// packet on both sides of the cipher.
+    /// Writes a packet of an interface. An inner packet and the datagram that carries it share an `id`.
     pub fn packet(
         &mut self,
         interface: u32,
@@ -80,28 +78,28 @@ impl<W: Write> PcapngWriter<W> {
         inbound: bool,
         comment: Option<&str>,
     ) -> io::Result<()> {
-        self.cut_packet(interface, time_ns, bytes, bytes.len(), id, inbound, comment)
+        self.truncated_packet(interface, time_ns, bytes, bytes.len(), id, inbound, comment)
     }
 
-    /// The same for the beginning of a packet that has `whole` bytes.
+    /// Writes a packet of `original_length` bytes, of which `bytes` are the first.
     #[allow(clippy::too_many_arguments, reason = "the fields of a block")]
-    pub fn cut_packet(
+    pub fn truncated_packet(
         &mut self,
         interface: u32,
         time_ns: u64,
         bytes: &[u8],
-        whole: usize,
+        original_length: usize,
         id: u64,
         inbound: bool,
         comment: Option<&str>,
     ) -> io::Result<()> {
         let length = length_of(bytes)?;
         self.start(ENHANCED_PACKET);
-        self.long(interface);
-        self.long((time_ns >> 32) as u32);
-        self.long(time_ns as u32);
-        self.long(length);
-        self.long(u32::try_from(whole).unwrap_or(u32::MAX));
+        self.u32(interface);
+        self.u32((time_ns >> 32) as u32);
+        self.u32(time_ns as u32);
+        self.u32(length);
+        self.u32(u32::try_from(original_length).unwrap_or(u32::MAX));
         self.padded(bytes);
         if let Some(comment) = comment {
             self.text_option(OPTION_COMMENT, comment);
@@ -113,20 +111,20 @@ impl<W: Write> PcapngWriter<W> {
         self.end()
     }
 
-    /// Passes on what was written so far.
+    /// Flushes the output.
     pub fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
     }
 
-    /// Hands back what was written to, flushed.
+    /// Flushes and returns the output.
     pub fn finish(mut self) -> io::Result<W> {
         self.output.flush()?;
         Ok(self.output)
     }
 
-    fn section(&mut self) -> io::Result<()> {
+    fn section_header(&mut self) -> io::Result<()> {
         self.start(SECTION_HEADER);
-        self.long(BYTE_ORDER_MAGIC);
+        self.u32(BYTE_ORDER_MAGIC);
         for part in VERSION {
             self.block.extend_from_slice(&part.to_le_bytes());
         }
@@ -139,9 +137,9 @@ impl<W: Write> PcapngWriter<W> {
     fn interface(&mut self, name: &str, link: LinkType) -> io::Result<()> {
         self.start(INTERFACE_DESCRIPTION);
         // The link type, and two reserved bytes.
-        self.long(u32::from(link.number()));
-        // No snap length: packets are whole.
-        self.long(0);
+        self.u32(u32::from(link.number()));
+        // No snap length.
+        self.u32(0);
         self.text_option(INTERFACE_NAME, name);
         self.option(INTERFACE_TIME_RESOLUTION, &[NANOSECONDS]);
         self.option(OPTION_END, &[]);
@@ -150,19 +148,19 @@ impl<W: Write> PcapngWriter<W> {
 
     fn start(&mut self, kind: u32) {
         self.block.clear();
-        self.long(kind);
-        // The length comes here in the end.
-        self.long(0);
+        self.u32(kind);
+        // The length; `end` fills it in.
+        self.u32(0);
     }
 
     fn end(&mut self) -> io::Result<()> {
         let length = length_of(&self.block)? + 4;
         self.block[4..8].copy_from_slice(&length.to_le_bytes());
-        self.long(length);
+        self.u32(length);
         self.output.write_all(&self.block)
     }
 
-    fn long(&mut self, value: u32) {
+    fn u32(&mut self, value: u32) {
         self.block.extend_from_slice(&value.to_le_bytes());
     }
 
@@ -171,7 +169,7 @@ impl<W: Write> PcapngWriter<W> {
         self.block.resize(self.block.len().next_multiple_of(4), 0);
     }
 
-    /// An option's length has 16 bits; a longer text loses its end.
+    /// Writes a text, truncated to the 65,535 bytes of an option.
     fn text_option(&mut self, code: u16, text: &str) {
         let mut end = text.len().min(usize::from(u16::MAX));
         while !text.is_char_boundary(end) {
@@ -182,7 +180,7 @@ impl<W: Write> PcapngWriter<W> {
 
     fn option(&mut self, code: u16, value: &[u8]) {
         self.block.extend_from_slice(&code.to_le_bytes());
-        // Not more than 16 bits have come here.
+        // `text_option` limits the length; other values are short.
         self.block.extend_from_slice(&(value.len() as u16).to_le_bytes());
         self.padded(value);
     }
@@ -190,7 +188,7 @@ impl<W: Write> PcapngWriter<W> {
 
 fn length_of(bytes: &[u8]) -> io::Result<u32> {
     u32::try_from(bytes.len()).map_err(|_| {
-        io::Error::new(io::ErrorKind::InvalidInput, "a pcapng block is at most 4 GiB long")
+        io::Error::new(io::ErrorKind::InvalidInput, "a pcapng block cannot exceed 4 GiB")
     })
 }
 

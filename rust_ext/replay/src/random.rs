@@ -1,21 +1,20 @@
-//! Randomness that is the same every time: the ends' keys and what the wire does.
+//! Seeded randomness for the nodes' keys and the wire's impairments.
 
 use pyfw_core::wireguard::device::Entropy;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, and good enough for dice; its numbers
-/// become keys only of ends that live inside a replay.
+/// SplitMix64 (Steele, Lea, Flood 2014). Not for cryptography: its output becomes keys only inside a replay.
 #[derive(Clone, Debug)]
 pub struct Seeded(u64);
 
 impl Seeded {
-    /// The sequence of this seed; `stream` keeps the sequences of one run apart.
+    /// Creates the generator of a seed; each `stream` of one seed is independent.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut seeded = Self(seed ^ stream.wrapping_mul(0xd1b5_4a32_d192_ed03));
         seeded.next_u64();
         seeded
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -24,12 +23,12 @@ impl Seeded {
         z ^ (z >> 31)
     }
 
-    /// Whether something of this probability happens.
+    /// Returns true with this probability.
     pub fn happens(&mut self, probability: f64) -> bool {
         probability > 0.0 && ((self.next_u64() >> 11) as f64) < probability * (1u64 << 53) as f64
     }
 
-    /// A number below `bound`, or 0 where that is 0.
+    /// Returns a number below `bound`; 0 if that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }

@@ -1,8 +1,8 @@
-//! Rules of batching, side by side: pyfw's, and those it is compared with.
+//! Batching rules for comparison with pyfw's own.
 //!
-//! In: the datagrams of one drain, in the order in which they were sealed. Out: batches in the
-//! order in which the rule would send them. Order: only [`Rule::Ordered`], which does not come
-//! through here, and [`Rule::Unbatched`] keep it whatever the datagrams are.
+//! Each rule groups the datagrams of one drain, given in the order in which they were sealed, and returns the
+//! batches in the order in which it would send them. [`Rule::Unbatched`] preserves the order of all
+//! datagrams; the others do not. [`Rule::Ordered`] is the core's and does not use this module.
 
 use pyfw_core::outbound::gso_batch::{Target, send_limit};
 
@@ -11,16 +11,16 @@ use crate::plan::Rule;
 /// A sealed datagram and where it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// What the list would key it by.
+    /// Destination, source and DS byte.
     pub target: Target,
     /// The UDP payload.
     pub bytes: Vec<u8>,
 }
 
-/// Datagrams of one send.
+/// The datagrams of one batch.
 pub type Group = Vec<Datagram>;
 
-/// Groups a drain's datagrams as `rule` says.
+/// Groups the datagrams of a drain into batches.
 pub fn group(rule: Rule, datagrams: Vec<Datagram>, max_segments: usize) -> Vec<Group> {
     match rule {
         Rule::Ordered | Rule::Unbatched => datagrams.into_iter().map(|d| vec![d]).collect(),
@@ -29,17 +29,17 @@ pub fn group(rule: Rule, datagrams: Vec<Datagram>, max_segments: usize) -> Vec<G
     }
 }
 
-/// Firezone before PR 8920: a bin per source, destination, ECN and exact length, flushed longest
-/// first; bins of one length in the order in which they were opened.
+/// Firezone before PR 8920: one bin per source, destination, ECN and exact length. The longest datagrams
+/// leave first; bins of one length leave in the order in which they were opened.
 fn by_size(datagrams: Vec<Datagram>, max_segments: usize) -> Vec<Group> {
     let mut bins: Vec<Group> = Vec::new();
     for datagram in datagrams {
-        let fits = |bin: &Group| {
+        let can_join = |bin: &Group| {
             bin[0].target == datagram.target
                 && bin[0].bytes.len() == datagram.bytes.len()
                 && has_room(bin, &datagram, max_segments)
         };
-        match bins.iter_mut().rev().find(|bin| fits(bin)) {
+        match bins.iter_mut().rev().find(|bin| can_join(bin)) {
             Some(bin) => bin.push(datagram),
             None => bins.push(vec![datagram]),
         }
@@ -48,13 +48,13 @@ fn by_size(datagrams: Vec<Datagram>, max_segments: usize) -> Vec<Group> {
     bins
 }
 
-/// PR 8920: an ordered list of batches per source, destination and ECN; the lists are flushed one
-/// behind the other, so that a flow whose ECN changes overtakes itself.
+/// PR 8920: one ordered list of batches per source, destination and ECN. The lists leave one after the other,
+/// so a flow whose ECN field changes overtakes itself.
 fn by_ecn(datagrams: Vec<Datagram>, max_segments: usize) -> Vec<Group> {
     let mut lists: Vec<Vec<Group>> = Vec::new();
     for datagram in datagrams {
-        let known = lists.iter().position(|list| list[0][0].target == datagram.target);
-        let Some(list) = known.map(|i| &mut lists[i]) else {
+        let same = lists.iter_mut().find(|list| list[0][0].target == datagram.target);
+        let Some(list) = same else {
             lists.push(vec![vec![datagram]]);
             continue;
         };
@@ -91,27 +91,27 @@ mod tests {
     const SEED: [usize; 10] = [1228, 834, 1031, 1228, 834, 1228, 1228, 637, 1228, 1228];
 
     #[test]
-    fn by_size_puts_the_seeds_long_datagrams_first() {
+    fn by_size_sends_long_datagrams_first() {
         let groups = group(Rule::BySize, datagrams(&SEED, &[0]), 64);
         assert_eq!(lengths(&groups), [vec![1228; 6], vec![1031], vec![834; 2], vec![637]]);
         assert_eq!(numbers(&groups), [0, 3, 5, 6, 8, 9, 2, 1, 4, 7]);
     }
 
     #[test]
-    fn by_ecn_keeps_the_seed_in_order_and_gives_its_batches() {
+    fn by_ecn_keeps_a_flow_of_one_ecn_in_order() {
         let groups = group(Rule::ByEcn, datagrams(&SEED, &[0]), 64);
         assert_eq!(numbers(&groups), (0..10).collect::<Vec<_>>());
         assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 2, 3, 2]);
     }
 
     #[test]
-    fn by_ecn_lets_a_flow_whose_ecn_changes_overtake_itself() {
+    fn by_ecn_reorders_a_flow_whose_ecn_changes() {
         let groups = group(Rule::ByEcn, datagrams(&[100; 4], &[0, 3]), 64);
         assert_eq!(numbers(&groups), [0, 2, 1, 3]);
     }
 
     #[test]
-    fn unbatched_sends_each_by_itself() {
+    fn unbatched_sends_each_datagram_alone() {
         let groups = group(Rule::Unbatched, datagrams(&SEED, &[0]), 64);
         assert_eq!(numbers(&groups), (0..10).collect::<Vec<_>>());
         assert!(groups.iter().all(|group| group.len() == 1));

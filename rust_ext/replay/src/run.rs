@@ -1,14 +1,12 @@
-//! A run: packets of a capture through two or more ends, in virtual time.
+//! A run: captured packets through two or more nodes in virtual time.
 //!
-//! In: packets with the times at which they were captured. Out: the verdict on order, batches,
-//! counts. Drops: the core's own and the wire's, all counted. Order: events happen in order of
-//! time; at one moment first what arrives, then timers, then drains, then happenings.
-//! Time: virtual. It never goes back, whatever the capture says.
+//! Events run in order of time; at the same time datagrams arrive first, then timers expire, then drains end,
+//! then timeline events run. Time never goes back, even if the capture's does.
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write},
-    net::SocketAddr,
+    iter::Peekable,
+    vec,
 };
 
 use pyfw_core::{
@@ -16,105 +14,53 @@ use pyfw_core::{
     frame::{Frame, NO_PEER},
     stage_api::Direction,
     time::{Now, SECOND_NS},
-    wireguard::{allowed_ips::AllowedIps, peer::PeerId},
+    wireguard::device::Entropy,
 };
 
 use crate::{
-    judge::{FlowCounts, FlowKey, Judge},
-    network::{Connection, Network, NetworkPlan, Speaker},
+    clock::{START_NS, VirtualClock},
+    network::Network,
     node::Node,
-    plan::{Fate, NodeCounts, Plan, Point, SentBatch, TimelineAction, TimelineEvent},
+    node_sink::NodeSink,
+    order::OrderChecker,
+    plan::{Plan, TimelineAction, TimelineEvent},
     random::Seeded,
     recorder::Recorder,
-    tap::Tap,
-    wire::Impairer,
+    result::RunResult,
+    source_map::SourceMap,
+    wire_tap::WireTap,
 };
 
-/// The virtual boot time of the first packet: what comes before it has room.
-const START_NS: u64 = 1000 * SECOND_NS;
-/// How long before it the ends meet, where they do.
-const MEET_BEFORE_NS: u64 = SECOND_NS;
-/// Of a data message's counter, in which the low byte is the first (whitepaper §5.4.6).
-const COUNTER_OFFSET: usize = 8;
-/// After the last packet, for stages that hold frames for a tick.
-const HOLDING_NS: u64 = 60 * SECOND_NS;
-/// Super-packets of one receive drain, as the engine's receiver.
+/// How long before the first packet the nodes make their sessions.
+const HANDSHAKE_LEAD_NS: u64 = SECOND_NS;
+/// How long after the last packet the run waits for stages that hold frames.
+const HOLD_LIMIT_NS: u64 = 60 * SECOND_NS;
+/// A data message's counter is little endian (whitepaper §5.4.6); changing this byte makes it a future one.
+const COUNTER_BYTE: usize = 8 + 3;
+/// Super-packets in one receive drain, as in the engine's receiver.
 const RECEIVE_MESSAGES: usize = 4;
 
-/// What came of a run.
-pub struct Outcome {
-    /// Packets that entered.
-    pub packets: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Packets that no end's addresses cover; they entered at the first.
-    pub unplaced: u64,
-    /// Virtual time from the first packet to the last event.
-    pub duration_ns: u64,
-    /// Each end's name and counts.
-    pub ends: Vec<(String, NodeCounts)>,
-    /// Each flow's verdict.
-    pub flows: Vec<(FlowKey, FlowCounts)>,
-    /// Batches by connection.
-    pub connections: BTreeMap<(SocketAddr, SocketAddr), Connection>,
-    /// The first batches.
-    pub batches: Vec<SentBatch>,
-    /// The first marks.
-    pub points: Vec<Point>,
-    /// The first fates.
-    pub fates: Vec<Fate>,
-    /// What the wire did, and how often: by end.
-    pub fate_counts: BTreeMap<(usize, &'static str), u64>,
-    /// Handshake messages and keepalives sent; they are not among the batches counted.
-    pub control_messages: u64,
-    /// Whether `keep` left something out.
-    pub is_truncated: bool,
-}
-
-/// The world of one run.
+/// The state of one run.
 pub struct Run {
-    ends: Vec<Node>,
+    nodes: Vec<Node>,
     network: Network,
-    judge: Judge,
-    placement: AllowedIps,
-    happenings: std::iter::Peekable<std::vec::IntoIter<TimelineEvent>>,
-    /// When each end's drain ends, and what is in it.
-    drains: Vec<Option<DrainSoFar>>,
-    plan: Plan,
+    order: OrderChecker,
+    sources: SourceMap,
+    timeline: Peekable<vec::IntoIter<TimelineEvent>>,
     first_time_ns: Option<u64>,
-    now: Now,
     packets: u64,
     bytes: u64,
-    unplaced: u64,
-    /// Nothing is due before this, as far as was known when it was last worked out; what is put
-    /// on for an earlier moment lowers it.
-    next_ns: u64,
-    /// The source placed last, and where.
-    last_placed: Option<(u8, [u8; 16], usize)>,
-}
-
-/// The end whose TUN a frame entered. A hub's peers are the other ends, in their order; theirs is the
-/// hub. What a stage made entered nowhere: it counts as its own end's.
-fn sender_of(end: usize, frame: &Frame) -> usize {
-    match frame.peer {
-        NO_PEER => end,
-        peer if end == 0 => peer as usize + 1,
-        _ => 0,
-    }
-}
-
-struct DrainSoFar {
-    ends_at_ns: u64,
-    frames: usize,
-    bytes: usize,
+    /// Nothing is due before this time. `advance` computes it; whatever schedules something earlier lowers
+    /// it.
+    next_due_ns: u64,
 }
 
 impl Run {
-    /// A world in which nothing has happened yet. `cipher` gives a transport cipher each time it
-    /// is called; `record` is where a pcapng goes, and whether it holds the secrets.
+    /// Creates the nodes and their sessions. `cipher` returns a new transport cipher on each call; `record`
+    /// is the output for a pcapng, and whether to write the keys into it.
     ///
     /// # Errors
-    /// What the record says of its first bytes.
+    /// The record's first write failed.
     pub fn new(
         plan: Plan,
         mut cipher: impl FnMut() -> Box<dyn Aead>,
@@ -122,325 +68,268 @@ impl Run {
     ) -> io::Result<Self> {
         let recorder =
             record.map(|(output, secrets)| Recorder::new(output, secrets)).transpose()?;
-        let mut secrets = Seeded::new(plan.seed, u64::MAX);
-        let keys: Vec<[u8; 32]> = plan
-            .ends
-            .iter()
-            .map(|_| {
-                let mut key = [0; 32];
-                pyfw_core::wireguard::device::Entropy::fill(&mut secrets, &mut key);
-                key
-            })
-            .collect();
-        let boot_ns = START_NS - MEET_BEFORE_NS;
-        let now = Now { boot_ns, unix_ns: plan.start_unix_ns - MEET_BEFORE_NS };
-        let mut placement = AllowedIps::default();
-        for (number, end) in plan.ends.iter().enumerate() {
-            for &prefix in &end.addresses {
-                placement.insert(prefix, PeerId(number as u32));
-            }
+        let mut key_source = Seeded::new(plan.seed, u64::MAX);
+        let mut keys = vec![[0; 32]; plan.nodes.len()];
+        keys.iter_mut().for_each(|key| key_source.fill(key));
+        let mut sources = SourceMap::default();
+        for (number, node) in plan.nodes.iter().enumerate() {
+            node.addresses.iter().for_each(|&prefix| sources.insert(prefix, number));
         }
-        let mut ends: Vec<Node> = (0..plan.ends.len())
-            .map(|number| Node::new(&plan, number, [cipher(), cipher()], &keys, now))
+        let clock = VirtualClock::new(HANDSHAKE_LEAD_NS);
+        let nodes = (0..plan.nodes.len())
+            .map(|number| Node::new(&plan, number, [cipher(), cipher()], &keys, clock.now()))
             .collect();
-        ends.iter_mut().for_each(Node::log_keys);
-        let impairers = plan.ends.iter().enumerate().map(|(number, end)| {
-            Impairer::new(end.impairment, number, Seeded::new(plan.seed, 1000 + number as u64))
-        });
-        let mut network = Network::new(NetworkPlan {
-            impairers: impairers.collect(),
-            addresses: plan.ends.iter().map(|end| end.endpoint).collect(),
-            rule: plan.rule,
-            max_segments: plan.max_segments,
-            tap: (plan.keep != 0 || recorder.is_some()).then(|| Tap::new(cipher())),
-            keep: plan.keep,
-            keep_last: !plan.happenings.is_empty(),
-            start_ns: START_NS,
-            recorder,
-            unix_minus_boot_ns: plan.start_unix_ns - START_NS,
-        });
-        network.now_ns = boot_ns;
+        let tap = (plan.keep != 0 || recorder.is_some()).then(|| WireTap::new(cipher()));
         let mut run = Self {
-            drains: ends.iter().map(|_| None).collect(),
-            ends,
-            network,
-            judge: Judge::new(plan.keep),
-            placement,
-            happenings: plan.happenings.clone().into_iter().peekable(),
+            nodes,
+            network: Network::new(&plan, clock, tap, recorder),
+            order: OrderChecker::new(plan.keep),
+            sources,
+            timeline: plan.timeline.into_iter().peekable(),
             first_time_ns: None,
-            now,
             packets: 0,
             bytes: 0,
-            unplaced: 0,
-            next_ns: 0,
-            last_placed: None,
-            plan,
+            next_due_ns: 0,
         };
-        run.meet();
+        run.start(plan.handshake_before);
         Ok(run)
     }
 
-    fn meet(&mut self) {
-        for end in 0..self.ends.len() {
-            self.speak(end, |end, now, speaker| {
-                end.flush(now, speaker);
-            });
+    fn start(&mut self, with_handshakes: bool) {
+        for number in 0..self.nodes.len() {
+            self.run_node(number, Node::flush);
         }
-        if self.plan.handshake_before {
-            for end in 1..self.ends.len() {
-                self.speak(end, |end, now, speaker| end.want_handshakes(now, speaker));
+        if with_handshakes {
+            for number in 1..self.nodes.len() {
+                self.run_node(number, Node::start_handshakes);
             }
         }
-        self.deliver();
+        self.read_inboxes();
         self.advance(START_NS);
     }
 
-    /// One packet of the capture, from its IP header on.
+    /// Sends one packet of the capture, which starts at its IP header.
     pub fn packet(&mut self, time_ns: u64, bytes: &[u8]) {
         let first_ns = *self.first_time_ns.get_or_insert(time_ns);
-        // A clock that went back gives no time to go back to.
-        let at_ns = START_NS.saturating_add(time_ns.saturating_sub(first_ns)).max(self.now.boot_ns);
-        self.advance(at_ns);
+        self.advance(START_NS.saturating_add(time_ns.saturating_sub(first_ns)));
         self.packets += 1;
         self.bytes += bytes.len() as u64;
-        let end = self.place(bytes);
-        if let Some(frame) = self.ends[end].read(bytes) {
-            self.judge.sent(end, &frame, &bytes[..frame.length as usize], self.network.time_ns());
+        let number = self.sources.node_for(bytes);
+        let clock = self.network.clock;
+        let node = &mut self.nodes[number];
+        if let Some(frame) = node.push_packet(bytes, clock.now().boot_ns) {
+            let packet = &bytes[..frame.length as usize];
+            self.order.add_sent(number, &frame, packet, clock.elapsed_ns());
         }
-        let limits = self.plan.drain;
-        let drain = self.drains[end].get_or_insert(DrainSoFar {
-            ends_at_ns: at_ns.saturating_add(limits.window_ns).saturating_add(1),
-            frames: 0,
-            bytes: 0,
-        });
-        drain.frames += 1;
-        drain.bytes += bytes.len();
-        self.next_ns = self.next_ns.min(drain.ends_at_ns);
-        if drain.frames >= limits.frames || drain.bytes >= limits.bytes {
-            self.drain(end);
+        if node.drain.is_full() {
+            self.read_tun(number);
+        } else if let Some(due_ns) = node.drain.due_ns() {
+            self.next_due_ns = self.next_due_ns.min(due_ns);
         }
     }
 
-    /// The end behind which the packet's source lives.
-    fn place(&mut self, bytes: &[u8]) -> usize {
-        let mut source = [0; 16];
-        let version = match bytes.first().map(|b| b >> 4) {
-            Some(4) if bytes.len() >= 20 => {
-                source[..4].copy_from_slice(&bytes[12..16]);
-                4
-            }
-            Some(6) if bytes.len() >= 40 => {
-                source.copy_from_slice(&bytes[8..24]);
-                6
-            }
-            _ => 0,
-        };
-        if let Some((last_version, last, end)) = self.last_placed {
-            if (last_version, last) == (version, source) {
-                return end;
-            }
-        }
-        match self.placement.peer_for(version, &source) {
-            Some(PeerId(end)) => {
-                self.last_placed = Some((version, source, end as usize));
-                end as usize
-            }
-            None => {
-                self.unplaced += 1;
-                0
-            }
-        }
-    }
-
-    /// Lets happen all that is due up to a moment.
+    /// Runs everything that is due until `until_ns`.
     fn advance(&mut self, until_ns: u64) {
-        if until_ns < self.next_ns {
-            return self.set_time(until_ns);
-        }
-        loop {
-            let timeouts = self.ends.iter().filter_map(Node::next_timeout_ns);
-            let ticks = self.ends.iter().filter_map(Node::next_tick_ns);
-            let drains = self.drains.iter().flatten().map(|drain| drain.ends_at_ns);
-            let event = self.happenings.peek().map(|h| START_NS.saturating_add(h.at_ns));
-            let next = timeouts
-                .chain(ticks)
-                .chain(drains)
-                .chain(event)
-                .chain(self.network.wire.next_due_ns());
-            self.next_ns = next.min().unwrap_or(u64::MAX);
-            if self.next_ns > until_ns {
-                break;
-            }
-            self.set_time(self.next_ns);
-            self.happen();
-        }
-        self.set_time(until_ns);
-    }
-
-    fn set_time(&mut self, boot_ns: u64) {
-        let boot_ns = boot_ns.max(self.now.boot_ns);
-        self.now.unix_ns += boot_ns - self.now.boot_ns;
-        self.now.boot_ns = boot_ns;
-        self.network.now_ns = boot_ns;
-    }
-
-    fn happen(&mut self) {
-        let now_ns = self.now.boot_ns;
-        while let Some(datagram) = self.network.wire.take(now_ns) {
-            self.network.land(datagram);
-        }
-        self.deliver();
-        for end in 0..self.ends.len() {
-            if self.ends[end].next_timeout_ns().is_some_and(|at_ns| at_ns <= now_ns) {
-                self.speak(end, |end, now, speaker| end.timeout(now, speaker));
-            }
-            if self.ends[end].next_tick_ns().is_some_and(|at_ns| at_ns <= now_ns) {
-                self.ends[end].tick(self.now);
-                self.serve_stages(end);
-            }
-            if self.drains[end].as_ref().is_some_and(|drain| drain.ends_at_ns <= now_ns) {
-                self.drain(end);
-            }
-        }
-        while let Some(event) =
-            self.happenings.next_if(|h| START_NS.saturating_add(h.at_ns) <= now_ns)
-        {
-            self.apply(event);
-        }
-        self.deliver();
-    }
-
-    fn apply(&mut self, TimelineEvent { end, what, .. }: TimelineEvent) {
-        match what {
-            TimelineAction::Roam(to) => {
-                self.ends[end].address = to;
-                self.network.move_end(end, to);
-            }
-            TimelineAction::Rekey => {
-                self.speak(end, |end, now, speaker| end.want_handshakes(now, speaker))
-            }
-            TimelineAction::Replay | TimelineAction::Forge => {
-                if let Some((target, mut bytes)) = self.network.last_data[end].clone() {
-                    let mut told = "replayed";
-                    if matches!(what, TimelineAction::Forge) {
-                        // A counter that is still to come: an old one would be a replay.
-                        bytes[COUNTER_OFFSET + 3] ^= 1;
-                        told = "forged";
-                    }
-                    self.network.inject(end, self.ends[end].address, &target, bytes, told);
+        if until_ns >= self.next_due_ns {
+            loop {
+                self.next_due_ns = self.earliest_due_ns();
+                if self.next_due_ns > until_ns {
+                    break;
                 }
+                self.network.clock.advance_to(self.next_due_ns);
+                self.run_due();
+            }
+        }
+        self.network.clock.advance_to(until_ns);
+    }
+
+    fn earliest_due_ns(&mut self) -> u64 {
+        let timeouts = self.nodes.iter().filter_map(Node::next_timeout_ns);
+        let ticks = self.nodes.iter().filter_map(|node| node.stages.next_tick_ns());
+        let drains = self.nodes.iter().filter_map(|node| node.drain.due_ns());
+        let event = self.timeline.peek().map(due_ns);
+        let arrival = self.network.wire.next_due_ns();
+        timeouts.chain(ticks).chain(drains).chain(event).chain(arrival).min().unwrap_or(u64::MAX)
+    }
+
+    fn run_due(&mut self) {
+        let now = self.network.clock.now();
+        let is_due = |at_ns: Option<u64>| at_ns.is_some_and(|at_ns| at_ns <= now.boot_ns);
+        while let Some(datagram) = self.network.wire.take(now.boot_ns) {
+            self.network.deliver(datagram);
+        }
+        self.read_inboxes();
+        for number in 0..self.nodes.len() {
+            if is_due(self.nodes[number].next_timeout_ns()) {
+                self.run_node(number, Node::handle_timeout);
+            }
+            if is_due(self.nodes[number].stages.next_tick_ns()) {
+                self.nodes[number].stages.tick(now.boot_ns);
+                self.forward_pending(number);
+            }
+            if is_due(self.nodes[number].drain.due_ns()) {
+                self.read_tun(number);
+            }
+        }
+        while let Some(event) = self.timeline.next_if(|event| due_ns(event) <= now.boot_ns) {
+            self.run_event(event);
+        }
+        self.read_inboxes();
+    }
+
+    fn run_event(&mut self, TimelineEvent { node, action, .. }: TimelineEvent) {
+        match action {
+            TimelineAction::Roam(address) => {
+                self.nodes[node].address = address;
+                self.network.move_node(node, address);
+            }
+            TimelineAction::Rekey => self.run_node(node, Node::start_handshakes),
+            TimelineAction::Replay => self.resend_last(node, "replayed", |_| {}),
+            // A past counter would be a replay, so the forged one is still to come.
+            TimelineAction::Forge => {
+                self.resend_last(node, "forged", |message| message[COUNTER_BYTE] ^= 1);
             }
         }
     }
 
-    fn drain(&mut self, end: usize) {
-        self.drains[end] = None;
-        // What follows may be due at any moment.
-        self.next_ns = 0;
-        self.speak(end, |end, now, speaker| end.drain(now, speaker));
-        self.serve_stages(end);
-        self.deliver();
+    fn resend_last(&mut self, node: usize, kind: &'static str, change: impl FnOnce(&mut [u8])) {
+        if let Some((target, mut message)) = self.network.last_data[node].clone() {
+            change(&mut message);
+            let source = self.nodes[node].address;
+            self.network.inject((node, source), &target, message, kind);
+        }
     }
 
-    /// What an end's stages emitted between batches goes on; what they ask for may be due at any
-    /// moment.
-    fn serve_stages(&mut self, end: usize) {
-        if self.ends[end].next_tick_ns().is_some() {
-            self.next_ns = 0;
+    fn read_tun(&mut self, number: usize) {
+        // Whatever follows may be due immediately.
+        self.next_due_ns = 0;
+        self.run_node(number, Node::read_tun);
+        self.forward_pending(number);
+        self.read_inboxes();
+    }
+
+    /// Sends and writes the frames that a node's stages emitted.
+    fn forward_pending(&mut self, number: usize) {
+        if self.nodes[number].stages.next_tick_ns().is_some() {
+            self.next_due_ns = 0;
         }
-        while self.ends[end].has_pending(Direction::Outbound)
-            || self.ends[end].has_pending(Direction::Inbound)
-        {
-            if self.ends[end].has_pending(Direction::Inbound) {
-                let time_ns = self.network.time_ns();
-                let (batch, buffer) = self.ends[end].write_pending(self.now);
+        let is_pending = |run: &Self, direction| run.nodes[number].stages.has_pending(direction);
+        while is_pending(self, Direction::Outbound) || is_pending(self, Direction::Inbound) {
+            if is_pending(self, Direction::Inbound) {
+                let clock = self.network.clock;
+                let (batch, buffer) = self.nodes[number].write_pending(clock.now());
                 for frame in &batch.frames {
-                    let from = sender_of(end, frame);
-                    self.judge.arrived(from, frame, batch, buffer, time_ns);
+                    let sender = sender_of(number, frame);
+                    self.order.add_arrived(sender, frame, batch, buffer, clock.elapsed_ns());
                 }
             }
-            if self.ends[end].has_pending(Direction::Outbound) {
-                self.speak(end, |end, now, speaker| end.send_pending(now, speaker));
+            if is_pending(self, Direction::Outbound) {
+                self.run_node(number, Node::send_pending);
             }
         }
     }
 
-    /// Lets an end act, and groups what it sent where the rule is not pyfw's.
-    fn speak(&mut self, end: usize, act: impl FnOnce(&mut Node, Now, &mut Speaker<'_>)) {
-        let address = self.ends[end].address;
-        let mut speaker = Speaker { network: &mut self.network, judge: &self.judge, end, address };
-        act(&mut self.ends[end], self.now, &mut speaker);
-        self.network.end_drain(end, address, &self.judge);
-    }
-
-    /// Lets the ends read their inboxes until all are empty.
-    fn deliver(&mut self) {
-        let unread =
-            |network: &Network| network.inboxes.iter().position(|inbox| !inbox.received.is_empty());
-        while let Some(end) = unread(&self.network) {
-            let mut inbox = std::mem::take(&mut self.network.inboxes[end]);
-            let (address, time_ns) = (self.ends[end].address, self.network.time_ns());
+    /// Lets the nodes read their inboxes until all are empty.
+    fn read_inboxes(&mut self) {
+        while let Some(number) = self.network.inboxes.iter().position(|i| !i.received.is_empty()) {
+            let mut inbox = std::mem::take(&mut self.network.inboxes[number]);
+            let clock = self.network.clock;
             for received in inbox.received.chunks(RECEIVE_MESSAGES) {
-                let (batch, buffer) = self.ends[end].open(received, &mut inbox.buffer, self.now);
+                let node = &mut self.nodes[number];
+                let (batch, buffer) = node.read_socket(received, &mut inbox.buffer, clock.now());
                 for frame in &batch.frames {
-                    self.judge.arrived(sender_of(end, frame), frame, batch, buffer, time_ns);
+                    let sender = sender_of(number, frame);
+                    self.order.add_arrived(sender, frame, batch, buffer, clock.elapsed_ns());
                 }
-                let mut speaker =
-                    Speaker { network: &mut self.network, judge: &self.judge, end, address };
-                self.ends[end].answer(&inbox.buffer, self.now, &mut speaker);
-                self.serve_stages(end);
+                self.run_node_in_drain(number, |node, now, sink| {
+                    node.handle_handshakes(&inbox.buffer, now, sink);
+                });
+                self.forward_pending(number);
             }
-            self.network.end_drain(end, address, &self.judge);
-            inbox.buffer.clear();
-            inbox.received.clear();
-            if self.network.inboxes[end].received.is_empty() {
-                self.network.inboxes[end] = inbox;
+            self.run_node(number, |_, _, _| {});
+            inbox.clear();
+            // Keeps the allocation, unless more has arrived.
+            if self.network.inboxes[number].received.is_empty() {
+                self.network.inboxes[number] = inbox;
             }
         }
     }
 
-    /// When stages want the time for frames that they hold.
-    fn next_release_ns(&self, patience_ns: u64) -> Option<u64> {
-        let holding = self.ends.iter().filter(|end| end.is_held_from());
-        holding.filter_map(Node::next_tick_ns).min().filter(|&at_ns| at_ns <= patience_ns)
+    /// Runs one step of a node and ends its drain.
+    fn run_node(&mut self, number: usize, step: impl FnOnce(&mut Node, Now, &mut NodeSink<'_>)) {
+        self.run_node_in_drain(number, |node, now, sink| {
+            step(node, now, sink);
+            sink.finish_drain();
+        });
     }
 
-    /// Ends the run: what is under way arrives, then all is counted.
+    fn run_node_in_drain(
+        &mut self,
+        number: usize,
+        step: impl FnOnce(&mut Node, Now, &mut NodeSink<'_>),
+    ) {
+        let now = self.network.clock.now();
+        let node = &mut self.nodes[number];
+        let (network, order, address) = (&mut self.network, &self.order, node.address);
+        step(node, now, &mut NodeSink { network, order, node: number, address });
+    }
+
+    /// Ends the run: datagrams in flight arrive, and stages may release the frames that they hold.
     ///
     /// # Errors
-    /// What the record said of its bytes.
-    pub fn finish(mut self) -> io::Result<Outcome> {
-        for end in 0..self.ends.len() {
-            if self.drains[end].is_some() {
-                self.drain(end);
+    /// The record could not be written.
+    pub fn finish(mut self) -> io::Result<RunResult> {
+        for number in 0..self.nodes.len() {
+            if self.nodes[number].drain.due_ns().is_some() {
+                self.read_tun(number);
             }
         }
-        // What is on the wire arrives; what stages hold, they get some time to let go of.
-        let patience_ns = self.now.boot_ns.saturating_add(HOLDING_NS);
+        let limit_ns = self.network.clock.now().boot_ns.saturating_add(HOLD_LIMIT_NS);
         while let Some(due_ns) =
-            self.network.wire.next_due_ns().or_else(|| self.next_release_ns(patience_ns))
+            self.network.wire.next_due_ns().or_else(|| self.next_release_ns(limit_ns))
         {
             self.advance(due_ns);
         }
         if let Some(recorder) = self.network.recorder.take() {
             recorder.finish()?;
         }
-        let is_truncated = self.network.is_truncated || self.judge.is_full();
-        let (flows, points) = self.judge.finish();
-        Ok(Outcome {
+        let is_truncated = self.network.is_truncated || self.order.is_full();
+        let (flows, points) = self.order.finish();
+        Ok(RunResult {
             packets: self.packets,
             bytes: self.bytes,
-            unplaced: self.unplaced,
-            duration_ns: self.now.boot_ns - START_NS,
-            ends: self.ends.iter().map(|end| (end.name.clone(), end.counts())).collect(),
+            unplaced: self.sources.unplaced,
+            duration_ns: self.network.clock.elapsed_ns(),
+            nodes: self.nodes.iter().map(|node| (node.name.clone(), node.counts())).collect(),
             flows,
-            connections: self.network.take_connections(),
+            connections: self.network.connections.finish(),
             batches: self.network.batches,
             points,
-            fates: self.network.fates,
-            fate_counts: self.network.fate_counts,
+            wire_events: self.network.wire_events,
+            wire_event_counts: self.network.wire_event_counts,
             control_messages: self.network.control_messages,
             is_truncated,
         })
+    }
+
+    /// The next tick of stages that hold frames, up to `limit_ns`.
+    fn next_release_ns(&self, limit_ns: u64) -> Option<u64> {
+        let holding = self.nodes.iter().map(|node| &node.stages).filter(|s| s.hold_frames());
+        holding.filter_map(|s| s.next_tick_ns()).min().filter(|&at_ns| at_ns <= limit_ns)
+    }
+}
+
+fn due_ns(event: &TimelineEvent) -> u64 {
+    START_NS.saturating_add(event.at_ns)
+}
+
+/// Returns the node whose TUN a frame entered, which the receiving node `receiver` knows by the frame's peer.
+/// The hub's peers are the other nodes, in order; their only peer is the hub. A frame that a stage created
+/// entered nowhere, and counts as the receiver's own.
+fn sender_of(receiver: usize, frame: &Frame) -> usize {
+    match frame.peer {
+        NO_PEER => receiver,
+        peer if receiver == 0 => peer as usize + 1,
+        _ => 0,
     }
 }

@@ -1,36 +1,38 @@
-//! The virtual wire: datagrams, when they arrive, and what happened to them on the way.
+//! The virtual wire: datagrams in flight, and the impairments that decide when and whether each arrives.
 //!
-//! In: datagrams as an end sends them. Out: the same at the moments at which they arrive, some
-//! never, some twice. Drops: what the impairment says, each with its fate. Order: datagrams that
-//! arrive at one moment arrive in the order in which they were sent.
+//! Datagrams that arrive at the same time arrive in the order in which they were sent.
 
 use std::{cmp::Reverse, collections::BinaryHeap, net::SocketAddr};
 
-use crate::{
-    plan::{Fate, Impairment},
-    random::Seeded,
-};
+use pyfw_core::time::SECOND_NS;
 
-/// One datagram on its way.
+use crate::{plan::Impairment, random::Seeded};
+
+/// IP and UDP headers.
+const HEADERS_IPV4: usize = 28;
+const HEADERS_IPV6: usize = 48;
+
+/// A datagram on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct InFlight {
-    pub(crate) due_ns: u64,
-    /// Breaks ties: the order of sending.
+    due_ns: u64,
+    /// Order of sending, for datagrams that arrive at the same time.
     number: u64,
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
     pub(crate) ds: u8,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) label: Label,
+    pub(crate) label: RecordLabel,
 }
 
-/// What a record says of a datagram.
+/// Metadata of a datagram in the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Label {
-    /// The packet's number.
+pub(crate) struct RecordLabel {
+    /// Number of the inner packet.
     pub(crate) id: u64,
-    pub(crate) by_hub: bool,
-    pub(crate) fates: Vec<&'static str>,
+    pub(crate) from_hub: bool,
+    /// What happened to the datagram on the wire.
+    pub(crate) events: Vec<&'static str>,
 }
 
 impl InFlight {
@@ -39,17 +41,17 @@ impl InFlight {
         destination: SocketAddr,
         ds: u8,
         bytes: Vec<u8>,
-        label: Label,
+        label: RecordLabel,
     ) -> Self {
         Self { due_ns: 0, number: 0, source, destination, ds, bytes, label }
     }
 }
 
-/// What is under way, earliest first.
+/// Datagrams in flight, earliest arrival first.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     heap: BinaryHeap<Reverse<InFlight>>,
-    number: u64,
+    sent: u64,
 }
 
 impl Wire {
@@ -58,7 +60,7 @@ impl Wire {
         self.heap.peek().map(|Reverse(datagram)| datagram.due_ns)
     }
 
-    /// The next datagram that has arrived by `now_ns`.
+    /// Takes the next datagram that has arrived by `now_ns`.
     pub(crate) fn take(&mut self, now_ns: u64) -> Option<InFlight> {
         if self.next_due_ns()? > now_ns {
             return None;
@@ -66,109 +68,109 @@ impl Wire {
         self.heap.pop().map(|Reverse(datagram)| datagram)
     }
 
-    /// Puts a datagram on the wire, to arrive at `due_ns`.
-    pub(crate) fn put(&mut self, due_ns: u64, datagram: InFlight) {
-        self.number += 1;
-        self.heap.push(Reverse(InFlight { due_ns, number: self.number, ..datagram }));
+    fn put(&mut self, due_ns: u64, datagram: InFlight) {
+        self.sent += 1;
+        self.heap.push(Reverse(InFlight { due_ns, number: self.sent, ..datagram }));
     }
 }
 
-/// What decides over the datagrams of one end.
+/// Applies the impairment of one node to what the node sends.
 #[derive(Debug)]
 pub(crate) struct Impairer {
     plan: Impairment,
     random: Seeded,
-    end: usize,
     sent: u64,
-    /// Inside a run of losses.
-    losing: bool,
-    /// When the rate limit lets the next datagram go.
+    /// Within a run of losses.
+    is_losing: bool,
+    /// When the rate limit admits the next datagram.
     free_at_ns: u64,
 }
 
 impl Impairer {
-    pub(crate) fn new(plan: Impairment, end: usize, random: Seeded) -> Self {
-        Self { plan, random, end, sent: 0, losing: false, free_at_ns: 0 }
+    pub(crate) fn new(plan: Impairment, seed: u64, node: usize) -> Self {
+        let random = Seeded::new(seed, 1000 + node as u64);
+        Self { plan, random, sent: 0, is_losing: false, free_at_ns: 0 }
     }
 
-    /// Whether datagrams pass at once and unchanged.
+    /// Whether datagrams pass immediately and unchanged.
     pub(crate) fn is_transparent(&self) -> bool {
         self.plan == Impairment::default()
     }
 
-    /// Sends one datagram over the wire; tells `fate` all that happens to it. Returns one that will
-    /// not arrive.
+    /// Sends a datagram over the wire; returns it if it is dropped. Calls `on_event` with the datagram's
+    /// number and the kind of each event.
     pub(crate) fn send(
         &mut self,
         wire: &mut Wire,
         now_ns: u64,
         mut datagram: InFlight,
-        mut fate: impl FnMut(Fate),
+        mut on_event: impl FnMut(u64, &'static str),
     ) -> Option<InFlight> {
         self.sent += 1;
-        let (end, number) = (self.end, self.sent);
-        let mut tell = |datagram: &mut InFlight, what| {
-            datagram.label.fates.push(what);
-            fate(Fate { time_ns: now_ns, end, number, what });
+        let number = self.sent;
+        let mut record = |datagram: &mut InFlight, kind| {
+            datagram.label.events.push(kind);
+            on_event(number, kind);
         };
         let plan = self.plan;
-        let headers = if datagram.destination.is_ipv4() { 28 } else { 48 };
+        let headers = if datagram.destination.is_ipv4() { HEADERS_IPV4 } else { HEADERS_IPV6 };
         let length = headers + datagram.bytes.len();
         if plan.mtu != 0 && length > plan.mtu {
-            tell(&mut datagram, "too_big");
+            record(&mut datagram, "too_big");
             return Some(datagram);
         }
         if self.is_lost() {
-            tell(&mut datagram, "lost");
+            record(&mut datagram, "lost");
             return Some(datagram);
         }
         let mut due_ns = now_ns;
         if plan.rate_bps != 0 {
             let start_ns = self.free_at_ns.max(now_ns);
             if plan.queue_ns != 0 && start_ns - now_ns > plan.queue_ns {
-                tell(&mut datagram, "queue_full");
+                record(&mut datagram, "queue_full");
                 return Some(datagram);
             }
-            let takes_ns = (length as u128 * 8 * 1_000_000_000 / u128::from(plan.rate_bps)) as u64;
-            self.free_at_ns = start_ns + takes_ns;
+            let bits = length as u128 * 8;
+            let duration_ns = (bits * u128::from(SECOND_NS) / u128::from(plan.rate_bps)) as u64;
+            self.free_at_ns = start_ns + duration_ns;
             due_ns = self.free_at_ns;
         }
         due_ns += plan.delay_ns + self.random.below(plan.jitter_ns);
         if self.random.happens(plan.reorder) {
             due_ns += plan.reorder_ns;
-            tell(&mut datagram, "reordered");
+            record(&mut datagram, "reordered");
         }
-        // A router marks what is ECN-capable (RFC 3168 §5).
+        // A router marks only ECN-capable packets (RFC 3168 §5).
         if matches!(datagram.ds & 0b11, 0b01 | 0b10) && self.random.happens(plan.ce) {
             datagram.ds |= 0b11;
-            tell(&mut datagram, "marked");
+            record(&mut datagram, "marked");
         }
         if self.random.happens(plan.duplicate) {
-            tell(&mut datagram, "duplicated");
+            record(&mut datagram, "duplicated");
             wire.put(due_ns, datagram.clone());
         }
         if self.random.happens(plan.corrupt) {
             let bit = self.random.below(datagram.bytes.len() as u64 * 8) as usize;
             datagram.bytes[bit / 8] ^= 1 << (bit % 8);
-            tell(&mut datagram, "corrupted");
+            record(&mut datagram, "corrupted");
         }
         wire.put(due_ns, datagram);
         None
     }
 
-    /// Independent losses, or a Gilbert model whose bad state loses all: left with probability
-    /// 1/burst, entered so often that the share of losses is `loss`.
+    /// Independent losses, or a Gilbert model whose bad state loses every datagram: the state ends with
+    /// probability 1/burst, and starts with the probability that makes `loss` the overall fraction.
     fn is_lost(&mut self) -> bool {
         let Impairment { loss, loss_burst, .. } = self.plan;
         if loss_burst <= 1.0 {
             return self.random.happens(loss);
         }
-        let leave = 1.0 / loss_burst;
-        let enter = if loss >= 1.0 { 1.0 } else { loss * leave / (1.0 - loss) };
-        self.losing = match self.losing {
-            true => loss >= 1.0 || !self.random.happens(leave),
-            false => self.random.happens(enter),
+        let end = 1.0 / loss_burst;
+        let start = if loss >= 1.0 { 1.0 } else { loss * end / (1.0 - loss) };
+        self.is_losing = match self.is_losing {
+            true => loss >= 1.0 || !self.random.happens(end),
+            false => self.random.happens(start),
         };
-        self.losing
+        self.is_losing
     }
 }

@@ -1,20 +1,21 @@
-//! The rules side by side, through the whole core: who keeps a flow in order and who does not.
+//! The batching rules through the whole core: which of them keep a flow in order.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
 
 use pyfw_core::inbound::coalesce::CoalesceOptions;
 use pyfw_replay::{
-    plan::{DrainPlan, Frames, Impairment, NodePlan, Plan, Rule},
-    run::{Outcome, Run},
+    plan::{DrainLimits, Frames, Impairment, NodePlan, Plan, Rule},
+    result::RunResult,
+    run::Run,
 };
 
 const SEED: [usize; 10] = [1228, 834, 1031, 1228, 834, 1228, 1228, 637, 1228, 1228];
 
 #[test]
-fn ordered_gives_the_seeds_five_batches_and_keeps_it_in_order() {
-    let outcome = replay(&plan(Rule::Ordered), &seed_packets(&[0]));
-    assert_eq!(inner(&outcome), [vec![2, 1, 2, 3, 2]].concat());
-    let flow = &outcome.flows[0].1;
+fn ordered_keeps_the_seed_in_order_in_five_batches() {
+    let result = replay(&plan(Rule::Ordered), &seed_packets(&[0]));
+    assert_eq!(batch_sizes(&result), [vec![2, 1, 2, 3, 2]].concat());
+    let flow = &result.flows[0].1;
     assert_eq!((flow.segments, flow.delivered, flow.early, flow.late), (10, 10, 0, 0));
 }
 
@@ -25,7 +26,7 @@ fn by_size_reorders_the_seed() {
 }
 
 #[test]
-fn by_ecn_reorders_a_flow_whose_ecn_changes_and_ordered_does_not() {
+fn by_ecn_reorders_a_flow_whose_ecn_changes() {
     let packets = seed_packets(&[0b10, 0b10, 0b11]);
     let by_ecn = replay(&plan(Rule::ByEcn), &packets).flows[0].1.clone();
     let ordered = replay(&plan(Rule::Ordered), &packets).flows[0].1.clone();
@@ -34,22 +35,22 @@ fn by_ecn_reorders_a_flow_whose_ecn_changes_and_ordered_does_not() {
 }
 
 #[test]
-fn unbatched_keeps_order_at_the_price_of_a_send_each() {
-    let outcome = replay(&plan(Rule::Unbatched), &seed_packets(&[0]));
-    assert_eq!(inner(&outcome), [1; 10]);
-    assert_eq!(outcome.flows[0].1.late, 0);
+fn unbatched_keeps_order_with_one_send_each() {
+    let result = replay(&plan(Rule::Unbatched), &seed_packets(&[0]));
+    assert_eq!(batch_sizes(&result), [1; 10]);
+    assert_eq!(result.flows[0].1.late, 0);
 }
 
 #[test]
-fn under_tso_the_same_stream_leaves_in_full_batches() {
+fn tso_super_packets_leave_in_full_batches() {
     let packets: Vec<_> = (0..100u32).map(|n| packet(1 + n * 1000, 0, 1000)).collect();
-    let outcome = replay(&Plan { frames: Frames::Tso, ..plan(Rule::Ordered) }, &packets);
-    assert_eq!(inner(&outcome), [61, 39]);
-    assert_eq!((outcome.flows[0].1.delivered, outcome.flows[0].1.late), (100, 0));
+    let result = replay(&Plan { frames: Frames::Tso, ..plan(Rule::Ordered) }, &packets);
+    assert_eq!(batch_sizes(&result), [61, 39]);
+    assert_eq!((result.flows[0].1.delivered, result.flows[0].1.late), (100, 0));
 }
 
 #[test]
-fn impairments_are_counted_and_the_same_every_time() {
+fn impairments_are_counted_and_deterministic() {
     let impairment = Impairment {
         loss: 0.1,
         duplicate: 0.1,
@@ -61,33 +62,35 @@ fn impairments_are_counted_and_the_same_every_time() {
         ..Impairment::default()
     };
     let mut plan = plan(Rule::Ordered);
-    plan.ends[1].impairment = impairment;
+    plan.nodes[1].impairment = impairment;
     let packets: Vec<_> = (0..2000u32).map(|n| packet(1 + n * 100, 0, 100)).collect();
     let (one, two) = (replay(&plan, &packets), replay(&plan, &packets));
     let flow = &one.flows[0].1;
     assert_eq!(*flow, two.flows[0].1);
-    assert!(flow.late > 0 && flow.delivered < flow.segments && flow.strange == 0, "{flow:?}");
-    let fate = |what| one.fates.iter().filter(|f| f.what == what).count() as u64;
-    let datagrams = &one.ends[0].1.datagrams;
+    assert!(flow.late > 0 && flow.delivered < flow.segments && flow.unmatched == 0, "{flow:?}");
+    let events = |kind| one.wire_events.iter().filter(|event| event.kind == kind).count() as u64;
+    let datagrams = &one.nodes[0].1.datagrams;
     let drops: Vec<_> = datagrams.named_drops().filter(|(_, n)| *n != 0).collect();
     let corrupted = drops.iter().find(|(n, _)| *n == "forged").unwrap().1;
-    assert!(corrupted > 0 && corrupted <= fate("corrupted"));
+    assert!(corrupted > 0 && corrupted <= events("corrupted"));
     assert_eq!(
-        flow.delivered + fate("lost") + (fate("corrupted") - lucky(&one)),
+        flow.delivered + events("lost") + (events("corrupted") - repaired(&one)),
         flow.segments,
         "{drops:?}"
     );
 }
 
-/// Corrupted datagrams whose unspoilt duplicate came as well.
-fn lucky(outcome: &Outcome) -> u64 {
-    let spoilt: Vec<_> = outcome.fates.iter().filter(|f| f.what == "corrupted").collect();
-    let twice = |n| outcome.fates.iter().any(|f| f.what == "duplicated" && f.number == n);
-    spoilt.iter().filter(|f| twice(f.number)).count() as u64
+/// Counts the corrupted datagrams of which an intact duplicate arrived.
+fn repaired(result: &RunResult) -> u64 {
+    let numbers = |kind| {
+        result.wire_events.iter().filter(move |event| event.kind == kind).map(|event| event.number)
+    };
+    let is_duplicated = |number: &u64| numbers("duplicated").any(|other| other == *number);
+    numbers("corrupted").filter(is_duplicated).count() as u64
 }
 
 fn plan(rule: Rule) -> Plan {
-    let end = |name: &str, endpoint: &str, prefix: &str| NodePlan {
+    let node = |name: &str, endpoint: &str, prefix: &str| NodePlan {
         stages: None,
         name: name.into(),
         endpoint: endpoint.parse().unwrap(),
@@ -95,25 +98,24 @@ fn plan(rule: Rule) -> Plan {
         impairment: Impairment::default(),
     };
     Plan {
-        ends: vec![
-            end("gateway", "192.0.2.1:51820", "10.0.1.0/24"),
-            end("client", "192.0.2.2:51820", "10.0.0.2/32"),
+        nodes: vec![
+            node("gateway", "192.0.2.1:51820", "10.0.1.0/24"),
+            node("client", "192.0.2.2:51820", "10.0.0.2/32"),
         ],
         mtu: 1420,
         frames: Frames::Captured,
-        drain: DrainPlan { window_ns: 100_000, frames: 128, bytes: 256 << 10 },
+        drain: DrainLimits { window_ns: 100_000, frames: 128, bytes: 256 << 10 },
         rule,
         max_segments: 64,
         coalesce: CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false },
         handshake_before: true,
         seed: 1,
-        start_unix_ns: 1_700_000_000_000_000_000,
-        happenings: Vec::new(),
+        timeline: Vec::new(),
         keep: 100_000,
     }
 }
 
-fn replay(plan: &Plan, packets: &[Vec<u8>]) -> Outcome {
+fn replay(plan: &Plan, packets: &[Vec<u8>]) -> RunResult {
     let mut run = Run::new(plan.clone(), || Box::new(pyfw_aead::Ring), None).unwrap();
     for (number, packet) in packets.iter().enumerate() {
         run.packet(number as u64 * 1000, packet);
@@ -121,10 +123,10 @@ fn replay(plan: &Plan, packets: &[Vec<u8>]) -> Outcome {
     run.finish().unwrap()
 }
 
-/// Sizes of the batches that carry packets.
-fn inner(outcome: &Outcome) -> Vec<usize> {
-    let of_packets = outcome.batches.iter().filter(|b| b.flows.iter().all(|&f| f >= 0));
-    of_packets.map(|b| b.lengths.len()).collect()
+/// Returns the number of datagrams in each batch that carries packets.
+fn batch_sizes(result: &RunResult) -> Vec<usize> {
+    let data = result.batches.iter().filter(|b| b.flows.iter().all(|&f| f >= 0));
+    data.map(|b| b.lengths.len()).collect()
 }
 
 fn seed_packets(ecn: &[u8]) -> Vec<Vec<u8>> {
@@ -136,7 +138,7 @@ fn seed_packets(ecn: &[u8]) -> Vec<Vec<u8>> {
     packets.collect()
 }
 
-/// A TCP/IPv4 packet with right checksums.
+/// Returns a TCP/IPv4 packet with valid checksums.
 fn packet(sequence: u32, ecn: u8, length: usize) -> Vec<u8> {
     let mut p = vec![0x45, ecn];
     p.extend_from_slice(&(40 + length as u16).to_be_bytes());

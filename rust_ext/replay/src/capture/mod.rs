@@ -1,16 +1,13 @@
-//! Reading captures: pcap and pcapng, plain or gzip, from a file or standard input.
+//! Reads captures: pcap and pcapng, plain or gzip, from a file or standard input.
 //!
-//! In: a path. Out: IP packets in the order of the file, each with its number, its time and its
-//! bytes from the IP header on, lent from one buffer that is used again. Skips, and counts, frames
-//! whose link layer says that they are not IP. Memory does not grow with the capture.
+//! Returns IP packets in the order of the file, borrowed from a reused buffer. Frames whose link layer
+//! carries another protocol are skipped and counted. Memory use does not grow with the capture.
 //!
-//! What the capture says of a packet is data (any time, any bytes); what makes the rest unreadable
-//! (a length that lies, a cut, an unknown link type) is an error with its offset, and everything
-//! before it has been given.
+//! Times and packet bytes may be arbitrary. A capture that cannot be read further (invalid length, truncated
+//! record, unknown link type) gives an error with its offset, after all packets before it.
 //!
-//! The records are walked here rather than by pcap-parser (0.17): it allocates a list of options a
-//! packet, keeps seconds in 32 bits, wants a block of any size in memory at once, and says what is
-//! wrong but not where. It is the judge in the tests instead.
+//! pcap-parser (0.17) is only the reference in the tests: it allocates a list of options per packet, keeps
+//! seconds in 32 bits, needs each block in memory at once, and does not report the offset of an error.
 
 mod compression;
 mod link;
@@ -27,24 +24,24 @@ pub(crate) use self::{link::ip_length, pcapng::SECRETS_WIREGUARD};
 
 /// One IP packet of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Captured<'a> {
-    /// The number of its frame in the capture, from 1; frames that were skipped count as well.
+pub struct CapturedPacket<'a> {
+    /// Number of its frame in the capture, from 1; skipped frames count too.
     pub number: u64,
-    /// Nanoseconds since the Unix epoch, as the capture has them: they may go back, or be absurd.
+    /// Nanoseconds since the Unix epoch, unchecked: they may go back.
     pub time_ns: u64,
-    /// The interface it was captured on: always 0 in a pcap.
+    /// Index of its interface; always 0 in a pcap.
     pub interface: u32,
-    /// What the capture calls that interface; none where it gives it no name.
+    /// Name of its interface, if the capture has one.
     pub interface_name: Option<&'a str>,
-    /// From the IP header on; what the link layer put before and behind is gone.
+    /// The IP packet, without link-layer header and trailer.
     pub bytes: &'a [u8],
-    /// The capture holds only the beginning of it (a snap length).
-    pub cut: bool,
-    /// [`Capture::secrets`] as they stand with this packet: those that open it are among them.
+    /// Whether a snap length cut the packet off.
+    pub is_truncated: bool,
+    /// The [`Capture::secrets`] before this packet.
     pub secrets: &'a [String],
 }
 
-/// A capture that is being read.
+/// An open capture.
 pub struct Capture {
     stream: Stream,
     source: Source,
@@ -62,14 +59,14 @@ enum Format {
 impl Capture {
     /// Opens a file, or standard input for `-`.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
-        let (source, reader) = Source::open(path).map_err(|error| unreadable(0, &error))?;
+        let (source, reader) = Source::open(path).map_err(|error| io_error(0, &error))?;
         Self::read(source, reader)
     }
 
-    /// Reads a capture from anything else.
+    /// Reads a capture from a reader.
     pub fn from_reader(reader: impl io::Read + Send + 'static) -> Result<Self, CaptureError> {
         let (source, reader) =
-            Source::of(Box::new(reader), None).map_err(|error| unreadable(0, &error))?;
+            Source::new(Box::new(reader), None).map_err(|error| io_error(0, &error))?;
         Self::read(source, reader)
     }
 
@@ -83,9 +80,10 @@ impl Capture {
         Ok(Self { stream, source, format, number: 0, skipped: 0, failed: None })
     }
 
-    /// The next IP packet; none at the end. An error comes again with every further call.
-    #[allow(clippy::should_implement_trait, reason = "what it gives is lent")]
-    pub fn next(&mut self) -> Result<Option<Captured<'_>>, CaptureError> {
+    /// Returns the next IP packet; `None` at the end. After an error, every further call returns the same
+    /// error.
+    #[allow(clippy::should_implement_trait, reason = "the packet borrows the reader")]
+    pub fn next(&mut self) -> Result<Option<CapturedPacket<'_>>, CaptureError> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
         }
@@ -106,23 +104,23 @@ impl Capture {
             }
         };
         let frame = self.stream.slice(&record.bytes);
-        Ok(Some(Captured {
+        Ok(Some(CapturedPacket {
             number: self.number,
             time_ns: record.time_ns,
             interface: record.interface,
             interface_name: self.interface_name(record.interface),
             bytes: &frame[packet.bytes],
-            cut: record.cut && !packet.is_whole,
+            is_truncated: record.is_truncated && !packet.is_complete,
             secrets: self.secrets(),
         }))
     }
 
-    /// Frames so far that were not IP: ARP, LLDP and the like.
+    /// Returns the number of frames skipped so far: ARP, LLDP and the like.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// WireGuard key logs that the capture brought so far, a text a secrets block.
+    /// Returns the WireGuard key logs read so far, one per secrets block.
     pub fn secrets(&self) -> &[String] {
         match &self.format {
             Format::Pcap(_) => &[],
@@ -137,12 +135,12 @@ impl Capture {
         }
     }
 
-    /// Bytes of the file read so far (of the compressed file, where it is compressed).
+    /// Returns the bytes of the file read so far; of the compressed file for gzip.
     pub fn position(&self) -> u64 {
         self.source.position()
     }
 
-    /// Bytes of the file; none where nobody knows.
+    /// Returns the length of the file, if it is known.
     pub fn length(&self) -> Option<u64> {
         self.source.length()
     }
@@ -158,9 +156,9 @@ impl Capture {
 /// Why a capture cannot be read any further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureError {
-    /// Where in the capture: of the uncompressed bytes, where it is compressed.
+    /// Offset in the capture, uncompressed.
     pub offset: u64,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what is expected.
     pub text: String,
 }
 
@@ -172,8 +170,7 @@ impl fmt::Display for CaptureError {
 
 impl std::error::Error for CaptureError {}
 
-/// What the machine refused, in its own words.
-fn unreadable(offset: u64, error: &io::Error) -> CaptureError {
+fn io_error(offset: u64, error: &io::Error) -> CaptureError {
     CaptureError { offset, text: error.to_string() }
 }
 

@@ -1,8 +1,7 @@
 //! The newer format (draft-ietf-opsawg-pcapng): sections of blocks.
 //!
-//! In: the stream. Out: records in the order of the file; WireGuard key logs on the way. A section
-//! has its own byte order and interfaces. Blocks that are not needed are passed over. What is kept
-//! is bounded: interfaces and key logs.
+//! Each section has its own byte order and interfaces. Unknown blocks are skipped. The number of interfaces
+//! and the size of all key logs are bounded.
 
 mod block;
 mod interface;
@@ -33,30 +32,30 @@ const SECRETS_FIELDS: usize = 8;
 /// Section 4.7, "WGKL".
 pub(crate) const SECRETS_WIREGUARD: u32 = 0x5747_4b4c;
 
-/// Longest body of a block that is read in one piece: a frame and more options than anybody writes.
+/// Longest body of a block that is read at once: a frame and its options.
 const MAX_BODY_LENGTH: usize = 1024 * 1024;
-/// Key logs of a capture in all: those of 60,000 handshakes.
+/// Most bytes of key logs in a capture, enough for 60,000 handshakes.
 const MAX_SECRETS_LENGTH: usize = 16 * 1024 * 1024;
 const MAX_INTERFACES: usize = 65_536;
 
-/// What a capture has said of itself so far.
+/// State of the current section, and the key logs so far.
 #[derive(Default)]
 pub(super) struct Pcapng {
     section: Option<ByteOrder>,
     interfaces: Vec<Interface>,
     secrets: Vec<String>,
     secrets_length: usize,
-    /// The time of the packet before, for those that have none.
+    /// Time of the last packet, for packets without a time.
     time_ns: u64,
 }
 
-/// Whether a capture that begins with `magic` is one.
+/// Whether a capture that starts with `magic` is a pcapng.
 pub(super) fn is_pcapng(magic: &[u8]) -> bool {
     magic == SECTION_HEADER.to_be_bytes()
 }
 
 impl Pcapng {
-    /// Takes blocks up to the next packet.
+    /// Reads blocks up to the next packet.
     #[inline]
     pub(super) fn next(&mut self, stream: &mut Stream) -> Result<Option<Record>, CaptureError> {
         while let Some(header) = Header::peek(stream, self.section)? {
@@ -66,7 +65,7 @@ impl Pcapng {
                 SECTION_HEADER => self.start_section(&header, stream)?,
                 INTERFACE_DESCRIPTION => self.add_interface(&header, stream)?,
                 DECRYPTION_SECRETS => self.add_secrets(&header, stream)?,
-                _ => header.pass_over(stream)?,
+                _ => header.skip(stream)?,
             }
         }
         Ok(None)
@@ -82,9 +81,10 @@ impl Pcapng {
 
     fn start_section(&mut self, header: &Header, stream: &mut Stream) -> Result<(), CaptureError> {
         let body = header.take(SECTION_FIELDS, MAX_BODY_LENGTH, "a section header", stream)?;
-        let version = header.order.word(stream.slice(&body.bytes), 4);
+        let version = header.order.u16_at(stream.slice(&body.bytes), 4);
         if version != VERSION {
-            return Err(body.error(format!("pcapng of version {version}; known is {VERSION}")));
+            return Err(body
+                .error(format!("pcapng version {version} is not supported; expected {VERSION}")));
         }
         self.section = Some(header.order);
         self.interfaces.clear();
@@ -102,41 +102,42 @@ impl Pcapng {
     }
 
     fn add_secrets(&mut self, header: &Header, stream: &mut Stream) -> Result<(), CaptureError> {
-        let is_wireguard =
-            |fields: &[u8]| fields.len() == 12 && header.order.long(fields, 8) == SECRETS_WIREGUARD;
+        let is_wireguard = |fields: &[u8]| {
+            fields.len() == 12 && header.order.u32_at(fields, 8) == SECRETS_WIREGUARD
+        };
         if !is_wireguard(stream.peek(12)?) {
-            return header.pass_over(stream);
+            return header.skip(stream);
         }
         let limit = SECRETS_FIELDS + MAX_SECRETS_LENGTH - self.secrets_length;
         let body = header.take(SECRETS_FIELDS, limit, "a WireGuard secrets block", stream)?;
         let (fields, text) = stream.slice(&body.bytes).split_at(SECRETS_FIELDS);
-        let length = header.order.long(fields, 4) as usize;
+        let length = header.order.u32_at(fields, 4) as usize;
         let Some(text) = text.get(..length) else {
-            return Err(body.error(lying("secrets block", length, text.len())));
+            return Err(body.error(no_room("secrets block", length, text.len())));
         };
         self.secrets_length += length;
         self.secrets.push(String::from_utf8_lossy(text).into_owned());
         Ok(())
     }
 
-    /// An enhanced packet, or its predecessor: they differ in how wide the interface's number is.
+    /// Reads an enhanced packet, or its predecessor, whose interface number has only 16 bits.
     #[inline]
     fn packet(&mut self, header: &Header, stream: &mut Stream) -> Result<Record, CaptureError> {
         let body = header.take(PACKET_FIELDS, MAX_BODY_LENGTH, "a packet block", stream)?;
         let (fields, frame) = stream.slice(&body.bytes).split_at(PACKET_FIELDS);
-        let long = |at| header.order.long(fields, at);
+        let field = |at| header.order.u32_at(fields, at);
         let (stamp, captured, original) =
-            (u64::from(long(4)) << 32 | u64::from(long(8)), long(12), long(16));
+            (u64::from(field(4)) << 32 | u64::from(field(8)), field(12), field(16));
         let number = match header.kind {
-            ENHANCED_PACKET => long(0),
-            _ => u32::from(header.order.word(fields, 0)),
+            ENHANCED_PACKET => field(0),
+            _ => u32::from(header.order.u16_at(fields, 0)),
         };
         let interface = self.interface(number).map_err(|text| body.error(text))?;
         let link = interface.link().map_err(|text| body.error(text))?;
         check_lengths(captured, original, interface.snap_length)
             .map_err(|text| body.error(text))?;
         if captured as usize > frame.len() {
-            return Err(body.error(lying("packet block", captured as usize, frame.len())));
+            return Err(body.error(no_room("packet block", captured as usize, frame.len())));
         }
         self.time_ns = interface.time.ns(stamp);
         let start = body.bytes.start + PACKET_FIELDS;
@@ -145,11 +146,11 @@ impl Pcapng {
             link,
             time_ns: self.time_ns,
             bytes: start..start + captured as usize,
-            cut: captured < original,
+            is_truncated: captured < original,
         })
     }
 
-    /// A frame of the first interface, without a time of its own.
+    /// Reads a simple packet: of the first interface, without a time.
     fn simple_packet(
         &mut self,
         header: &Header,
@@ -158,8 +159,8 @@ impl Pcapng {
         let body = header.take(SIMPLE_PACKET_FIELDS, MAX_BODY_LENGTH, "a packet block", stream)?;
         let interface = self.interface(0).map_err(|text| body.error(text))?;
         let link = interface.link().map_err(|text| body.error(text))?;
-        let original = header.order.long(stream.slice(&body.bytes), 0);
-        // Section 4.4: the snap length alone says how much there is.
+        let original = header.order.u32_at(stream.slice(&body.bytes), 0);
+        // Section 4.4: only the snap length tells how many bytes were captured.
         let captured = match interface.snap_length {
             0 => original,
             snap_length => original.min(snap_length),
@@ -167,7 +168,7 @@ impl Pcapng {
         check_lengths(captured, original, 0).map_err(|text| body.error(text))?;
         let room = body.bytes.len() - SIMPLE_PACKET_FIELDS;
         if captured as usize > room {
-            return Err(body.error(lying("packet block", captured as usize, room)));
+            return Err(body.error(no_room("packet block", captured as usize, room)));
         }
         let start = body.bytes.start + SIMPLE_PACKET_FIELDS;
         Ok(Record {
@@ -175,19 +176,21 @@ impl Pcapng {
             link,
             time_ns: self.time_ns,
             bytes: start..start + captured as usize,
-            cut: captured < original,
+            is_truncated: captured < original,
         })
     }
 
     #[inline]
     fn interface(&self, number: u32) -> Result<&Interface, String> {
         self.interfaces.get(number as usize).ok_or_else(|| {
-            let described = self.interfaces.len();
-            format!("a packet of interface {number}; the section has described {described} so far")
+            let known = self.interfaces.len();
+            format!(
+                "a packet of interface {number}, but the section describes only {known} before it"
+            )
         })
     }
 }
 
-fn lying(what: &str, length: usize, room: usize) -> String {
-    format!("the {what} says that it holds {length} bytes; it has room for {room}")
+fn no_room(what: &str, length: usize, room: usize) -> String {
+    format!("the {what} claims {length} bytes of data but has room for {room}")
 }

@@ -1,26 +1,25 @@
-//! A window over the bytes of a capture: records are read in place, and nothing is kept.
+//! A window over the bytes of a capture, in which records are read in place.
 //!
-//! In: a reader. Out: as many bytes as a record needs, in one piece. The window is one buffer that
-//! grows to the largest record there was, and that is bounded by what the formats ask for.
+//! The window grows to the largest record; the formats bound its size.
 
 use std::{
     io::{ErrorKind, Read},
     ops::Range,
 };
 
-use super::{CaptureError, compression::Reader, unreadable};
+use super::{CaptureError, compression::Reader, io_error};
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const READ_LENGTH: usize = 256 * 1024;
 
-/// The bytes from where the next record begins.
+/// The bytes from the start of the next record.
 pub(super) struct Stream {
     reader: Reader,
     buffer: Vec<u8>,
-    /// The unread bytes in the buffer.
+    /// Unread bytes in the buffer: `start..end`.
     start: usize,
     end: usize,
-    /// Where `start` is in the capture.
+    /// Offset of `start` in the capture.
     offset: u64,
 }
 
@@ -29,12 +28,12 @@ impl Stream {
         Self { reader, buffer: vec![0; READ_LENGTH], start: 0, end: 0, offset: 0 }
     }
 
-    /// Where the next record begins.
+    /// Returns the offset of the next record.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The next `count` bytes, which stay; fewer only at the end of the capture.
+    /// Returns the next `count` bytes without consuming them; fewer only at the end of the capture.
     pub(super) fn peek(&mut self, count: usize) -> Result<&[u8], CaptureError> {
         if self.end - self.start < count {
             self.fill(count)?;
@@ -42,67 +41,68 @@ impl Stream {
         Ok(&self.buffer[self.start..self.end.min(self.start + count)])
     }
 
-    /// The next `N` bytes, which stay; none at the very end. `what` is cut if there are fewer.
+    /// Returns the next `N` bytes without consuming them; `None` at the end. Fewer bytes are an error about
+    /// `what`.
     pub(super) fn head<const N: usize>(
         &mut self,
         what: &str,
     ) -> Result<Option<[u8; N]>, CaptureError> {
-        let there = self.peek(N)?;
-        if there.is_empty() {
+        let available = self.peek(N)?;
+        if available.is_empty() {
             return Ok(None);
         }
-        match there.first_chunk() {
+        match available.first_chunk() {
             Some(head) => Ok(Some(*head)),
             None => {
-                let length = there.len();
-                Err(self.cut(what, length, N))
+                let length = available.len();
+                Err(self.truncated(what, length, N))
             }
         }
     }
 
-    /// Takes the next `length` bytes and says where they lie, until the next call.
+    /// Consumes `length` bytes; returns their range in the window, valid until the next call.
     pub(super) fn take(&mut self, length: usize, what: &str) -> Result<Range<usize>, CaptureError> {
-        let there = self.peek(length)?.len();
-        if there < length {
-            return Err(self.cut(what, there, length));
+        let available = self.peek(length)?.len();
+        if available < length {
+            return Err(self.truncated(what, available, length));
         }
         let taken = self.start..self.start + length;
         self.advance(length);
         Ok(taken)
     }
 
-    /// Passes over `length` bytes that nobody needs, however many.
+    /// Skips `length` bytes without holding them in memory.
     pub(super) fn skip(&mut self, length: usize, what: &str) -> Result<(), CaptureError> {
         let mut left = length;
         while left > 0 {
-            let there = self.peek(left.min(READ_LENGTH))?.len();
-            if there == 0 {
-                return Err(self.cut(what, length - left, length));
+            let available = self.peek(left.min(READ_LENGTH))?.len();
+            if available == 0 {
+                return Err(self.truncated(what, length - left, length));
             }
-            self.advance(there);
-            left -= there;
+            self.advance(available);
+            left -= available;
         }
         Ok(())
     }
 
-    /// The bytes that were taken.
+    /// Returns the bytes of a range from `take`.
     pub(super) fn slice(&self, taken: &Range<usize>) -> &[u8] {
         &self.buffer[taken.clone()]
     }
 
-    /// Bytes of the window.
+    /// Returns the size of the window.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.buffer.len()
     }
 
-    /// An error about the record that begins here.
+    /// Returns an error about the next record.
     pub(super) fn error(&self, text: String) -> CaptureError {
         CaptureError { offset: self.offset, text }
     }
 
-    fn cut(&self, what: &str, there: usize, wanted: usize) -> CaptureError {
-        self.error(format!("the capture ends inside {what}: {there} of {wanted} bytes are there"))
+    fn truncated(&self, what: &str, available: usize, needed: usize) -> CaptureError {
+        self.error(format!("the capture ends within {what}: {available} of {needed} bytes"))
     }
 
     fn advance(&mut self, length: usize) {
@@ -121,7 +121,7 @@ impl Stream {
                 Ok(0) => break,
                 Ok(read) => self.end += read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(unreadable(self.offset + self.end as u64, &error)),
+                Err(error) => return Err(io_error(self.offset + self.end as u64, &error)),
             }
         }
         Ok(())

@@ -1,7 +1,4 @@
-//! The UDP datagram in an IP packet.
-//!
-//! In: a packet from its IP header on. Out: addresses and payload. Fragments are not put together:
-//! WireGuard avoids them, and half a message cannot be opened.
+//! Extracts the UDP datagram from an IP packet. Fragments are not reassembled, as WireGuard avoids them.
 
 use std::net::SocketAddr;
 
@@ -13,38 +10,38 @@ use pyfw_core::{
 /// A UDP datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'p> {
-    /// Where it came from.
+    /// Source address and port.
     pub source: SocketAddr,
-    /// Where it went.
+    /// Destination address and port.
     pub destination: SocketAddr,
-    /// The DS byte of its IP header.
+    /// DS byte of the IP header.
     pub ds: u8,
-    /// What it carries.
+    /// UDP payload.
     pub payload: &'p [u8],
 }
 
-/// Why a packet holds no datagram.
+/// Why a packet has no datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotUdp {
-    /// No IP header that could be read.
+    /// Invalid IP header.
     Invalid,
-    /// Less is there than the packet says.
-    Cut,
-    /// A part of a packet.
+    /// Shorter than its headers claim.
+    Truncated,
+    /// A fragment.
     Fragment,
-    /// Another protocol, or a UDP header that is wrong.
+    /// Another protocol, or an invalid UDP header.
     Other,
 }
 
-/// Finds the datagram in a packet.
+/// Returns the datagram in a packet.
 pub fn datagram(packet: &[u8]) -> Result<Datagram<'_>, NotUdp> {
     let frame = packet::parse(packet, 0).map_err(|invalid| match invalid {
-        Invalid::Length => NotUdp::Cut,
+        Invalid::Length => NotUdp::Truncated,
         Invalid::Version | Invalid::Header => NotUdp::Invalid,
     })?;
     let (start, transport) =
         (usize::from(frame.header_length), usize::from(frame.transport_offset));
-    // The core says by this that it has read a transport header.
+    // The core parsed a transport header only if the two differ.
     if frame.protocol != udp::PROTOCOL || start == transport {
         let is_fragment = frame.flags & flags::NO_FLOW != 0 && is_fragment(packet, frame.version);
         return Err(if is_fragment { NotUdp::Fragment } else { NotUdp::Other });
@@ -59,8 +56,8 @@ pub fn datagram(packet: &[u8]) -> Result<Datagram<'_>, NotUdp> {
     })
 }
 
-/// Whether a packet whose flow is not known is one: IPv4 says so in its header (RFC 791 §3.1), IPv6
-/// in a header of its own (RFC 8200 §4.5), here only looked for where it comes first.
+/// Whether a packet without a known flow is a fragment, by its IPv4 header (RFC 791 §3.1) or an IPv6 fragment
+/// header (RFC 8200 §4.5) directly after the IP header.
 fn is_fragment(packet: &[u8], version: u8) -> bool {
     const MORE_OR_OFFSET: u16 = 0x3fff;
     const FRAGMENT_HEADER: u8 = 44;

@@ -1,8 +1,7 @@
-//! One datagram after the other: what it is, and what is in it.
+//! Decrypts one datagram at a time, in the order of the capture.
 //!
-//! In: UDP payloads in the order of the capture. Out: the inner packet of each data message, without
-//! its padding, or what else it was. A handshake is followed whichever of its messages' keys come
-//! first; data before its handshake cannot be opened.
+//! The keys of a handshake may arrive after its initiation but not after its response. Data before its
+//! handshake cannot be decrypted.
 
 use pyfw_core::{
     aead::{Aead, Slot, TAG_LENGTH},
@@ -18,35 +17,35 @@ use super::{
     Reason,
     handshake::Initiation,
     keys::{Key, OuterKeys},
-    sessions::{Direction, Recent, Waiting},
+    sessions::{Direction, PendingInitiation, Recent},
 };
 use crate::capture::ip_length;
 
-/// What a datagram was.
+/// A datagram, decrypted if possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened<'o> {
-    /// A message of types 1 to 3. Those of types 1 and 2 were opened.
+    /// A message of types 1 to 3; types 1 and 2 were decrypted.
     Handshake(Kind),
-    /// Data.
+    /// A data message with a packet.
     Packet {
-        /// The inner packet, from its IP header on; as it came if that says nothing of its length.
+        /// The inner packet, without padding if its IP header is valid.
         plaintext: &'o [u8],
-        /// Whether the end that sent it had initiated the session.
+        /// Whether the initiator of the session sent it.
         by_initiator: bool,
-        /// The static public key of the end that sent it.
+        /// The sender's static public key.
         sender: [u8; 32],
-        /// Its counter.
+        /// The message's counter.
         counter: u64,
-        /// A higher counter of its session came before it.
+        /// Whether a higher counter of the session came before.
         late: bool,
     },
-    /// Data without a packet.
+    /// A data message without a packet.
     Keepalive,
-    /// None of these, or not to be opened.
+    /// Not a WireGuard message, or not decrypted.
     Failed(Reason),
 }
 
-/// How many datagrams were what.
+/// Number of datagrams by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenCounts {
     /// Handshake messages.
@@ -57,24 +56,24 @@ pub struct OpenCounts {
     pub keepalives: u64,
     /// Inner packets and keepalives that were late.
     pub late: u64,
-    /// The rest, in the order of [`Reason::ALL`].
+    /// Datagrams not decrypted, in the order of [`Reason::ALL`].
     pub failed: [u64; Reason::ALL.len()],
 }
 
-/// Opens the datagrams of one capture.
+/// Decrypts the datagrams of one capture.
 pub struct Decryptor {
     keys: OuterKeys,
     aead: Box<dyn Aead>,
     /// By the initiator's index.
-    waiting: Recent<Waiting>,
+    initiations: Recent<PendingInitiation>,
     /// By the receiver's index.
     directions: Recent<Direction>,
     buffer: Vec<u8>,
     counts: OpenCounts,
 }
 
-/// Data that was opened into the buffer.
-struct Text {
+/// A data message decrypted into the buffer.
+struct Decrypted {
     length: usize,
     by_initiator: bool,
     sender: Key,
@@ -82,36 +81,36 @@ struct Text {
 }
 
 impl Decryptor {
-    /// An opener with these keys and this cipher.
+    /// Creates a decryptor with these keys and this cipher.
     pub fn new(keys: OuterKeys, aead: Box<dyn Aead>) -> Self {
         Self {
             keys,
             aead,
-            waiting: Recent::default(),
+            initiations: Recent::default(),
             directions: Recent::default(),
             buffer: Vec::new(),
             counts: OpenCounts::default(),
         }
     }
 
-    /// Adds the keys of a secrets block: give them before the datagrams that follow it in the
-    /// capture. Says how many of its lines could not be used.
+    /// Adds the keys of a secrets block, which apply to the datagrams after it. Returns the number of invalid
+    /// lines.
     pub fn add_secrets(&mut self, text: &str) -> usize {
         self.keys.add_secrets(text)
     }
 
-    /// What was counted so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> &OpenCounts {
         &self.counts
     }
 
-    /// Takes the next datagram. What it gives lies in a buffer that the next call uses again.
-    pub fn datagram(&mut self, payload: &[u8]) -> Opened<'_> {
+    /// Decrypts the next datagram. The result lies in a buffer that the next call overwrites.
+    pub fn open(&mut self, payload: &[u8]) -> Opened<'_> {
         let opened = match classify(payload) {
             Class::Data { index, counter } => {
                 return match self.open_data(payload, index, counter) {
-                    Ok(text) => self.deliver(text, counter),
-                    Err(reason) => self.fail(reason),
+                    Ok(decrypted) => self.accept(decrypted, counter),
+                    Err(reason) => self.reject(reason),
                 };
             }
             Class::Initiation => self.open_initiation(payload),
@@ -124,34 +123,34 @@ impl Decryptor {
                 self.counts.handshakes += 1;
                 Opened::Handshake(kind)
             }
-            Err(reason) => self.fail(reason),
+            Err(reason) => self.reject(reason),
         }
     }
 
     fn open_initiation(&mut self, message: &[u8]) -> Result<Kind, Reason> {
         let opened = Initiation::open(&self.keys, message);
-        let judged = opened.as_ref().map(|_| Kind::Initiation).map_err(|reason| *reason);
-        let waiting = Waiting { message: message.to_vec(), opened };
-        self.waiting.insert(first_index(message), waiting, |other| other.message == message);
-        judged
+        let result = opened.as_ref().map(|_| Kind::Initiation).map_err(|reason| *reason);
+        let pending = PendingInitiation { message: message.to_vec(), opened };
+        self.initiations.insert(first_index(message), pending, |other| other.message == message);
+        result
     }
 
     fn open_response(&mut self, message: &[u8]) -> Result<Kind, Reason> {
         let (responder_index, initiator_index) = (first_index(message), second_index(message));
-        // Of several that have this index, the one that came farthest says what was wrong.
+        // If several initiations have this index, the one that decrypted furthest gives the reason.
         let mut reason = None;
-        for waiting in self.waiting.newest_first(initiator_index) {
-            if waiting.opened.is_err() {
-                waiting.opened = Initiation::open(&self.keys, &waiting.message);
+        for pending in self.initiations.newest_first(initiator_index) {
+            if pending.opened.is_err() {
+                pending.opened = Initiation::open(&self.keys, &pending.message);
             }
             let opened =
-                waiting.opened.as_ref().map_err(|why| *why).and_then(|initiation| {
+                pending.opened.as_ref().map_err(|error| *error).and_then(|initiation| {
                     Ok((initiation, initiation.finish(&self.keys, message)?))
                 });
             let (initiation, split) = match opened {
                 Ok(opened) => opened,
-                Err(why) => {
-                    reason = reason.max(Some(why));
+                Err(error) => {
+                    reason = reason.max(Some(error));
                     continue;
                 }
             };
@@ -170,9 +169,9 @@ impl Decryptor {
         Err(reason.unwrap_or(Reason::NoInitiation))
     }
 
-    fn open_data(&mut self, payload: &[u8], index: u32, counter: u64) -> Result<Text, Reason> {
+    fn open_data(&mut self, payload: &[u8], index: u32, counter: u64) -> Result<Decrypted, Reason> {
         let length = payload.len() - DATA_HEADER_LENGTH - TAG_LENGTH;
-        // A UDP payload has less than 64 KiB.
+        // A UDP payload is shorter than 64 KiB.
         let slot = Slot { offset: DATA_HEADER_LENGTH as u32, length: length as u32, counter };
         let mut reason = Reason::NoSession;
         for direction in self.directions.newest_first(index) {
@@ -180,7 +179,7 @@ impl Decryptor {
                 reason = reason.max(Reason::Replayed);
                 continue;
             }
-            // A try that fails leaves nothing behind that could be tried again.
+            // A failed attempt destroys the ciphertext, so each starts from a copy.
             self.buffer.clear();
             self.buffer.extend_from_slice(payload);
             let mut opened = [false];
@@ -188,15 +187,15 @@ impl Decryptor {
             if opened == [true] {
                 let late = direction.window.accept(counter) == Accept::Late;
                 let &mut Direction { sender, by_initiator, .. } = direction;
-                return Ok(Text { length, by_initiator, sender, late });
+                return Ok(Decrypted { length, by_initiator, sender, late });
             }
             reason = reason.max(Reason::Forged);
         }
         Err(reason)
     }
 
-    fn deliver(&mut self, text: Text, counter: u64) -> Opened<'_> {
-        let Text { length, by_initiator, sender, late } = text;
+    fn accept(&mut self, decrypted: Decrypted, counter: u64) -> Opened<'_> {
+        let Decrypted { length, by_initiator, sender, late } = decrypted;
         self.counts.late += u64::from(late);
         if length == 0 {
             self.counts.keepalives += 1;
@@ -209,7 +208,7 @@ impl Decryptor {
         Opened::Packet { plaintext, by_initiator, sender, counter, late }
     }
 
-    fn fail(&mut self, reason: Reason) -> Opened<'static> {
+    fn reject(&mut self, reason: Reason) -> Opened<'static> {
         self.counts.failed[reason as usize] += 1;
         Opened::Failed(reason)
     }

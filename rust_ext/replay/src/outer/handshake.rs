@@ -1,35 +1,37 @@
-//! A handshake as an observer follows it, with keys of either end (whitepaper §5.4.2, §5.4.3).
+//! Derives a session's keys from a captured handshake (whitepaper §5.4.2, §5.4.3).
 //!
-//! In: an initiation, its response, and keys. Out: the keys of the session. Each of the four
-//! agreements can be made by either of its ends, so each is made by whichever private key is there:
-//! the static and ephemeral keys of one end are enough, and so are some mixtures. Drops: what does
-//! not open, with a reason.
+//! Either peer can compute each of the four Diffie-Hellman agreements, so each is computed with whichever
+//! private key is known: the static and ephemeral keys of one peer suffice, and so do some combinations of
+//! both peers' keys.
 
-use pyfw_core::wireguard::noise::{
-    handshake::{Identity, KEY_LENGTH, Secret},
-    message::{INITIATION_NOISE, RESPONSE_NOISE},
-    symmetric::{IDENTIFIER, Split, Symmetric},
-    tai64n::STAMP_LENGTH,
+use pyfw_core::{
+    aead::TAG_LENGTH,
+    wireguard::noise::{
+        handshake::{Identity, KEY_LENGTH, Secret},
+        message::{INITIATION_NOISE, RESPONSE_NOISE},
+        symmetric::{IDENTIFIER, Split, Symmetric},
+        tai64n::STAMP_LENGTH,
+    },
 };
 
 use super::{
     Reason,
     keys::{Key, OuterKeys},
 };
-use pyfw_core::aead::TAG_LENGTH;
 
-/// An initiation that was opened.
+/// A decrypted initiation.
 pub(super) struct Initiation {
     symmetric: Symmetric,
-    /// Static keys.
+    /// Static public key of the initiator.
     pub(super) initiator: Key,
+    /// Static public key of the responder.
     pub(super) responder: Key,
-    /// The initiator's.
+    /// Ephemeral public key of the initiator.
     ephemeral: Key,
 }
 
 impl Initiation {
-    /// Opens an initiation, whose length is right.
+    /// Decrypts an initiation of the correct length.
     pub(super) fn open(keys: &OuterKeys, message: &[u8]) -> Result<Self, Reason> {
         let responder = *keys.receiver_of(message).ok_or(Reason::UnknownReceiver)?;
         let (ephemeral, sealed) = split_key(&message[INITIATION_NOISE]);
@@ -56,7 +58,7 @@ impl Initiation {
         Ok(Self { symmetric, initiator, responder, ephemeral })
     }
 
-    /// Opens the response to it, whose length is right, and gives the session's keys.
+    /// Decrypts the response, of the correct length, and returns the session's keys.
     pub(super) fn finish(&self, keys: &OuterKeys, message: &[u8]) -> Result<Split, Reason> {
         let (ephemeral, sealed) = split_key(&message[RESPONSE_NOISE]);
         let initiator_key = keys.ephemeral(&self.ephemeral);
@@ -76,8 +78,8 @@ impl Initiation {
         agreed.mix_key(&ephemeral);
         agreed.mix_key(&*ee);
         agreed.mix_key(&*se);
-        // The log need not say of which session a pre-shared key is the last: all are tried, and
-        // none at all, which is zeros (whitepaper §5.2).
+        // A log may hold several pre-shared keys for one ephemeral key, so all are tried, then none, which is
+        // all zeros (whitepaper §5.2).
         [initiator_key, responder_key]
             .into_iter()
             .flatten()
@@ -92,16 +94,16 @@ impl Initiation {
     }
 }
 
-/// One agreement, by whichever of its ends is known.
-fn agree(ends: [(Option<&Identity>, &Key); 2]) -> Result<Secret, Reason> {
-    let (identity, public_key) = ends
+/// Computes an agreement with the first private key that is known.
+fn agree(pairs: [(Option<&Identity>, &Key); 2]) -> Result<Secret, Reason> {
+    let (identity, public_key) = pairs
         .into_iter()
         .find_map(|(identity, public_key)| Some((identity?, public_key)))
         .ok_or(Reason::MissingKeys)?;
     identity.agree(public_key).ok_or(Reason::WrongKeys)
 }
 
-/// The key that a Noise message begins with, and the rest.
+/// Splits a Noise message into the ephemeral key that it starts with and the rest.
 fn split_key(message: &[u8]) -> (Key, &[u8]) {
     let (key, rest) = message.split_at(KEY_LENGTH);
     let mut ephemeral = Key::default();

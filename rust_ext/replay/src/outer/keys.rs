@@ -1,10 +1,8 @@
-//! Key logs: the secrets of handshakes, in the words of Wireshark's wg.keylog_file.
+//! Key logs in the format of Wireshark's wg.keylog_file.
 //!
-//! In: lines `NAME = BASE64`. Out: static keys by their public half, ephemeral keys likewise, and
-//! the pre-shared keys that go with them: a PRESHARED_KEY belongs to the LOCAL_EPHEMERAL_PRIVATE_KEY
-//! before it. Lines without `=` are headings (wireguard-tools' extract-handshakes.sh writes them).
-//! In a log that the operator gives, any other line is an error; in one that a capture brings, it is
-//! passed over, as Wireshark does.
+//! A line is `NAME = BASE64`. A PRESHARED_KEY belongs to the LOCAL_EPHEMERAL_PRIVATE_KEY before it. Lines
+//! without `=` are headings, which wireguard-tools' extract-handshakes.sh writes. Any other line is an error
+//! in an operator's log and skipped in a capture's, as in Wireshark.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -18,38 +16,38 @@ use pyfw_core::wireguard::{
 };
 use zeroize::Zeroizing;
 
-/// Names of the secrets.
+/// Names of the keys.
 const STATIC_PRIVATE: &str = "LOCAL_STATIC_PRIVATE_KEY";
 const STATIC_PUBLIC: &str = "REMOTE_STATIC_PUBLIC_KEY";
 const EPHEMERAL_PRIVATE: &str = "LOCAL_EPHEMERAL_PRIVATE_KEY";
 const PRESHARED: &str = "PRESHARED_KEY";
 
-/// A public key, or a key whose half is not known yet.
+/// A public key.
 pub(super) type Key = [u8; 32];
 
-/// The keys that captured handshakes are opened with.
+/// The keys for decrypting captured handshakes.
 #[derive(Default)]
 pub struct OuterKeys {
     statics: BTreeMap<Key, StaticKey>,
     ephemerals: BTreeMap<Key, EphemeralKey>,
-    /// The ephemeral key that a pre-shared key would belong to.
+    /// The ephemeral key that the next pre-shared key belongs to.
     last_ephemeral: Option<Key>,
 }
 
-/// A static key of which the public half is known, at least.
+/// A static key; the private half may be unknown.
 struct StaticKey {
     identity: Option<Identity>,
     checker: CookieChecker,
 }
 
-/// An ephemeral key, both halves.
+/// An ephemeral key pair.
 pub(super) struct EphemeralKey {
     pub(super) identity: Identity,
     pub(super) preshared_keys: Vec<Secret>,
 }
 
 impl OuterKeys {
-    /// The keys of a log that the operator gave.
+    /// Reads an operator's key log.
     pub fn from_keylog(text: &str) -> Result<Self, KeyLogError> {
         let mut keys = Self::default();
         for (number, line) in (1..).zip(text.lines()) {
@@ -58,17 +56,18 @@ impl OuterKeys {
         Ok(keys)
     }
 
-    /// Adds the keys of a log that a capture brought. Says how many lines it passed over.
+    /// Adds the keys of a capture's key log. Returns the number of lines skipped.
     pub fn add_secrets(&mut self, text: &str) -> usize {
         text.lines().filter(|line| self.add_line(line).is_err()).count()
     }
 
-    /// Whether there is any key.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.statics.is_empty() && self.ephemerals.is_empty()
     }
 
-    /// The static key that an initiation or response is for: its mac1 says so (whitepaper §5.4.4).
+    /// Returns the static key of the receiver of an initiation or response, identified by mac1 (whitepaper
+    /// §5.4.4).
     pub(super) fn receiver_of(&self, message: &[u8]) -> Option<&Key> {
         let mut keys = self.statics.iter();
         keys.find(|(_, key)| key.checker.is_mac1_right(message)).map(|(public_key, _)| public_key)
@@ -90,13 +89,13 @@ impl OuterKeys {
         }
         if ![STATIC_PRIVATE, STATIC_PUBLIC, EPHEMERAL_PRIVATE, PRESHARED].contains(&name) {
             return Err(format!(
-                "{name:?} is no name of a key; known are {STATIC_PRIVATE}, {STATIC_PUBLIC}, \
-                 {EPHEMERAL_PRIVATE} and {PRESHARED}"
+                "unknown key name {name:?}; expected {STATIC_PRIVATE}, {STATIC_PUBLIC}, \
+                 {EPHEMERAL_PRIVATE} or {PRESHARED}"
             ));
         }
-        // What is wrong is not shown: most of it may be a secret.
+        // The invalid value is not shown: it may be most of a secret.
         let key = decode(value)
-            .ok_or_else(|| format!("{name}: not a key; it would be 44 characters of base64"))?;
+            .ok_or_else(|| format!("{name}: invalid key; expected 44 characters of base64"))?;
         match name {
             STATIC_PRIVATE => {
                 let identity = Identity::new(&key);
@@ -137,12 +136,12 @@ impl OuterKeys {
     }
 }
 
-/// A line of a key log that cannot be used.
+/// An invalid line of a key log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyLogError {
-    /// From 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub text: String,
 }
 
@@ -154,7 +153,7 @@ impl fmt::Display for KeyLogError {
 
 impl std::error::Error for KeyLogError {}
 
-/// The secrets of one handshake as lines of a key log.
+/// Formats the keys of one handshake as lines of a key log.
 pub fn key_log_text(log: &KeyLog) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::new());
     let mut line = |name: &str, key: &[u8; 32]| {

@@ -1,14 +1,8 @@
-//! Opening captured WireGuard: the datagrams of both ends, and keys, give the inner packets.
+//! Decrypts captured WireGuard traffic with the keys of a key log.
 //!
-//! In: key logs, and datagrams in the order of the capture. Out: for each datagram what it was; for
-//! data, the inner packet, from which end it came and whether it was late. Nothing that a capture
-//! holds is an error: what cannot be opened has a reason, and each reason is counted. Order: one
-//! datagram in, one answer out. Memory is bounded by the number of sessions that are kept.
-//!
-//! ```text
-//! packet → datagram → handshake → session
-//!                   → session → inner packet
-//! ```
+//! Handshake messages establish sessions; data messages of a session yield inner packets. A datagram that
+//! cannot be decrypted is not an error: it is counted under a [`Reason`]. Memory is bounded by the number of
+//! sessions kept.
 
 mod datagram;
 mod decryptor;
@@ -22,24 +16,24 @@ pub use self::{
     keys::{KeyLogError, OuterKeys, key_log_text},
 };
 
-/// Why a datagram was not opened: the later in this list, the farther it came.
+/// Why a datagram was not decrypted, ordered by how far decryption got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// Not a WireGuard message.
     NotWireGuard,
-    /// A handshake message to a static key that is not among the keys.
+    /// A handshake message to an unknown static key.
     UnknownReceiver,
-    /// A handshake of which a key is missing: either static key's private half, an ephemeral key.
+    /// A handshake for which a static or ephemeral private key is missing.
     MissingKeys,
-    /// A handshake that does not open with the keys there are: the pre-shared key, most often.
+    /// A handshake that does not decrypt with the known keys; most often the pre-shared key is wrong.
     WrongKeys,
     /// A response whose initiation is not in the capture.
     NoInitiation,
-    /// Data of a session whose handshake is not in the capture, or was not opened.
+    /// Data of a session whose handshake is not in the capture or was not decrypted.
     NoSession,
-    /// Data whose tag is wrong: forged, or damaged on its way.
+    /// Data with a wrong tag: forged or corrupted.
     Forged,
-    /// Data that was there before, or is too old to tell.
+    /// Data with a counter that is already used or behind the replay window.
     Replayed,
 }
 
@@ -56,7 +50,7 @@ impl Reason {
         Self::Replayed,
     ];
 
-    /// The name that people and reports see.
+    /// Name in results.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotWireGuard => "not_wireguard",

@@ -1,8 +1,7 @@
-//! What is remembered of handshakes: initiations that may still be answered, and sessions.
+//! Initiations and sessions by index.
 //!
-//! In: what was opened. Out: candidates for an index, the newest first, as two pairs of ends may
-//! have chosen the same and only the tag tells them apart. The oldest are forgotten: what is kept
-//! is bounded however long the capture is.
+//! Two pairs of peers may choose the same index, so an index can have several entries; only the tag tells
+//! which one a message belongs to. The number of entries is bounded: the oldest are evicted.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,31 +9,31 @@ use pyfw_core::{aead::TransportKey, wireguard::noise::replay_window::ReplayWindo
 
 use super::{Reason, handshake::Initiation, keys::Key};
 
-/// Initiations and directions of sessions that are kept; a direction is 1.2 KB.
-pub(super) const KEPT: usize = 16_384;
-/// Of those that have one index: whoever writes the capture could make all of them have it.
-pub(super) const KEPT_AN_INDEX: usize = 8;
+/// Most entries; a session's direction takes 1.2 KB.
+pub(super) const MAX_ENTRIES: usize = 16_384;
+/// Most entries of one index: a malicious capture could give all entries the same.
+pub(super) const MAX_PER_INDEX: usize = 8;
 
-/// An initiation, by its sender's index.
-pub(super) struct Waiting {
+/// An initiation that a response may follow.
+pub(super) struct PendingInitiation {
     pub(super) message: Vec<u8>,
-    /// What is missing may still come.
+    /// Decrypted again when the response arrives if keys were missing.
     pub(super) opened: Result<Initiation, Reason>,
 }
 
-/// One direction of a session, by its receiver's index.
+/// One direction of a session.
 pub(super) struct Direction {
     pub(super) key: TransportKey,
     pub(super) window: ReplayWindow,
-    /// The static key of whoever sends.
+    /// Static public key of the sender.
     pub(super) sender: Key,
     pub(super) by_initiator: bool,
 }
 
-/// Things by an index, of which the oldest go.
+/// A bounded multimap that evicts the oldest entries.
 pub(super) struct Recent<T> {
     by_index: BTreeMap<u32, VecDeque<T>>,
-    /// The index of each, in the order in which they came.
+    /// Index of each entry, in order of insertion.
     order: VecDeque<u32>,
 }
 
@@ -45,13 +44,13 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
-    /// Remembers `item`, unless one that is the `same` is remembered already.
+    /// Inserts `item`, unless an entry of this index is the `same`.
     pub(super) fn insert(&mut self, index: u32, item: T, same: impl Fn(&T) -> bool) {
         let items = self.by_index.entry(index).or_default();
         if items.iter().any(same) {
             return;
         }
-        if items.len() == KEPT_AN_INDEX {
+        if items.len() == MAX_PER_INDEX {
             items.pop_front();
             if let Some(at) = self.order.iter().position(|&other| other == index) {
                 self.order.remove(at);
@@ -59,17 +58,17 @@ impl<T> Recent<T> {
         }
         items.push_back(item);
         self.order.push_back(index);
-        if self.order.len() > KEPT {
-            self.forget_oldest();
+        if self.order.len() > MAX_ENTRIES {
+            self.evict_oldest();
         }
     }
 
-    /// Those with this index, the newest first.
+    /// Returns the entries of this index, newest first.
     pub(super) fn newest_first(&mut self, index: u32) -> impl Iterator<Item = &mut T> {
         self.by_index.get_mut(&index).into_iter().flatten().rev()
     }
 
-    fn forget_oldest(&mut self) {
+    fn evict_oldest(&mut self) {
         let Some(index) = self.order.pop_front() else { return };
         if let Some(items) = self.by_index.get_mut(&index) {
             items.pop_front();
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_with_an_index_comes_first_and_the_same_is_kept_once() {
+    fn newest_come_first_and_equal_ones_are_stored_once() {
         let mut recent = Recent::default();
         for item in [1, 2, 2, 3] {
             recent.insert(7, item, |other| *other == item);
@@ -95,18 +94,18 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_forgotten_by_index_and_in_all() {
+    fn oldest_are_evicted_per_index_and_in_total() {
         let mut recent = Recent::default();
-        for item in 0..KEPT_AN_INDEX as u32 + 2 {
+        for item in 0..MAX_PER_INDEX as u32 + 2 {
             recent.insert(7, item, |_| false);
         }
-        assert_eq!(recent.newest_first(7).count(), KEPT_AN_INDEX);
+        assert_eq!(recent.newest_first(7).count(), MAX_PER_INDEX);
         assert_eq!(recent.newest_first(7).last(), Some(&mut 2));
-        for index in 0..KEPT as u32 {
+        for index in 0..MAX_ENTRIES as u32 {
             recent.insert(100 + index, 0, |_| false);
         }
-        assert_eq!(recent.order.len(), KEPT);
+        assert_eq!(recent.order.len(), MAX_ENTRIES);
         assert_eq!(recent.newest_first(7).count(), 0);
-        assert_eq!(recent.by_index.len(), KEPT);
+        assert_eq!(recent.by_index.len(), MAX_ENTRIES);
     }
 }

@@ -1,4 +1,4 @@
-//! What is written is read back, here and by pcap-parser.
+//! Written files read back by our own reader and by pcap-parser.
 
 use std::io::Cursor;
 
@@ -11,7 +11,7 @@ use crate::capture::Capture;
 
 const INTERFACES: [(&str, LinkType); 2] = [("outer", LinkType::Raw), ("inner", LinkType::Raw)];
 
-/// An IPv4 packet of that many bytes.
+/// Returns an IPv4 packet of `length` bytes.
 fn ipv4(length: u16) -> Vec<u8> {
     let mut bytes = vec![0; usize::from(length)];
     bytes[0] = 0x45;
@@ -19,32 +19,32 @@ fn ipv4(length: u16) -> Vec<u8> {
     bytes
 }
 
-/// What another implementation says of each block, in words.
-fn told(bytes: Vec<u8>) -> Vec<String> {
+/// Describes each block as pcap-parser reads it.
+fn describe_all(bytes: Vec<u8>) -> Vec<String> {
     let mut reader = PcapNGReader::new(300_000, Cursor::new(bytes)).unwrap();
-    let mut told = Vec::new();
+    let mut blocks = Vec::new();
     loop {
         match reader.next() {
             Ok((consumed, PcapBlockOwned::NG(block))) => {
-                told.push(tell(&block));
+                blocks.push(describe(&block));
                 reader.consume(consumed);
             }
-            Ok(_) => panic!("no pcapng"),
+            Ok(_) => panic!("not pcapng"),
             Err(PcapError::Incomplete(_)) => reader.refill().unwrap(),
-            Err(PcapError::Eof) => return told,
+            Err(PcapError::Eof) => return blocks,
             Err(error) => panic!("{error:?}"),
         }
     }
 }
 
-fn tell(block: &Block<'_>) -> String {
+fn describe(block: &Block<'_>) -> String {
     let options = |options: &[pcap_parser::PcapNGOption<'_>]| {
-        let mut told = String::new();
+        let mut text = String::new();
         for option in options.iter().filter(|option| option.code != OptionCode::EndOfOpt) {
             let value = option.as_bytes().unwrap_or_else(|error| panic!("{error:?}"));
-            told += &format!(" {}={}", option.code.0, value.escape_ascii());
+            text += &format!(" {}={}", option.code.0, value.escape_ascii());
         }
-        told
+        text
     };
     match block {
         Block::SectionHeader(b) => format!("section{}", options(&b.options)),
@@ -59,12 +59,12 @@ fn tell(block: &Block<'_>) -> String {
             let text = &b.data[..b.secrets_len as usize];
             format!("secrets {:x} {}", b.secrets_type.0, text.escape_ascii())
         }
-        _ => "another".into(),
+        _ => "other".into(),
     }
 }
 
 #[test]
-fn another_reader_is_told_interfaces_keys_directions_numbers_and_comments() {
+fn pcap_parser_reads_every_field() {
     let mut writer = PcapngWriter::new(Vec::new(), &INTERFACES, Some("FIRST = 1\n")).unwrap();
     let stamp = 1_700_000_000_123_456_789;
     writer.packet(1, stamp, &ipv4(41), 7, false, None).unwrap();
@@ -72,7 +72,7 @@ fn another_reader_is_told_interfaces_keys_directions_numbers_and_comments() {
     writer.packet(0, stamp + 1, &ipv4(100), 7, true, Some("lost")).unwrap();
     let version = concat!("pyfw ", env!("CARGO_PKG_VERSION"));
     assert_eq!(
-        told(writer.finish().unwrap()),
+        describe_all(writer.finish().unwrap()),
         [
             &format!("section 4={version}"),
             r"interface 101 0 2=outer 9=\t",
@@ -86,7 +86,7 @@ fn another_reader_is_told_interfaces_keys_directions_numbers_and_comments() {
 }
 
 #[test]
-fn our_own_reader_reads_it_back() {
+fn our_reader_reads_it_back() {
     let mut writer = PcapngWriter::new(Vec::new(), &INTERFACES, None).unwrap();
     let lengths = [20, 21, 22, 23, 1420, 65_535];
     for (i, length) in (0..).zip(lengths) {
@@ -97,7 +97,7 @@ fn our_own_reader_reads_it_back() {
     for (i, length) in (0..).zip(lengths) {
         let packet = capture.next().unwrap().unwrap();
         assert_eq!((packet.interface, packet.time_ns), (i % 2, u64::MAX - u64::from(i)));
-        assert!(packet.bytes == ipv4(length) && !packet.cut);
+        assert!(packet.bytes == ipv4(length) && !packet.is_truncated);
     }
     assert!(capture.next().unwrap().is_none());
     assert_eq!(capture.secrets(), ["KEY = é"]);
@@ -105,10 +105,10 @@ fn our_own_reader_reads_it_back() {
 }
 
 #[test]
-fn a_comment_that_is_too_long_loses_its_end_between_characters() {
+fn a_long_comment_is_cut_between_characters() {
     let mut writer = PcapngWriter::new(Vec::new(), &INTERFACES, None).unwrap();
     writer.packet(0, 0, &ipv4(20), 1, true, Some(&"é".repeat(40_000))).unwrap();
-    let told = told(writer.finish().unwrap());
-    let comment = told[3].split(' ').find_map(|word| word.strip_prefix("1=")).unwrap();
+    let blocks = describe_all(writer.finish().unwrap());
+    let comment = blocks[3].split(' ').find_map(|word| word.strip_prefix("1=")).unwrap();
     assert_eq!(comment, r"\xc3\xa9".repeat(32_767));
 }

@@ -1,6 +1,4 @@
-//! An interface: its link type, its snap length, its unit of time (draft-ietf-opsawg-pcapng §4.2).
-//!
-//! In: the body of its description. Out: how its packets are to be read.
+//! Interface descriptions: link type, snap length, name and unit of time (draft-ietf-opsawg-pcapng §4.2).
 
 use pyfw_core::time::SECOND_NS;
 
@@ -15,29 +13,29 @@ const NAME: u16 = 2;
 const TIME_RESOLUTION: u16 = 9;
 const TIME_OFFSET: u16 = 14;
 
-/// An interface as its section describes it.
+/// An interface of the current section.
 pub(super) struct Interface {
     link_number: u16,
     pub(super) snap_length: u32,
     pub(super) name: Option<String>,
-    pub(super) time: Time,
+    pub(super) time: TimeFormat,
 }
 
 impl Interface {
-    /// Reads a description. Options that end too early are as good as none.
+    /// Reads a description. A truncated option ends the list.
     pub(super) fn parse(order: ByteOrder, body: &[u8]) -> Self {
         let mut interface = Self {
-            link_number: order.word(body, 0),
-            snap_length: order.long(body, 4),
+            link_number: order.u16_at(body, 0),
+            snap_length: order.u32_at(body, 4),
             name: None,
-            time: Time::default(),
+            time: TimeFormat::default(),
         };
         for (code, value) in options(order, &body[FIELDS..]) {
             match (code, value) {
                 (NAME, name) => interface.name = Some(String::from_utf8_lossy(name).into_owned()),
                 (TIME_RESOLUTION, [resolution]) => interface.time.resolution = *resolution,
                 (TIME_OFFSET, offset @ [_, _, _, _, _, _, _, _]) => {
-                    let (first, second) = (order.long(offset, 0), order.long(offset, 4));
+                    let (first, second) = (order.u32_at(offset, 0), order.u32_at(offset, 4));
                     let (high, low) = match order {
                         ByteOrder::Little => (second, first),
                         ByteOrder::Big => (first, second),
@@ -50,31 +48,31 @@ impl Interface {
         interface
     }
 
-    /// Its link type, or what to say of it. Asked for by packets alone: an interface that is
-    /// not known and brings none does no harm.
+    /// Returns the link type, or an error text. An unsupported link type matters only once it has a packet.
     #[inline]
     pub(super) fn link(&self) -> Result<LinkType, String> {
-        LinkType::of(self.link_number).ok_or_else(|| LinkType::unknown(self.link_number))
+        LinkType::from_number(self.link_number)
+            .ok_or_else(|| LinkType::unsupported(self.link_number))
     }
 }
 
-/// What an interface's time stamps count.
+/// The unit and offset of an interface's time stamps.
 #[derive(Clone, Copy)]
-pub(super) struct Time {
-    /// A negative power of 10, or of 2 where the upper bit is set.
+pub(super) struct TimeFormat {
+    /// A negative power of 10, or of 2 if the upper bit is set.
     resolution: u8,
     offset_s: i64,
 }
 
-impl Default for Time {
-    /// Section 4.2, if_tsresol: microseconds where nothing is said.
+impl Default for TimeFormat {
+    /// Section 4.2, if_tsresol: the default is microseconds.
     fn default() -> Self {
         Self { resolution: 6, offset_s: 0 }
     }
 }
 
-impl Time {
-    /// Nanoseconds since the epoch; what does not fit becomes the nearest that does.
+impl TimeFormat {
+    /// Returns nanoseconds since the epoch, clamped to 64 bits.
     #[inline]
     pub(super) fn ns(self, stamp: u64) -> u64 {
         let ns = match self.resolution {
@@ -94,11 +92,11 @@ impl Time {
     }
 }
 
-/// The options of a block, up to the last that is whole (section 3.5).
+/// Returns the options of a block, up to the last complete one (section 3.5).
 fn options(order: ByteOrder, mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let head = bytes.get(..4)?;
-        let (code, length) = (order.word(head, 0), usize::from(order.word(head, 2)));
+        let (code, length) = (order.u16_at(head, 0), usize::from(order.u16_at(head, 2)));
         let value = bytes.get(4..4 + length)?;
         bytes = bytes.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
         (code != END).then_some((code, value))

@@ -1,12 +1,12 @@
-//! Sections, interfaces, packets of three kinds, secrets, and blocks that lie.
+//! Sections, interfaces, the three kinds of packets, secrets, and invalid blocks.
 
 use std::io::Cursor;
 
 use super::{
     super::*,
     build::{
-        BIG, LITTLE, block, drain, failing, interface, ipv4, longs, option, packet, packets,
-        padded, section,
+        BIG, LITTLE, block, drain, failing, interface, ipv4, option, packet, packets, padded,
+        section, u32s,
     },
 };
 
@@ -17,13 +17,13 @@ fn times(capture: &[u8]) -> Vec<u64> {
 }
 
 #[test]
-fn both_byte_orders_and_several_sections_are_read() {
+fn sections_may_differ_in_byte_order() {
     let part = |order, length| {
         [section(order), interface(order, RAW, 0, &[]), packet(order, 0, 5, &ipv4(length))].concat()
     };
-    let given = packets(&[part(LITTLE, 40), part(BIG, 60)].concat());
-    assert_eq!(given.iter().map(|packet| packet.bytes.len()).collect::<Vec<_>>(), [40, 60]);
-    assert_eq!(given.iter().map(|packet| packet.time_ns).collect::<Vec<_>>(), [5000, 5000]);
+    let got = packets(&[part(LITTLE, 40), part(BIG, 60)].concat());
+    assert_eq!(got.iter().map(|packet| packet.bytes.len()).collect::<Vec<_>>(), [40, 60]);
+    assert_eq!(got.iter().map(|packet| packet.time_ns).collect::<Vec<_>>(), [5000, 5000]);
 }
 
 #[test]
@@ -39,9 +39,9 @@ fn interfaces_have_their_own_link_type_unit_and_name() {
             packet(order, 0, 7, &ethernet),
         ]
         .concat();
-        let ((given, error), capture) = drain(Capture::from_reader(Cursor::new(capture)).unwrap());
+        let ((got, error), capture) = drain(Capture::from_reader(Cursor::new(capture)).unwrap());
         assert_eq!(error, None);
-        let seen: Vec<_> = given.iter().map(|p| (p.interface, p.time_ns, p.bytes.len())).collect();
+        let seen: Vec<_> = got.iter().map(|p| (p.interface, p.time_ns, p.bytes.len())).collect();
         assert_eq!(seen, [(1, 7, 20), (0, 7000, 40)]);
         assert_eq!(capture.interface_name(0), None);
         assert_eq!(capture.interface_name(1), Some("inner"));
@@ -50,7 +50,7 @@ fn interfaces_have_their_own_link_type_unit_and_name() {
 }
 
 #[test]
-fn time_stamps_count_whatever_their_interface_says() {
+fn time_stamps_use_the_unit_of_their_interface() {
     let cases: [(&[u8], i64, u64, u64); 11] = [
         (&[6], 0, 1, 1000),
         (&[9], 0, 1, 1),
@@ -61,7 +61,7 @@ fn time_stamps_count_whatever_their_interface_says() {
         (&[0x80 | 10], 0, 1536, 1_500_000_000),
         (&[0x80 | 127], 0, u64::MAX, 0),
         (&[9], 1_700_000_000, 1, 1_700_000_000_000_000_001),
-        // What is before the epoch or does not fit becomes the nearest time that does.
+        // Times that do not fit are clamped.
         (&[9], -5, 1, 0),
         (&[0], 0, u64::MAX, u64::MAX),
     ];
@@ -84,33 +84,33 @@ fn time_stamps_count_whatever_their_interface_says() {
 fn old_and_simple_packets_are_read() {
     let old = |stamp: u32| {
         // Interface 0 in 16 bits, then 16 bits of drops.
-        let head = [vec![0, 0, 9, 9], longs(LITTLE, &[0, stamp, 40, 40])].concat();
+        let head = [vec![0, 0, 9, 9], u32s(LITTLE, &[0, stamp, 40, 40])].concat();
         block(LITTLE, 2, &[head, ipv4(40)].concat())
     };
     let simple =
-        |length: u32| block(LITTLE, 3, &[longs(LITTLE, &[length]), padded(&ipv4(50))].concat());
+        |length: u32| block(LITTLE, 3, &[u32s(LITTLE, &[length]), padded(&ipv4(50))].concat());
     let capture =
         [section(LITTLE), interface(LITTLE, RAW, 50, &[]), simple(50), old(3), simple(1400)];
-    let given = packets(&capture.concat());
-    let seen: Vec<_> = given.iter().map(|p| (p.time_ns, p.bytes.len(), p.cut)).collect();
-    // A simple packet has no time: it is that of the packet before.
+    let got = packets(&capture.concat());
+    let seen: Vec<_> = got.iter().map(|p| (p.time_ns, p.bytes.len(), p.is_truncated)).collect();
+    // A simple packet takes the time of the packet before it.
     assert_eq!(seen, [(0, 50, false), (3000, 40, false), (3000, 50, false)]);
 }
 
 #[test]
-fn blocks_that_are_not_needed_are_passed_over_however_long() {
+fn long_unknown_blocks_are_skipped() {
     let unknown = block(LITTLE, 0x0bad, &vec![0xaa; 3_000_000]);
     let head = [section(LITTLE), interface(LITTLE, RAW, 0, &[])].concat();
     let capture = [head, unknown, packet(LITTLE, 0, 1, &ipv4(40))].concat();
-    let ((given, error), capture) = drain(Capture::from_reader(Cursor::new(capture)).unwrap());
-    assert_eq!((given.len(), error), (1, None));
+    let ((got, error), capture) = drain(Capture::from_reader(Cursor::new(capture)).unwrap());
+    assert_eq!((got.len(), error), (1, None));
     assert_eq!(capture.stream.capacity(), 256 * 1024);
 }
 
 #[test]
-fn secrets_are_there_once_their_block_was_passed() {
+fn secrets_are_available_after_their_block() {
     let secrets = |kind: u32, text: &[u8]| {
-        let head = longs(LITTLE, &[kind, text.len() as u32]);
+        let head = u32s(LITTLE, &[kind, text.len() as u32]);
         block(LITTLE, 10, &[head, padded(text)].concat())
     };
     let capture = [
@@ -130,17 +130,17 @@ fn secrets_are_there_once_their_block_was_passed() {
 }
 
 #[test]
-fn an_unknown_link_type_matters_only_to_its_packets() {
+fn an_unsupported_link_type_fails_only_its_packets() {
     let head = [section(LITTLE), interface(LITTLE, RAW, 0, &[]), interface(LITTLE, 251, 0, &[])];
     let sound = [&head.concat()[..], &packet(LITTLE, 0, 1, &ipv4(40))].concat();
     assert_eq!(packets(&sound).len(), 1);
-    let (given, error) = failing(&[&sound[..], &packet(LITTLE, 1, 1, &[0; 8])].concat());
-    assert_eq!((given, error.offset), (1, sound.len() as u64));
-    assert!(error.text.starts_with("link type 251 is not known"));
+    let (got, error) = failing(&[&sound[..], &packet(LITTLE, 1, 1, &[0; 8])].concat());
+    assert_eq!((got, error.offset), (1, sound.len() as u64));
+    assert!(error.text.starts_with("link type 251 is not supported"));
 }
 
 #[test]
-fn blocks_that_lie_are_errors_at_their_beginning() {
+fn invalid_blocks_are_errors_with_their_offset() {
     let sound =
         [section(LITTLE), interface(LITTLE, RAW, 0, &[]), packet(LITTLE, 0, 1, &ipv4(40))].concat();
     let whole = packet(LITTLE, 0, 1, &ipv4(40));
@@ -149,26 +149,29 @@ fn blocks_that_lie_are_errors_at_their_beginning() {
         block[at..at + bytes.len()].copy_from_slice(bytes);
         block
     };
-    let lies: [(Vec<u8>, &str); 12] = [
-        (with(4, &[0, 0, 0, 0]), "the block says that it is 0 bytes long"),
-        (with(4, &[8, 0, 0, 0]), "the block says that it is 8 bytes long"),
+    let cases: [(Vec<u8>, &str); 12] = [
+        (with(4, &[0, 0, 0, 0]), "a block length of 0"),
+        (with(4, &[8, 0, 0, 0]), "a block length of 8"),
         (with(4, &[73, 0, 0, 0]), "a multiple of 4"),
-        (with(4, &[0, 0, 0, 0x80]), "it would be 20 to 1048576"),
-        (with(whole.len() - 4, &[0, 0, 0, 0]), "72 bytes long before its body, and 0 behind it"),
-        (with(8, &[9]), "a packet of interface 9; the section has described 1 so far"),
-        (with(20, &[44, 0, 0, 0, 44]), "holds 44 bytes; it has room for 40"),
-        (with(20, &[0, 0, 0, 0x7f, 0, 0, 0, 0x7f]), "at most 262144"),
-        (with(24, &[1]), "it cannot hold more than there were"),
-        (block(LITTLE, 6, &[0; 12]), "a packet block has a body of 12 bytes"),
-        (block(LITTLE, 1, &[0; 4]), "an interface description has a body of 4 bytes"),
+        (with(4, &[0, 0, 0, 0x80]), "expected 20 to 1048576"),
         (
-            block(LITTLE, 10, &longs(LITTLE, &[0x5747_4b4c, 100, 0])),
-            "the secrets block says that it holds 100 bytes; it has room for 4",
+            with(whole.len() - 4, &[0, 0, 0, 0]),
+            "a block length of 72 before the body, but 0 after it",
+        ),
+        (with(8, &[9]), "a packet of interface 9, but the section describes only 1 before it"),
+        (with(20, &[44, 0, 0, 0, 44]), "claims 44 bytes of data but has room for 40"),
+        (with(20, &[0, 0, 0, 0x7f, 0, 0, 0, 0x7f]), "the maximum is 262144"),
+        (with(24, &[1]), "of a frame of 1 bytes"),
+        (block(LITTLE, 6, &[0; 12]), "a packet block with a body of 12 bytes"),
+        (block(LITTLE, 1, &[0; 4]), "an interface description with a body of 4 bytes"),
+        (
+            block(LITTLE, 10, &u32s(LITTLE, &[0x5747_4b4c, 100, 0])),
+            "the secrets block claims 100 bytes of data but has room for 4",
         ),
     ];
-    for (lie, text) in lies {
-        let (given, error) = failing(&[&sound[..], &lie, &[0; 100]].concat());
-        assert_eq!((given, error.offset), (1, sound.len() as u64), "{error}");
+    for (invalid, text) in cases {
+        let (got, error) = failing(&[&sound[..], &invalid, &[0; 100]].concat());
+        assert_eq!((got, error.offset), (1, sound.len() as u64), "{error}");
         assert!(error.text.contains(text), "{error}");
     }
 }
@@ -180,5 +183,5 @@ fn a_section_of_unknown_order_or_version_is_an_error() {
     assert!(failing(&order).1.text.contains("byte order magic"));
     let mut version = section(BIG);
     version[13] = 2;
-    assert_eq!(failing(&version).1.text, "pcapng of version 2; known is 1");
+    assert_eq!(failing(&version).1.text, "pcapng version 2 is not supported; expected 1");
 }

@@ -1,4 +1,4 @@
-//! Any capture: as pcap-parser reads it, and whatever happens to its bytes.
+//! Random captures: compared with pcap-parser, truncated and damaged.
 
 use std::io::Cursor;
 
@@ -19,7 +19,7 @@ fn orders() -> impl Strategy<Value = ByteOrder> {
     prop_oneof![Just(LITTLE), Just(BIG)]
 }
 
-/// Frames that no IP header shortens.
+/// Frames whose first byte is no IP version, so that no IP length shortens them.
 fn frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let frame = prop::collection::vec(any::<u8>(), 0..200).prop_map(|mut frame| {
         if let Some(first) = frame.first_mut() {
@@ -30,7 +30,7 @@ fn frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(frame, 0..12)
 }
 
-/// A capture with blocks of other kinds between its packets.
+/// Returns a capture with other blocks between its packets.
 fn pcapng(order: ByteOrder, frames: &[Vec<u8>]) -> Vec<u8> {
     let mut capture = section(order);
     capture.extend(interface(order, RAW, 0, &option(order, 9, &[9])));
@@ -43,21 +43,21 @@ fn pcapng(order: ByteOrder, frames: &[Vec<u8>]) -> Vec<u8> {
     capture
 }
 
-/// What the other implementation sees: time stamps and frames.
-fn seen_by_pcap_parser(capture: &[u8]) -> Vec<(u64, Vec<u8>)> {
-    let mut seen = Vec::new();
+/// Returns the time stamps and frames that pcap-parser reads.
+fn read_by_pcap_parser(capture: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let mut packets = Vec::new();
     let mut reader = PcapNGReader::new(65_536, Cursor::new(capture.to_vec())).unwrap();
     loop {
         match reader.next() {
             Ok((consumed, block)) => {
                 if let PcapBlockOwned::NG(Block::EnhancedPacket(packet)) = block {
                     let stamp = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
-                    seen.push((stamp, packet.packet_data().to_vec()));
+                    packets.push((stamp, packet.packet_data().to_vec()));
                 }
                 reader.consume(consumed);
             }
             Err(PcapError::Incomplete(_)) => reader.refill().unwrap(),
-            Err(PcapError::Eof) => return seen,
+            Err(PcapError::Eof) => return packets,
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -65,16 +65,16 @@ fn seen_by_pcap_parser(capture: &[u8]) -> Vec<(u64, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn pcap_parser_sees_the_same(order in orders(), frames in frames()) {
+    fn pcap_parser_reads_the_same(order in orders(), frames in frames()) {
         let capture = pcapng(order, &frames);
-        let (given, error) = read(&capture);
+        let (got, error) = read(&capture);
         prop_assert_eq!(error, None);
-        let given: Vec<_> = given.into_iter().map(|p| (p.time_ns, p.bytes)).collect();
-        prop_assert_eq!(given, seen_by_pcap_parser(&capture));
+        let got: Vec<_> = got.into_iter().map(|p| (p.time_ns, p.bytes)).collect();
+        prop_assert_eq!(got, read_by_pcap_parser(&capture));
     }
 
     #[test]
-    fn a_capture_that_ends_early_gives_what_is_before(
+    fn a_truncated_capture_returns_what_is_before(
         order in orders(), is_pcapng: bool, frames in frames(), part in 0.0..1.0f64,
     ) {
         let whole = if is_pcapng {
@@ -87,18 +87,18 @@ proptest! {
         let length = (whole.len() as f64 * part) as usize;
         let (all, error) = read(&whole);
         prop_assert_eq!(error, None);
-        let (given, error) = read(&whole[..length]);
-        prop_assert!(all.starts_with(&given));
+        let (got, error) = read(&whole[..length]);
+        prop_assert!(all.starts_with(&got));
         match error {
             Some(error) => prop_assert!(error.offset <= length as u64),
-            // Only where a record ends: with one byte more, something is cut.
+            // A record ends here: one byte more starts a truncated one.
             None if length < whole.len() => prop_assert!(read(&whole[..=length]).1.is_some()),
-            None => prop_assert_eq!(given, all),
+            None => prop_assert_eq!(got, all),
         }
     }
 
     #[test]
-    fn damaged_bytes_give_what_is_before_them_and_no_panic(
+    fn a_damaged_capture_returns_what_is_before(
         order in orders(),
         frames in frames(),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
@@ -111,11 +111,11 @@ proptest! {
         let Some(first) = sound.iter().zip(&capture).position(|(a, b)| a != b) else {
             return Ok(());
         };
-        let (all, (given, error)) = (read(&sound).0, read(&capture));
-        // A damaged block is named by its beginning, so those are given that end before it.
+        let (all, (got, error)) = (read(&sound).0, read(&capture));
+        // Blocks that end before the damage are intact.
         let untouched = read(&sound[..first]).0.len();
-        prop_assert!(given.len() >= untouched);
-        prop_assert_eq!(&given[..untouched], &all[..untouched]);
+        prop_assert!(got.len() >= untouched);
+        prop_assert_eq!(&got[..untouched], &all[..untouched]);
         if let Some(error) = error {
             prop_assert!(error.offset <= capture.len() as u64);
             prop_assert!(!error.text.is_empty());
@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_an_error_and_no_panic(
+    fn arbitrary_bytes_do_not_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..300), magic in 0..4usize,
     ) {
         let heads: [&[u8]; 4] = [
@@ -133,8 +133,8 @@ proptest! {
             &[0x1f, 0x8b, 8, 0],
         ];
         let capture = [heads[magic], &bytes].concat();
-        let (given, error) = read(&capture);
-        prop_assert!(given.is_empty() || magic > 0);
+        let (got, error) = read(&capture);
+        prop_assert!(got.is_empty() || magic > 0);
         if let Some(error) = error {
             prop_assert!(error.offset <= 1 << 20, "{}", error);
         }

@@ -1,21 +1,21 @@
-"""Results for programs: JSON and JUnit XML. Nothing of the machine or its clock is in either."""
+"""Writes results as JSON and as JUnit XML, both independent of the machine."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from pyfw.replay.outcome import without_machine
-from pyfw.replay.runner import Judged
+from pyfw.replay.expectation import without_timings
+from pyfw.replay.runner import TaskResult
 
-# Characters that XML 1.0 cannot carry (W3C XML 1.0, production 2), less those that are text.
+# Control characters that XML 1.0 forbids (production 2); tab and line ends are allowed.
 _NOT_XML = dict.fromkeys([*range(0x20), 0xFFFE, 0xFFFF], "\N{REPLACEMENT CHARACTER}")
-for _kept in (0x09, 0x0A, 0x0D):
-    del _NOT_XML[_kept]
+for _allowed in (0x09, 0x0A, 0x0D):
+    del _NOT_XML[_allowed]
 
 
-def json_text(judged: Sequence[Judged]) -> str:
-    """All runs, one a line, with the counts of their states."""
+def json_text(results: Sequence[TaskResult]) -> str:
+    """Returns all runs, one per line, and the number of runs by status."""
     runs = [
         json.dumps(
             {
@@ -24,29 +24,29 @@ def json_text(judged: Sequence[Judged]) -> str:
                 "status": one.status,
                 "differences": list(one.differences),
                 "problem": one.problem or None,
-                "result": without_machine(one.result) if one.result is not None else None,
+                "result": without_timings(one.result) if one.result is not None else None,
             },
             ensure_ascii=False,
         )
-        for one in judged
+        for one in results
     ]
-    counts = json.dumps(dict(sorted(Counter(one.status for one in judged).items())))
-    inside = ",\n".join(runs)
-    return f'{{"counts": {counts}, "runs": [\n{inside}\n]}}\n'
+    counts = json.dumps(dict(sorted(Counter(one.status for one in results).items())))
+    lines = ",\n".join(runs)
+    return f'{{"counts": {counts}, "runs": [\n{lines}\n]}}\n'
 
 
-def junit_text(judged: Sequence[Judged]) -> str:
-    """One test suite, one test case a run. Virtual time has no duration worth a `time` attribute."""
-    counts = Counter(one.status for one in judged)
+def junit_text(results: Sequence[TaskResult]) -> str:
+    """Returns one test suite with a test case per run. `time` is absent: a replay runs in virtual time."""
+    counts = Counter(one.status for one in results)
     suite = ElementTree.Element(
         "testsuite",
         name="pyfw replay",
-        tests=str(len(judged)),
+        tests=str(len(results)),
         failures=str(counts["failed"]),
         errors=str(counts["broken"]),
         skipped="0",
     )
-    for one in judged:
+    for one in results:
         folder, _, name = one.name.rpartition("/")
         case = ElementTree.SubElement(
             suite, "testcase", classname=_xml(folder or "replay"), name=_xml(f"{name} ({one.rule})")
@@ -54,8 +54,8 @@ def junit_text(judged: Sequence[Judged]) -> str:
         if one.status in ("failed", "broken"):
             kind = "failure" if one.status == "failed" else "error"
             lines = [one.problem, *one.differences] if one.problem else list(one.differences)
-            fault = ElementTree.SubElement(case, kind, message=_xml(lines[0] if lines else ""))
-            fault.text = _xml("\n".join(lines))
+            failure = ElementTree.SubElement(case, kind, message=_xml(lines[0] if lines else ""))
+            failure.text = _xml("\n".join(lines))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)

@@ -1,4 +1,4 @@
-"""From a case to the plan, and who the client of a capture is."""
+"""Preparing cases: overrides, and the client of a capture."""
 
 import gzip
 import os
@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyfw import _native
 from pyfw.replay.case import Case, End, Impairment
-from pyfw.replay.first_packet import first_source
-from pyfw.replay.plan import Overrides, opened, plan_of, with_overrides
+from pyfw.replay.client_address import first_source
+from pyfw.replay.prepare import CaseOverrides, apply_overrides, prepared
 
 IPV4 = bytes.fromhex("45000014000040004001000001020304c0000201")
 IPV6 = bytes.fromhex("60000000 0000 3b40") + bytes(15) + b"\x07" + bytes(16)
@@ -64,43 +65,39 @@ def test_ipv6_and_gzip_are_read() -> None:
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_no_bytes_break_it(noise: bytes, framed: bool) -> None:
+def test_any_bytes_give_an_address_or_none(noise: bytes, framed: bool) -> None:
     source = first_source(pcap(101, noise) if framed else noise)
     assert source is None or source.count(".") == 3 or ":" in source
 
 
-def test_the_first_source_is_the_client_and_the_rest_lives_behind_the_gateway(
-    tmp_path: Path,
-) -> None:
+def test_the_first_source_is_the_client(tmp_path: Path) -> None:
     path = tmp_path / "a.pcap"
     path.write_bytes(pcap(101, IPV4))
-    with opened(Case(name="a", capture=str(path))) as case:
-        plan = plan_of(case, "by-size")
-    assert plan["ends"] == [
-        {
-            "name": "gateway",
-            "endpoint": "192.0.2.1:51820",
-            "addresses": ["0.0.0.0/0", "::/0"],
-        },
-        {"name": "client", "endpoint": "192.0.2.2:51820", "addresses": ["1.2.3.4/32"]},
-    ]
-    assert plan["rule"] == "by-size"
-    assert plan["impairment"].keys() == {"gateway", "client"}
-    assert not any(plan["impairment"]["client"].values())
+    with prepared(Case(name="a", capture=str(path))) as case:
+        assert case.ends == (
+            End(name="gateway", endpoint="192.0.2.1:51820", addresses=("0.0.0.0/0", "::/0")),
+            End(name="client", endpoint="192.0.2.2:51820", addresses=("1.2.3.4/32",)),
+        )
 
 
-def test_an_impairment_of_all_gives_way_to_an_ends_own() -> None:
-    ends = tuple(End(name=n, endpoint=f"192.0.2.{n}:1", addresses=("::/0",)) for n in ("1", "2"))
-    own = {"": Impairment(loss=0.5), "2": Impairment(delay_ms=1)}
-    plan = plan_of(Case(name="a", capture="a", ends=ends, impairment=own), "ordered")
-    one, two = plan["impairment"]["1"], plan["impairment"]["2"]
-    assert (one["loss"], one["delay_ms"], two["loss"], two["delay_ms"]) == (0.5, 0, 0, 1)
+def test_an_impairment_of_one_end_replaces_the_common_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    path.write_bytes(pcap(101, IPV4))
+    lossy = {"": Impairment(loss=1), "client": Impairment(delay_ms=1)}
+    with prepared(Case(name="a", capture=str(path), impairment=lossy)) as case:
+        # Handshakes before the first packet pass, and the client's packet is not lost.
+        counters = _native.replay(case)["ends"]["gateway"]["counters"]
+    assert counters["datagrams"]["data"] == 1
+    with prepared(Case(name="a", capture=str(path), impairment={"": Impairment(loss=1)})) as case:
+        counters = _native.replay(case)["ends"]["gateway"]["counters"]
+    assert counters["datagrams"]["data"] == 0
 
 
-def test_options_stand_above_the_case() -> None:
+def test_options_override_the_case() -> None:
     case = Case(name="a", capture="a", mtu=1280)
-    changed = with_overrides(
-        case, Overrides(mtu=1400, frames="tso", impairment=Impairment(ce=1), clients=("::1/128",))
+    changed = apply_overrides(
+        case,
+        CaseOverrides(mtu=1400, frames="tso", impairment=Impairment(ce=1), clients=("::1/128",)),
     )
     assert (changed.mtu, changed.frames, changed.impairment) == (
         1400,
@@ -108,17 +105,17 @@ def test_options_stand_above_the_case() -> None:
         {"": Impairment(ce=1)},
     )
     assert changed.ends[1].addresses == ("::1/128",)
-    assert with_overrides(case, Overrides()) == case
-    assert not Overrides(keep=1).change_outcome()
-    assert Overrides(seed=1).change_outcome()
+    assert apply_overrides(case, CaseOverrides()) == case
+    assert not CaseOverrides(keep=1).change_result()
+    assert CaseOverrides(seed=1).change_result()
 
 
-def test_standard_input_is_passed_on_whole_after_its_first_packet_was_seen(
+def test_standard_input_is_passed_on_completely(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     content = pcap(101, IPV4, *[IPV6] * 20_000)
     reading, writing = os.pipe()
-    kept = os.dup(0)
+    saved = os.dup(0)
 
     def feed() -> None:
         with os.fdopen(writing, "wb") as pipe:
@@ -129,18 +126,18 @@ def test_standard_input_is_passed_on_whole_after_its_first_packet_was_seen(
         os.dup2(reading, 0)
         os.close(reading)
         feeder.start()
-        with opened(Case(name="-", capture="-")) as case:
+        with prepared(Case(name="-", capture="-")) as case:
             assert case.ends[1].addresses == ("1.2.3.4/32",)
             assert Path(case.capture).read_bytes() == content
     finally:
         feeder.join()
-        os.dup2(kept, 0)
-        os.close(kept)
+        os.dup2(saved, 0)
+        os.close(saved)
 
 
-def test_an_outer_capture_needs_its_client_named() -> None:
+def test_an_outer_capture_needs_a_client_option() -> None:
     with (
         pytest.raises(ValueError, match="--client"),
-        opened(Case(name="a", capture="a", kind="outer")),
+        prepared(Case(name="a", capture="a", kind="outer")),
     ):
         pass

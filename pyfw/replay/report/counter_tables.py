@@ -1,12 +1,10 @@
-"""What was counted. In: a comparison. Out: flows, drops by reason, what the wire did, and all counters,
-each a table with a column a rule. Every number is the run's own; nothing is recounted but fates.
-"""
+"""The tables of flows, drops, wire events and counters, each with a column per rule."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pyfw.replay.report.markup import Html, element, joined, row, table
-from pyfw.replay.report.quantity import count, of
+from pyfw.replay.report.number_format import count, plural
 from pyfw.replay.report.run import Comparison
 
 FLOW_ROWS = 60
@@ -27,7 +25,7 @@ Counts = dict[tuple[str, ...], list[int]]
 
 
 def flow_table(comparison: Comparison) -> Html:
-    """A row a flow and rule."""
+    """Returns the table of flows: a row per flow and rule."""
     rows = [
         row(
             str(flow),
@@ -42,59 +40,64 @@ def flow_table(comparison: Comparison) -> Html:
     heads = ("flow", "rule", *_FLOW_COLUMNS, "bytes")
     rest = len(comparison.flows) - FLOW_ROWS
     note = (
-        element("p", f"{of(rest, 'flow')} more, less out of order and smaller.", class_="note")
+        element(
+            "p",
+            f"{plural(rest, 'more flow', 'more flows')}, less out of order or smaller.",
+            class_="note",
+        )
         if rest > 0
         else None
     )
     return joined([table("Flows", heads, rows, "flows"), note])
 
 
-def drops(comparison: Comparison) -> Html | None:
-    """Every drop that was counted, by end, place and reason."""
+def drop_table(comparison: Comparison) -> Html | None:
+    """Returns the table of drops by end, path and reason."""
     counts = _across(
         {
-            (key[0], _place(key), key[-1]): n
+            (key[0], _path(key), key[-1]): n
             for key, n in _counters(run.result["ends"])
             if _is_drop(key) and n
         }
         for run in comparison.runs
     )
     if not counts:
-        return element("p", "Neither end dropped anything.", class_="note")
-    return _by_rule(comparison, "Drops", ("end", "where", "reason"), counts)
+        return element("p", "No end dropped anything.", class_="note")
+    return _by_rule(comparison, "Drops", ("end", "path", "reason"), counts)
 
 
-def fates(comparison: Comparison) -> Html | None:
-    """What the impairment did to datagrams; None where it did nothing."""
-    found: list[dict[tuple[str, ...], int]] = []
+def wire_table(comparison: Comparison) -> Html | None:
+    """Returns the table of wire events; None if there are none."""
+    columns: list[dict[tuple[str, ...], int]] = []
     for run in comparison.runs:
-        tally: dict[tuple[str, ...], int] = {}
-        for _, end, _, fate in run.result["fates"]:
-            key = (end, fate.replace("_", " "))
-            tally[key] = tally.get(key, 0) + 1
-        found.append(tally)
-    counts = _across(found)
+        column: dict[tuple[str, ...], int] = {}
+        for _, end, _, kind in run.result["fates"]:
+            key = (end, kind.replace("_", " "))
+            column[key] = column.get(key, 0) + 1
+        columns.append(column)
+    counts = _across(columns)
     if not counts:
         return None
-    cut = ", as far as it was kept" if comparison.truncated else ""
-    title = f"What the wire did to datagrams{cut}"
-    return _by_rule(comparison, title, ("sent by", "fate"), counts)
+    part = " (of the events kept)" if comparison.truncated else ""
+    return _by_rule(
+        comparison, f"Datagrams changed by the wire{part}", ("sent by", "event"), counts
+    )
 
 
-def counters(comparison: Comparison) -> Html:
-    """All counters of both ends, folded away; those that are zero everywhere are left out."""
+def counter_table(comparison: Comparison) -> Html:
+    """Returns the collapsed table of all counters that are not zero under every rule."""
     counts = _across(dict(_counters(run.result["ends"])) for run in comparison.runs)
     rows = {key: values for key, values in counts.items() if any(values)}
     named: Counts = {
         (end, " ".join(names).replace("_", " ")): n for (end, *names), n in rows.items()
     }
-    silent = len(counts) - len(rows)
+    zero = len(counts) - len(rows)
     return element(
         "details",
         element("summary", "All counters"),
         _by_rule(comparison, None, ("end", "counter"), named),
-        element("p", f"{of(silent, 'counter')} at zero left out.", class_="note"),
-        class_="behind",
+        element("p", f"{plural(zero, 'counter')} at zero not shown.", class_="note"),
+        class_="collapsed",
     )
 
 
@@ -102,15 +105,15 @@ def _by_rule(
     comparison: Comparison, title: str | None, heads: Sequence[str], counts: Counts
 ) -> Html:
     rows = [row(key[0], *key[1:], *map(count, values)) for key, values in counts.items()]
-    return table(title, (*heads, *(run.rule for run in comparison.runs)), rows, "tally")
+    return table(title, (*heads, *(run.rule for run in comparison.runs)), rows, "by-rule")
 
 
 def _across(
-    columns: Iterator[dict[tuple[str, ...], int]] | list[dict[tuple[str, ...], int]],
+    columns: Iterable[dict[tuple[str, ...], int]],
 ) -> Counts:
-    filled = list(columns)
-    keys = dict.fromkeys(key for column in filled for key in column)
-    return {key: [column.get(key, 0) for column in filled] for key in keys}
+    columns = list(columns)
+    keys = dict.fromkeys(key for column in columns for key in column)
+    return {key: [column.get(key, 0) for column in columns] for key in keys}
 
 
 def _counters(ends: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -134,5 +137,5 @@ def _is_drop(key: tuple[str, ...]) -> bool:
     return "drops" in key[1:-1] or "handshake_drops" in key[1:-1]
 
 
-def _place(key: tuple[str, ...]) -> str:
+def _path(key: tuple[str, ...]) -> str:
     return "handshakes" if "handshake_drops" in key else key[1]

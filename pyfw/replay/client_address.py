@@ -1,7 +1,6 @@
-"""Who the client of a capture is: the source address of its first IP packet. Bytes in, an address out.
+"""Finds the source address of a capture's first IP packet, which is the client if a case names no ends.
 
-Only a hint for captures whose case names no ends. It judges nothing: where it cannot read the capture
-it says None, and the reader proper (Rust) says what is wrong, with the offset.
+It reports no errors: the reader in Rust does, with their offset.
 """
 
 import ipaddress
@@ -10,9 +9,9 @@ import zlib
 from collections.abc import Iterator
 
 HEAD_BYTES = 256 * 1024
-"""How much of a capture is looked at."""
+"""How much of a capture is searched."""
 
-# tcpdump.org/linktypes.html: bytes before the IP header, and where the ethertype lies in them.
+# tcpdump.org/linktypes.html: bytes before the IP header, and the offset of the EtherType in them.
 _LINKS: dict[int, tuple[int, int | None]] = {
     **dict.fromkeys((12, 14, 101, 228, 229), (0, None)),  # raw IP
     **dict.fromkeys((0, 108), (4, None)),  # BSD loopback
@@ -30,7 +29,7 @@ _PCAP = {
 
 
 def first_source(head: bytes) -> str | None:
-    """The address, from the first bytes of a capture; gzip is seen through."""
+    """Returns the address from the first bytes of a capture, plain or gzip; None if there is none."""
     if head[:2] == b"\x1f\x8b":
         try:
             head = zlib.decompressobj(31).decompress(head, HEAD_BYTES)
@@ -42,7 +41,7 @@ def first_source(head: bytes) -> str | None:
             if source := _source(link, packet):
                 return source
     except (struct.error, IndexError):
-        pass  # cut: no packet was whole
+        pass  # no complete packet
     return None
 
 

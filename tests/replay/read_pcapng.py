@@ -1,4 +1,4 @@
-"""The pcapng that `pyfw replay -w` writes, read without pyfw and without scapy, block by block."""
+"""Reads the pcapng that `pyfw replay -w` writes, without pyfw and scapy."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ class Packet:
         return self.interface == 1
 
     @property
-    def fates(self) -> set[str]:
-        """What became of it."""
+    def events(self) -> set[str]:
+        """What happened to it on the wire."""
         return set(self.comment.split(", ")) - {""}
 
     @property
@@ -35,17 +35,17 @@ class Packet:
 
     @property
     def carries_packet(self) -> bool:
-        """Whether it is as long as a data message with something in it (whitepaper §5.4.6)."""
+        """Whether it is a data message but no keepalive (whitepaper §5.4.6)."""
         return self.message[0] == 4 and len(self.message) > 32
 
 
 def packets(content: bytes) -> list[Packet]:
-    """All packets of a file."""
+    """Returns all packets of a file."""
     return [_packet(body) for kind, body, _ in _blocks(content) if kind == _ENHANCED_PACKET]
 
 
 def only(content: bytes, keep: Callable[[Packet], bool]) -> bytes:
-    """The file without the packets that are not kept."""
+    """Returns the file with only the packets for which `keep` is true."""
     return b"".join(
         block
         for kind, body, block in _blocks(content)

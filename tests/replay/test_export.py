@@ -1,34 +1,34 @@
-"""Results for programs."""
+"""JSON and JUnit XML."""
 
 import json
 from xml.etree import ElementTree
 
-from pyfw.replay.files import json_text, junit_text
-from pyfw.replay.runner import Judged
-from tests.replay.fake_result import seed_result
+from pyfw.replay.export import json_text, junit_text
+from pyfw.replay.runner import TaskResult
+from tests.replay.results import result
 
 RUNS = [
-    Judged(name="pcaps/a", rule="ordered", status="passed", result=seed_result()),
-    Judged(
+    TaskResult(name="pcaps/a", rule="ordered", status="passed", result=result()),
+    TaskResult(
         name="pcaps/b",
         rule="by-size",
         status="failed",
-        result=seed_result("by-size"),
+        result=result("by-size"),
         differences=("batch 1 <&>\x07", "flow 0"),
     ),
-    Judged(name="c", rule="ordered", status="broken", problem="cut at 24"),
+    TaskResult(name="c", rule="ordered", status="broken", problem="cut at 24"),
 ]
 
 
-def test_json_holds_every_run_and_nothing_of_the_machine() -> None:
+def test_json_has_every_run_and_no_wall_clock() -> None:
     document = json.loads(json_text(RUNS))
     assert document["counts"] == {"broken": 1, "failed": 1, "passed": 1}
     assert [run["case"] for run in document["runs"]] == ["pcaps/a", "pcaps/b", "c"]
     assert not {"wall_ns", "cipher_ns"} & document["runs"][0]["result"].keys()
-    assert document["runs"][0]["result"]["batches"] == seed_result()["batches"]
+    assert document["runs"][0]["result"]["batches"] == result()["batches"]
     assert document["runs"][2]["result"] is None
-    slower = Judged(
-        name="pcaps/a", rule="ordered", status="passed", result=seed_result() | {"wall_ns": 9}
+    slower = TaskResult(
+        name="pcaps/a", rule="ordered", status="passed", result=result() | {"wall_ns": 9}
     )
     assert json_text([slower, *RUNS[1:]]) == json_text(RUNS)
 

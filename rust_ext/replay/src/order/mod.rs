@@ -1,9 +1,7 @@
-//! The verdict on order: an independent model beside the data path, which it shares nothing with
-//! but the parsing of headers.
+//! Checks the order of every flow, independently of the data path: the two share only the header parser.
 //!
-//! In: packets as they entered a TUN, frames as they left the other. Out: counts of each flow, and
-//! marks for a plot. A segment is known again by the hash of what must arrive unchanged, so that
-//! all protocols are judged alike. Memory: bounded per flow and in the number of flows.
+//! A segment is recognised by a hash of the bytes that must arrive unchanged, so all protocols are checked
+//! alike. Memory is bounded per flow and in the number of flows.
 
 mod flow;
 
@@ -17,119 +15,124 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use self::flow::FlowCounts;
 use self::flow::{Flow, Segment};
-use crate::plan::{Mark, Point};
+use crate::result::{Point, PointKind};
 
-/// Flows that are told apart; those that come later are judged together as one.
-const FLOWS: usize = 65_536;
+/// Most flows; later ones are counted together in the last.
+const MAX_FLOWS: usize = 65_536;
 
-/// Who talks to whom, in one direction.
+/// One direction of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowKey {
-    /// The end whose TUN it entered.
-    pub end: usize,
+    /// Index of the node whose TUN the flow enters.
+    pub node: usize,
     /// 4 or 6.
     pub version: u8,
     /// IP protocol.
     pub protocol: u8,
-    /// IPv4 in the first four bytes.
+    /// Source address; IPv4 in the first four bytes.
     pub source: [u8; 16],
-    /// Likewise.
+    /// Destination address, likewise.
     pub destination: [u8; 16],
-    /// 0 where there is none.
+    /// 0 for a protocol without ports.
     pub source_port: u16,
-    /// 0 where there is none.
+    /// 0 for a protocol without ports.
     pub destination_port: u16,
 }
 
 impl FlowKey {
-    /// The key of a frame that entered at `end`.
-    pub fn of(end: usize, frame: &Frame) -> Self {
+    /// Returns the flow of a frame that enters at `node`.
+    pub fn new(node: usize, frame: &Frame) -> Self {
         let Frame { version, protocol, source, destination, .. } = *frame;
         let (source_port, destination_port) = match frame.flags & flags::NO_FLOW {
             0 => (frame.source_port, frame.destination_port),
             _ => (0, 0),
         };
-        Self { end, version, protocol, source, destination, source_port, destination_port }
+        Self { node, version, protocol, source, destination, source_port, destination_port }
     }
 }
 
-/// All flows of a run.
+/// Compares what leaves the TUNs with what entered them.
 #[derive(Default)]
-pub struct Judge {
+pub struct OrderChecker {
     ids: HashMap<FlowKey, usize>,
     flows: Vec<(FlowKey, Flow)>,
+    /// The flow looked up last.
     last: Option<(FlowKey, usize)>,
     points: Vec<Point>,
     keep: usize,
 }
 
-impl Judge {
-    /// A judge that keeps at most `keep` marks.
+impl OrderChecker {
+    /// Creates a checker that keeps at most `keep` points.
     pub fn new(keep: usize) -> Self {
         Self { keep, ..Self::default() }
     }
 
-    /// Notes a packet that entered `end`'s TUN.
-    pub fn sent(&mut self, end: usize, frame: &Frame, bytes: &[u8], time_ns: u64) {
-        let flow = self.flow(FlowKey::of(end, frame));
-        let segment = single(frame, bytes);
-        let position = self.flows[flow].1.sent(&segment);
-        self.mark(Point { time_ns, flow, position, length: segment.length, mark: Mark::Sent });
+    /// Adds a packet that entered the TUN of `node`.
+    pub fn add_sent(&mut self, node: usize, frame: &Frame, bytes: &[u8], time_ns: u64) {
+        let flow = self.flow(FlowKey::new(node, frame));
+        let segment = single_segment(frame, bytes);
+        let position = self.flows[flow].1.add_sent(&segment);
+        let kind = PointKind::Sent;
+        self.add_point(Point { time_ns, flow, position, length: segment.length, kind });
     }
 
-    /// Judges a frame that left the TUN at the other side of `from`.
-    pub fn arrived(
+    /// Adds a frame from `sender` that left the receiving node's TUN.
+    pub fn add_arrived(
         &mut self,
-        from: usize,
+        sender: usize,
         frame: &Frame,
         batch: &FrameBatch,
         buffer: &[u8],
         time_ns: u64,
     ) {
-        let flow = self.flow(FlowKey::of(from, frame));
+        let flow = self.flow(FlowKey::new(sender, frame));
         if frame.slices == 0 && frame.segments <= 1 {
-            return self.segment(flow, single(frame, frame.bytes(buffer)), time_ns);
+            let segment = single_segment(frame, frame.bytes(buffer));
+            return self.add_segment(flow, segment, time_ns);
         }
         if frame.slices == 0 {
-            return self.super_packet(flow, frame, frame.bytes(buffer), time_ns);
+            return self.add_super_packet(flow, frame, frame.bytes(buffer), time_ns);
         }
         let slices = &batch.slices[frame.first_slice as usize..][..frame.slices as usize];
-        let mut skip = frame.header_length as usize;
+        let mut header_length = frame.header_length as usize;
         let start = slices[0].offset as usize;
         let sequence = (frame.protocol == tcp::PROTOCOL)
-            .then(|| sequence_of(&buffer[start..start + skip], frame.transport_offset));
-        let mut before = 0;
+            .then(|| sequence_of(&buffer[start..start + header_length], frame.transport_offset));
+        let mut offset = 0;
         for slice in slices {
-            let payload = &buffer[slice.offset as usize..][..slice.length as usize][skip..];
-            skip = 0;
-            let at = sequence.map(|s| s.wrapping_add(before));
-            self.segment(flow, payload_segment(payload, at), time_ns);
-            before += payload.len() as u32;
+            let bytes = &buffer[slice.offset as usize..][..slice.length as usize];
+            let payload = &bytes[header_length..];
+            // Only the first slice begins with the headers.
+            header_length = 0;
+            let sequence = sequence.map(|first| first.wrapping_add(offset));
+            self.add_segment(flow, payload_segment(payload, sequence), time_ns);
+            offset += payload.len() as u32;
         }
     }
 
-    /// A frame of several segments in one piece: a stage had it in its hands.
-    fn super_packet(&mut self, flow: usize, frame: &Frame, bytes: &[u8], time_ns: u64) {
+    /// Adds a contiguous frame of several segments, as it comes from a stage.
+    fn add_super_packet(&mut self, flow: usize, frame: &Frame, bytes: &[u8], time_ns: u64) {
         let (header, payload) = bytes.split_at(frame.header_length as usize);
         let sequence =
             (frame.protocol == tcp::PROTOCOL).then(|| sequence_of(header, frame.transport_offset));
         let size = usize::from(frame.segment_size).max(1);
         for (number, part) in payload.chunks(size).enumerate() {
-            let at = sequence.map(|s| s.wrapping_add((number * size) as u32));
-            self.segment(flow, payload_segment(part, at), time_ns);
+            let sequence = sequence.map(|first| first.wrapping_add((number * size) as u32));
+            self.add_segment(flow, payload_segment(part, sequence), time_ns);
         }
     }
 
-    fn segment(&mut self, flow: usize, segment: Segment, time_ns: u64) {
-        let place = (self.points.len() < self.keep).then_some(self.points.len());
+    fn add_segment(&mut self, flow: usize, segment: Segment, time_ns: u64) {
+        let index = (self.points.len() < self.keep).then_some(self.points.len());
         let points = &mut self.points;
-        let verdict =
-            self.flows[flow].1.arrived(&segment, place, |at, mark| points[at].mark = mark);
-        let (position, length) = (verdict.position, segment.length);
-        self.mark(Point { time_ns, flow, position, length, mark: verdict.mark });
+        let (position, kind) = self.flows[flow]
+            .1
+            .add_arrived(&segment, index, |index, kind| points[index].kind = kind);
+        self.add_point(Point { time_ns, flow, position, length: segment.length, kind });
     }
 
-    fn mark(&mut self, point: Point) {
+    fn add_point(&mut self, point: Point) {
         if self.points.len() < self.keep {
             self.points.push(point);
         }
@@ -141,7 +144,7 @@ impl Judge {
         }
         let id = match self.ids.get(&key) {
             Some(&id) => id,
-            None if self.flows.len() == FLOWS => FLOWS - 1,
+            None if self.flows.len() == MAX_FLOWS => MAX_FLOWS - 1,
             None => {
                 self.flows.push((key, Flow::default()));
                 self.ids.insert(key, self.flows.len() - 1);
@@ -152,17 +155,17 @@ impl Judge {
         id
     }
 
-    /// The number of a flow that is known.
+    /// Returns the index of a flow; `None` before its first packet.
     pub fn id(&self, key: &FlowKey) -> Option<usize> {
         self.ids.get(key).copied()
     }
 
-    /// Whether marks were left out.
+    /// Whether points may have been left out.
     pub fn is_full(&self) -> bool {
         self.keep != 0 && self.points.len() == self.keep
     }
 
-    /// The verdict: each flow with its counts, and the marks.
+    /// Returns the counts of each flow, and the points.
     pub fn finish(mut self) -> (Vec<(FlowKey, FlowCounts)>, Vec<Point>) {
         let flows =
             self.flows.iter_mut().map(|(key, flow)| (*key, flow.finish().clone())).collect();
@@ -170,8 +173,8 @@ impl Judge {
     }
 }
 
-/// A packet that is one segment.
-fn single(frame: &Frame, bytes: &[u8]) -> Segment {
+/// Returns the segment in a frame that is not a super-packet.
+fn single_segment(frame: &Frame, bytes: &[u8]) -> Segment {
     let transport = usize::from(frame.transport_offset);
     let has_ports =
         frame.flags & flags::NO_FLOW == 0 && frame.header_length > frame.transport_offset;
@@ -182,15 +185,15 @@ fn single(frame: &Frame, bytes: &[u8]) -> Segment {
             let header = &bytes[transport..frame.header_length as usize];
             let sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
             if payload.is_empty() {
-                // Known by its numbers, flags and window: nothing else is in it.
-                let takes = u32::from(header[13] & 1) + u32::from(header[13] >> 1 & 1);
+                // Without payload, sequence numbers, flags and window identify the segment.
+                let length = u32::from(header[13] & 1) + u32::from(header[13] >> 1 & 1);
                 let content = xxh3_64_with_seed(&header[4..16], 1);
-                return Segment { content, length: 0, tcp: Some((sequence, takes)) };
+                return Segment { content, length: 0, tcp: Some((sequence, length)) };
             }
             payload_segment(payload, Some(sequence))
         }
         _ => {
-            // All behind the IP header; for fragments with what tells them apart.
+            // Everything after the IP header, and for IPv4 the fields that tell fragments apart.
             let start = if frame.version == 4 { usize::from(bytes[0] & 15) * 4 } else { 40 };
             let body = bytes.get(start..).unwrap_or(&[]);
             let seed = match frame.version {

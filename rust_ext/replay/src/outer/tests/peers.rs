@@ -1,4 +1,4 @@
-//! Two devices on a wire that writes down what it carries, with their key logs on.
+//! Two devices on a wire that records its datagrams, with key logging on.
 
 use std::collections::BTreeMap;
 
@@ -18,25 +18,25 @@ use super::{Decryptor, OuterKeys, key_log_text};
 
 pub(super) const PRESHARED: [u8; 32] = [0x5a; 32];
 
-/// An opener with the keys of a log.
-pub(super) fn opener(key_log: &str) -> Decryptor {
+/// Returns a decryptor with the keys of a log.
+pub(super) fn decryptor(key_log: &str) -> Decryptor {
     Decryptor::new(OuterKeys::from_keylog(key_log).unwrap(), pyfw_aead::open("ring").unwrap())
 }
 
 pub(super) struct Wire {
-    ends: [Node; 2],
+    peers: [Peer; 2],
     now: Now,
     /// UDP payloads in the order in which they were sent.
     pub(super) sent: Vec<Vec<u8>>,
-    /// Which end sent each.
+    /// The peer that sent each.
     senders: Vec<usize>,
 }
 
-struct Node {
+struct Peer {
     device: Device,
     peer: PeerId,
     sending: Option<(SendSession, u64)>,
-    /// Sessions of ours by their index, which the peer's data confirms.
+    /// Sessions by local index, until the other peer's data confirms them.
     unconfirmed: BTreeMap<u32, (PeerId, SendSession)>,
     key_log: String,
 }
@@ -44,44 +44,44 @@ struct Node {
 impl Wire {
     pub(super) fn new(preshared_key: [u8; 32]) -> Self {
         let now = Now { boot_ns: SECOND_NS, unix_ns: 1_700_000_000 * SECOND_NS };
-        let mut ends = [1, 2].map(|seed| {
-            let mut device = Device::new(Box::new(Counting(seed)));
+        let mut peers = [1, 2].map(|seed| {
+            let mut device = Device::new(Box::new(SplitMix(seed)));
             device.set_private_key(Some([seed as u8; 32]), now);
             device.set_key_log(true);
             let key_log = String::new();
-            Node { device, peer: PeerId(0), sending: None, unconfirmed: BTreeMap::new(), key_log }
+            Peer { device, peer: PeerId(0), sending: None, unconfirmed: BTreeMap::new(), key_log }
         });
-        let keys = ends.each_ref().map(|end| end.device.public_key().unwrap());
-        for (i, end) in ends.iter_mut().enumerate() {
+        let keys = peers.each_ref().map(|peer| peer.device.public_key().unwrap());
+        for (i, peer) in peers.iter_mut().enumerate() {
             let change = PeerChange {
                 preshared_key: Some(preshared_key),
                 endpoint: Some(address(1 - i)),
                 ..PeerChange::new(keys[1 - i])
             };
-            end.device.set_peer(change, now);
-            end.peer = end.device.peers().next().unwrap().peer;
+            peer.device.set_peer(change, now);
+            peer.peer = peer.device.peers().next().unwrap().peer;
         }
-        let mut wire = Self { ends, now, sent: Vec::new(), senders: Vec::new() };
-        wire.carry();
+        let mut wire = Self { peers, now, sent: Vec::new(), senders: Vec::new() };
+        wire.deliver();
         wire
     }
 
-    /// This end starts a handshake and confirms it with a keepalive.
-    pub(super) fn handshake(&mut self, end: usize) {
-        let peer = self.ends[end].peer;
-        self.ends[end].device.handle_report(Report::WantsHandshake(peer), self.now);
-        self.carry();
+    /// Peer `from` starts a handshake and confirms it with a keepalive.
+    pub(super) fn handshake(&mut self, from: usize) {
+        let peer = self.peers[from].peer;
+        self.peers[from].device.handle_report(Report::WantsHandshake(peer), self.now);
+        self.deliver();
     }
 
-    /// This end sends a packet whose first byte behind the IP header is `mark`, padded.
-    pub(super) fn send(&mut self, end: usize, mark: u8) {
+    /// Peer `from` sends a padded packet whose first byte after the IP header is `mark`.
+    pub(super) fn send(&mut self, from: usize, mark: u8) {
         let mut text = packet(0, &[]);
         text[2..4].copy_from_slice(&21u16.to_be_bytes());
         text.truncate(20);
-        text[12..].copy_from_slice(&[10, 0, 0, end as u8 + 1, 10, 0, 0, 2 - end as u8]);
+        text[12..].copy_from_slice(&[10, 0, 0, from as u8 + 1, 10, 0, 0, 2 - from as u8]);
         text.push(mark);
         text.resize(32, 0);
-        self.send_text(end, &text);
+        self.send_data(from, &text);
     }
 
     pub(super) fn advance(&mut self, by_ns: u64) {
@@ -89,21 +89,21 @@ impl Wire {
         self.now.unix_ns += by_ns;
     }
 
-    pub(super) fn key_log(&self, end: usize) -> String {
-        self.ends[end].key_log.clone()
+    pub(super) fn key_log(&self, peer: usize) -> String {
+        self.peers[peer].key_log.clone()
     }
 
-    /// What was sent, each in UDP and IPv4.
+    /// Returns the datagrams sent, each with its UDP and IPv4 headers.
     pub(super) fn packets(&self) -> impl Iterator<Item = Vec<u8>> {
         self.senders.iter().zip(&self.sent).map(|(from, payload)| packet(*from, payload))
     }
 
-    pub(super) fn public_key(&self, end: usize) -> [u8; 32] {
-        self.ends[end].device.public_key().unwrap()
+    pub(super) fn public_key(&self, peer: usize) -> [u8; 32] {
+        self.peers[peer].device.public_key().unwrap()
     }
 
-    fn send_text(&mut self, end: usize, text: &[u8]) {
-        let (session, counter) = self.ends[end].sending.as_mut().expect("there is no session");
+    fn send_data(&mut self, from: usize, text: &[u8]) {
+        let (session, counter) = self.peers[from].sending.as_mut().expect("a session");
         let mut message = vec![0; DATA_HEADER_LENGTH];
         write_data_header(&mut message, session.remote_index, *counter);
         message.extend_from_slice(text);
@@ -118,41 +118,41 @@ impl Wire {
         let index = session.remote_index;
         pyfw_aead::Ring.seal(&key, &mut message, &[slot]);
         self.sent.push(message);
-        self.senders.push(end);
-        let other = &mut self.ends[1 - end];
+        self.senders.push(from);
+        let other = &mut self.peers[1 - from];
         if let Some((peer, next)) = other.unconfirmed.remove(&index) {
             other.sending = Some((next, 0));
             other.device.handle_report(Report::Confirmed(peer, index), self.now);
-            self.carry();
+            self.deliver();
         }
     }
 
-    /// Carries what the devices say until they are quiet.
-    fn carry(&mut self) {
+    /// Delivers messages and commands until none is left.
+    fn deliver(&mut self) {
         loop {
             let mut keepalives = Vec::new();
             let mut messages = Vec::new();
-            for (i, end) in self.ends.iter_mut().enumerate() {
-                while let Some(command) = end.device.poll_command() {
+            for (i, peer) in self.peers.iter_mut().enumerate() {
+                while let Some(command) = peer.device.poll_command() {
                     match command {
                         Command::Outbound(OutboundCommand::Install {
                             session, confirm, ..
                         }) => {
-                            end.sending = Some((session, 0));
+                            peer.sending = Some((session, 0));
                             keepalives.extend(confirm.then_some(i));
                         }
                         Command::Inbound(InboundCommand::Install { session, next: Some(next) }) => {
-                            end.unconfirmed.insert(session.local_index, (session.peer, next));
+                            peer.unconfirmed.insert(session.local_index, (session.peer, next));
                         }
                         _ => {}
                     }
                 }
-                while let Some(event) = end.device.poll_event() {
+                while let Some(event) = peer.device.poll_event() {
                     if let Event::KeyLog(log) = event {
-                        end.key_log.push_str(&key_log_text(&log));
+                        peer.key_log.push_str(&key_log_text(&log));
                     }
                 }
-                while let Some(transmit) = end.device.poll_transmit() {
+                while let Some(transmit) = peer.device.poll_transmit() {
                     messages.push((1 - i, transmit.bytes().to_vec()));
                 }
             }
@@ -161,22 +161,22 @@ impl Wire {
             }
             for (to, message) in messages {
                 let from = Path::to(address(1 - to));
-                self.ends[to].device.handle_datagram(&message, from, 0, self.now).unwrap();
+                self.peers[to].device.handle_datagram(&message, from, 0, self.now).unwrap();
                 self.sent.push(message);
                 self.senders.push(1 - to);
             }
-            for end in keepalives {
-                self.send_text(end, &[]);
+            for from in keepalives {
+                self.send_data(from, &[]);
             }
         }
     }
 }
 
-fn address(end: usize) -> std::net::SocketAddr {
-    ([192, 0, 2, end as u8 + 1], 51820).into()
+fn address(peer: usize) -> std::net::SocketAddr {
+    ([192, 0, 2, peer as u8 + 1], 51820).into()
 }
 
-/// A payload in UDP and IPv4, from this end to the other.
+/// Returns a datagram from a peer to the other, with UDP and IPv4 headers.
 pub(super) fn packet(from: usize, payload: &[u8]) -> Vec<u8> {
     let udp_length = (8 + payload.len() as u16).to_be_bytes();
     let length = (28 + payload.len() as u16).to_be_bytes();
@@ -188,10 +188,10 @@ pub(super) fn packet(from: usize, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// Bytes that are never the same twice.
-struct Counting(u64);
+/// Deterministic entropy.
+struct SplitMix(u64);
 
-impl Entropy for Counting {
+impl Entropy for SplitMix {
     fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
             // SplitMix64 (Steele, Lea, Flood 2014).

@@ -1,7 +1,7 @@
-"""What must come out of a case, as a document that people review: one line a batch, one a flow.
+"""The expected result of a case, `expected.json`: a document for review, with a line per batch and per flow.
 
-Nothing in it depends on the machine: no wall clock, no path. Counters that are 0 are left out, so that
-a new counter changes no case; on both sides of a comparison a missing counter is 0.
+It does not depend on the machine: no wall clock, no paths. Counters that are 0 are left out, and a missing
+counter compares as 0, so a new counter changes no case.
 """
 
 import json
@@ -10,18 +10,18 @@ from typing import Any
 
 _BATCH = {"from", "to", "ecn", "size", "lengths", "payload", "flows"}
 _TOTALS = ("packets", "skipped", "unplaced", "bytes", "batch_count", "sends_saved")
-# Nanoseconds of this machine, and the plots' points: of use in reports, not in expectations.
+# Wall-clock times.
 _MACHINE = ("wall_ns", "cipher_ns")
 
 
-def outcome_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a result that is expected again."""
+def expectation_from(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part of a result that must come out again."""
     return {
         "totals": {name: result[name] for name in _TOTALS}
         | {"duration_us": result["duration_ns"] // 1000},
         "error": result["error"],
-        "outer": flat(result["outer"]) if result.get("outer") else None,
-        "batch_sizes": {str(k): v for k, v in sorted(_whole_keys(result["batch_sizes"]).items())},
+        "outer": flatten(result["outer"]) if result.get("outer") else None,
+        "batch_sizes": {str(k): v for k, v in sorted(_int_keys(result["batch_sizes"]).items())},
         "ends": {name: _end(end) for name, end in sorted(result["ends"].items())},
         "fates": _fates(result["fate_counts"]),
         "flows": [dict(flow) for flow in result["flows"]],
@@ -29,10 +29,10 @@ def outcome_of(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def encode(outcome: Mapping[str, Any]) -> str:
-    """The text of expected.json."""
+def encode(expectation: Mapping[str, Any]) -> str:
+    """Returns the text of expected.json."""
     parts: list[str] = []
-    for key, value in outcome.items():
+    for key, value in expectation.items():
         if key == "flows":
             parts.append(f'  "flows": {_lines(value, 4)}')
         elif key == "batches":
@@ -47,57 +47,57 @@ def encode(outcome: Mapping[str, Any]) -> str:
 
 
 def decode(text: str) -> dict[str, Any]:
-    """Reads it back. Raises ValueError where it is not a document of this kind."""
+    """Parses the text of expected.json. Raises ValueError."""
     document = json.loads(text)
-    wanted = {"totals", "error", "outer", "batch_sizes", "ends", "fates", "flows", "batches"}
-    if not isinstance(document, dict) or not wanted <= document.keys():
-        raise ValueError("not an expected outcome; write it with --update")
+    keys = {"totals", "error", "outer", "batch_sizes", "ends", "fates", "flows", "batches"}
+    if not isinstance(document, dict) or not keys <= document.keys():
+        raise ValueError("not an expectation; write it again with --update")
     batches = [batch for sent in document["batches"].values() for batch in sent]
     if not all(batch.keys() >= _BATCH for batch in batches):
-        raise ValueError("batches of another version's form; write it anew with --update")
+        raise ValueError("written by another version; write it again with --update")
     return document
 
 
-def without_machine(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result less what depends on the machine: the same bytes every time."""
-    kept = {key: value for key, value in result.items() if key not in _MACHINE}
-    kept["batch_sizes"] = dict(sorted(_whole_keys(result["batch_sizes"]).items()))
-    return kept
+def without_timings(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a result without what depends on the machine."""
+    reproducible = {key: value for key, value in result.items() if key not in _MACHINE}
+    reproducible["batch_sizes"] = dict(sorted(_int_keys(result["batch_sizes"]).items()))
+    return reproducible
 
 
-def _whole_keys(sizes: Mapping[Any, int]) -> dict[int, int]:
+def _int_keys(sizes: Mapping[Any, int]) -> dict[int, int]:
     return {int(size): count for size, count in sizes.items()}
 
 
 def _end(end: Mapping[str, Any]) -> dict[str, Any]:
     stages = {"stages": end.get("stages", {})}
-    return {"handshakes": end["handshakes"], "counters": flat(end["counters"]) | flat(stages)}
+    return {"handshakes": end["handshakes"], "counters": flatten(end["counters"]) | flatten(stages)}
 
 
-def flat(counters: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
-    """{"outbound.drops.no_route": 3}: sorted by name, without zeros; batch sizes stand elsewhere."""
-    found: dict[str, int] = {}
+def flatten(counters: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
+    """Returns {"outbound.drops.no_route": 3}: sorted by name, without zeros and without batch sizes."""
+    flat: dict[str, int] = {}
     for name, value in counters.items():
         if isinstance(value, Mapping):
             if name != "sizes":
-                found |= flat(value, f"{prefix}{name}.")
+                flat |= flatten(value, f"{prefix}{name}.")
         elif value:
-            found[f"{prefix}{name}"] = value
-    return dict(sorted(found.items()))
+            flat[f"{prefix}{name}"] = value
+    return dict(sorted(flat.items()))
 
 
 def _fates(counts: dict[str, int]) -> dict[str, dict[str, int]]:
     fates: dict[str, dict[str, int]] = {}
     for name, count in counts.items():
-        end, _, what = name.rpartition(".")
-        fates.setdefault(end, {})[what] = count
+        end, _, kind = name.rpartition(".")
+        fates.setdefault(end, {})[kind] = count
     return fates
 
 
 def _batches(result: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     by_end: dict[str, list[dict[str, Any]]] = {name: [] for name in sorted(result["ends"])}
     for batch in result["batches"]:
-        kept = {
+        line = {
             "from": batch["source"],
             "to": batch["destination"],
             "ecn": batch["ecn"],
@@ -106,7 +106,7 @@ def _batches(result: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
             "payload": list(batch["payload"]),
             "flows": list(batch["flows"]),
         }
-        by_end.setdefault(batch["end"], []).append(kept)
+        by_end.setdefault(batch["end"], []).append(line)
     return by_end
 
 
