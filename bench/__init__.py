@@ -1,1 +1,11 @@
-"""Measurements, side by side with peers. Nothing here asserts a time."""
+"""Benchmarks of pyfw, run from a checkout: `python -m bench`, `python -m bench.tunnel`, and others beside it.
+
+They measure the pyfw that is installed. `python -m` puts the checkout first in sys.path; importing this
+package moves it to the end, so that its `pyfw` does not hide the installed one.
+"""
+
+import sys
+from pathlib import Path
+
+_CHECKOUT = str(Path(__file__).resolve().parents[1])
+sys.path[:] = [*(path for path in sys.path if path != _CHECKOUT), _CHECKOUT]

@@ -1,4 +1,4 @@
-"""`pyfw bench`: what a tunnel costs on this machine, and the machine's own floor beside it."""
+"""`python -m bench`: what a tunnel costs on this machine, beside the machine's baseline."""
 
 import json
 import sys
@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import click
 
-from bench.cost_report import Account, Series
-from lab import Implementation, Network, Pair, bare, pyfw_run, without_cipher
-from lab.measure import Cipher, Datagrams, Flows, Measure, Pings, Sample, Subject
-from pyfw.demo.in_namespace import in_lab
+from bench.cost_report import CostReport, Series
+from lab import Implementation, Network, Pair, pyfw_run
+from lab.baseline import bare, without_cipher
+from lab.measure import Cipher, Datagrams, Flows, Measure, MeasuredTunnel, Pings, Sample
+from pyfw.demo.command import errors_reported
 from pyfw.demo.limits import limits
 from pyfw.demo.pair import ping_ms
 from pyfw.demo.terminal import Terminal
@@ -25,41 +26,49 @@ _TUNNEL: tuple[Measure, ...] = (
 )
 
 
-@click.command(name="bench", short_help="Measure pyfw on this machine, beside its floor.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
+@click.command(name="python -m bench")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@click.option(
+    "--rounds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How often to repeat all measures.",
+)
 @click.option(
     "--seconds",
     default=0.8,
     show_default=True,
     type=click.FloatRange(0.1, 60),
-    help="Of each measure.",
+    help="Duration of each measure.",
 )
 def bench(as_json: bool, rounds: int, seconds: float) -> None:
-    """Measure pyfw on this machine, in a minute: three namespaces, client, gateway and a server behind it.
+    """Measure the installed pyfw on this machine, in a minute.
 
-    Throughput, processor time, delay, small packets and memory, and beside them what the machine allows:
-    the same path with the cipher off, the cipher alone, and TUN to UDP with nothing between. Measure
-    where nothing else runs. Root is not needed where user namespaces are allowed. Ends with 0 if nothing
-    was reordered in the tunnel.
+    Runs a client, a gateway and a server behind it in three namespaces, and measures throughput, processor
+    time, delay, small packets and memory. Compares them with the machine's baseline: the same path with the
+    cipher off, the cipher alone, and TUN to UDP with nothing in between. Run it on an otherwise idle machine.
+    Needs root or unprivileged user namespaces, and a pyfw that `make bench` has built.
+
+    Exits with 0 if the tunnel reordered nothing.
     """
     from pyfw import _native
 
     if _native.build_profile == "debug":
-        raise click.ClickException("this extension is a debug build, whose figures mean nothing")
+        raise click.ClickException("pyfw is a debug build, whose figures mean nothing: make setup")
     terminal = Terminal(sys.stderr if as_json else sys.stdout, quiet=as_json)
     series = Series()
-    with in_lab("the benchmark", terminal):
+    with errors_reported("the benchmark", terminal):
         for number in range(1, rounds + 1):
             _round(series, terminal, number, rounds, seconds)
         terminal.clear()
-    account = Account(_native.__version__, _native.build_profile, series, rounds)
-    click.echo(json.dumps(account.as_json()) if as_json else account.as_text(terminal))
-    sys.exit(0 if account.good else 1)
+    report = CostReport(_native.__version__, _native.build_profile, series, rounds)
+    click.echo(json.dumps(report.as_json()) if as_json else report.as_text(terminal))
+    sys.exit(0 if report.passed else 1)
 
 
 def _round(series: Series, terminal: Terminal, number: int, rounds: int, seconds: float) -> None:
-    """The tunnel and its floors in turn, so that the machine's moods hit all alike."""
+    """Measures the tunnel and its baselines in turn, so that a change of the machine's load affects all."""
     candidates: tuple[tuple[str, Implementation, tuple[Measure, ...]], ...] = (
         ("pyfw", pyfw_run(), _TUNNEL),
         ("cipher off", without_cipher(), _FLOWS),
@@ -70,7 +79,7 @@ def _round(series: Series, terminal: Terminal, number: int, rounds: int, seconds
     each = sum(len(measures) for _, _, measures in candidates)
     done = (number - 1) * each
     for name, implementation, measures in candidates:
-        for measure, sample in _measured(series, name, implementation, measures, seconds):
+        for measure, sample in _samples(series, name, implementation, measures, seconds):
             series.add(name, measure, sample)
             done += 1
             terminal.progress(text, done / (rounds * each))
@@ -78,7 +87,7 @@ def _round(series: Series, terminal: Terminal, number: int, rounds: int, seconds
     series.add("cipher", "cipher", Cipher(cipher).run())
 
 
-def _measured(
+def _samples(
     series: Series,
     name: str,
     implementation: Implementation,
@@ -87,10 +96,15 @@ def _measured(
 ) -> Iterator[tuple[str, Sample]]:
     with Network(napi=True) as network:
         pair = Pair(network, implementation, implementation)
-        subject = Subject(pair)
-        ping_ms(network.client, subject.server_address)
+        tunnel = MeasuredTunnel(pair)
+        ping_ms(network.client, tunnel.server_address)
         if name == "pyfw":
-            series.facts, series.limits = pair.client.facts(), limits(network.user.is_root)
+            series.facts = pair.client.details()["facts"]
+            series.limits = limits(network.user.is_root)
         for measure in measures:
-            yield measure.name, measure.run(subject, seconds)
-        series.add(name, "memory", Sample({"peak_rss_mib": subject.peak_rss_mib()}))
+            yield measure.name, measure.run(tunnel, seconds)
+        series.add(name, "memory", Sample({"peak_rss_mib": tunnel.peak_rss_mib()}))
+
+
+if __name__ == "__main__":
+    bench()

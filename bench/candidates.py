@@ -1,26 +1,24 @@
-"""Who takes part: pyfw with each cipher, the floors of the machine, the peers.
-
-In: the names that were asked for. Out: candidates in the order of the tables, and who is left out with
-the reason.
-"""
+"""The candidates of a benchmark: pyfw with each cipher, the machine's baselines, the peers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import peers
-from bench.peers import LeftOut
-from lab import Implementation, bare, pyfw_run, without_cipher
+from bench.peers import PeerUnavailable
+from lab import Implementation, pyfw_run
+from lab.baseline import bare, without_cipher
 
-OURS, FLOOR, PEER = "ours", "floor", "peer"
+# Kinds of candidates, as result files name them.
+OURS, BASELINE, PEER = "ours", "floor", "peer"
 _TITLES = {"tailscale": "Tailscale's fork"}
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One that is measured."""
+    """An implementation that is measured."""
 
     name: str
-    # OURS, FLOOR or PEER.
+    # OURS, BASELINE or PEER.
     kind: str
     title: str
     version: str
@@ -28,9 +26,9 @@ class Candidate:
 
 
 def ours(settings: str, version: str, ciphers: Sequence[str]) -> list[Candidate]:
-    """Pyfw as it is by default, and with ring beside it where that is not the default.
+    """Returns pyfw with its default cipher, and with ring if that is not the default.
 
-    settings: lines for NAME.pyfw.toml, of both. ciphers: those that work here, the default first.
+    settings: lines for NAME.pyfw.toml, for both. ciphers: those that work here, the default first.
     """
     best, *others = [cipher.split()[0] for cipher in ciphers]
     found = [Candidate("pyfw", OURS, f"pyfw ({best})", version, pyfw_run(settings))]
@@ -40,19 +38,19 @@ def ours(settings: str, version: str, ciphers: Sequence[str]) -> list[Candidate]
     return found
 
 
-def floors(version: str) -> list[Candidate]:
-    """What the machine allows: pyfw with its cipher off, TUN to UDP alone."""
+def baselines(version: str) -> list[Candidate]:
+    """Returns pyfw with its cipher off, and TUN to UDP alone. Raises Unavailable."""
     return [
-        Candidate("cipher-off", FLOOR, "pyfw, cipher off", version, without_cipher()),
-        Candidate("bare", FLOOR, "TUN to UDP alone", version, bare()),
+        Candidate("cipher-off", BASELINE, "pyfw, cipher off", version, without_cipher()),
+        Candidate("bare", BASELINE, "TUN to UDP alone", version, bare()),
     ]
 
 
-def foreign(names: Sequence[str]) -> tuple[list[Candidate], dict[str, str]]:
-    """The peers of these names, installed; and why others are left out."""
+def installed_peers(names: Sequence[str]) -> tuple[list[Candidate], dict[str, str]]:
+    """Installs the peers of these names; returns them, and the reasons for those that are left out."""
     found, left_out = [], {}
     for name, peer in peers.install(names):
-        if isinstance(peer, LeftOut):
+        if isinstance(peer, PeerUnavailable):
             left_out[name] = str(peer)
         else:
             title = _TITLES.get(name, name)

@@ -1,4 +1,4 @@
-"""When and among what else a run was made: what makes figures of one machine differ."""
+"""Records the conditions of a run: when it began, and what else used the machine."""
 
 import os
 import platform
@@ -8,31 +8,31 @@ from pathlib import Path
 from bench.results import Conditions
 
 
-class Watch:
-    """Of a run, from when it is made."""
+class ConditionsRecorder:
+    """Records a run from its construction on."""
 
     def __init__(self) -> None:
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._load_average = round(os.getloadavg()[0], 2)
-        self._before = _times()
+        self._before = _cpu_times()
 
     def conditions(self) -> Conditions:
-        """Those of the run until now."""
+        """Returns the conditions until now."""
         return Conditions(
             started=self._started,
             load_average=self._load_average,
-            stolen=stolen(self._before, _times()),
+            stolen=stolen_share(self._before, _cpu_times()),
             python=platform.python_version(),
         )
 
 
-def stolen(before: tuple[int, int], after: tuple[int, int]) -> float:
-    """The share of the time between two readings that went to others."""
+def stolen_share(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """Returns the share of CPU time between two readings that the hypervisor gave to other machines."""
     passed = after[1] - before[1]
     return round((after[0] - before[0]) / passed, 4) if passed else 0.0
 
 
-def _times() -> tuple[int, int]:
-    """What the hypervisor gave to others, and all time, in ticks since the start (proc_stat(5))."""
+def _cpu_times() -> tuple[int, int]:
+    """Returns stolen and total CPU time since boot, in ticks (proc_stat(5))."""
     fields = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return fields[7], sum(fields)

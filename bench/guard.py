@@ -1,10 +1,9 @@
-"""`make bench-guard`: how many instructions the stages' inner loops take, against what was recorded.
+"""`make bench-guard`: compares the instruction counts of the stages' inner loops with recorded ones.
 
-In: the benches of pyfw-core and pyfw-aead, run by gungraun under valgrind's callgrind, and `guard.toml`.
-Out: a table, and 1 where a loop takes over 3 % more than recorded, or was not recorded; `--update`
-records anew. Counts are the same whatever else the machine does, and wherever the sources lie; what they
-do depend on is recorded beside them. Where that differs nothing is judged: figures and the reason are
-shown, and the end is 0.
+Runs the benches of pyfw-core and pyfw-aead with gungraun under valgrind's callgrind, and prints a table.
+Exits with 1 if a loop takes over 3 % more instructions than `guard.toml` has, or is not in it. The counts do
+not depend on the machine's load or the path of the sources. What they do depend on, such as the compiler, is
+recorded beside them: if it differs, the counts are shown with the reason and the exit status is 0.
 """
 
 import argparse
@@ -20,22 +19,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# A loop may take so much more than recorded.
+# How much more than recorded a loop may take.
 BOUND_PERCENT = 3
 BASELINE = Path(__file__).with_name("guard.toml")
 _BENCHES = (
     *("cargo", "bench", "--locked", "--quiet", "-p", "pyfw-core", "-p", "pyfw-aead"),
     *("--", "--output-format=json"),
 )
-# The one cipher that is not compiled in, and what its loops are called: empty where it is not installed.
-_LIBRARY, _OF_LIBRARY, _NONE = "ipsec-mb", "ipsec_mb", "none"
+# The only cipher that is not compiled in. Its loops contain this name, and do nothing if it is not installed.
+_LIBRARY, _LIBRARY_LOOPS, _NONE = "ipsec-mb", "ipsec_mb", "none"
 
 Loops = dict[str, int]
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Instructions of each loop, and what they depend on."""
+    """Instruction counts of each loop, and what they depend on."""
 
     environment: dict[str, str]
     loops: Loops
@@ -53,50 +52,50 @@ class Row:
 
     @property
     def change(self) -> float | None:
-        """As a fraction of what was recorded."""
+        """The change as a fraction of the recorded count."""
         return self.now / self.recorded - 1 if self.recorded and self.now else None
 
 
 def main() -> None:
-    """Counts, then judges or records."""
+    """Counts, then compares or records."""
     parser = argparse.ArgumentParser(prog="python -m bench.guard", description=__doc__)
-    parser.add_argument("--update", action="store_true", help="record what is counted now")
+    parser.add_argument("--update", action="store_true", help="record the counts in guard.toml")
     update: bool = parser.parse_args().update
     if not shutil.which("valgrind"):
-        sys.exit("bench-guard: there is no valgrind here (Debian: apt install valgrind)")
-    now = Recording(environment(), counted())
+        sys.exit("bench-guard: valgrind is not installed (Debian: apt install valgrind)")
+    now = Recording(environment(), count_instructions())
     if now.environment[_LIBRARY] == _NONE:
         now = Recording(
-            now.environment, {k: n for k, n in now.loops.items() if _OF_LIBRARY not in k}
+            now.environment, {k: n for k, n in now.loops.items() if _LIBRARY_LOOPS not in k}
         )
-    recorded = read(BASELINE.read_text()) if BASELINE.exists() else Recording({}, {})
+    recorded = from_toml(BASELINE.read_text()) if BASELINE.exists() else Recording({}, {})
     reasons = differences(recorded.environment, now.environment)
     if update:
-        print(table(compare(recorded.loops, now.loops, judged=False)))
-        BASELINE.write_text(written(now))
+        print(table(compare(recorded.loops, now.loops, with_verdict=False)))
+        BASELINE.write_text(to_toml(now))
         print(
             f"\nrecorded in {BASELINE.name}" + "".join(f"; {reason}" for reason in reasons.values())
         )
         return
-    # Another library changes its own loops alone.
-    other = reasons.pop(_LIBRARY, None)
-    rows = compare(recorded.loops, now.loops, judged=not reasons, library=other)
+    # Another version of the library changes only its own loops.
+    other_library = reasons.pop(_LIBRARY, None)
+    rows = compare(recorded.loops, now.loops, with_verdict=not reasons, other_library=other_library)
     print(table(rows))
     if reasons:
-        print("\nnot judged, because counts depend on it: " + "; ".join(reasons.values()))
+        print("\nno verdict, since the counts depend on it: " + "; ".join(reasons.values()))
     elif failed := [row for row in rows if row.fails]:
         sys.exit(
-            f"\nbench-guard: {len(failed)} of {len(rows)} loops failed; where that is meant: "
+            f"\nbench-guard: {len(failed)} of {len(rows)} loops failed; if that is intended: "
             "make bench-guard UPDATE=1, and commit bench/guard.toml with the reason"
         )
 
 
 def environment() -> dict[str, str]:
-    """What counts depend on, beside the sources and Cargo.lock."""
-    # `-v` has valgrind say what it is, and which of the processor's features it can execute.
-    said = _run("valgrind", "-v", "--tool=none", "true").stderr
+    """Returns what the counts depend on, beside the sources and Cargo.lock."""
+    # With `-v` valgrind prints its version and the processor features it supports.
+    output = _run("valgrind", "-v", "--tool=none", "true").stderr
     version, features = (
-        found[1] if (found := re.search(pattern, said)) else "unknown"
+        found[1] if (found := re.search(pattern, output)) else "unknown"
         for pattern in (r"Using Valgrind-([\d.]+)", r"Arch and hwcaps: (.*)")
     )
     return {
@@ -116,57 +115,61 @@ def _ipsec_mb() -> str:
     return f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
-def counted() -> Loops:
-    """Runs all benches; what cargo says goes where our own errors go."""
-    print("bench-guard: the benches, built as wheels are (minutes after a change)", file=sys.stderr)
+def count_instructions() -> Loops:
+    """Runs all benches. Cargo's messages go to standard error."""
+    print("bench-guard: building the benches (minutes after a change)", file=sys.stderr)
     run = subprocess.run(_BENCHES, stdout=subprocess.PIPE, text=True)
     if run.returncode:
         sys.exit("bench-guard: the benches failed")
-    return loops(run.stdout.splitlines())
+    return parse_summaries(run.stdout.splitlines())
 
 
-def loops(lines: Iterable[str]) -> Loops:
-    """The instructions of each loop, from gungraun's summaries, one JSON object a line."""
+def parse_summaries(lines: Iterable[str]) -> Loops:
+    """Returns the instructions of each loop from gungraun's summaries, one JSON object per line."""
     found = {}
     for line in lines:
         if not line.startswith("{"):
             continue
         bench = json.loads(line)
-        words = (bench["module_path"].split("::")[0], bench["function_name"], bench["id"])
+        parts = (bench["module_path"].split("::")[0], bench["function_name"], bench["id"])
         (callgrind,) = (p for p in bench["profiles"] if p["tool"] == "Callgrind")
         instructions = callgrind["summaries"]["total"]["summary"]["Callgrind"]["Ir"]["metrics"]
-        # Where it ran here before, both runs stand there, the newer one first.
+        # After an earlier run here the summary has both, the newer one first.
         value = instructions.get("Left") or instructions["Both"][0]
-        found[".".join(dict.fromkeys(words))] = int(value["Int"])
+        found[".".join(dict.fromkeys(parts))] = int(value["Int"])
     return found
 
 
-def compare(recorded: Loops, now: Loops, *, judged: bool, library: str | None = None) -> list[Row]:
-    """A row for each loop. `library`: why the library's loops are not judged."""
+def compare(
+    recorded: Loops, now: Loops, *, with_verdict: bool, other_library: str | None = None
+) -> list[Row]:
+    """Returns a row for each loop. `other_library`: why the library's loops get no verdict."""
     rows = []
     for loop in now | recorded:
         counts = recorded.get(loop), now.get(loop)
-        if _OF_LIBRARY in loop and library:
-            rows.append(Row(loop, *counts, "not judged: " + library))
+        if _LIBRARY_LOOPS in loop and other_library:
+            rows.append(Row(loop, *counts, "no verdict: " + other_library))
+        elif with_verdict:
+            rows.append(Row(loop, *counts, *_verdict(*counts)))
         else:
-            rows.append(Row(loop, *counts, *_verdict(*counts)) if judged else Row(loop, *counts))
+            rows.append(Row(loop, *counts))
     return rows
 
 
 def _verdict(recorded: int | None, now: int | None) -> tuple[str, bool]:
-    """What is said of a loop, and whether it fails."""
+    """Returns the verdict on a loop, and whether it fails."""
     if recorded is None:
         return "not recorded", True
     if now is None:
-        return "recorded, but not there", True
+        return "recorded, but missing", True
     if now * 100 > recorded * (100 + BOUND_PERCENT):
         return f"over {BOUND_PERCENT} % more", True
     fewer = now * 100 < recorded * (100 - BOUND_PERCENT)
-    return "fewer: worth recording" if fewer else "", False
+    return "fewer: record them" if fewer else "", False
 
 
 def differences(recorded: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """What is not as it was recorded, said in words."""
+    """Returns a message for each value that differs from the recorded one."""
     return {
         name: f"{name} is {value}, recorded with {recorded.get(name, 'nothing')}"
         for name, value in now.items()
@@ -175,7 +178,7 @@ def differences(recorded: Mapping[str, str], now: Mapping[str, str]) -> dict[str
 
 
 def table(rows: Iterable[Row]) -> str:
-    """The rows as text."""
+    """Formats the rows as text."""
     lines = [f"{'loop':<52} {'recorded':>10} {'now':>10} {'change':>8}"]
     for row in rows:
         change = "" if row.change is None else f"{row.change:+8.2%}"
@@ -184,15 +187,15 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def read(text: str) -> Recording:
-    """A baseline."""
+def from_toml(text: str) -> Recording:
+    """Parses guard.toml."""
     document = tomllib.loads(text)
     return Recording(document["environment"], document["instructions"])
 
 
-def written(recording: Recording) -> str:
-    """The baseline as TOML, one line a loop."""
-    lines = ["# What `make bench-guard` holds the loops to; `make bench-guard UPDATE=1` writes it."]
+def to_toml(recording: Recording) -> str:
+    """Formats guard.toml, one line per loop."""
+    lines = ["# Instruction counts that `make bench-guard` compares with; UPDATE=1 records them."]
     lines += ["", "[environment]"]
     lines += [f"{name} = {json.dumps(value)}" for name, value in recording.environment.items()]
     lines += ["", "[instructions]"]

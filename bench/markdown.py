@@ -1,4 +1,4 @@
-"""Writes a run as Markdown: a summary into docs/performance.md, all tables into bench/results."""
+"""Formats a run as Markdown: a summary for docs/performance.md, all tables for bench/results."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,16 +8,16 @@ from bench.quantities import COUNTS, QUANTITIES, title
 from bench.results import Results
 from bench.tables import (
     RATIOS,
-    among,
+    conditions_text,
     failures,
     found_text,
     losses,
-    net_title,
+    network_title,
     others,
     ratio_text,
     spread_text,
 )
-from bench.targets import MISSED, Bar
+from bench.targets import MISSED, Target
 
 RESULTS = Path(__file__).parent / "results"
 """Where the pages with every table are kept, one a day."""
@@ -41,16 +41,16 @@ _END = "<!-- end of results -->"
 
 
 def replace_results(path: Path, results: str) -> None:
-    """Puts results between the two marks of a file. Raises ValueError where they are missing."""
+    """Replaces the text between the two marks of a file. Raises ValueError if they are missing."""
     text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
-        raise ValueError(f"{path} has no place for results: {_BEGIN} … {_END}")
+        raise ValueError(f"{path} needs the marks {_BEGIN} and {_END}")
     path.write_text(f"{before}{_BEGIN}\n\n{results}\n\n{_END}{after}", encoding="utf-8")
 
 
-def summary(results: Results, judged: Sequence[Bar]) -> str:
+def summary(results: Results, targets: Sequence[Target]) -> str:
     """Returns one table of medians, and how many targets were met."""
     document = results.document
     entries = [entry for entry in document.candidates if entry.kind != "floor"]
@@ -61,13 +61,13 @@ def summary(results: Results, judged: Sequence[Bar]) -> str:
             shown = QUANTITIES[quantity]
             values = ["–" if one is None else shown.text(one.value) for one in found]
             rows.append([f"{title(measure)}: {shown.title}, {shown.unit}", *values])
-    missed = sum(bar.state == MISSED for bar in judged)
+    missed = sum(target.state == MISSED for target in targets)
     page = page_name(results)
     return "\n\n".join(
         [
             f"{_conditions(results)} Medians.",
-            _table([net_title(MAIN.name), *(entry.title for entry in entries)], rows),
-            f"{len(judged)} targets were judged, {missed} were missed. [bench/results/{page}]"
+            _table([network_title(MAIN.name), *(entry.title for entry in entries)], rows),
+            f"{len(targets)} targets, {missed} missed. [bench/results/{page}]"
             f"(../bench/results/{page}) has every table, with the spread of the rounds.",
         ]
     )
@@ -78,27 +78,27 @@ def page_name(results: Results) -> str:
     return f"{results.document.conditions.started[:10]}.md"
 
 
-def page(results: Results, judged: Sequence[Bar]) -> str:
+def page(results: Results, targets: Sequence[Target]) -> str:
     """Returns every table of a run."""
     parts = [f"# Results of {results.document.conditions.started[:10]}", *_head(results)]
-    parts += ["## Targets", _bars(judged)]
-    for net in results.nets():
-        parts.append(f"## {net_title(net)}")
+    parts += ["## Targets", _targets(targets)]
+    for net in results.networks():
+        parts.append(f"## {network_title(net)}")
         parts += [_measure(results, net, measure) for measure in results.measures(net)]
-    parts += ["## pyfw over each other", _ratios(results)]
+    parts += ["## pyfw over the others", _ratios(results)]
     if rows := list(_losses(results)):
         heads = ["measure", "candidate", *COUNTS.values(), "drops by layer"]
         parts += ["## Order and loss, all rounds together", _table(heads, rows)]
     if failed := failures(results):
-        parts += ["## What could not be measured", "\n".join(f"- {line}" for line in failed)]
+        parts += ["## Failed measures", "\n".join(f"- {line}" for line in failed)]
     return "\n\n".join(parts) + "\n"
 
 
 def _head(results: Results) -> Iterator[str]:
     document = results.document
     yield (
-        f"{_conditions(results)} Medians, with the least and the most of the rounds. "
-        "docs/performance.md says what is measured, and how."
+        f"{_conditions(results)} Medians, with the lowest and highest round. "
+        "docs/performance.md describes the method."
     )
     rows = [[entry.title, entry.version] for entry in document.candidates]
     rows += [[name, f"left out: {reason}"] for name, reason in document.left_out.items()]
@@ -109,23 +109,23 @@ def _conditions(results: Results) -> str:
     document = results.document
     return (
         f"{document.conditions.started}, {document.machine}. {document.rounds} interleaved rounds of the "
-        f"{document.plan} plan; {among(results)}."
+        f"{document.plan} plan; {conditions_text(results)}."
     )
 
 
-def _bars(judged: Sequence[Bar]) -> str:
+def _targets(targets: Sequence[Target]) -> str:
     rows = [
         [
-            bar.what,
-            bar.cipher,
-            bar.over,
-            f"{bar.relation} {bar.bound:g}",
-            found_text(bar),
-            bar.state,
+            target.what,
+            target.cipher,
+            target.over,
+            f"{target.relation} {target.bound:g}",
+            found_text(target),
+            target.state,
         ]
-        for bar in judged
+        for target in targets
     ]
-    return _table(["measure", "pyfw with", "compared with", "target", "measured", ""], rows)
+    return _table(["measure", "pyfw with", "compared with", "target", "measured", "state"], rows)
 
 
 def _measure(results: Results, net: str, measure: str) -> str:
@@ -161,7 +161,7 @@ def _ratios(results: Results) -> str:
 
 def _losses(results: Results) -> Iterator[list[str]]:
     for net, measure, name, counts, drops in losses(results):
-        where = "" if net == MAIN.name else f"{net_title(net)}: "
+        where = "" if net == MAIN.name else f"{network_title(net)}: "
         numbers = ["–" if n is None else f"{n:,}" for n in counts.values()]
         yield [where + title(measure), results.title(name), *numbers, drops]
 

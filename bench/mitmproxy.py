@@ -1,42 +1,43 @@
-"""mitmproxy's WireGuard mode as a gateway, for scale: the other way to see tunnelled traffic in Python.
+"""mitmproxy's WireGuard mode as a gateway, for comparison: another way to inspect a tunnel in Python.
 
-It ends each TCP connection and opens another one to the server, where pyfw hands on packets. In: pyfw as
-client. Out: the throughput of one flow, as the application sees it. Installed from PyPI into build/peers.
+It terminates each TCP connection and opens another to the server, where pyfw forwards packets. pyfw is the
+client. Installed from PyPI into build/peers.
 """
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-from bench.peers import LeftOut
+from bench.peers import PeerUnavailable
 from lab import BEHIND, OUTER, Daemon, Implementation, Network, pyfw_run
-from lab.measure.subject import LOAD_PORT, Party, Subject
+from lab.measure import MeasuredTunnel
+from lab.measure.tunnel import LOAD_PORT, LoadScript
+from lab.peers import PEERS
 from pyfw.demo.pair import MTU, PORT, Keys
 
-_DIRECTORY = Path(__file__).parent.parent / "build" / "peers" / "mitmproxy"
-# The address that its documentation gives to the client.
+_DIRECTORY = PEERS / "mitmproxy"
+# The client's address, from its documentation.
 _CLIENT = "10.0.0.1/32"
 
 
 def install() -> str:
-    """Path of mitmdump. Raises LeftOut."""
+    """Installs mitmproxy and returns the path of mitmdump. Raises PeerUnavailable."""
     command = _DIRECTORY / "bin" / "mitmdump"
     if command.exists():
         return str(command)
-    print("bench: pip install mitmproxy: a minute, once", file=sys.stderr)
+    print("bench: pip install mitmproxy: takes a minute, once", file=sys.stderr)
     pip = [str(_DIRECTORY / "bin" / "pip"), "install", "--quiet", "mitmproxy"]
     for step in ([sys.executable, "-m", "venv", str(_DIRECTORY)], pip):
         done = subprocess.run(step, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise LeftOut(
+            raise PeerUnavailable(
                 f"{' '.join(step)}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}"
             )
     return str(command)
 
 
 class Mitmproxy:
-    """A tunnel of pyfw to mitmproxy, up for as long as its network is."""
+    """A tunnel from pyfw to mitmproxy; it ends with its network."""
 
     def __init__(self, network: Network, command: str) -> None:
         self.network = network
@@ -62,12 +63,12 @@ class Mitmproxy:
         return self.client, self.gateway
 
     def gbit_s(self, seconds: float) -> float:
-        """One TCP flow up, as the server gets it."""
+        """Returns the throughput of one TCP flow up, as the server receives it."""
         address = BEHIND["server"].v4
-        seen = Subject(self).observe(  # type: ignore[arg-type]
+        result = MeasuredTunnel(self).run_load(
             seconds,
-            Party(self.network.server, "flows", ("serve", address, LOAD_PORT)),
-            Party(self.network.client, "flows", ("connect", address, LOAD_PORT, 1, 0)),
+            LoadScript(self.network.server, "flows", ("serve", address, LOAD_PORT)),
+            LoadScript(self.network.client, "flows", ("connect", address, LOAD_PORT, 1, 0)),
         )
-        received: int = sum(end["bytes"] for end in seen.told)
+        received: int = sum(output["bytes"] for output in result.outputs)
         return received * 8 / seconds / 1e9

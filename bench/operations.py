@@ -1,7 +1,7 @@
-"""What each operation of a FrameBatch costs: by hand, without a tunnel, in one process.
+"""Measures the operations of a FrameBatch in one process, without a tunnel.
 
-In: nothing. Out: for each operation, nanoseconds for a batch of one frame and for each frame more; what
-an empty `process` costs is taken off, and is the first row. Medians; absolute figures hold for one machine.
+The result of an operation is the nanoseconds for a batch of one frame, and for each further frame, without
+the cost of an empty `process`, which is the first row. All are medians.
 """
 
 import re
@@ -16,7 +16,7 @@ import numpy as np
 import pyfw
 
 _MANY = 64
-# A TCP segment of 1,400 B of payload; what it says matters to none of these.
+# A TCP segment with 1,400 B of payload; its content does not matter.
 _PACKET = bytes.fromhex(
     "450005a0000040004006000a0a0000010a000002c35001bb00000001000000015010ffff00000000"
 ) + bytes(1400)
@@ -25,7 +25,7 @@ _MARKS = ("<!-- costs -->", "<!-- /costs -->")
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one operation."""
+    """The cost of one operation."""
 
     what: str
     batch_ns: float
@@ -77,7 +77,7 @@ class _Measured(pyfw.Stage):
 
 
 def costs(*, quick: bool) -> list[Cost]:
-    """All of them."""
+    """Measures all of them."""
     repeats = 200 if quick else 2000
     found: list[Cost] = []
     empty = [0.0, 0.0]
@@ -102,7 +102,7 @@ def _time(operation: Callable[[pyfw.FrameBatch], object], count: int, repeats: i
 
 
 def _call_cost(repeats: int) -> tuple[float, float]:
-    """Of entering a stage and coming back, by the chain's own clock."""
+    """Returns the cost of entering and leaving a stage, by the chain's own clock."""
     per_call = []
     for count in (1, _MANY):
         with pyfw.StageTest(_Measured(lambda batch: None)) as test:
@@ -114,12 +114,12 @@ def _call_cost(repeats: int) -> tuple[float, float]:
 
 
 def markdown(file: Path, operations: Sequence[Cost]) -> None:
-    """Writes the table between its marks. Raises ValueError where the file has none."""
-    rows = ["| operation | a batch of one frame | each frame more |", "|---|---|---|"]
+    """Writes the table between its marks. Raises ValueError if the file has none."""
+    rows = ["| operation | batch of one frame | each further frame |", "|---|---|---|"]
     rows += [f"| `{c.what}` | {c.batch_ns:,.0f} ns | {c.frame_ns:,.0f} ns |" for c in operations]
     text = file.read_text()
     start, end = _MARKS
     if start not in text or end not in text:
-        raise ValueError(f"{file} has no {start} … {end}")
+        raise ValueError(f"{file} needs the marks {start} and {end}")
     body = "\n".join([start, "", *rows, "", end])
     file.write_text(re.sub(f"{start}.*?{end}", lambda _: body, text, flags=re.DOTALL))

@@ -1,38 +1,38 @@
-"""What is measured: networks, and for each the measures, how long, and who takes part.
+"""The plans of a benchmark: for each network configuration the measures, their duration, and the candidates.
 
-The short set has what the bars of bench.targets need, and the rest of the table where it costs little; the
-long one has all.
+The quick plan has what the targets of bench.targets need, and more where it costs little time; the full plan
+has everything.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from bench.candidates import FLOOR, OURS, PEER, Candidate
+from bench.candidates import BASELINE, OURS, PEER, Candidate
 from lab.measure import Datagrams, Flows, Measure, Pings, Requests
 
 
 @dataclass(frozen=True)
-class Net:
-    """A version of IP, in the tunnel and outside of it, and the tunnel's MTU."""
+class NetworkConfig:
+    """The version of IP, inside and outside the tunnel, and the tunnel's MTU."""
 
     version: int
     mtu: int
 
     @property
     def name(self) -> str:
-        """ipv4-1420."""
+        """Such as ipv4-1420."""
         return f"ipv{self.version}-{self.mtu}"
 
     @property
     def link_mtu(self) -> int:
-        """Of the links around it: 80 bytes more than the tunnel's carry it with either IP (wg-quick(8))."""
+        """The MTU of the links: the tunnel's and 80 bytes, enough with either IP (wg-quick(8))."""
         return max(1500, self.mtu + 80)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A measure, and for whom."""
+    """A measure, its duration, and which candidates take it."""
 
     measure: Measure
     seconds: float
@@ -41,23 +41,30 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps of one network, in order."""
+    """All steps in one network, in order."""
 
-    net: Net
+    network: NetworkConfig
     steps: tuple[Step, ...]
 
 
-MAIN = Net(4, 1420)
-NETS = (MAIN, Net(6, 1420), Net(4, 1280), Net(6, 1280), Net(4, 8920), Net(6, 8920))
+MAIN = NetworkConfig(4, 1420)
+NETWORKS = (
+    MAIN,
+    NetworkConfig(6, 1420),
+    NetworkConfig(4, 1280),
+    NetworkConfig(6, 1280),
+    NetworkConfig(4, 8920),
+    NetworkConfig(6, 8920),
+)
 RATE = 30_000
 _LENGTHS = (64, 512, 1200)
 
 
-def _tunnels(candidate: Candidate) -> bool:
-    return candidate.kind != FLOOR
+def _not_baselines(candidate: Candidate) -> bool:
+    return candidate.kind != BASELINE
 
 
-def _everyone(candidate: Candidate) -> bool:
+def _all(candidate: Candidate) -> bool:
     return True
 
 
@@ -65,25 +72,25 @@ def _default_and_peers(candidate: Candidate) -> bool:
     return candidate.name == "pyfw" or candidate.kind == PEER
 
 
-def _flow_bars(candidate: Candidate) -> bool:
+def _for_flow_targets(candidate: Candidate) -> bool:
     return candidate.kind == OURS or candidate.name in ("tailscale", "cipher-off")
 
 
-def _eight_bars(candidate: Candidate) -> bool:
+def _for_eight_flow_targets(candidate: Candidate) -> bool:
     return candidate.kind == OURS or candidate.name == "tailscale"
 
 
 def quick() -> list[Plan]:
-    """What the bars need: some 45 s a round."""
+    """Returns what the targets need: about 45 s per round."""
     return [
         Plan(
             MAIN,
             (
                 Step(Pings(), 0.5, _default_and_peers),
-                Step(Flows(1, 0, pinged=True), 1.0, _flow_bars),
-                Step(Flows(0, 1), 1.0, _flow_bars),
-                Step(Flows(8, 0), 1.0, _eight_bars),
-                Step(Flows(0, 8), 1.0, _eight_bars),
+                Step(Flows(1, 0, pinged=True), 1.0, _for_flow_targets),
+                Step(Flows(0, 1), 1.0, _for_flow_targets),
+                Step(Flows(8, 0), 1.0, _for_eight_flow_targets),
+                Step(Flows(0, 8), 1.0, _for_eight_flow_targets),
                 Step(Datagrams(64, RATE), 1.5, _default_and_peers),
                 Step(Datagrams(64), 1.0, _default_and_peers),
             ),
@@ -92,36 +99,39 @@ def quick() -> list[Plan]:
 
 
 def full() -> list[Plan]:
-    """All of it: some eight minutes a round."""
+    """Returns everything: about eight minutes per round."""
     flows = (
-        Step(Flows(1, 0, pinged=True), 2.0, _everyone),
-        Step(Flows(0, 1, pinged=True), 2.0, _everyone),
-        Step(Flows(1, 1, pinged=True), 2.0, _tunnels),
-        *(Step(Flows(*ways), 2.0, _tunnels) for ways in ((8, 0), (0, 8), (128, 0), (0, 128))),
+        Step(Flows(1, 0, pinged=True), 2.0, _all),
+        Step(Flows(0, 1, pinged=True), 2.0, _all),
+        Step(Flows(1, 1, pinged=True), 2.0, _not_baselines),
+        *(
+            Step(Flows(*counts), 2.0, _not_baselines)
+            for counts in ((8, 0), (0, 8), (128, 0), (0, 128))
+        ),
     )
-    fixed = tuple(Step(Datagrams(length, RATE), 2.0, _tunnels) for length in _LENGTHS)
-    flood = tuple(Step(Datagrams(length), 1.5, _tunnels) for length in _LENGTHS)
-    idle = Step(Pings(), 1.0, _everyone)
+    fixed = tuple(Step(Datagrams(length, RATE), 2.0, _not_baselines) for length in _LENGTHS)
+    flood = tuple(Step(Datagrams(length), 1.5, _not_baselines) for length in _LENGTHS)
+    idle = Step(Pings(), 1.0, _all)
     rest = (
         idle,
-        Step(Flows(1, 0, pinged=True), 1.5, _tunnels),
-        Step(Flows(0, 1), 1.5, _tunnels),
+        Step(Flows(1, 0, pinged=True), 1.5, _not_baselines),
+        Step(Flows(0, 1), 1.5, _not_baselines),
     )
-    main = Plan(MAIN, (idle, *flows, *fixed, *flood, Step(Requests(), 2.0, _tunnels)))
-    return [main, *(Plan(net, rest) for net in NETS if net != MAIN)]
+    main = Plan(MAIN, (idle, *flows, *fixed, *flood, Step(Requests(), 2.0, _not_baselines)))
+    return [main, *(Plan(network, rest) for network in NETWORKS if network != MAIN)]
 
 
-def narrowed(plans: Sequence[Plan], only: Sequence[str], nets: Sequence[str]) -> list[Plan]:
-    """The steps whose measure, and the networks whose name, fits one of the patterns; no patterns: all."""
+def select(plans: Sequence[Plan], measures: Sequence[str], networks: Sequence[str]) -> list[Plan]:
+    """Returns the steps whose measure and network match one of the patterns; without patterns all match."""
     found = []
     for plan in plans:
-        if nets and not any(fnmatch(plan.net.name, pattern) for pattern in nets):
+        if networks and not any(fnmatch(plan.network.name, pattern) for pattern in networks):
             continue
         steps = tuple(
             step
             for step in plan.steps
-            if not only or any(fnmatch(step.measure.name, pattern) for pattern in only)
+            if not measures or any(fnmatch(step.measure.name, pattern) for pattern in measures)
         )
         if steps:
-            found.append(Plan(plan.net, steps))
+            found.append(Plan(plan.network, steps))
     return found

@@ -1,9 +1,7 @@
-"""`python -m bench.replay`: a million packets end to end, against the cipher alone and against scapy.
+"""`python -m bench.replay`: measures the replay of a million packets against the cipher alone and scapy.
 
-    capture → replay (sealed, batched, opened, judged) on one core → cost a packet, ratios, memory
-
-Each row is a process of its own on one core. What is compared is measured in the same run: the cost of
-the two cipher calls inside the replay, and scapy's dissection of the same packets right after it.
+Each replay seals, batches, opens and checks every packet, in a process of its own on one core. It is compared
+with the two cipher calls inside the same run, and with scapy's dissection of the same packets right after it.
 """
 
 import argparse
@@ -22,18 +20,18 @@ from statistics import median
 from typing import Any
 
 _BUILD = Path(__file__).parent.parent / "build" / "replay"
-# Lengths from the IP header on, and how many of a hundred packets have them: 402 bytes on average.
+# IP packet lengths, and how many of a hundred packets have each: 402 bytes on average.
 _MIXED = {64: 57, 576: 30, 1420: 13}
 _FULL = {1420: 100}
 _FLOWS = 8
-_RUN = 10
-"""Packets that a flow sends before it is another one's turn."""
+_BURST = 10
+"""Packets that a flow sends before the next flow's turn."""
 _GAP_NS = 2000
 _SAMPLE = 20_000
 
-COST_BAR, SCAPY_BAR, MEMORY_BAR_MIB = 2.0, 30.0, 128.0
+COST_TARGET, SCAPY_TARGET, MEMORY_TARGET_MIB = 2.0, 30.0, 128.0
 
-# Runs with -P in the root directory: what is measured is the pyfw that is installed, not this folder.
+# Run with -P in the root directory, so that they import the installed pyfw, not the checkout.
 _REPLAY = """
 import json, os, sys
 from pathlib import Path
@@ -44,11 +42,11 @@ gateway = End(name="gateway", endpoint="192.0.2.1:51820", addresses=("10.0.1.0/2
 client = End(name="client", endpoint="192.0.2.2:51820", addresses=("10.0.0.0/24",))
 result = _native.replay(Case(name="bench", capture=sys.argv[1], keep=0, ends=(gateway, client)))
 status = Path("/proc/self/status").read_text()
-kept = ("packets", "bytes", "wall_ns", "cipher_ns", "batch_count", "error")
-told = {key: result[key] for key in kept}
-told["in_order"] = all(f["late"] == f["early"] == f["lost"] == 0 for f in result["flows"])
-told["peak_rss_kib"] = int(status.split("VmHWM:")[1].split()[0])
-print(json.dumps(told))
+keys = ("packets", "bytes", "wall_ns", "cipher_ns", "batch_count", "error")
+found = {key: result[key] for key in keys}
+found["in_order"] = all(f["late"] == f["early"] == f["lost"] == 0 for f in result["flows"])
+found["peak_rss_kib"] = int(status.split("VmHWM:")[1].split()[0])
+print(json.dumps(found))
 """
 _SCAPY = """
 import json, os, sys, time
@@ -67,7 +65,7 @@ print((time.perf_counter_ns() - start_ns) / len(packets))
 
 @dataclass(frozen=True)
 class Row:
-    """One capture: what a packet costs, in nanoseconds."""
+    """One capture: the cost of a packet, in nanoseconds."""
 
     name: str
     packets: int
@@ -75,26 +73,28 @@ class Row:
     replay_ns: float
     cipher_ns: float
     cost: float
-    """Replay over the two cipher calls of the same run."""
+    """The replay over the two cipher calls of the same run."""
     scapy_ns: float
     peak_rss_mib: float
 
     @property
     def scapy(self) -> float:
-        """How many packets are replayed in the time in which scapy dissects one."""
+        """Packets replayed in the time in which scapy dissects one."""
         return self.scapy_ns / self.replay_ns
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures and prints; exits with 0 if the targets are met."""
     parser = argparse.ArgumentParser(prog="python -m bench.replay", description=__doc__)
-    parser.add_argument("--packets", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--packets", type=int, default=1_000_000, help="packets to replay (default: %(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="rounds (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
     arguments = parser.parse_args()
-    version = _measurable_version()
+    version = _installed_version()
     print(f"{version}, {platform.machine()}, one core", file=sys.stderr)
-    # A fifth of the full ones will do: they are nearly as many bytes.
+    # A fifth as many full packets have nearly as many bytes.
     captures = {
         "mixed": capture("mixed", _MIXED, arguments.packets),
         "1420 B": capture("full", _FULL, max(arguments.packets // 5, 1)),
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def measure(name: str, path: Path, rounds: int) -> Row:
-    """Medians of some rounds."""
+    """Returns the medians of some rounds."""
     runs = [_replayed(path) for _ in range(rounds)]
     sample = min(_SAMPLE, runs[0]["packets"])
     scapy_ns = float(_python(_SCAPY, str(path), str(sample)))
@@ -131,7 +131,7 @@ def measure(name: str, path: Path, rounds: int) -> Row:
 
 
 def report(rows: list[Row]) -> str:
-    """A table, and the three bars of its first row."""
+    """Returns a table, and the three targets of its first row."""
     head = f"{'':<8}{'packets':>10}{'mean B':>8}{'replay ns':>11}{'cipher ns':>11}{'ratio':>7}"
     lines = [f"{head}{'scapy ns':>10}{'times':>7}{'peak MiB':>10}"]
     for row in rows:
@@ -141,28 +141,34 @@ def report(rows: list[Row]) -> str:
             f"{row.peak_rss_mib:>10.0f}"
         )
     first = rows[0]
-    bars = (
-        ("of the two cipher calls", first.cost, "at most", COST_BAR, first.cost <= COST_BAR),
-        ("times scapy's rate", first.scapy, "at least", SCAPY_BAR, first.scapy >= SCAPY_BAR),
-        ("MiB at the peak", first.peak_rss_mib, "below", MEMORY_BAR_MIB, _fits(first)),
+    targets = (
+        (
+            "times the two cipher calls",
+            first.cost,
+            "at most",
+            COST_TARGET,
+            first.cost <= COST_TARGET,
+        ),
+        ("times scapy's rate", first.scapy, "at least", SCAPY_TARGET, first.scapy >= SCAPY_TARGET),
+        ("MiB at the peak", first.peak_rss_mib, "below", MEMORY_TARGET_MIB, _memory_met(first)),
     )
-    for words, value, relation, bar, is_met in bars:
+    for unit, value, relation, bound, is_met in targets:
         state = "met" if is_met else "MISSED"
-        lines.append(f"{first.name}: {value:.2f} {words}; bar: {relation} {bar:g}: {state}")
+        lines.append(f"{first.name}: {value:.2f} {unit}; target {relation} {bound:g}: {state}")
     return "\n".join(lines)
 
 
 def met(row: Row) -> bool:
-    """Whether a row keeps all three bars."""
-    return row.cost <= COST_BAR and row.scapy >= SCAPY_BAR and _fits(row)
+    """Whether a row meets all three targets."""
+    return row.cost <= COST_TARGET and row.scapy >= SCAPY_TARGET and _memory_met(row)
 
 
-def _fits(row: Row) -> bool:
-    return row.peak_rss_mib < MEMORY_BAR_MIB
+def _memory_met(row: Row) -> bool:
+    return row.peak_rss_mib < MEMORY_TARGET_MIB
 
 
 def capture(name: str, lengths: dict[int, int], packets: int) -> Path:
-    """A capture of TCP flows in turn, made once."""
+    """Returns a capture of TCP flows in turn; it is made once and kept."""
     path = _BUILD / f"{name}-{packets}.pcap"
     if not path.exists():
         print(f"making {path.name}", file=sys.stderr)
@@ -183,46 +189,48 @@ def _packets(lengths: dict[int, int]) -> Iterator[bytes]:
     random = Random(1)
     hundred = [length for length, share in lengths.items() for _ in range(share)]
     payloads = {length: random.randbytes(length - 40) for length in lengths}
-    sums = {length: _sum(payload) for length, payload in payloads.items()}
+    sums = {length: _checksum(payload) for length, payload in payloads.items()}
     sequences = [1] * _FLOWS
     client = bytes((10, 0, 0, 2))
     while True:
         for flow in range(_FLOWS):
             server = bytes((10, 0, 1, 1 + flow))
-            for length in random.choices(hundred, k=_RUN):
+            for length in random.choices(hundred, k=_BURST):
                 ip = struct.pack(">BBHHHBB", 0x45, 0, length, 0, 0x4000, 64, 6)
-                total = 0xFFFF - _folded(_sum(ip + client + server))
+                total = 0xFFFF - _fold(_checksum(ip + client + server))
                 ip += struct.pack(">H", total) + client + server
                 sequence = sequences[flow]
                 sequences[flow] = (sequence + length - 40) & 0xFFFF_FFFF
                 tcp = struct.pack(">HHIIBBH", 40000 + flow, 443, sequence, 1, 0x50, 0x10, 501)
                 pseudo = client + server + struct.pack(">HH", 6, length - 20)
-                total = 0xFFFF - _folded(_sum(pseudo + tcp) + sums[length])
+                total = 0xFFFF - _fold(_checksum(pseudo + tcp) + sums[length])
                 yield ip + tcp + struct.pack(">HH", total, 0) + payloads[length]
 
 
-def _sum(content: bytes) -> int:
+def _checksum(content: bytes) -> int:
     return sum(struct.unpack(f">{len(content) // 2}H", content))
 
 
-def _folded(total: int) -> int:
+def _fold(total: int) -> int:
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
 
 
 def _replayed(path: Path) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(_python(_REPLAY, str(path)))
-    if told["error"] is not None or not told["in_order"]:
-        sys.exit(f"bench: {path}: {told}")
-    return told
+    result: dict[str, Any] = json.loads(_python(_REPLAY, str(path)))
+    if result["error"] is not None or not result["in_order"]:
+        sys.exit(f"bench: {path}: {result}")
+    return result
 
 
-def _measurable_version() -> str:
-    told = _python("from pyfw.cli import main; main()", "--version").strip()
-    if told.endswith("(debug)"):
-        sys.exit("bench: the extension is a debug build; make bench measures a release build")
-    return told
+def _installed_version() -> str:
+    version = _python("from pyfw.cli import main; main()", "--version").strip()
+    if version.endswith("(debug)"):
+        sys.exit(
+            "bench: pyfw is a debug build, whose figures mean nothing; `make bench` builds a release"
+        )
+    return version
 
 
 def _python(script: str, *arguments: str) -> str:

@@ -1,8 +1,8 @@
-"""A run's results: one document, as it is written to JSON, and the questions that tables and bars ask it.
+"""The results of a run: the JSON document, and the medians and ratios that tables and targets use.
 
-In: records, one a round, network, candidate and measure. Out: medians with their spread, and ratios:
-the ratio of the medians, and the least and the most of the rounds', each of which was measured within a
-minute. A record that failed has no values, and counts nowhere.
+There is one record for each round, network, candidate and measure. A ratio is that of the medians; its spread
+is that of the rounds, since values of one round are measured within a minute of each other. A record that
+failed has no values and is ignored.
 """
 
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ from lab.machine import Machine
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
-    """When and among what else it was."""
+    """When a run was made, and what else used the machine."""
 
     started: str
     """ISO 8601, UTC."""
     load_average: float
-    """Of the minute before: what else ran."""
+    """Over the minute before the run."""
     stolen: float
-    """Share of the processors' time that the hypervisor gave to others during the run."""
+    """Share of CPU time that the hypervisor gave to other machines during the run."""
     python: str
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate, as tables know it."""
+    """A candidate in the results."""
 
     name: str
     kind: str
     title: str
     version: str
     cipher: str = ""
-    """What pyfw says is in force."""
+    """The cipher in force; only of pyfw."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,15 +75,15 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Spread:
-    """A value and between what it lay."""
+    """A value with the lowest and the highest round."""
 
     value: float
-    least: float
-    most: float
+    low: float
+    high: float
 
 
 class Results:
-    """A document that can be asked."""
+    """A document with its medians and ratios."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -94,7 +94,7 @@ class Results:
         return {entry.name: entry for entry in self.document.candidates}
 
     def title(self, name: str) -> str:
-        """What a candidate is called; others, as ciphers are, by their name."""
+        """Returns the title of a candidate; others, such as ciphers, keep their name."""
         return self.entries[name].title if name in self.entries else name
 
     @cached_property
@@ -105,40 +105,40 @@ class Results:
         return found
 
     def records(self, net: str, measure: str, candidate: str) -> list[Record]:
-        """All rounds, also those that failed."""
+        """Returns all rounds, including those that failed."""
         return self._by_key.get((net, measure, candidate), [])
 
-    def nets(self) -> list[str]:
-        """In the order in which they were measured."""
+    def networks(self) -> list[str]:
+        """Returns the networks in the order of measurement."""
         return list(dict.fromkeys(record.net for record in self.document.records))
 
     def measures(self, net: str) -> list[str]:
-        """In the order in which they were measured."""
+        """Returns the measures in the order of measurement."""
         records = self.document.records
         return list(dict.fromkeys(record.measure for record in records if record.net == net))
 
     def candidates(self, net: str, measure: str) -> list[str]:
-        """Those that took part, in the document's order; then others, as ciphers are."""
-        took_part = dict.fromkeys(
+        """Returns the candidates of a measure in the document's order, then others, such as ciphers."""
+        measured = dict.fromkeys(
             record.candidate
             for record in self.document.records
             if record.net == net and record.measure == measure
         )
-        known = [name for name in self.entries if name in took_part]
-        return known + [name for name in took_part if name not in self.entries]
+        known = [name for name in self.entries if name in measured]
+        return known + [name for name in measured if name not in self.entries]
 
     def quantities(self, net: str, measure: str) -> list[str]:
-        """What some candidate has values of."""
-        there = {
+        """Returns the quantities that any candidate has values of."""
+        present = {
             key
             for record in self.document.records
             if record.net == net and record.measure == measure
             for key in record.values
         }
-        return [key for key in QUANTITIES if key in there]
+        return [key for key in QUANTITIES if key in present]
 
     def values(self, net: str, measure: str, candidate: str, quantity: str) -> dict[int, float]:
-        """By round."""
+        """Returns the values by round."""
         return {
             record.round: record.values[quantity]
             for record in self.records(net, measure, candidate)
@@ -146,17 +146,17 @@ class Results:
         }
 
     def spread(self, net: str, measure: str, candidate: str, quantity: str) -> Spread | None:
-        """Median, least and most; None where nothing was measured."""
+        """Returns the median with its spread; None if nothing was measured."""
         return spread(list(self.values(net, measure, candidate, quantity).values()))
 
     def ratio(self, net: str, measure: str, quantity: str, ours: str, theirs: str) -> Spread | None:
-        """Ours over theirs; None where one of them has no values."""
+        """Returns ours over theirs; None if either has no values."""
         return ratio(
             self.values(net, measure, ours, quantity), self.values(net, measure, theirs, quantity)
         )
 
     def best_peer(self, net: str, measure: str, quantity: str) -> str | None:
-        """The peer with the best median; None where no peer was measured."""
+        """Returns the peer with the best median; None if no peer was measured."""
         medians = {
             name: found.value
             for name, entry in self.entries.items()
@@ -168,12 +168,12 @@ class Results:
         return pick(medians, key=lambda name: medians[name])
 
     def count(self, net: str, measure: str, candidate: str, name: str) -> int | None:
-        """A count, added up over the rounds; None where nobody counted."""
+        """Returns a count, summed over the rounds; None if the candidate has none."""
         counted = self.values(net, measure, candidate, name)
         return round(sum(counted.values())) if counted else None
 
     def drops(self, net: str, measure: str, candidate: str) -> dict[str, int]:
-        """By layer, added up over the rounds."""
+        """Returns the drops by layer, summed over the rounds."""
         found: dict[str, int] = {}
         for record in self.records(net, measure, candidate):
             for layer, n in record.drops.items():
@@ -181,19 +181,19 @@ class Results:
         return found
 
     def failures(self) -> list[Record]:
-        """What could not be measured."""
+        """Returns the records that failed."""
         return [record for record in self.document.records if record.failed]
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """Median, least and most; None of nothing."""
+    """Returns the median, lowest and highest value; None without values."""
     return Spread(median(values), min(values), max(values)) if values else None
 
 
 def ratio(ours: dict[int, float], theirs: dict[int, float]) -> Spread | None:
-    """The ratio of the medians, with the least and the most of the rounds that have both."""
-    if not ours or not theirs or not (below := median(theirs.values())):
+    """Returns the ratio of the medians, with the lowest and highest ratio of the rounds that have both."""
+    if not ours or not theirs or not (divisor := median(theirs.values())):
         return None
-    value = median(ours.values()) / below
+    value = median(ours.values()) / divisor
     rounds = [ours[n] / theirs[n] for n in ours if theirs.get(n)]
     return Spread(value, min(rounds, default=value), max(rounds, default=value))

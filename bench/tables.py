@@ -1,14 +1,14 @@
-"""A run as text for a terminal: the machine, medians with their spread, ratios, losses, the bars."""
+"""Formats a run as text: the machine, medians with their spread, ratios, losses, targets."""
 
 from collections.abc import Iterator, Sequence
 
 from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.results import Entry, Results, Spread
-from bench.targets import MET, MISSED, Bar
+from bench.targets import MET, MISSED, Target
 from pyfw.replay.report.number_format import plural
 
-# The quantities that ratios are taken of: the rest follows from them, or is too small to divide by.
+# Only these have ratios: the others follow from them, or are too small to divide by.
 RATIOS = (
     "gbit_s",
     "received_s",
@@ -21,77 +21,77 @@ RATIOS = (
 _NAME = 20
 
 
-def text(results: Results, judged: Sequence[Bar]) -> str:
-    """All of it."""
+def text(results: Results, targets: Sequence[Target]) -> str:
+    """Returns everything."""
     lines = list(_head(results))
-    for net in results.nets():
-        lines += ["", f"══ {net_title(net)}"]
+    for net in results.networks():
+        lines += ["", f"══ {network_title(net)}"]
         for measure in results.measures(net):
             lines += ["", *_measure(results, net, measure)]
-    lines += ["", "══ pyfw over each other, medians (rounds)", "", *_ratios(results)]
+    lines += ["", "══ pyfw over the others, medians (rounds)", "", *_ratios(results)]
     lines += ["", "══ order and loss, all rounds together", "", *_losses(results)]
     if failed := failures(results):
-        lines += ["", "══ what could not be measured", "", *failed]
-    lines += ["", *_bars(judged, results.document.rounds)]
+        lines += ["", "══ failed measures", "", *failed]
+    lines += ["", *_targets(targets, results.document.rounds)]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def net_title(net: str) -> str:
-    """ipv4-1420 in words."""
+def network_title(net: str) -> str:
+    """Returns "IPv4, MTU 1420" for "ipv4-1420"."""
     version, _, mtu = net.partition("-")
     return f"{version.replace('ipv', 'IPv')}, MTU {mtu}"
 
 
 def spread_text(found: Spread | None, quantity: str) -> str:
-    """Median (least–most)."""
+    """Returns the median (lowest–highest)."""
     if found is None:
         return "–"
     shown = QUANTITIES[quantity]
-    return f"{shown.text(found.value)} ({shown.text(found.least)}–{shown.text(found.most)})"
+    return f"{shown.text(found.value)} ({shown.text(found.low)}–{shown.text(found.high)})"
 
 
 def ratio_text(found: Spread | None) -> str:
-    """The same of a ratio."""
-    return f"{found.value:.2f} ({found.least:.2f}–{found.most:.2f})" if found else "–"
+    """Returns the same of a ratio."""
+    return f"{found.value:.2f} ({found.low:.2f}–{found.high:.2f})" if found else "–"
 
 
 def others(results: Results) -> list[Entry]:
-    """What the default pyfw is compared with: those that were measured."""
+    """Returns the measured candidates other than pyfw."""
     measured = {record.candidate for record in results.document.records if record.values}
     entries = results.document.candidates
     return [entry for entry in entries if entry.name != "pyfw" and entry.name in measured]
 
 
-def among(results: Results) -> str:
-    """What else went on."""
+def conditions_text(results: Results) -> str:
+    """Returns what else used the machine."""
     conditions = results.document.conditions
     return (
-        f"load average before: {conditions.load_average:g}; stolen by the hypervisor: "
+        f"load average before the run {conditions.load_average:g}, CPU time stolen by the hypervisor "
         f"{conditions.stolen:.1%}"
     )
 
 
 def losses(results: Results) -> Iterator[tuple[str, str, str, dict[str, int | None], str]]:
-    """Network, measure, candidate, its counts, its drops in words; where there is something to say."""
-    for net in results.nets():
+    """Yields network, measure, candidate, counts and drops of each that counted anything."""
+    for net in results.networks():
         for measure in results.measures(net):
             for name in results.candidates(net, measure):
                 counts = {key: results.count(net, measure, name, key) for key in COUNTS}
                 drops = results.drops(net, measure, name)
                 if any(counts.values()) or drops:
-                    said = ", ".join(f"{layer} {n:,}" for layer, n in drops.items())
-                    yield net, measure, name, counts, said
+                    drops_text = ", ".join(f"{layer} {n:,}" for layer, n in drops.items())
+                    yield net, measure, name, counts, drops_text
 
 
 def failures(results: Results) -> list[str]:
-    """What could not be measured, a line each, with the words of the last round in which it failed."""
+    """Returns a line for each failed measure, with the message of the last round."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for record in results.failures():
-        key = (net_title(record.net), results.title(record.candidate), title(record.measure))
+        key = (network_title(record.net), results.title(record.candidate), title(record.measure))
         found.setdefault(key, []).append(record.failed)
     return [
-        f"{', '.join(key)}, {plural(len(words), 'round')}: {words[-1]}"
-        for key, words in found.items()
+        f"{', '.join(key)}, {plural(len(messages), 'round')}: {messages[-1]}"
+        for key, messages in found.items()
     ]
 
 
@@ -99,7 +99,7 @@ def _head(results: Results) -> Iterator[str]:
     document = results.document
     yield ""
     yield f"{document.machine}; {document.conditions.started}"
-    yield f"{plural(document.rounds, 'round')} of the {document.plan} plan; {among(results)}"
+    yield f"{plural(document.rounds, 'round')} of the {document.plan} plan; {conditions_text(results)}"
     for entry in document.candidates:
         yield f"  {entry.title:<{_NAME}} {entry.version}"
     for name, reason in document.left_out.items():
@@ -119,7 +119,7 @@ def _measure(results: Results, net: str, measure: str) -> list[str]:
 def _ratios(results: Results) -> list[str]:
     columns = others(results)
     rows = [["", *(entry.title for entry in columns)]]
-    for net in results.nets():
+    for net in results.networks():
         for measure in results.measures(net):
             for quantity in results.quantities(net, measure):
                 found = [
@@ -138,17 +138,17 @@ def _losses(results: Results) -> list[str]:
         label = f"{_where(net)}{title(measure)}, {results.title(name)}"
         cells = ["–" if n is None else f"{n:,}" for n in counts.values()]
         rows.append([label, *cells, drops])
-    return _aligned(rows, words=1)
+    return _aligned(rows, text_columns=1)
 
 
 def _where(net: str) -> str:
     return "" if net == MAIN.name else f"{net} "
 
 
-def _aligned(rows: Sequence[Sequence[str]], words: int = 0) -> list[str]:
-    """Names to the left, numbers to the right, and so many columns of words at the end."""
+def _aligned(rows: Sequence[Sequence[str]], text_columns: int = 0) -> list[str]:
+    """Aligns numbers to the right; the first column and `text_columns` at the end to the left."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    numbers = range(1, len(widths) - words)
+    numbers = range(1, len(widths) - text_columns)
     return [
         "  ".join(
             f"{cell:>{width}}" if index in numbers else f"{cell:<{width}}"
@@ -158,18 +158,21 @@ def _aligned(rows: Sequence[Sequence[str]], words: int = 0) -> list[str]:
     ]
 
 
-def _bars(judged: Sequence[Bar], rounds: int) -> Iterator[str]:
-    yield f"══ bars, on medians of {plural(rounds, 'round')}"
+def _targets(targets: Sequence[Target], rounds: int) -> Iterator[str]:
+    yield f"══ targets, on medians of {plural(rounds, 'round')}"
     yield ""
-    for bar in judged:
-        mark = {MET: "pass", MISSED: "FAIL"}.get(bar.state, "–   ")
-        yield f"{mark}  {bar.promise}: {found_text(bar)}; {bar.relation} {bar.bound:g}"
+    for target in targets:
+        mark = {MET: "pass", MISSED: "FAIL"}.get(target.state, "–   ")
+        found, bound = found_text(target), f"{target.relation} {target.bound:g}"
+        yield f"{mark}  {target.label}: {found}; target {bound}"
 
 
-def found_text(bar: Bar) -> str:
-    """What was found, in words."""
-    if bar.found is None:
-        return bar.state
-    if bar.is_count:
-        return f"{bar.found.value:,.0f}"
-    return f"{bar.found.value:.1f} {bar.unit}" if bar.unit else ratio_text(bar.found)
+def found_text(target: Target) -> str:
+    """Returns the value of a target, or that it was not measured."""
+    if target.found is None:
+        return target.state
+    if target.is_count:
+        return f"{target.found.value:,.0f}"
+    if target.unit:
+        return f"{target.found.value:.1f} {target.unit}"
+    return ratio_text(target.found)

@@ -1,15 +1,14 @@
-"""A network on one machine: client, gateway and server as namespaces, and the daemons between them.
+"""Tests and benchmarks of pyfw in network namespaces, on top of what `pyfw demo` uses. Not in the wheel.
 
-The demo, the benchmark and the wire tests stand on it. It starts daemons as processes and never
-imports the data plane, so that pyfw is met here exactly as any other WireGuard is.
+Daemons run as processes, so that pyfw is tested exactly as any other WireGuard implementation.
 """
 
-from lab.peers import boringtun, gotatun, newest_wireguard_go, wireguard_go
+from lab.network import ROUTED, Network, RoutedNetwork
+from lab.pair import Pair
 from lab.stream import Stream
-from pyfw.demo.daemon import Daemon, Implementation, bare, pyfw_run, pyfw_wg, without_cipher
+from pyfw.demo.daemon import Daemon, Implementation, pyfw_run, pyfw_wg
 from pyfw.demo.namespace import Host, Namespace, Unavailable, unavailable
-from pyfw.demo.network import BEHIND, OUTER, ROUTED, TUNNEL, Dual, Network, RoutedNetwork
-from pyfw.demo.pair import Pair
+from pyfw.demo.network import BEHIND, OUTER, TUNNEL
 from pyfw.demo.process import Process
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "ROUTED",
     "TUNNEL",
     "Daemon",
-    "Dual",
     "Host",
     "Implementation",
     "Namespace",
@@ -28,13 +26,7 @@ __all__ = [
     "RoutedNetwork",
     "Stream",
     "Unavailable",
-    "bare",
-    "boringtun",
-    "gotatun",
-    "newest_wireguard_go",
     "pyfw_run",
     "pyfw_wg",
     "unavailable",
-    "wireguard_go",
-    "without_cipher",
 ]

@@ -1,7 +1,7 @@
-"""Bytes over TCP by the clock; a script of its own that runs inside the lab's machines.
+"""A TCP flow sampled over time; a script that runs inside a machine.
 
-    give ADDRESS PORT              gives each client bytes until it goes
-    take ADDRESS PORT SECONDS      takes them; prints one JSON object: [time, bytes so far] every 50 ms
+    send ADDRESS PORT                 sends bytes to each client until the client closes
+    receive ADDRESS PORT SECONDS      receives them; prints a JSON list of [time, bytes so far], every 50 ms
 
 Times are of CLOCK_MONOTONIC, which all namespaces share.
 """
@@ -16,29 +16,29 @@ _STEP_S = 0.05
 _BLOCK = bytes(1 << 20)
 
 
-def give(address: str, port: str) -> None:
-    """Serves for ever."""
+def send(address: str, port: str) -> None:
+    """Serves until killed."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.create_server((address, int(port)), family=family)
     print("listening", flush=True)
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=_give_one, args=(connection,), daemon=True).start()
+        threading.Thread(target=_send_one, args=(connection,), daemon=True).start()
 
 
-def _give_one(connection: socket.socket) -> None:
+def _send_one(connection: socket.socket) -> None:
     with connection:
         try:
             while True:
                 connection.sendall(_BLOCK)
         except OSError:
-            pass  # the client has had enough
+            pass  # the client has closed
 
 
-def take(address: str, port: str, seconds: str) -> None:
-    """Takes for a while."""
+def receive(address: str, port: str, seconds: str) -> None:
+    """Receives for some seconds."""
     samples: list[tuple[float, int]] = []
-    received, room = 0, bytearray(1 << 20)
+    received, buffer = 0, bytearray(1 << 20)
     with socket.create_connection((address, int(port)), timeout=10) as connection:
         connection.settimeout(_STEP_S)
         started = next_sample = time.monotonic()
@@ -47,7 +47,7 @@ def take(address: str, port: str, seconds: str) -> None:
                 samples.append((now, received))
                 next_sample += _STEP_S
             try:
-                n = connection.recv_into(room)
+                n = connection.recv_into(buffer)
             except TimeoutError:
                 continue
             if n == 0:
@@ -59,9 +59,9 @@ def take(address: str, port: str, seconds: str) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["give", address, port]:
-            give(address, port)
-        case ["take", address, port, seconds]:
-            take(address, port, seconds)
+        case ["send", address, port]:
+            send(address, port)
+        case ["receive", address, port, seconds]:
+            receive(address, port, seconds)
         case _:
             sys.exit(__doc__)

@@ -1,4 +1,4 @@
-"""The machine that something is measured on, as tables name it."""
+"""Describes the machine of a measurement."""
 
 import os
 import platform
@@ -8,10 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Machine:
-    """What figures depend on."""
+    """What the figures depend on."""
 
     processor: str
-    # Those that we may use.
+    # Those that this process may use.
     cpus: int
     memory_gib: float
     kernel: str
@@ -21,17 +21,17 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The one that this runs on."""
+    """Returns the machine that this process runs on."""
     return Machine(
-        processor=processor(Path("/proc/cpuinfo").read_text()),
+        processor=processor_name(Path("/proc/cpuinfo").read_text()),
         cpus=len(os.sched_getaffinity(0)),
         memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1),
         kernel=platform.release(),
     )
 
 
-def processor(cpuinfo: str) -> str:
-    """The model's name in /proc/cpuinfo, or the architecture, where it has none."""
+def processor_name(cpuinfo: str) -> str:
+    """Returns the model name in /proc/cpuinfo, or the architecture if it has none."""
     for line in cpuinfo.splitlines():
         key, _, value = line.partition(":")
         if key.strip() == "model name":

@@ -1,10 +1,10 @@
-"""A UDP relay between two ends; a script of its own that runs inside the lab's machines.
+"""A UDP relay between two endpoints; a script that runs inside a machine.
 
     relay.py HERE THERE --near ADDRESS:PORT --far ADDRESS:PORT [--delay-ms N] [--rebind-ms N]
 
-What comes to HERE (of `--near`) goes on to `--far`, from the socket THERE; answers come back the same
-way. --delay-ms holds each datagram for so long. --rebind-ms gives THERE another port each time, as a NAT
-does that forgets. Prints "relaying", and at SIGTERM one JSON object: what it passed on, by type.
+Datagrams from `--near` arrive at HERE and go to `--far` from the socket THERE; answers return the same way.
+--delay-ms delays each datagram. --rebind-ms gives THERE a new port at this interval, like a NAT that loses
+its mapping. Prints "relaying", and at SIGTERM one JSON object: the datagrams relayed, by message type.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _Address = tuple[str, int]
 
 
 def main() -> None:
-    """Relays until it is told to end."""
+    """Relays until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("here", type=_address)
     parser.add_argument("there", type=_address)
@@ -34,31 +34,31 @@ def main() -> None:
 
 
 class Relay:
-    """Both directions, one heap of what is held."""
+    """Both directions, with one heap of delayed datagrams."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
         self._selector = selectors.DefaultSelector()
         self._here = self._open(arguments.here)
         self._there = self._open(arguments.there)
-        self._held: list[tuple[float, int, bool, bytes]] = []
+        self._delayed: list[tuple[float, int, bool, bytes]] = []
         self._number = 0
-        self._passed: Counter[str] = Counter()
+        self._relayed: Counter[str] = Counter()
         self._ports: list[int] = [arguments.there[1]]
 
     def run(self) -> None:
-        """For ever."""
-        signal.signal(signal.SIGTERM, self._end)
+        """Relays until SIGTERM."""
+        signal.signal(signal.SIGTERM, self._exit)
         print("relaying", flush=True)
         rebind = self._arguments.rebind_ms / 1000
         rebind_at = time.monotonic() + rebind if rebind else float("inf")
         while True:
-            due = min(self._held[0][0] if self._held else float("inf"), rebind_at)
+            due = min(self._delayed[0][0] if self._delayed else float("inf"), rebind_at)
             wait = None if due == float("inf") else max(0.0, due - time.monotonic())
             for key, _ in self._selector.select(wait):
-                self._take(key.fileobj is self._here, key.fileobj)  # type: ignore[arg-type]
-            while self._held and self._held[0][0] <= time.monotonic():
-                self._pass_on(*heapq.heappop(self._held)[2:])
+                self._receive(key.fileobj is self._here, key.fileobj)  # type: ignore[arg-type]
+            while self._delayed and self._delayed[0][0] <= time.monotonic():
+                self._send(*heapq.heappop(self._delayed)[2:])
             if time.monotonic() >= rebind_at:
                 rebind_at += rebind
                 self._selector.unregister(self._there)
@@ -74,27 +74,27 @@ class Relay:
         self._selector.register(opened, selectors.EVENT_READ)
         return opened
 
-    def _take(self, is_from_near: bool, at: socket.socket) -> None:
+    def _receive(self, is_from_near: bool, at: socket.socket) -> None:
         try:
             data = at.recv(65536)
         except OSError:
-            return  # nothing there, or an ICMP error
+            return  # no datagram after all, or an ICMP error
         due = time.monotonic() + self._arguments.delay_ms / 1000
         self._number += 1
-        heapq.heappush(self._held, (due, self._number, is_from_near, data))
+        heapq.heappush(self._delayed, (due, self._number, is_from_near, data))
 
-    def _pass_on(self, is_from_near: bool, data: bytes) -> None:
-        self._passed[f"{'near' if is_from_near else 'far'} {data[0]}"] += 1
+    def _send(self, is_from_near: bool, data: bytes) -> None:
+        self._relayed[f"{'near' if is_from_near else 'far'} {data[0]}"] += 1
         try:
             if is_from_near:
                 self._there.sendto(data, self._arguments.far)
             else:
                 self._here.sendto(data, self._arguments.near)
         except OSError:
-            self._passed["refused"] += 1
+            self._relayed["refused"] += 1
 
-    def _end(self, _number: int, _frame: object) -> None:
-        print(json.dumps({"passed": self._passed, "ports": self._ports}), flush=True)
+    def _exit(self, _number: int, _frame: object) -> None:
+        print(json.dumps({"relayed": self._relayed, "ports": self._ports}), flush=True)
         sys.exit(0)
 
 

@@ -1,12 +1,12 @@
-"""One end of a numbered UDP stream; a script of its own that runs inside the lab's machines.
+"""One end of a UDP stream with sequence numbers; a script that runs inside a machine.
 
     LOCAL REMOTE PORT PER_SECOND LENGTH
 
-Both ends send and take at once, in one loop without a thread. It prints "ready" once it listens, begins at
-SIGUSR1, ends at SIGTERM, takes what is still under way, and prints one JSON object (see lab.stream).
-A datagram is its number and zeros. What the kernel refuses to send keeps its number and is counted. Of what
-fell due while this script itself was kept from running, only the last few milliseconds are sent: the rest
-would be a burst, and what a tunnel loses of that says nothing of the tunnel.
+Both ends send and receive at once, in one loop without a thread. It prints "ready" once it listens, starts
+at SIGUSR1, stops sending at SIGTERM, receives what is still in flight, and prints one JSON object (see
+lab.stream). A datagram is its number and zeros. A datagram that the kernel refuses uses its number and is
+counted. If the script itself was not scheduled, it sends only what was due in the last few milliseconds:
+the rest would be a burst, whose losses are not the tunnel's fault.
 """
 
 import gc
@@ -19,15 +19,15 @@ import sys
 import time
 
 _NUMBER = struct.Struct("!Q")
-# What is still under way when both have stopped: in queues, in a relay that delays.
+# For datagrams in flight when both have stopped: in queues, or in a relay that delays.
 _LINGER_NS = 500_000_000
-_CATCHES_UP_NS = 5_000_000
+_CATCH_UP_NS = 5_000_000
 _BUFFER_BYTES = 4 << 20
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 
 class Received:
-    """What came, as it comes: which numbers, in which order, and when it was silent."""
+    """Which numbers arrived, in which order, and the longest silence."""
 
     def __init__(self, started_ns: int) -> None:
         self.numbers: set[int] = set()
@@ -39,10 +39,10 @@ class Received:
         self._last_ns = self._started_ns = started_ns
         self._silent_since_ns = started_ns
 
-    def take(self, number: int, now_ns: int) -> None:
-        """One datagram."""
+    def add(self, number: int, now_ns: int) -> None:
+        """Counts one datagram."""
         if self.counts_silence:
-            self.pause(now_ns)
+            self.add_silence(now_ns)
         self._last_ns = now_ns
         if number in self.numbers:
             self.duplicated += 1
@@ -53,14 +53,14 @@ class Received:
         else:
             self.highest = number
 
-    def pause(self, now_ns: int) -> None:
-        """Counts what lies between the last datagram and now."""
+    def add_silence(self, now_ns: int) -> None:
+        """Counts the time between the last datagram and now."""
         if now_ns - self._last_ns > self.longest_silence_ns:
             self.longest_silence_ns = now_ns - self._last_ns
             self._silent_since_ns = self._last_ns
 
     def report(self, sent: int) -> dict[str, object]:
-        """As plain data. `sent` is how many numbers this end itself has used."""
+        """Returns plain data. `sent` is how many numbers this end has used itself."""
         return {
             "numbers": sent,
             "received": len(self.numbers),
@@ -73,7 +73,7 @@ class Received:
 
 
 def ranges(numbers: set[int]) -> list[list[int]]:
-    """Runs of neighbouring numbers, first and last of each, in their order."""
+    """Returns the runs of consecutive numbers, first and last of each, sorted."""
     found: list[list[int]] = []
     for number in sorted(numbers):
         if found and found[-1][1] == number - 1:
@@ -84,7 +84,7 @@ def ranges(numbers: set[int]) -> list[list[int]]:
 
 
 def run(local: str, remote: str, port: int, per_second: int, length: int) -> dict[str, object]:
-    """Sends and takes between the two signals."""
+    """Sends and receives between the two signals."""
     stopped = False
 
     def stop(_number: int, _frame: object) -> None:
@@ -93,7 +93,7 @@ def run(local: str, remote: str, port: int, per_second: int, length: int) -> dic
 
     family = socket.AF_INET6 if ":" in local else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as datagrams:
-        # Deep enough for a second in which this script does not run; as root beyond the system's limit.
+        # Deep enough for a second in which this script is not scheduled; root may exceed the system's limit.
         for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):
             try:
                 datagrams.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
@@ -113,7 +113,7 @@ def run(local: str, remote: str, port: int, per_second: int, length: int) -> dic
         refused: list[int] = []
         number, longest_turn_ns, until_ns = 0, 0, 0
         while not until_ns or now_ns < until_ns:
-            due_ns = max(due_ns, now_ns - _CATCHES_UP_NS)
+            due_ns = max(due_ns, now_ns - _CATCH_UP_NS)
             while due_ns <= now_ns and not until_ns:
                 try:
                     datagrams.sendto(_NUMBER.pack(number) + padding, (remote, port))
@@ -123,21 +123,21 @@ def run(local: str, remote: str, port: int, per_second: int, length: int) -> dic
                 due_ns += interval_ns
             wait_ns = max(0, (until_ns or due_ns) - time.monotonic_ns())
             if select.select([datagrams], [], [], wait_ns / 1e9)[0]:
-                take_all(datagrams, received)
+                receive_all(datagrams, received)
             now_ns = time.monotonic_ns()
             if not until_ns:
                 longest_turn_ns = max(longest_turn_ns, now_ns - turn_ns)
                 turn_ns = now_ns
                 if stopped:
                     until_ns = now_ns + _LINGER_NS
-                    received.pause(now_ns)
+                    received.add_silence(now_ns)
                     received.counts_silence = False
-        told = received.report(number)
-    return told | {"refused": ranges(set(refused)), "own_pause_s": longest_turn_ns / 1e9}
+        report = received.report(number)
+    return report | {"refused": ranges(set(refused)), "own_pause_s": longest_turn_ns / 1e9}
 
 
-def take_all(datagrams: socket.socket, received: Received) -> None:
-    """All that waits. An ICMP error that came back is no datagram."""
+def receive_all(datagrams: socket.socket, received: Received) -> None:
+    """Receives until the socket is empty. An ICMP error is skipped."""
     while True:
         try:
             data = datagrams.recv(65_536)
@@ -145,7 +145,7 @@ def take_all(datagrams: socket.socket, received: Received) -> None:
             return
         except OSError:
             continue
-        received.take(_NUMBER.unpack_from(data)[0], time.monotonic_ns())
+        received.add(_NUMBER.unpack_from(data)[0], time.monotonic_ns())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A numbered UDP stream between two machines, both ways at once: what was lost, doubled, late, and silent.
+"""A UDP stream with sequence numbers, both ways at once: counts losses, duplicates, reordering and silence.
 
     with Stream(network.client, network.gateway, TUNNEL["client"].v4, TUNNEL["gateway"].v4) as stream:
-        ...  # what traffic should survive
+        ...  # what the traffic has to survive
     assert stream.up.lost == 0 and stream.down.longest_silence_s < 0.2, stream
 
-Two scripts, `numbered`, send by the clock, whatever happens between them.
+Two processes of `sequenced_udp` send at a fixed rate, whatever happens between them.
 """
 
 import json
@@ -23,27 +23,27 @@ _RANGES_SHOWN = 8
 
 
 @dataclass(frozen=True)
-class OneWay:
+class StreamDirection:
     """One direction of a finished stream."""
 
     sent: int
-    """Datagrams that the sender's kernel took."""
+    """Datagrams that the sender's kernel accepted."""
     refused: int
-    """Datagrams that it did not take (no route, no address, full queue)."""
+    """Datagrams that it refused (no route, no address, full queue)."""
     lost: int
-    """Taken, and never arrived."""
+    """Datagrams sent that never arrived."""
     lost_ranges: tuple[tuple[int, int], ...]
-    """First and last number of each run that did not arrive; refused ones are not in it."""
+    """First and last number of each run of lost datagrams, without refused ones."""
     duplicated: int
-    """Arrivals of a number that had arrived before."""
+    """Datagrams that arrived again."""
     out_of_order: int
-    """Arrivals below the highest number that had arrived before."""
+    """Datagrams that arrived after a higher number."""
     longest_silence_s: float
-    """The longest time without an arrival while both were sending; the beginning and the end count."""
+    """The longest time without a datagram while both ends were sending, from the start and to the end."""
     silent_since_s: float
-    """When that one began, from the beginning of the stream."""
+    """When that silence began, from the start of the stream."""
     own_pause_s: float
-    """The longest time that either script itself was kept from running: silence that is not the tunnel's."""
+    """The longest time that either script was not scheduled: silence that is not the tunnel's."""
 
     def __str__(self) -> str:
         text = (
@@ -58,13 +58,13 @@ class OneWay:
 
 
 class Stream:
-    """Runs while it is entered; `up` (one to two) and `down` (two to one) are there afterwards.
+    """Runs as a context manager; afterwards `up` (one to two) and `down` (two to one) have the results.
 
-    per_second: datagrams each way. length: bytes of UDP payload, at least 8.
+    `per_second` is the rate each way, `length` the UDP payload, at least 8 bytes.
     """
 
-    up: OneWay
-    down: OneWay
+    up: StreamDirection
+    down: StreamDirection
 
     def __init__(
         self,
@@ -77,10 +77,10 @@ class Stream:
         length: int = 200,
         port: int = _PORT,
     ) -> None:
-        rest = (str(port), str(per_second), str(length))
+        options = (str(port), str(per_second), str(length))
         self._ends = (
-            one.start(*_SCRIPT, address_of_one, address_of_two, *rest),
-            two.start(*_SCRIPT, address_of_two, address_of_one, *rest),
+            one.start(*_SCRIPT, address_of_one, address_of_two, *options),
+            two.start(*_SCRIPT, address_of_two, address_of_one, *options),
         )
         self._finished = False
 
@@ -100,14 +100,14 @@ class Stream:
         self.stop()
 
     def stop(self) -> None:
-        """Ends it, both ends at once, and judges."""
+        """Stops both ends at once and computes the results."""
         if self._finished:
             return
         self._finished = True
         for end in self._ends:
             end.signal(signal.SIGTERM)
         one, two = (json.loads(end.wait(10).removeprefix("ready\n")) for end in self._ends)
-        self.up, self.down = _one_way(one, two), _one_way(two, one)
+        self.up, self.down = direction(one, two), direction(two, one)
 
     def __str__(self) -> str:
         return f"up: {self.up}; down: {self.down}" if self._finished else "running"
@@ -115,7 +115,8 @@ class Stream:
     __repr__ = __str__
 
 
-def _one_way(sender: dict[str, Any], receiver: dict[str, Any]) -> OneWay:
+def direction(sender: dict[str, Any], receiver: dict[str, Any]) -> StreamDirection:
+    """Returns the result of one direction from the reports of both ends."""
     refused = _numbers(sender["refused"])
     missing = set(range(sender["numbers"])) - _numbers(receiver["ranges"]) - refused
     runs: list[tuple[int, int]] = []
@@ -124,7 +125,7 @@ def _one_way(sender: dict[str, Any], receiver: dict[str, Any]) -> OneWay:
             runs[-1] = (runs[-1][0], number)
         else:
             runs.append((number, number))
-    return OneWay(
+    return StreamDirection(
         sent=sender["numbers"] - len(refused),
         refused=len(refused),
         lost=len(missing),

@@ -1,13 +1,13 @@
-"""Has a veth receive as a network card does; run inside the machine that it belongs to.
+"""Makes a veth receive as a network card does; a script that runs inside the machine that owns it.
 
-    polled INTERFACE STEERING
+    veth_napi INTERFACE STEERING
 
-In: the interface, and the file that steers what it receives to one CPU. Out: GRO and its forwarding of UDP
-on, nothing steered. Ends with 1, and all as it was, where the kernel has no such feature (before 5.13).
+Enables GRO and GRO forwarding of UDP, and writes 0 to STEERING, the file of receive packet steering. Exits
+with 1 and changes nothing if the kernel lacks the feature (before 5.13).
 
-UDP that a socket sent then goes through one ring, which one CPU at a time polls, whichever sent
-(drivers/net/veth.c, veth_skb_is_eligible_for_gro): in order without an interrupt for each batch, which
-costs a virtual machine an exit, and one flow 4 to 18 % of its speed.
+UDP from a socket then passes through one NAPI ring that one CPU at a time polls, whichever CPU sent
+(drivers/net/veth.c, veth_skb_is_eligible_for_gro). It stays in order without an interrupt for each batch;
+in a virtual machine each interrupt costs an exit, and all of them 4 to 18 % of a flow's speed.
 """
 
 import sys
@@ -19,11 +19,11 @@ _FEATURES = ("rx-gro", "rx-udp-gro-forwarding")
 
 
 def main(interface: str, steering: str) -> None:
-    """Does it."""
+    """Enables both features and turns steering off."""
     with Ethtool() as ethtool:
         known = ethtool.get_features(interface)
         if not all(name in known.features for name in _FEATURES):
-            raise SystemExit(f"{interface}: a kernel without {_FEATURES[1]}")
+            raise SystemExit(f"{interface}: this kernel has no {_FEATURES[1]}")
         for name in _FEATURES:
             known.features[name].enable = True
         ethtool.set_features(interface, known)

@@ -1,9 +1,9 @@
-"""The floor of a machine: what its tunnels cost without what makes them tunnels.
+"""The parts of a tunnel on their own, as the baseline of a machine.
 
-    without_cipher   pyfw as it is, its datagrams in the clear
-    bare             TUN to UDP and back, and nothing between
-    cipher           sealing and opening, alone
+    without_cipher   pyfw with datagrams in the clear
+    bare             TUN to UDP and back, and nothing else
+    cipher           sealing and opening alone
 
-Run as processes by `pyfw bench` and `python -m bench.tunnel`, inside the lab; see __main__. Nothing
-else leads here: no key of a file, no option of a command.
+Benchmarks run them as processes through `lab.baseline`. They need a pyfw that is built with the cargo feature
+`bench`. No configuration file or option of pyfw leads here.
 """

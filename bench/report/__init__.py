@@ -1,7 +1,6 @@
-"""A run as one offline page with charts, and as the picture of the README.
+"""Draws a run as an HTML page with charts, and as the SVG of the README.
 
-In: results and the judged bars. Out: HTML that needs no network, light and dark, from phone to desktop; an
-SVG that follows the reader's theme. The look is that of pyfw.replay.report, and so are its parts.
+Both need no network and follow the reader's theme. Style and elements are those of pyfw.replay.report.
 """
 
 from bench.report.html import page

@@ -1,7 +1,8 @@
-"""One chart: a bar a candidate, as long as its median, a line from its least to its most round, a dot a
-round. In: results, network, measure, quantity. Out: an SVG of 360 units across; numbers are in it as text.
-Drops: dots of rounds far above the longest bar, which would leave no room for the others; the line then
-runs to the edge.
+"""Draws one quantity of all candidates as an SVG of 360 units across.
+
+Each candidate has a bar as long as its median, a line from the lowest to the highest round, a dot for each
+round, and the median as text. Rounds far above the longest bar have no dot, as they would squeeze the others;
+the line then ends at the edge.
 """
 
 from collections.abc import Sequence
@@ -14,28 +15,30 @@ from pyfw.replay.report.markup import Html, element
 WIDTH = 360
 _LABEL, _VALUE, _ROW, _TOP = 122, 62, 24, 4
 _BAR = 11
-# The edge of a chart, in lengths of its longest bar.
+# The right edge, in lengths of the longest bar.
 _EDGE = 1.25
 
 
 def chart(results: Results, net: str, measure: str, quantity: str, **place: int) -> Html:
-    """All candidates that have values. `place`: x and y inside another SVG."""
+    """Returns the chart. `place`: position and size inside another SVG."""
     rows = [
         (name, found)
         for name in results.candidates(net, measure)
         if (found := results.spread(net, measure, name, quantity))
     ]
     longest = max((found.value for _, found in rows), default=0.0)
-    top = min(longest * _EDGE, max((found.most for _, found in rows), default=0.0)) or 1.0
+    top = min(longest * _EDGE, max((found.high for _, found in rows), default=0.0)) or 1.0
     drawn = []
     for number, (name, found) in enumerate(rows):
         rounds = list(results.values(net, measure, name, quantity).values())
         kind = results.entries[name].kind if name in results.entries else "floor"
-        words = f"{results.title(name)}: {spread_text(found, quantity)} {QUANTITIES[quantity].unit}"
+        tooltip = (
+            f"{results.title(name)}: {spread_text(found, quantity)} {QUANTITIES[quantity].unit}"
+        )
         drawn.append(
             element(
                 "g",
-                element("title", words),
+                element("title", tooltip),
                 *_row(results.title(name), found, rounds, top, QUANTITIES[quantity]),
                 class_=f"row {kind}" + (" second" if name == "pyfw-ring" else ""),
                 transform=f"translate(0 {_TOP + number * _ROW})",
@@ -54,12 +57,12 @@ def chart(results: Results, net: str, measure: str, quantity: str, **place: int)
 
 
 def height(rows: int) -> int:
-    """Of a chart with so many rows."""
+    """Returns the height of a chart with this many rows."""
     return 2 * _TOP + rows * _ROW
 
 
 def better(quantity: Quantity) -> str:
-    """Which way to read it."""
+    """Returns which direction is better."""
     return "longer is better" if quantity.more_is_better else "shorter is better"
 
 
@@ -80,7 +83,7 @@ def _row(
     return [
         element("text", label, x=_LABEL - 8, y=f"{middle:g}", class_="name"),
         element("rect", x=_LABEL, y=f"{middle - _BAR / 2:g}", width=length, height=_BAR),
-        element("path", d=f"M{x(found.least)} {middle:g}H{x(found.most)}", class_="spread"),
+        element("path", d=f"M{x(found.low)} {middle:g}H{x(found.high)}", class_="spread"),
         *dots,
         element("text", quantity.text(found.value), x=WIDTH, y=f"{middle:g}", class_="value"),
     ]

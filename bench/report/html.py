@@ -1,6 +1,4 @@
-"""The page. In: results and judged bars. Out: one HTML file: what was found in a sentence, the bars, a
-section a network with a chart a quantity and its numbers, what was lost, who took part, and how.
-"""
+"""Builds the HTML page: a headline, the targets, charts and numbers for each network, losses, conditions."""
 
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -10,19 +8,19 @@ from bench.plan import MAIN
 from bench.quantities import COUNTS, QUANTITIES, title
 from bench.report.chart import better, chart
 from bench.results import Results
-from bench.tables import among, failures, found_text, losses, net_title, spread_text
-from bench.targets import MET, MISSED, Bar
+from bench.tables import conditions_text, failures, found_text, losses, network_title, spread_text
+from bench.targets import MET, MISSED, Target
 from pyfw.replay.report.markup import Html, element, joined, row, table
 from pyfw.replay.report.number_format import plural
 
-# The browser is told to fetch nothing.
+# The browser may fetch nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 _REFERENCE = "tailscale"
 
 
-def page(results: Results, judged: Sequence[Bar]) -> str:
-    """The whole file."""
-    headline = sentence(results)
+def page(results: Results, targets: Sequence[Target]) -> str:
+    """Returns the whole file."""
+    title_text = headline(results)
     body = element(
         "body",
         element(
@@ -33,24 +31,24 @@ def page(results: Results, judged: Sequence[Bar]) -> str:
                 element("button", "Theme: system", id="theme", type="button", hidden=True),
                 class_="top",
             ),
-            element("h1", headline),
-            element("p", _facts(results, judged), class_="quiet"),
+            element("h1", title_text),
+            element("p", _summary(results, targets), class_="quiet"),
         ),
         element(
             "main",
-            element("h3", "Bars"),
-            _bars(judged),
-            *(_net(results, net) for net in results.nets()),
+            element("h3", "Targets"),
+            _targets(targets),
+            *(_network(results, net) for net in results.networks()),
             *_losses(results),
-            element("h3", "Who and where"),
+            element("h3", "Machine and candidates"),
             _about(results),
         ),
         element(
             "footer",
-            "Bars are medians; the line on each goes from the least round to the most, or to the edge, and "
-            "each dot is a round. Rounds are interleaved: within one, all candidates are measured in turn. "
-            "Ratios compare; absolute figures hold for one machine on one day. docs/performance.md has the "
-            "method.",
+            "Bars are medians. The line on each runs from the lowest round to the highest, or to the edge, "
+            "and each dot is a round. Rounds are interleaved: in each, all candidates are measured in turn. "
+            "Compare ratios: absolute figures depend on the machine and the day. docs/performance.md "
+            "describes the method.",
         ),
         element("script", Html(_own("page.js"))),
     )
@@ -60,56 +58,57 @@ def page(results: Results, judged: Sequence[Bar]) -> str:
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"pyfw bench: {headline}"),
+        element("title", f"pyfw bench: {title_text}"),
         element("style", Html(_shared("page.css") + _own("chart.css") + _own("page.css"))),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def sentence(results: Results) -> str:
-    """What was found, in one: the first flow against the reference, where both were measured."""
+def headline(results: Results) -> str:
+    """Returns one TCP flow of pyfw compared with the reference, if both were measured."""
     parts = []
-    for quantity, words in (
+    for quantity, template in (
         ("gbit_s", "{:.2f} times as fast as {}"),
-        ("cpu_s_gb", "at {:.2f} times its CPU a gigabyte"),
+        ("cpu_s_gb", "with {:.2f} times its CPU per gigabyte"),
     ):
         if found := results.ratio(MAIN.name, "tcp-1-up", quantity, "pyfw", _REFERENCE):
-            parts.append(words.format(found.value, results.title(_REFERENCE)))
+            parts.append(template.format(found.value, results.title(_REFERENCE)))
     if not parts:
-        return "What was measured"
+        return "Results"
     return f"One TCP flow through pyfw: {', '.join(parts)}"
 
 
-def _facts(results: Results, judged: Sequence[Bar]) -> str:
-    states = [bar.state for bar in judged]
+def _summary(results: Results, targets: Sequence[Target]) -> str:
+    states = [target.state for target in targets]
     met, missed = states.count(MET), states.count(MISSED)
     rest = len(states) - met - missed
-    parts = [f"{met} of {len(states)} bars met", f"{missed} missed" if missed else ""]
+    parts = [f"{met} of {len(states)} targets met", f"{missed} missed" if missed else ""]
     parts += [f"{rest} not measured" if rest else "", plural(results.document.rounds, "round")]
     return ", ".join(part for part in parts if part) + "."
 
 
-def _bars(judged: Sequence[Bar]) -> Html:
+def _targets(targets: Sequence[Target]) -> Html:
     rows = [
         row(
-            bar.what,
-            bar.cipher,
-            bar.over,
-            f"{bar.relation} {bar.bound:g}",
-            _found(bar),
-            element("span", bar.state, class_=bar.state.replace(" ", "-")),
+            target.what,
+            target.cipher,
+            target.over,
+            f"{target.relation} {target.bound:g}",
+            _found(target),
+            element("span", target.state, class_=target.state.replace(" ", "-")),
         )
-        for bar in judged
+        for target in targets
     ]
-    return table(None, ("promise", "pyfw with", "over", "bar", "found", ""), rows, "bars")
+    heads = ("measure", "pyfw with", "over", "target", "found", "state")
+    return table(None, heads, rows, "targets")
 
 
-def _found(bar: Bar) -> Html:
-    value, _, rounds = (found_text(bar) if bar.found else "").partition(" (")
+def _found(target: Target) -> Html:
+    value, _, rounds = (found_text(target) if target.found else "").partition(" (")
     return element("span", value, element("small", f" ({rounds}") if rounds else None)
 
 
-def _net(results: Results, net: str) -> Html:
+def _network(results: Results, net: str) -> Html:
     parts: list[Html] = []
     for measure in results.measures(net):
         panels = [
@@ -125,7 +124,7 @@ def _net(results: Results, net: str) -> Html:
                 class_="collapsed",
             ),
         ]
-    return element("section", element("h2", net_title(net)), *parts, class_="net")
+    return element("section", element("h2", network_title(net)), *parts, class_="network")
 
 
 def _panel(results: Results, net: str, measure: str, quantity: str) -> Html:
@@ -157,7 +156,7 @@ def _numbers(results: Results, net: str, measure: str) -> Html:
 def _losses(results: Results) -> Iterator[Html]:
     rows = []
     for net, measure, name, counts, drops in losses(results):
-        where = "" if net == MAIN.name else f"{net_title(net)}: "
+        where = "" if net == MAIN.name else f"{network_title(net)}: "
         cells = ["–" if n is None else f"{n:,}" for n in counts.values()]
         rows.append(row(where + title(measure), results.title(name), *cells, drops))
     if rows:
@@ -165,7 +164,7 @@ def _losses(results: Results) -> Iterator[Html]:
         heads = ("measure", "candidate", *COUNTS.values(), "drops by layer")
         yield table(None, heads, rows, "losses")
     if failed := failures(results):
-        yield element("h3", "What could not be measured")
+        yield element("h3", "Failed measures")
         yield element("ul", *(element("li", line) for line in failed))
 
 
@@ -173,8 +172,8 @@ def _about(results: Results) -> Html:
     document = results.document
     facts = {
         "machine": str(document.machine),
-        "began": document.conditions.started,
-        "among": among(results),
+        "started": document.conditions.started,
+        "conditions": conditions_text(results),
     }
     facts |= {
         entry.title: entry.version + (f", cipher {entry.cipher}" if entry.cipher else "")

@@ -1,6 +1,4 @@
-"""The README's picture. In: results. Out: one SVG with the charts that tell most, in two columns; its
-colours follow the reader's theme, and it needs nothing from outside.
-"""
+"""Draws the README's picture: the main charts in two columns, as one SVG."""
 
 from pathlib import Path
 
@@ -18,7 +16,7 @@ _CHARTS = (
     ("udp-64-flood", "received_s"),
     ("udp-64-30000", "cpu_us_packet"),
 )
-_MARGIN, _GAP, _HEAD, _BELOW = 20, 40, 40, 18
+_MARGIN, _GAP, _HEAD, _PADDING = 20, 40, 40, 18
 _STYLE = """
 svg { --paper: #fcfcfa; --ink: #1c1e21; --quiet: #5d6168; --line: #dddcd5; --accent: #1f5fa8; --peer: #b4b8be;
   font-family: system-ui, -apple-system, "Segoe UI", Inter, "Noto Sans", "DejaVu Sans", sans-serif; }
@@ -29,12 +27,12 @@ svg { --paper: #fcfcfa; --ink: #1c1e21; --quiet: #5d6168; --line: #dddcd5; --acc
 .paper { fill: var(--paper); }
 .head { font-size: 13px; font-weight: 600; fill: var(--ink); }
 .unit { font-size: 11.5px; fill: var(--quiet); }
-.way { font-size: 11.5px; fill: var(--quiet); text-anchor: end; }
+.better { font-size: 11.5px; fill: var(--quiet); text-anchor: end; }
 """
 
 
 def picture(results: Results) -> str:
-    """The whole file."""
+    """Returns the whole file."""
     shown = [
         (measure, quantity, len(results.candidates(MAIN.name, measure)))
         for measure, quantity in _CHARTS
@@ -49,13 +47,13 @@ def picture(results: Results) -> str:
         line = shown[first : first + 2]
         for column, (measure, quantity, _) in enumerate(line):
             drawn += _panel(results, measure, quantity, _MARGIN + column * (WIDTH + _GAP), y)
-        y += _HEAD + max(height(rows) for *_, rows in line) + _BELOW
+        y += _HEAD + max(height(rows) for *_, rows in line) + _PADDING
     width = 2 * _MARGIN + 2 * WIDTH + _GAP
     style = Path(__file__).with_name("chart.css").read_text(encoding="utf-8")
     return (
         element(
             "svg",
-            element("title", "pyfw beside its peers: medians, with every round"),
+            element("title", "pyfw compared with its peers: medians, with every round"),
             element("style", Html(_STYLE + style)),
             element("rect", width=width, height=y, class_="paper", rx=6),
             *drawn,
@@ -74,7 +72,7 @@ def _panel(results: Results, measure: str, quantity: str, x: int, y: int) -> lis
     return [
         element("text", title(measure), x=x, y=y + 12, class_="head"),
         element("text", f"{found.title}, {found.unit}", x=x, y=y + 29, class_="unit"),
-        element("text", better(found), x=x + WIDTH, y=y + 29, class_="way"),
+        element("text", better(found), x=x + WIDTH, y=y + 29, class_="better"),
         chart(
             results,
             MAIN.name,

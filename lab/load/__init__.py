@@ -1,7 +1,7 @@
-"""Loads: scripts that run inside the lab's machines for a window of time and print one JSON object.
+"""Loads: scripts that run inside machines for a window of time and print one JSON object.
 
-Each is started by its path, with nothing of the package imported: it has to start at once. It says "ready",
-and then is told its window on standard input, "START END": two readings of the monotonic clock, which all
-namespaces share, so that both ends of a load and who watches the daemons mean the same time. What a load
-does before its window is warming up.
+Each is started by its path and imports nothing of the package, so that it starts at once. It prints "ready"
+and reads its window from standard input: "START END", two readings of the monotonic clock. All namespaces
+share that clock, so both ends of a load and the reader of the daemons' counters use the same window. Traffic
+before the window is warm-up.
 """

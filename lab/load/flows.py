@@ -1,12 +1,11 @@
-"""TCP flows, up to the server and down from it, as fast as they go.
+"""TCP flows, up to the server and down from it, as fast as possible.
 
     serve ADDRESS PORT
     connect ADDRESS PORT UP DOWN
 
-In: how many flows each way; a window, on standard input. Out, at each end: {"bytes": received in the
-window, "controlled_by": [congestion controls of its flows]}. One thread serves all flows; a socket gives
-and takes as much at a time as it has room for, and a flow that has to wait, for its first answer as well,
-holds up no other.
+UP and DOWN are the numbers of flows. Each end prints {"bytes": received in the window, "controlled_by":
+[congestion controls of its flows]}. One thread serves all flows without blocking, so that a flow that waits
+does not hold up another.
 """
 
 import json
@@ -19,9 +18,9 @@ from functools import partial
 
 _READ = 256 << 10
 _WRITE = 1 << 20
-# Who reads its clock last sees the other end's leaving.
-_AT_THE_END_S = 0.01
-# What most hosts have.
+# An end that reads its clock later may see the other end close.
+_END_TOLERANCE_S = 0.01
+# The default of most hosts.
 _CONGESTION = b"cubic"
 _UP, _DOWN = b"u", b"d"
 
@@ -34,31 +33,31 @@ class Flows:
         self._epoll = select.epoll()
         self._actions: dict[int, Callable[[], None]] = {}
         self._sockets: list[socket.socket] = []
-        self._into = memoryview(bytearray(_READ))
+        self._buffer = memoryview(bytearray(_READ))
         self._block = memoryview(bytes(_WRITE))
         self.received = 0
         self.controlled_by: set[str] = set()
 
     def serve(self, address: str, port: int) -> None:
-        """Takes flows until the window ends; the first byte of each says which way it goes."""
+        """Accepts flows until the window ends; the first byte of each is its direction."""
         with socket.create_server(
             (address, port), family=_family(address), backlog=256
         ) as listener:
-            _control(listener)
+            _use_cubic(listener)
             listener.setblocking(False)
-            self._watch(listener, select.EPOLLIN, lambda: self._accept(listener))
+            self._register(listener, select.EPOLLIN, lambda: self._accept(listener))
             self._wait_for_window()
             self._run()
 
     def connect(self, address: str, port: int, up: int, down: int) -> None:
-        """Makes flows, all at once, and keeps them going until the window ends."""
+        """Opens all flows at once and keeps them running until the window ends."""
         self._wait_for_window()
-        for way in [_UP] * up + [_DOWN] * down:
+        for direction in [_UP] * up + [_DOWN] * down:
             flow = socket.socket(_family(address), socket.SOCK_STREAM)
-            _control(flow)
+            _use_cubic(flow)
             flow.setblocking(False)
             flow.connect_ex((address, port))
-            self._watch(flow, select.EPOLLOUT, partial(self._begin, flow, way))
+            self._register(flow, select.EPOLLOUT, partial(self._begin, flow, direction))
         self._run()
 
     def _wait_for_window(self) -> None:
@@ -66,7 +65,7 @@ class Flows:
         self._start, self._end = map(float, input().split())
 
     def _run(self) -> None:
-        """Raises ConnectionError where a flow breaks before the end of the window."""
+        """Handles events until the window ends. Raises ConnectionError if a flow breaks before."""
         while (now := time.monotonic()) < self._end:
             for number, _ in self._epoll.poll(self._end - now):
                 try:
@@ -74,58 +73,57 @@ class Flows:
                 except BlockingIOError:
                     continue
                 except ConnectionError:
-                    if time.monotonic() < self._end - _AT_THE_END_S:
+                    if time.monotonic() < self._end - _END_TOLERANCE_S:
                         raise
                     return
 
-    def _watch(self, what: socket.socket, event: int, action: Callable[[], None]) -> None:
-        if what.fileno() in self._actions:
-            self._epoll.modify(what, event)
+    def _register(self, flow: socket.socket, event: int, action: Callable[[], None]) -> None:
+        if flow.fileno() in self._actions:
+            self._epoll.modify(flow, event)
         else:
-            self._sockets.append(what)
-            self._epoll.register(what, event)
-        self._actions[what.fileno()] = action
+            self._sockets.append(flow)
+            self._epoll.register(flow, event)
+        self._actions[flow.fileno()] = action
 
     def _accept(self, listener: socket.socket) -> None:
         flow, _ = listener.accept()
         flow.setblocking(False)
-        self._watch(flow, select.EPOLLIN, lambda: self._answer(flow))
+        self._register(flow, select.EPOLLIN, lambda: self._read_direction(flow))
 
-    def _begin(self, flow: socket.socket, way: bytes) -> None:
-        flow.send(way)
-        self._carry(flow, gives=way == _UP)
+    def _begin(self, flow: socket.socket, direction: bytes) -> None:
+        flow.send(direction)
+        self._run_flow(flow, sends=direction == _UP)
 
-    def _answer(self, flow: socket.socket) -> None:
-        self._carry(flow, gives=flow.recv(1) == _DOWN)
+    def _read_direction(self, flow: socket.socket) -> None:
+        self._run_flow(flow, sends=flow.recv(1) == _DOWN)
 
-    def _carry(self, flow: socket.socket, gives: bool) -> None:
+    def _run_flow(self, flow: socket.socket, sends: bool) -> None:
         control = flow.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
         self.controlled_by.add(control.rstrip(b"\0").decode())
-        if gives:
-            self._watch(flow, select.EPOLLOUT, lambda: self._give(flow))
+        if sends:
+            self._register(flow, select.EPOLLOUT, lambda: self._send(flow))
         else:
-            self._watch(flow, select.EPOLLIN, lambda: self._take(flow))
+            self._register(flow, select.EPOLLIN, lambda: self._receive(flow))
 
-    def _give(self, flow: socket.socket) -> None:
+    def _send(self, flow: socket.socket) -> None:
         flow.send(self._block)
 
-    def _take(self, flow: socket.socket) -> None:
-        n = flow.recv_into(self._into)
+    def _receive(self, flow: socket.socket) -> None:
+        n = flow.recv_into(self._buffer)
         if n == 0:
             raise ConnectionResetError("a flow ended too early")
         if self._start <= time.monotonic() < self._end:
             self.received += n
 
 
-def _control(flow: socket.socket) -> None:
-    """Has it, and what it accepts, controlled by the one that figures are compared with.
+def _use_cubic(endpoint: socket.socket) -> None:
+    """Sets the congestion control of a flow, or of all that a listener accepts. Raises SystemExit.
 
-    As the default of a namespace the kernel takes only what any user of the machine may choose
-    (net/ipv4/tcp_cong.c) and else keeps the machine's own, so it is asked for each socket. Raises
-    SystemExit where the kernel has none.
+    Set on the socket, since a namespace's default is restricted to what any user of the machine may choose
+    (net/ipv4/tcp_cong.c).
     """
     try:
-        flow.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _CONGESTION)
+        endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _CONGESTION)
     except FileNotFoundError:
         raise SystemExit(
             "the kernel has no congestion control `cubic` (CONFIG_TCP_CONG_CUBIC)"
@@ -143,8 +141,8 @@ def main(command: str, address: str, port: str, *counts: str) -> None:
         flows.serve(address, int(port))
     else:
         flows.connect(address, int(port), int(counts[0]), int(counts[1]))
-    told = {"bytes": flows.received, "controlled_by": sorted(flows.controlled_by)}
-    print(json.dumps(told), flush=True)
+    result = {"bytes": flows.received, "controlled_by": sorted(flows.controlled_by)}
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

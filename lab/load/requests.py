@@ -1,10 +1,10 @@
-"""Many short TCP connections: connect, ask, be answered, end.
+"""Many short TCP connections: connect, request, response, close.
 
     serve ADDRESS PORT
-    ask ADDRESS PORT AT_ONCE
+    request ADDRESS PORT CONCURRENCY
 
-In: how many connections at once; a window, on standard input. Out: who asks prints {"microseconds":
-[...]}, how long each request took that ended in the window, from connect to the server's end of stream.
+The client prints {"microseconds": [...]}: the time of each request that ended in the window, from connect to
+the end of the server's stream.
 """
 
 import json
@@ -13,14 +13,14 @@ import socket
 import sys
 import time
 
-_QUESTION = bytes(64)
-_ANSWER = bytes(1024)
+_REQUEST = bytes(64)
+_RESPONSE = bytes(1024)
 
 
 def serve(address: str, port: int) -> None:
-    """Answers until the end of the window."""
+    """Serves until the end of the window."""
     epoll = select.epoll()
-    asking: dict[int, socket.socket] = {}
+    open_connections: dict[int, socket.socket] = {}
     family = _family(address)
     with socket.create_server((address, port), family=family, backlog=1024) as listener:
         listener.setblocking(False)
@@ -31,20 +31,20 @@ def serve(address: str, port: int) -> None:
                 if number == listener.fileno():
                     connection, _ = listener.accept()
                     connection.setblocking(False)
-                    asking[connection.fileno()] = connection
+                    open_connections[connection.fileno()] = connection
                     epoll.register(connection, select.EPOLLIN)
                 else:
-                    with asking.pop(number) as connection:
+                    with open_connections.pop(number) as connection:
                         epoll.unregister(number)
                         try:
-                            if connection.recv(len(_QUESTION)):
-                                connection.send(_ANSWER)
+                            if connection.recv(len(_REQUEST)):
+                                connection.send(_RESPONSE)
                         except ConnectionError:
-                            pass  # who asked has gone at its own end of the window
+                            pass  # the client has ended first
 
 
-def ask(address: str, port: int, at_once: int) -> list[int]:
-    """Keeps that many requests going; how long each took."""
+def request(address: str, port: int, concurrency: int) -> list[int]:
+    """Keeps that many requests running; returns how long each took, in microseconds."""
     start, end = _window()
     epoll = select.epoll()
     waiting: dict[int, tuple[socket.socket, float]] = {}
@@ -58,20 +58,20 @@ def ask(address: str, port: int, at_once: int) -> list[int]:
         waiting[connection.fileno()] = (connection, began)
         epoll.register(connection, select.EPOLLOUT)
 
-    for _ in range(at_once):
+    for _ in range(concurrency):
         begin()
     while (now := time.monotonic()) < end:
         for number, event in epoll.poll(end - now):
             connection, began = waiting[number]
             try:
                 if event & select.EPOLLOUT:
-                    connection.send(_QUESTION)
+                    connection.send(_REQUEST)
                     epoll.modify(number, select.EPOLLIN)
                     continue
                 if connection.recv(4096):
                     continue
             except ConnectionError:
-                # The server may reach the end first.
+                # The server may have ended first.
                 if time.monotonic() < end - 0.01:
                     raise
                 return took
@@ -100,7 +100,7 @@ def main(command: str, address: str, port: str, *numbers: str) -> None:
     if command == "serve":
         serve(address, int(port))
     else:
-        took = ask(address, int(port), int(numbers[0]))
+        took = request(address, int(port), int(numbers[0]))
         print(json.dumps({"microseconds": took}), flush=True)
 
 

@@ -1,39 +1,39 @@
-"""Pings through the tunnel, one end's kernel to the other's: the delay of the tunnel alone."""
+"""Pings through the tunnel, from one end's kernel to the other's: the delay of the tunnel alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lab.measure.sample import Sample, percentile
-from lab.measure.subject import Party, Subject
+from lab.measure.tunnel import LoadScript, MeasuredTunnel
 
 _INTERVAL_S = 0.002
 
 
 @dataclass(frozen=True)
 class Pings:
-    """A tunnel with nothing else to do."""
+    """Pings through an idle tunnel."""
 
     name: str = "rtt-idle"
 
-    def run(self, subject: Subject, seconds: float) -> Sample:
-        """p50_us and p99_us, unanswered."""
-        seen = subject.observe(seconds, pinging(subject, _INTERVAL_S))
-        return Sample(delays(seen.told[0]), seen.counted.drops())
+    def run(self, tunnel: MeasuredTunnel, seconds: float) -> Sample:
+        """Returns p50_us, p99_us and unanswered."""
+        result = tunnel.run_load(seconds, ping_script(tunnel, _INTERVAL_S))
+        return Sample(delays(result.outputs[0]), result.counters.drops())
 
 
-def pinging(subject: Subject, interval_s: float) -> Party:
-    """The client, which pings the gateway."""
-    client = subject.pair.network.client
-    return Party(client, "pings", (subject.gateway_address, interval_s))
+def ping_script(tunnel: MeasuredTunnel, interval_s: float) -> LoadScript:
+    """Returns the script with which the client pings the gateway."""
+    client = tunnel.pair.network.client
+    return LoadScript(client, "pings", (tunnel.gateway_address, interval_s))
 
 
-def delays(told: Mapping[str, Any]) -> dict[str, float]:
-    """p50_us, p99_us and unanswered, of what the pinging party told.
+def delays(output: Mapping[str, Any]) -> dict[str, float]:
+    """Returns p50_us, p99_us and unanswered from the script's output.
 
-    Raises RuntimeError if there was no answer.
+    Raises RuntimeError if no ping was answered.
     """
-    times_us, unanswered = told["microseconds"], told["unanswered"]
+    times_us, unanswered = output["microseconds"], output["unanswered"]
     if not times_us:
         raise RuntimeError(f"no answer to any of {unanswered} pings")
     return {

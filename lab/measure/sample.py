@@ -1,20 +1,20 @@
-"""What a measure is, and what one of it gives."""
+"""The interface of a measure and its result."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lab.measure.subject import Subject
+from lab.measure.tunnel import MeasuredTunnel
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One measure of one tunnel.
+    """The result of one measure of one tunnel.
 
-    values: by quantity, in the unit of its name: gbit_s, cpu_s_gb, cpu_us_packet, p50_us, … Counts,
-    such as late and out_of_order, are of the whole load, the warm-up included.
-    drops: by layer (`LAYERS`), packets; a layer without a drop is left out.
+    values: by quantity, in the unit that its name ends with: gbit_s, cpu_s_gb, cpu_us_packet, p50_us, …
+    Counts, such as late and out_of_order, cover the whole load, warm-up included.
+    drops: packets by layer (`LAYERS`), without layers that dropped nothing.
     """
 
     values: dict[str, float]
@@ -22,18 +22,18 @@ class Sample:
 
 
 class Measure(Protocol):
-    """A load and the way to measure it."""
+    """A load and how to measure it."""
 
     @property
     def name(self) -> str:
-        """What it is called in results, such as "tcp-1-up"."""
+        """Its name in results, such as "tcp-1-up"."""
 
-    def run(self, subject: Subject, seconds: float) -> Sample:
-        """Measures for a window of that length. Raises RuntimeError where the tunnel does not carry."""
+    def run(self, tunnel: MeasuredTunnel, seconds: float) -> Sample:
+        """Measures for a window of that length. Raises RuntimeError if the tunnel carries nothing."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that has at least this share of all at or below it (nearest rank)."""
+    """Returns the smallest value with at least this share of all values at or below it (nearest rank)."""
     if not values:
         raise ValueError("no values")
     rank = math.ceil(share * len(values))

@@ -1,4 +1,4 @@
-"""`pyfw demo`: the tunnel, shown. Three namespaces, a page, 1 GiB each way, and what was counted."""
+"""`pyfw demo`: three namespaces, a web page, 1 GiB each way, and the counters of both daemons."""
 
 import json
 import sys
@@ -6,50 +6,52 @@ import time
 
 import click
 
-from lab import BEHIND, Daemon, Network, Pair, pyfw_wg
-from pyfw.demo.counter_checks import drops, gso, late
-from pyfw.demo.daemon import INTERFACE
-from pyfw.demo.in_namespace import in_lab
+from pyfw.demo.command import errors_reported
+from pyfw.demo.daemon import INTERFACE, Daemon, pyfw_wg
+from pyfw.demo.daemon_counters import drops, gso_batches, late
 from pyfw.demo.limits import limits
-from pyfw.demo.report import Account, Direction
+from pyfw.demo.network import BEHIND, Network
+from pyfw.demo.pair import Pair
+from pyfw.demo.report import DemoResult, DirectionResult
 from pyfw.demo.terminal import Terminal
-from pyfw.demo.transfer import TransferServer, finished
+from pyfw.demo.transfer import TransferServer, finish_transfer
 from pyfw.demo.web import WebServer
 
-# The inner payloads of the trace that the project starts from: a web server's answer in which full
-# and shorter TCP segments alternate.
+# The inner payloads of the trace that the project started from: a web server's answer in which full and
+# shorter TCP segments alternate.
 SEED_LENGTHS = (1228, 834, 1031, 1228, 834, 1228, 1228, 637, 1228, 1228)
 _PROGRESS_S = 0.2
 
 
-@click.command(name="demo", short_help="Show pyfw at work, in namespaces of this machine.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.command(name="demo", short_help="Run a tunnel in namespaces of this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option(
-    "--mib", default=1024, show_default=True, type=click.IntRange(1), help="MiB each way."
+    "--mib", default=1024, show_default=True, type=click.IntRange(1), help="MiB to move each way."
 )
 def demo(as_json: bool, mib: int) -> None:
-    """Show pyfw at work in three namespaces of this machine: client, gateway, a server behind it.
+    """Run a tunnel in three namespaces of this machine: client, gateway, and a server behind it.
 
-    Loads a page through the tunnel, moves 1 GiB each way and tells what was counted: batches, late
-    counters, segments out of order, drops. Root is not needed where user namespaces are allowed.
-    Nothing is left behind. Ends with 0 if all that was sent came unchanged and in order.
+    Loads a web page through the tunnel, moves 1 GiB each way and prints the counters: GSO batches, late
+    datagrams, segments out of order, drops. Needs root or unprivileged user namespaces, and leaves nothing
+    behind. Exits with 0 if everything arrived unchanged and in order.
     """
     terminal = Terminal(sys.stderr if as_json else sys.stdout, quiet=as_json)
-    with in_lab("the demo", terminal):
-        account = show(terminal, mib << 20)
+    with errors_reported("the demo", terminal):
+        result = run(terminal, mib << 20)
     if as_json:
-        click.echo(json.dumps(account.as_json()))
+        click.echo(json.dumps(result.as_json()))
     else:
-        terminal.write(account.as_text(terminal))
-    sys.exit(0 if account.good else 1)
+        terminal.write(result.as_text(terminal))
+    sys.exit(0 if result.passed else 1)
 
 
-def show(terminal: Terminal, amount: int) -> Account:
-    """The demo itself. Raises Unavailable."""
+def run(terminal: Terminal, amount: int) -> DemoResult:
+    """Runs the demo with `amount` bytes each way. Raises Unavailable."""
     implementation = pyfw_wg()
     terminal.step("three namespaces: client, gateway, a server behind the gateway")
     with Network() as network:
-        # Where a queue stands, pyfw marks what can carry it: nothing is sent twice, and all stays in order.
+        # With ECN pyfw marks packets where a queue builds up, instead of dropping them: nothing is
+        # retransmitted, and the receiver sees no gap.
         for machine in network.machines:
             machine.sysctl("net.ipv4.tcp_ecn", "1")
         terminal.step("pyfw as client and as gateway")
@@ -64,7 +66,7 @@ def show(terminal: Terminal, amount: int) -> Account:
             for name in ("up", "down")
         }
         terminal.clear()
-        return Account(
+        return DemoResult(
             handshake_ms=handshake_ms,
             web_server=web.name,
             page=page,
@@ -78,12 +80,12 @@ def show(terminal: Terminal, amount: int) -> Account:
 
 
 def _drops(daemon: Daemon) -> dict[str, int]:
-    """What a daemon and the queues of its machine have dropped."""
+    """Returns the drops of a daemon and of the kernel queues around it."""
     return drops(daemon.counters()) | daemon.at.counters().queue_drops(INTERFACE)
 
 
 def seed_batches() -> list[list[int]]:
-    """The seed's trace through the stage that decides the order: which datagrams share a send."""
+    """Returns the GSO batches that gso_egress makes of the seed's trace."""
     from pyfw.stages import GsoEgress
 
     egress = GsoEgress()
@@ -99,27 +101,26 @@ def _transfer(
     server: TransferServer,
     name: str,
     amount: int,
-) -> Direction:
+) -> DirectionResult:
     up = name == "up"
     sender, receiver = (network.client, network.server) if up else (network.server, network.client)
-    entering, leaving = (pair.client, pair.gateway) if up else (pair.gateway, pair.client)
-    # Where application bytes pass on the server's side, whichever way they go.
-    passing = "in_bytes" if up else "out_bytes"
-    before = network.server.counters().interfaces["eth0"][passing]
+    sending, receiving = (pair.client, pair.gateway) if up else (pair.gateway, pair.client)
+    counted = "in_bytes" if up else "out_bytes"
+    before = network.server.counters().interfaces["eth0"][counted]
     terminal.step(f"{amount >> 20} MiB {name}")
-    transfer = server.start(network.client, name, amount)
-    while transfer.returncode is None:
-        done = network.server.counters().interfaces["eth0"][passing] - before
-        terminal.progress(f"{amount >> 20} MiB {name}", done / amount)
+    process = server.start(network.client, name, amount)
+    while process.returncode is None:
+        moved = network.server.counters().interfaces["eth0"][counted] - before
+        terminal.progress(f"{amount >> 20} MiB {name}", moved / amount)
         time.sleep(_PROGRESS_S)
-    done_transfer = finished(transfer)
-    sent, received = entering.counters(), leaving.counters()
-    return Direction(
-        transfer=done_transfer,
-        # Since the start, so the page and the handshake are in it as well.
+    transfer = finish_transfer(process)
+    sent, received = sending.counters(), receiving.counters()
+    # All counters are since the start, so the page and the handshake are included.
+    return DirectionResult(
+        transfer=transfer,
         late=late(received),
         out_of_order=receiver.counters().out_of_order,
         retransmitted=sender.counters().retransmitted,
         segments=received["inbound"]["left"],
-        gso=gso(sent),
+        gso=gso_batches(sent),
     )

@@ -1,1 +1,1 @@
-"""Two daemons in network namespaces, the traffic between them, and what they counted: `pyfw demo`."""
+"""The parts of `pyfw demo`: network namespaces, two daemons, traffic between them, and their counters."""

@@ -1,4 +1,4 @@
-"""What the kernel counted in a network namespace: TCP, UDP and the interfaces."""
+"""Reads the kernel's counters of a network namespace: TCP, UDP and the interfaces."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +25,13 @@ class Counters:
 
     @property
     def out_of_order(self) -> int:
-        """Segments that arrived ahead of a gap: late ones, or those behind a loss (TCPOFOQueue)."""
+        """TCP segments that arrived ahead of a gap, by reordering or by a loss before them (TCPOFOQueue)."""
         return self.protocols["TcpExt.TCPOFOQueue"]
 
     @property
     def retransmitted(self) -> int:
-        """TCP segments sent again."""
+        """Retransmitted TCP segments."""
         return self.protocols["Tcp.RetransSegs"]
-
-    @property
-    def tcp_received(self) -> int:
-        """TCP segments received, as the stack saw them: a merged frame counts once."""
-        return self.protocols["Tcp.InSegs"]
 
     @property
     def udp_buffer_drops(self) -> int:
@@ -44,7 +39,7 @@ class Counters:
         return self.protocols["Udp.RcvbufErrors"] + self.protocols.get("Udp6.Udp6RcvbufErrors", 0)
 
     def queue_drops(self, tun: str) -> dict[str, int]:
-        """What full queues around a tunnel dropped: datagrams at UDP sockets, packets at the TUN."""
+        """Drops by full queues around a tunnel: datagrams at UDP sockets, packets at the TUN."""
         found = {
             "udp_socket": self.udp_buffer_drops,
             "tun_queue": self.interfaces[tun]["out_drops"],
@@ -61,32 +56,19 @@ _DEV = (
 
 
 def read(pid: int) -> Counters:
-    """The counters of the network namespace of a process."""
+    """Returns the counters of the network namespace of a process."""
     net = Path(f"/proc/{pid}/net")
-    protocols = paired((net / "netstat").read_text()) | paired((net / "snmp").read_text())
+    protocols = parse_pairs((net / "netstat").read_text()) | parse_pairs((net / "snmp").read_text())
     if (net / "snmp6").exists():
         for line in (net / "snmp6").read_text().splitlines():
             key, value = line.split()
             if key.startswith("Udp6"):
                 protocols[f"Udp6.{key}"] = int(value)
-    return Counters(protocols, interfaces((net / "dev").read_text()))
+    return Counters(protocols, parse_interfaces((net / "dev").read_text()))
 
 
-def socket_drops(pid: int, port: int) -> int:
-    """Datagrams for which the sockets bound to this port had no room, in a process's namespace."""
-    net = Path(f"/proc/{pid}/net")
-    files = [net / name for name in ("udp", "udp6")]
-    return sum(dropped(file.read_text(), port) for file in files if file.exists())
-
-
-def dropped(text: str, port: int) -> int:
-    """The last column of /proc/net/udp (net/ipv4/udp.c, udp4_format_sock), for a port."""
-    rows = [line.split() for line in text.splitlines()[1:]]
-    return sum(int(row[-1]) for row in rows if int(row[1].rpartition(":")[2], 16) == port)
-
-
-def paired(text: str) -> dict[str, int]:
-    """Lines in pairs, names above values, both behind the same prefix (fs/proc, net/ipv4/proc.c)."""
+def parse_pairs(text: str) -> dict[str, int]:
+    """Parses lines in pairs, names above values, with one prefix (fs/proc, net/ipv4/proc.c)."""
     lines = text.splitlines()
     counters = {}
     for names, values in zip(lines[::2], lines[1::2], strict=True):
@@ -96,8 +78,8 @@ def paired(text: str) -> dict[str, int]:
     return counters
 
 
-def interfaces(text: str) -> dict[str, dict[str, int]]:
-    """/proc/net/dev by interface."""
+def parse_interfaces(text: str) -> dict[str, dict[str, int]]:
+    """Parses /proc/net/dev; returns the counters by interface."""
     rows = {}
     for line in text.splitlines()[2:]:
         name, _, values = line.partition(":")

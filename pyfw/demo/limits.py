@@ -1,14 +1,14 @@
-"""What this machine withholds from the lab, and how to raise it."""
+"""Reports the kernel limits that slow the demo down, and the command that raises each."""
 
 from pathlib import Path
 
-# What one fast flow needs to survive a burst (wireguard-go conn/sockopt: 7 MiB; research: without
-# it 12,000-18,000 retransmissions in three seconds).
+# A fast flow needs this much to survive a burst (wireguard-go's conn/sockopt asks for 7 MiB). With the usual
+# default, one flow retransmits 12,000 to 18,000 segments in three seconds.
 _RECEIVE_BUFFER = 7 << 20
 
 
 def limits(is_root: bool, rmem_max: int | None = None) -> list[str]:
-    """One line for each limit. In a user namespace the kernel's maxima cannot be overridden."""
+    """Returns one line for each limit. A user namespace cannot exceed the kernel's maxima; root can."""
     if is_root:
         return []
     if rmem_max is None:
@@ -17,6 +17,6 @@ def limits(is_root: bool, rmem_max: int | None = None) -> list[str]:
     if rmem_max < _RECEIVE_BUFFER:
         lines.append(
             f"UDP receive buffers: {rmem_max >> 10} KiB of {_RECEIVE_BUFFER >> 20} MiB, so bursts may "
-            f"be lost and sent again; sudo sysctl -w net.core.rmem_max={_RECEIVE_BUFFER}"
+            f"be lost and retransmitted; sudo sysctl -w net.core.rmem_max={_RECEIVE_BUFFER}"
         )
     return lines

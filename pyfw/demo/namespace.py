@@ -1,9 +1,8 @@
-"""One machine of the lab: a network and a mount namespace with a /run of its own.
+"""A machine: a network and a mount namespace with a /run of its own.
 
-Nothing of it has a name outside: the namespaces live as long as the process that holds them, and
-that one ends when its standard input does, which is a pipe of ours. So nothing is left behind even
-if we are killed, and any number of labs can run beside each other. Without root the same happens
-inside a user namespace.
+The namespaces have no name outside: they live as long as the process that holds them, and that process
+ends when its standard input, a pipe from here, is closed. So nothing is left behind even after SIGKILL, and
+any number of networks run side by side. Without root the same happens inside a user namespace.
 """
 
 import os
@@ -19,8 +18,8 @@ from typing import Self
 from pyfw.demo import kernel_counters
 from pyfw.demo.process import Process
 
-# A tmpfs on /run gives every machine its own /var/run/wireguard, so that all may call their
-# interface wg0. Where /var/run is not a link to /run, it is made the same.
+# A tmpfs on /run gives every machine its own /var/run/wireguard, so that all can name their interface wg0.
+# The bind mount is for systems where /var/run is not a link to /run.
 _HOLD = """
 mount -t tmpfs tmpfs /run
 [ -L /var/run ] || mount --bind /run /var/run
@@ -31,39 +30,39 @@ echo held
 exec cat
 """
 
-_NEEDED = ("unshare", "nsenter", "setpriv", "ip", "wg")
+_REQUIRED = ("unshare", "nsenter", "setpriv", "ip", "wg")
 
 
 class Unavailable(Exception):
-    """The lab cannot be built here; the text says what is missing."""
+    """Namespaces or a program are missing on this machine; the message names what is missing."""
 
 
 @cache
 def unavailable() -> str | None:
-    """Why no lab can be built on this machine, or None."""
-    missing = [tool for tool in _NEEDED if shutil.which(tool) is None]
+    """Returns why this machine cannot run the namespaces, or None."""
+    missing = [tool for tool in _REQUIRED if shutil.which(tool) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
     if not Path("/dev/net/tun").exists():
         return "/dev/net/tun is missing: modprobe tun"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-        return "/dev/net/tun is not ours to open: run as root, or chmod 0666 /dev/net/tun"
-    if _as_root() or _works("unshare", "--user", "--map-root-user", "--mount", "--net"):
+        return "/dev/net/tun cannot be opened: run as root, or chmod 0666 /dev/net/tun"
+    if _as_root() or _succeeds("unshare", "--user", "--map-root-user", "--mount", "--net"):
         return None
-    return "neither root nor unprivileged user namespaces are allowed here"
+    return "needs root or unprivileged user namespaces"
 
 
 @cache
 def _as_root() -> bool:
-    return os.geteuid() == 0 and _works("unshare", "--mount", "--net")
+    return os.geteuid() == 0 and _succeeds("unshare", "--mount", "--net")
 
 
-def _works(*prefix: str) -> bool:
+def _succeeds(*prefix: str) -> bool:
     return subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
 
 
 class UserNamespace:
-    """What lends us root over our own namespaces; nothing at all where we are root already."""
+    """A user namespace in which this process is root; none if it is root already."""
 
     def __init__(self) -> None:
         """Raises Unavailable."""
@@ -79,58 +78,58 @@ class UserNamespace:
 
     @property
     def is_root(self) -> bool:
-        """Whether no user namespace was needed."""
+        """Whether the process is root without a user namespace."""
         return self._holder is None
 
     def close(self) -> None:
-        """Lets go of it."""
+        """Releases the namespace."""
         if self._holder is not None:
             _release(self._holder)
 
 
 class Host(ABC):
-    """What commands can be run in: a namespace, or the guest of `kernel_peer`."""
+    """A machine that runs commands: a namespace, or a virtual machine of the lab."""
 
     name: str
 
     @abstractmethod
     def _inside(self, command: Sequence[str], stdin: str) -> tuple[list[str], str | None]:
-        """What runs a command in here, and what that gets as its standard input; None: ours."""
+        """Returns the command that runs `command` inside, and its standard input; None inherits ours."""
 
     def run(
         self, *command: str, stdin: str = "", check: bool = True, timeout_s: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command to its end. A failure is raised with the command's own words."""
-        argv, given = self._inside(command, stdin)
+        """Runs a command to its end. Raises RuntimeError with the command's output if it fails."""
+        argv, stdin_text = self._inside(command, stdin)
         done = subprocess.run(
-            argv, input=given, capture_output=True, text=True, timeout=timeout_s, check=False
+            argv, input=stdin_text, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         if check and done.returncode != 0:
-            words = (done.stderr or done.stdout).strip()
-            raise RuntimeError(f"{self.name}: {' '.join(command)}: {words}")
+            output = (done.stderr or done.stdout).strip()
+            raise RuntimeError(f"{self.name}: {' '.join(command)}: {output}")
         return done
 
     def write(self, path: str, text: str) -> None:
-        """Writes a private file into the machine's /run."""
+        """Writes a file that only its owner can read, such as one in the machine's /run."""
         self.run("sh", "-c", 'umask 077; cat > "$0"', path, stdin=text)
 
     def has(self, path: str) -> bool:
-        """Whether a file is there, in this machine's own /run."""
+        """Whether a file exists, as seen by the machine."""
         return self.run("test", "-e", path, check=False).returncode == 0
 
     def ip(self, *arguments: str) -> str:
-        """`ip ARGUMENTS`, in here."""
+        """Runs `ip ARGUMENTS` and returns the output."""
         return self.run("ip", *arguments).stdout
 
     def sysctl(self, key: str, value: str) -> bool:
-        """Sets a kernel parameter of this machine; returns whether the kernel took it."""
+        """Sets a kernel parameter of the machine; returns whether the kernel accepted it."""
         path = "/proc/sys/" + key.replace(".", "/")
         write = self.run("sh", "-c", 'echo "$0" > "$1"', value, path, check=False)
         return write.returncode == 0
 
 
 class Namespace(Host):
-    """A machine: commands run in it, processes started in it end with it."""
+    """A network and a mount namespace. Processes started in it end with it."""
 
     def __init__(self, name: str, user: UserNamespace) -> None:
         self.name = name
@@ -140,43 +139,43 @@ class Namespace(Host):
         if user.is_root:
             self._enter = ["nsenter", *target]
         else:
-            # The user namespace has to be entered first: it lends the right to enter the others.
+            # The user namespace first: it grants the right to enter the others.
             self._enter = ["nsenter", "--user", "--preserve-credentials", *target]
 
     @property
     def pid(self) -> int:
-        """The process that holds the namespaces: `nsenter -t PID -m -n` looks inside."""
+        """The process that holds the namespaces: `nsenter -t PID -m -n` enters them."""
         return self._holder.pid
 
     def _inside(self, command: Sequence[str], stdin: str) -> tuple[list[str], str | None]:
-        return [*self._enter, *_dying_with_us(command)], stdin
+        return [*self._enter, *_killed_with_this_process(command)], stdin
 
     def start(
         self,
         *command: str,
         environment: Mapping[str, str] | None = None,
-        listens: bool = False,
+        reads_stdin: bool = False,
     ) -> Process:
-        """Starts a process that is stopped, at the latest, with this machine."""
-        argv = [*self._enter, *_dying_with_us(command)]
-        process = Process(argv, {**os.environ, **(environment or {})}, listens=listens)
+        """Starts a process; `close` stops it."""
+        argv = [*self._enter, *_killed_with_this_process(command)]
+        process = Process(argv, {**os.environ, **(environment or {})}, reads_stdin=reads_stdin)
         self._processes.append(process)
         return process
 
     def path(self, inside: str) -> Path:
-        """Where a file of this machine's own, such as those in /run, is reached from outside."""
+        """Returns the path by which a file of the machine, such as one in its /run, is read from outside."""
         return Path(f"/proc/{self.pid}/root{inside}")
 
     def has(self, path: str) -> bool:
-        """Whether a file is there, in this machine's own /run."""
+        """Whether a file exists, as seen by the machine."""
         return self.path(path).exists()
 
     def counters(self) -> kernel_counters.Counters:
-        """The kernel's counters of this network namespace."""
+        """Returns the kernel's counters of this network namespace."""
         return kernel_counters.read(self.pid)
 
     def close(self) -> None:
-        """Stops what runs in here, newest first, and lets the namespaces go."""
+        """Stops the processes, newest first, and releases the namespaces."""
         for process in reversed(self._processes):
             process.stop()
         self._processes.clear()
@@ -194,11 +193,10 @@ class Namespace(Host):
         self.close()
 
 
-def _dying_with_us(command: Sequence[str]) -> list[str]:
-    # Who was killed before the kernel was asked is no parent any more: then nothing is started.
-    orphaned = '[ "$PPID" = "$0" ] && exec "$@"'
-    asked = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", orphaned]
-    return [*asked, str(os.getpid()), *command]
+def _killed_with_this_process(command: Sequence[str]) -> list[str]:
+    # If this process ends before setpriv runs, the shell has another parent, and starts nothing.
+    start = '[ "$PPID" = "$0" ] && exec "$@"'
+    return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", start, str(os.getpid()), *command]
 
 
 def _hold(command: list[str]) -> subprocess.Popen[str]:
@@ -212,9 +210,9 @@ def _hold(command: list[str]) -> subprocess.Popen[str]:
     )
     assert holder.stdout is not None and holder.stderr is not None
     if holder.stdout.readline() != "held\n":
-        words = holder.stderr.read().strip()
+        error = holder.stderr.read().strip()
         _release(holder)
-        raise Unavailable(f"cannot make a namespace: {words}")
+        raise Unavailable(f"cannot create a namespace: {error}")
     return holder
 
 

@@ -5,7 +5,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from pyfw.demo.daemon import INTERFACE, Daemon, Implementation
+from pyfw.demo.daemon import Daemon, Implementation
 from pyfw.demo.namespace import Host
 from pyfw.demo.network import BEHIND_NETWORKS, TUNNEL, Network
 
@@ -16,20 +16,20 @@ PORT = 51820
 
 @dataclass(frozen=True)
 class Keys:
-    """A key pair, as `wg` makes it."""
+    """A key pair in base64."""
 
     private: str
     public: str
 
     @classmethod
     def generate(cls) -> "Keys":
-        """A new one."""
+        """Returns a new pair."""
         private = _wg("genkey")
         return cls(private, _wg("pubkey", private))
 
 
 class Pair:
-    """Client and gateway with a tunnel between them. Ends with the network it runs in."""
+    """Client and gateway with a tunnel between them. The daemons end with the network they run in."""
 
     def __init__(
         self,
@@ -42,8 +42,10 @@ class Pair:
         endpoints: tuple[bool | str, bool | str] = (True, True),
         mtu: int = MTU,
     ) -> None:
-        """`endpoints` says whether client and gateway know where the other one is, or where it is; `mtu` is
-        the tunnel's.
+        """Starts both daemons and waits until they are up.
+
+        `endpoints`, for client and gateway: whether the configuration has the other one's endpoint, or the
+        endpoint itself. `mtu` is the tunnel's.
         """
         self.network = network
         self.keys = (Keys.generate(), Keys.generate())
@@ -57,14 +59,14 @@ class Pair:
                 allowed += [BEHIND_NETWORKS.v4, BEHIND_NETWORKS.v6]
             address = network.outer[other].of(outer_version)
             host = f"[{address}]" if ":" in address else address
-            known = endpoints[index]
+            given = endpoints[index]
             self.confs.append(
                 _conf(
                     self.keys[index].private,
                     [f"{TUNNEL[side].v4}/32", f"{TUNNEL[side].v6}/128"],
                     self.keys[1 - index].public,
                     allowed,
-                    known if isinstance(known, str) else f"{host}:{PORT}" if known else None,
+                    given if isinstance(given, str) else f"{host}:{PORT}" if given else None,
                     self.preshared_key,
                     mtu,
                 )
@@ -80,38 +82,15 @@ class Pair:
         return self.client, self.gateway
 
     def first_ping_ms(self, by: str = "client", version: int = 4) -> float:
-        """Sends one ping through the tunnel: the first one's time includes the handshake."""
+        """Sends one ping through the tunnel; the round-trip time of the first includes the handshake."""
         at = self.client.at if by == "client" else self.gateway.at
         to = TUNNEL["gateway" if by == "client" else "client"].of(version)
         return ping_ms(at, to)
 
-    def restart(self, side: str) -> None:
-        """Ends one daemon and starts it again, with the same configuration and no memory."""
-        index = ("client", "gateway").index(side)
-        old: Daemon = getattr(self, side)
-        old.stop()
-        again = old.implementation.start(getattr(self.network, side), self.confs[index])
-        setattr(self, side, again.wait_until_up())
-
-    def reconfigure(self, side: str, conf: str) -> None:
-        """Gives one daemon another configuration; one that takes only its first is started again."""
-        daemon: Daemon = getattr(self, side)
-        if daemon.implementation.takes_changes:
-            daemon.set_conf(conf)
-            return
-        daemon.stop()
-        again = daemon.implementation.start(getattr(self.network, side), conf)
-        setattr(self, side, again.wait_until_up())
-
-    def stop(self) -> None:
-        """Ends both daemons."""
-        for daemon in self.daemons:
-            daemon.stop()
-
 
 def ping_ms(at: Host, address: str, *options: str) -> float:
-    """The round-trip time of one ping. Raises RuntimeError if no answer comes."""
-    # An interface that has just come up may not route yet; that is not what is measured here.
+    """Returns the round-trip time of one ping. Raises RuntimeError if no answer comes."""
+    # A new interface may be unreachable for a moment; retry rather than report that.
     deadline = time.monotonic() + 2
     while True:
         done = at.run("ping", "-n", "-c", "1", "-W", "5", *options, address, check=False)
@@ -152,6 +131,3 @@ def _wg(command: str, stdin: str = "") -> str:
     return subprocess.run(
         ["wg", command], input=stdin, capture_output=True, text=True, check=True
     ).stdout.strip()
-
-
-__all__ = ["INTERFACE", "MTU", "PORT", "Keys", "Pair", "ping_ms"]

@@ -1,27 +1,26 @@
-"""A process of the lab: what it wrote, what it used, and its end."""
+"""A process that the demo starts: its output and its end."""
 
 import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 
 class Process:
-    """A started command. Its output goes to an unnamed file, so that no pipe can fill up."""
+    """A started command. Its output goes to an unnamed file, so that it never blocks on a full pipe."""
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], *, listens: bool = False
+        self, command: Sequence[str], environment: Mapping[str, str], *, reads_stdin: bool = False
     ) -> None:
-        """`listens`: to what `tell` says, on its standard input."""
+        """`reads_stdin`: the command reads the line that `write_line` sends."""
         self._command = command
         self._output = tempfile.TemporaryFile()
-        self._last_words = ""
-        # A session of its own: Ctrl-C at the terminal reaches us alone, and we end it in order.
+        self._final_output = ""
+        # A session of its own: Ctrl-C at the terminal must reach only this process, which ends the command.
         self._popen = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if reads_stdin else subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
             env=dict(environment),
@@ -30,48 +29,48 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id on this machine (nsenter and setpriv replace themselves)."""
+        """The command's process id in the initial PID namespace (nsenter and setpriv exec it)."""
         return self._popen.pid
 
     @property
     def returncode(self) -> int | None:
-        """Its exit status, or None while it runs."""
+        """The exit status, or None while it runs."""
         return self._popen.poll()
 
     def wait(self, timeout_s: float) -> str:
-        """Waits for its end and returns what it wrote. Raises if it failed or takes too long."""
+        """Waits for the end and returns the output. Raises RuntimeError or TimeoutExpired."""
         self._popen.wait(timeout=timeout_s)
         if (code := self.stop()) != 0:
             raise RuntimeError(f"{' '.join(self._command)}: exit {code}: {self.output().strip()}")
         return self.output()
 
     def wait_for(self, text: str, timeout_s: float = 5) -> None:
-        """Waits until it has written `text`."""
+        """Waits until the output contains `text`. Raises RuntimeError."""
         deadline = time.monotonic() + timeout_s
         while text not in self.output():
             if self.returncode is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{' '.join(self._command)}: {self.output().strip()}")
             time.sleep(0.01)
 
-    def tell(self, line: str) -> None:
-        """Says a line to it, and no more than that."""
+    def write_line(self, line: str) -> None:
+        """Writes a line to the standard input and closes it."""
         assert self._popen.stdin is not None
         with self._popen.stdin as stream:
             stream.write(line.encode() + b"\n")
 
     def output(self) -> str:
-        """What it has written so far."""
+        """Returns the output so far, standard error included."""
         if self._output.closed:
-            return self._last_words
+            return self._final_output
         size = os.fstat(self._output.fileno()).st_size
         return os.pread(self._output.fileno(), size, 0).decode(errors="replace")
 
     def signal(self, number: int) -> None:
-        """Sends it a signal, unless it has ended."""
+        """Sends a signal, unless the process has ended."""
         self._popen.send_signal(number)
 
     def stop(self, timeout_s: float = 3) -> int:
-        """Asks it to end, insists after a while, and returns its exit status."""
+        """Sends SIGTERM, then SIGKILL after the timeout, and returns the exit status."""
         if self._popen.poll() is None:
             self._popen.terminate()
             try:
@@ -81,40 +80,6 @@ class Process:
                 self._popen.wait()
         if self._popen.stdin is not None:
             self._popen.stdin.close()
-        self._last_words = self.output()
+        self._final_output = self.output()
         self._output.close()
         return self._popen.returncode
-
-    def cpu_ns(self) -> int:
-        """User and system time of all its threads, the ended ones too, exact where times(2) ticks."""
-        # clock_getcpuclockid(3); include/linux/posix-timers.h: the id is ~PID << 3 | CPUCLOCK_SCHED.
-        return time.clock_gettime_ns(~self.pid << 3 | 2)
-
-    def peak_rss_mib(self) -> float:
-        """The most memory it ever held."""
-        return _field(self._proc("status"), "VmHWM") / 1024
-
-    def threads(self) -> int:
-        """How many threads it has."""
-        return _field(self._proc("status"), "Threads")
-
-    def voluntary_switches(self) -> int:
-        """How often its threads went to sleep, all together: what idleness costs."""
-        return sum(
-            _field((task / "status").read_text(), "voluntary_ctxt_switches")
-            for task in self._tasks()
-        )
-
-    def _tasks(self) -> list[Path]:
-        return list(Path(f"/proc/{self.pid}/task").iterdir())
-
-    def _proc(self, name: str) -> str:
-        return Path(f"/proc/{self.pid}/{name}").read_text()
-
-
-def _field(status: str, name: str) -> int:
-    for line in status.splitlines():
-        key, _, value = line.partition(":")
-        if key == name:
-            return int(value.split()[0])
-    raise KeyError(name)

@@ -1,9 +1,9 @@
-"""The demo's account: what was measured and counted, as text for people and as JSON."""
+"""The demo's results, as text for people and as JSON."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pyfw.demo.counter_checks import GsoBatches
+from pyfw.demo.daemon_counters import GsoBatches
 from pyfw.demo.terminal import Terminal
 from pyfw.demo.transfer import Transfer
 from pyfw.demo.web import PageLoad
@@ -14,8 +14,8 @@ _BARS = "·▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Direction:
-    """A transfer in one direction and what both kernels and both daemons counted of it."""
+class DirectionResult:
+    """A transfer in one direction, with the counters of the kernels and daemons at both ends."""
 
     transfer: Transfer
     late: int
@@ -26,29 +26,29 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class Account:
-    """All that the demo found."""
+class DemoResult:
+    """All measurements and counters of the demo."""
 
     handshake_ms: float
     web_server: str
     page: PageLoad
-    up: Direction
-    down: Direction
+    up: DirectionResult
+    down: DirectionResult
     client_drops: dict[str, int]
     gateway_drops: dict[str, int]
     seed_batches: list[list[int]]
     limits: list[str]
 
     @property
-    def good(self) -> bool:
-        """Whether all that was sent came, unchanged, and nothing was reordered in the tunnel."""
-        ways = (self.up, self.down)
+    def passed(self) -> bool:
+        """Whether everything arrived unchanged and the tunnel reordered nothing."""
         return self.page.sha256_equal and all(
-            way.transfer.sha256_equal and way.late == 0 for way in ways
+            direction.transfer.sha256_equal and direction.late == 0
+            for direction in (self.up, self.down)
         )
 
     def as_json(self) -> dict[str, Any]:
-        """One object; `up` and `down` have the same keys."""
+        """Returns one object; `up` and `down` have the same keys."""
         return {
             "handshake_ms": self.handshake_ms,
             "page": {
@@ -66,8 +66,8 @@ class Account:
         }
 
     def as_text(self, terminal: Terminal) -> str:
-        """A table, with what matters most in colour."""
-        ways = (self.up, self.down)
+        """Returns a table; colour marks what passed or failed."""
+        both = (self.up, self.down)
         page = self.page
         lines = [
             "",
@@ -78,26 +78,26 @@ class Account:
                 "page",
                 f"{page.resources} resources, {page.bytes / 1e6:.1f} MB in {page.seconds * 1e3:.0f} ms "
                 f"({self.web_server}), "
-                + _judged(terminal, page.sha256_equal, "SHA-256 equal", "SHA-256 DIFFERENT"),
+                + _colour_by(terminal, page.sha256_equal, "SHA-256 equal", "SHA-256 DIFFERENT"),
             ),
             "",
             _row("", *(terminal.styled(f"{name:<{_COLUMN}}", "dim") for name in ("up", "down"))),
-            _row("moved", *(f"{way.transfer.bytes / (1 << 20):,.0f} MiB" for way in ways)),
-            _row("throughput", *(f"{way.transfer.gbit_s:.2f} Gbit/s" for way in ways)),
+            _row("transferred", *(f"{one.transfer.bytes / (1 << 20):,.0f} MiB" for one in both)),
+            _row("throughput", *(f"{one.transfer.gbit_s:.2f} Gbit/s" for one in both)),
             _row(
                 "SHA-256",
                 *(
-                    _judged(terminal, way.transfer.sha256_equal, "equal", "DIFFERENT")
-                    for way in ways
+                    _colour_by(terminal, one.transfer.sha256_equal, "equal", "DIFFERENT")
+                    for one in both
                 ),
             ),
-            _row("segments received", *(f"{way.segments:,}" for way in ways)),
-            _row("GSO batches", *(f"{way.gso.batches:,} of {way.gso.mean:.1f}" for way in ways)),
-            _row("of 1 … 64+", *(_sparkline(way.gso.sizes) for way in ways)),
-            _row("late counters", *(_zero(terminal, way.late) for way in ways)),
-            _row("out of order", *(_zero(terminal, way.out_of_order) for way in ways))
+            _row("segments received", *(f"{one.segments:,}" for one in both)),
+            _row("GSO batches", *(f"{one.gso.batches:,} of {one.gso.mean:.1f}" for one in both)),
+            _row("of 1 … 64+", *(_sparkline(one.gso.sizes) for one in both)),
+            _row("late counters", *(_zero(terminal, one.late) for one in both)),
+            _row("out of order", *(_zero(terminal, one.out_of_order) for one in both))
             + terminal.styled("TCPOFOQueue of the receiving kernel", "dim"),
-            _row("retransmitted", *(f"{way.retransmitted:,}" for way in ways)),
+            _row("retransmitted", *(f"{one.retransmitted:,}" for one in both)),
             _row("client dropped", _drops_text(self.client_drops)),
             _row("gateway dropped", _drops_text(self.gateway_drops)),
             "",
@@ -107,18 +107,18 @@ class Account:
         return "\n".join(line.rstrip() for line in lines)
 
 
-def _direction_json(way: Direction) -> dict[str, Any]:
+def _direction_json(result: DirectionResult) -> dict[str, Any]:
     return {
-        "bytes": way.transfer.bytes,
-        "seconds": way.transfer.seconds,
-        "gbit_s": way.transfer.gbit_s,
-        "sha256": way.transfer.received_sha256,
-        "sha256_equal": way.transfer.sha256_equal,
-        "late": way.late,
-        "out_of_order": way.out_of_order,
-        "retransmitted": way.retransmitted,
-        "segments": way.segments,
-        "gso": asdict(way.gso),
+        "bytes": result.transfer.bytes,
+        "seconds": result.transfer.seconds,
+        "gbit_s": result.transfer.gbit_s,
+        "sha256": result.transfer.received_sha256,
+        "sha256_equal": result.transfer.sha256_equal,
+        "late": result.late,
+        "out_of_order": result.out_of_order,
+        "retransmitted": result.retransmitted,
+        "segments": result.segments,
+        "gso": asdict(result.gso),
     }
 
 
@@ -127,7 +127,7 @@ def _row(label: str, *cells: str) -> str:
 
 
 def _padded(cell: str) -> str:
-    # Colour takes no room on the screen.
+    # Escape sequences take no room on the screen.
     shown = cell
     while "\x1b[" in shown:
         before, _, rest = shown.partition("\x1b[")
@@ -135,8 +135,8 @@ def _padded(cell: str) -> str:
     return cell + " " * max(_COLUMN - len(shown), 1)
 
 
-def _judged(terminal: Terminal, good: bool, yes: str, no: str) -> str:
-    return terminal.styled(yes, "good") if good else terminal.styled(no, "bad")
+def _colour_by(terminal: Terminal, passed: bool, yes: str, no: str) -> str:
+    return terminal.styled(yes, "good") if passed else terminal.styled(no, "bad")
 
 
 def _zero(terminal: Terminal, n: int) -> str:

@@ -1,4 +1,4 @@
-"""Transfers between the lab's machines: what is asked of `traffic`, and what it found."""
+"""TCP transfers between machines, with a digest at both ends; runs the script `traffic`."""
 
 import json
 import sys
@@ -9,14 +9,14 @@ from pyfw.demo.namespace import Namespace
 from pyfw.demo.process import Process
 
 _PORT = 5301
-# By its path, with nothing of the package imported: it has to start at once. -P keeps the modules
-# beside it off the path.
+# Run by its path, without imports of the package, so that it starts at once. -P keeps the modules beside it
+# out of sys.path.
 _SCRIPT = [sys.executable, "-P", str(Path(__file__).with_name("traffic.py"))]
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """A finished TCP transfer, by the receiver's clock."""
+    """A finished transfer, timed by the receiver."""
 
     bytes: int
     seconds: float
@@ -25,17 +25,17 @@ class Transfer:
 
     @property
     def gbit_s(self) -> float:
-        """Throughput of what the application got."""
+        """Throughput as the application sees it."""
         return self.bytes * 8 / self.seconds / 1e9
 
     @property
     def sha256_equal(self) -> bool:
-        """Whether the bytes came as they were sent."""
+        """Whether the bytes arrived as they were sent."""
         return self.sent_sha256 == self.received_sha256
 
 
 class TransferServer:
-    """Gives and takes bytes over TCP."""
+    """Sends and receives bytes over TCP, as clients ask."""
 
     def __init__(self, at: Namespace, address: str) -> None:
         self.address = address
@@ -47,60 +47,14 @@ class TransferServer:
         return by.start(*_SCRIPT, direction, self.address, str(_PORT), str(amount))
 
     def transfer(self, by: Namespace, direction: str, amount: int) -> Transfer:
-        """The same, to its end."""
-        return finished(self.start(by, direction, amount))
+        """Runs a transfer to its end."""
+        return finish_transfer(self.start(by, direction, amount))
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stops the server."""
         self._process.stop()
 
 
-def finished(process: Process, timeout_s: float = 60) -> Transfer:
-    """Waits for a started transfer."""
+def finish_transfer(process: Process, timeout_s: float = 60) -> Transfer:
+    """Waits for a started transfer and returns its result."""
     return Transfer(**json.loads(process.wait(timeout_s)))
-
-
-@dataclass(frozen=True)
-class Datagrams:
-    """A finished UDP transfer: the digests cover length, ECN and bytes in the order of arrival."""
-
-    sent_sha256: str
-    received_sha256: str
-    received_ecn: dict[str, int]
-    sent: list[str]
-    received: list[str]
-
-    @property
-    def difference(self) -> str | None:
-        """What came otherwise than it was sent: the first few places, in words; None where nothing."""
-        if self.sent_sha256 == self.received_sha256:
-            return None
-        places = {entry: number for number, entry in enumerate(self.sent)}
-        pairs = enumerate(zip(self.sent, self.received, strict=False))
-        found = [
-            f"place {number}: {came} came, which was sent as {places.get(came, 'nothing')}, not {sent}"
-            for number, (sent, came) in pairs
-            if sent != came
-        ]
-        return f"{len(found)} of {len(self.sent)} differ; " + "; ".join(found[:8])
-
-
-def datagrams(
-    source: Namespace,
-    sink: Namespace,
-    address: str,
-    count: int,
-    *,
-    lengths: str = "1-1400",
-    ecn: str = "0",
-) -> Datagrams:
-    """Sends `count` datagrams of all `lengths` ("first-last") with the ECN values in turn."""
-    where = [address, str(_PORT), str(count)]
-    taking = sink.start(*_SCRIPT, "udp-sink", *where)
-    taking.wait_for("listening")
-    giving = source.start(*_SCRIPT, "udp-source", *where, "--lengths", lengths, "--ecn", ecn)
-    sent = json.loads(giving.wait(60))
-    received = json.loads(taking.wait(60).removeprefix("listening\n"))
-    return Datagrams(
-        sent["sha256"], received["sha256"], received["ecn"], sent["entries"], received["entries"]
-    )

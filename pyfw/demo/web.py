@@ -1,4 +1,4 @@
-"""The page behind the gateway: nginx serves it where it is installed, else the standard library."""
+"""Serves and loads a web page: with nginx if it is installed, else with the standard library."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ _PORT = 8080
 _PAGE = "/run/page"
 _SCRIPT = [sys.executable, "-P", str(Path(__file__).with_name("web_page.py"))]
 
-# One process, nothing outside /run, so that nothing of it can outlive the lab.
+# One process and no file outside /run, so that nothing outlives the machine.
 _NGINX = """
 user root; daemon off; master_process off; worker_processes 1;
 pid /run/nginx.pid; error_log stderr;
@@ -29,7 +29,7 @@ http {
 
 @dataclass(frozen=True)
 class PageLoad:
-    """A page, loaded."""
+    """A loaded page."""
 
     resources: int
     bytes: int
@@ -38,12 +38,12 @@ class PageLoad:
 
 
 class WebServer:
-    """Serves the page at an address of one machine."""
+    """Serves the page on an address of a machine."""
 
     def __init__(self, at: Namespace, address: str) -> None:
         self.address = address
         at.run(*_SCRIPT, "make", _PAGE)
-        # Debian keeps it where only root's PATH looks.
+        # Debian installs it outside a user's PATH.
         nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
         if nginx:
             self.name = "nginx"
@@ -57,16 +57,16 @@ class WebServer:
         self._wait(at)
 
     def load(self, by: Namespace) -> PageLoad:
-        """Loads the page."""
+        """Loads the page from a machine."""
         return PageLoad(**json.loads(by.run(*_SCRIPT, "load", self.address, str(_PORT)).stdout))
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stops the server."""
         self._process.stop()
 
     def _wait(self, at: Namespace) -> None:
         deadline = time.monotonic() + 5
-        # ss(8) in its namespace: no connection is wasted on asking.
+        # ss(8) rather than a test connection, which the server would count.
         while f":{_PORT}" not in at.run("ss", "-Hltn").stdout:
             if self._process.returncode is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} did not come up: {self._process.output().strip()}")

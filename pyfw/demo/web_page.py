@@ -1,10 +1,10 @@
-"""A page of many resources of mixed sizes; a script of its own that runs inside the lab's machines.
+"""A page of many resources of mixed sizes; a script that runs inside a machine.
 
     make DIRECTORY                   writes the page
-    serve DIRECTORY ADDRESS PORT     serves it, where no nginx is installed
-    load ADDRESS PORT                loads it as a browser would and prints one JSON object
+    serve DIRECTORY ADDRESS PORT     serves it, if nginx is not installed
+    load ADDRESS PORT                loads it as a browser does, and prints one JSON object
 
-Each resource is named by the SHA-256 of its bytes, so the loader can tell that it came unchanged.
+Each resource is named by the SHA-256 of its bytes, so that the loader can verify it.
 """
 
 import functools
@@ -21,14 +21,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-# Like a page of a web shop: many small things, some pictures, a few large ones.
+# Like a web shop: many small resources, some pictures, a few large ones.
 _LENGTHS = [
     *(200, 420, 512, 700, 1_024, 1_228, 1_420, 1_452, 2_000, 2_900),
     *(4_096, 5_000, 6_600, 8_192, 9_000, 12_000, 15_000, 16_384, 20_000, 24_000),
     *(30_000, 36_000, 45_000, 52_000, 64_000, 65_536, 80_000, 100_000, 130_000, 160_000),
     *(200_000, 250_000, 320_000, 500_000, 800_000, 1_500_000),
 ]
-# What browsers open to one host.
+# As many as browsers open to one host.
 _CONNECTIONS = 6
 
 
@@ -46,13 +46,13 @@ def make(directory: str) -> None:
 
 
 def serve(directory: str, address: str, port: str) -> None:
-    """Serves the directory, for ever."""
+    """Serves the directory until killed."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (inherited)
-            """Says nothing."""
+            """Logs nothing."""
 
     class Server(http.server.ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -62,7 +62,7 @@ def serve(directory: str, address: str, port: str) -> None:
 
 
 def load(address: str, port: str) -> None:
-    """Gets the index, then its resources over a few connections at once."""
+    """Loads the index, then its resources over several connections at once."""
     started = time.perf_counter()
     index = _get(http.client.HTTPConnection(address, int(port), timeout=10), "")
     waiting: SimpleQueue[str] = SimpleQueue()

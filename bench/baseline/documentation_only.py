@@ -1,7 +1,6 @@
-"""The guard in front of what carries packets in the clear: only between addresses of the lab.
+"""Loads a wg-quick file only if its peers are at addresses for documentation, which no network routes.
 
-In: a wg-quick file. Out: its configuration, if every peer is at an address for documentation, which no
-network outside of the lab routes. Else ValueError.
+This keeps what sends packets in the clear inside the lab's namespaces.
 """
 
 import ipaddress
@@ -20,15 +19,15 @@ def load(conf: str) -> Config:
     """Reads the file. Raises ValueError (ConfigError is one) or OSError."""
     config = configuration.load(conf)
     for peer in config.peers:
-        if not _in_the_lab(peer.endpoint or ""):
+        if not _is_documentation(peer.endpoint or ""):
             raise ValueError(
-                f"a peer's endpoint is {peer.endpoint or 'not given'}: without a cipher, packets go to "
-                "addresses for documentation alone (RFC 5737, RFC 3849)"
+                f"peer endpoint {peer.endpoint or '(none)'}: without a cipher, packets may go only to "
+                "addresses for documentation (RFC 5737, RFC 3849)"
             )
     return config
 
 
-def _in_the_lab(endpoint: str) -> bool:
+def _is_documentation(endpoint: str) -> bool:
     try:
         address = ipaddress.ip_address(endpoint.rpartition(":")[0].strip("[]"))
     except ValueError:

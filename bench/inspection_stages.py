@@ -1,7 +1,7 @@
-"""The stages that bench.stages puts into the receiving daemon: they look at every frame and change none.
+"""Stages that read every frame and change none: `bench.stages` runs them in the receiving daemon.
 
-`Columns` looks at a batch at once with numpy, `Loop` at one frame after the other in plain Python, five
-columns each. What they find is counted, so that nothing of it is idle.
+`Columns` reads a batch at once with numpy, `Loop` one frame after the other in plain Python; both read five
+columns. They count what they find, so that no read is wasted.
 """
 
 import numpy as np
@@ -12,23 +12,23 @@ _TCP = 6
 
 
 class Columns(pyfw.Stage):
-    """A batch at once."""
+    """Reads a batch at once."""
 
     def process(self, batch: pyfw.FrameBatch) -> None:
-        """Bytes of TCP to high ports, by five columns."""
+        """Counts the bytes of TCP frames with a high port and a flag."""
         protocol = np.asarray(batch.protocol)
         ports = np.asarray(batch.src_port) | np.asarray(batch.dst_port)
         length = np.asarray(batch.length)
         flags = np.asarray(batch.tcp_flags)
-        seen = (protocol == _TCP) & (ports > 1023) & (flags != 0)
-        self.count("bytes", int(length[seen].sum()))
+        matches = (protocol == _TCP) & (ports > 1023) & (flags != 0)
+        self.count("bytes", int(length[matches].sum()))
 
 
 class Loop(pyfw.Stage):
-    """One frame after the other."""
+    """Reads one frame after the other."""
 
     def process(self, batch: pyfw.FrameBatch) -> None:
-        """The same sum."""
+        """Counts the same bytes."""
         total = 0
         for protocol, source, destination, length, flags in zip(
             batch.protocol,

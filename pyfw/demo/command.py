@@ -1,8 +1,4 @@
-"""What commands have in common that build a lab: how they end when it cannot be, fails or is interrupted.
-
-In: a block of a command. Out: the block's end; or an error in plain words, or 128 and the signal's number,
-with all that the lab held let go.
-"""
+"""How a command that builds namespaces ends: with an error message, or cleaned up after a signal."""
 
 import signal
 import sys
@@ -12,22 +8,26 @@ from types import FrameType
 
 import click
 
-from lab import Unavailable
+from pyfw.demo.namespace import Unavailable
 from pyfw.demo.terminal import Terminal
 
 
 @contextmanager
-def in_lab(what: str, terminal: Terminal) -> Iterator[None]:
-    """Runs the block of a command that is called `what` in messages."""
+def errors_reported(command: str, terminal: Terminal) -> Iterator[None]:
+    """Turns the block's errors into click errors that name the command.
+
+    SIGINT, SIGTERM and SIGHUP unwind the block, so that it cleans up, and exit with 128 and the signal's
+    number.
+    """
     try:
         with _signals_raised():
             yield
     except Unavailable as reason:
-        raise click.ClickException(f"{what} cannot run here: {reason}") from reason
+        raise click.ClickException(f"{command} cannot run here: {reason}") from reason
     except (RuntimeError, OSError) as error:
         raise click.ClickException(str(error)) from error
     except _Interrupted as interrupted:
-        # Where nobody reads any more, the status is what tells.
+        # The terminal may be gone; the exit status still reports the signal.
         with suppress(OSError):
             terminal.clear()
             click.echo("interrupted; nothing is left behind", err=True)
@@ -35,7 +35,7 @@ def in_lab(what: str, terminal: Terminal) -> Iterator[None]:
 
 
 class _Interrupted(BaseException):
-    """A signal asked us to end. Not an Exception: nothing on the way may swallow it."""
+    """A signal asks the process to end. Not an Exception, so that no handler on the way catches it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -44,7 +44,7 @@ class _Interrupted(BaseException):
 @contextmanager
 def _signals_raised() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
-        # Once is enough: a second Ctrl-C must not cut the clearing up short.
+        # A second Ctrl-C must not cut the clean-up short.
         for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(one, signal.SIG_IGN)
         raise _Interrupted(number)
