@@ -35,7 +35,7 @@ def unavailable() -> str | None:
     """Returns why this pyfw has no baselines, or None."""
     from pyfw import _native
 
-    if hasattr(_native, "cipher_cost"):
+    if hasattr(_native, "passthrough"):
         return None
     return (
         "this pyfw is built without the cargo feature `bench`: `make bench` builds a wheel with it, "

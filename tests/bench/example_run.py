@@ -1,4 +1,4 @@
-"""A run as it could have been, for tests of what is said of it."""
+"""An example of a run, in which every target is met, some of them exactly."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ ENTRIES = [
     Entry(name="tailscale", kind="peer", title="Tailscale's fork", version="v0.0.0"),
     Entry(name="boringtun", kind="peer", title="boringtun", version="0.7.1"),
 ]
-# By measure, candidate and quantity; a run in which every bar is met, some of them just so.
+# By measure, candidate and quantity.
 VALUES: dict[str, dict[str, dict[str, float]]] = {
     "rtt-idle": {
         "pyfw": {"p50_us": 100, "p99_us": 200},
@@ -64,7 +64,7 @@ VALUES: dict[str, dict[str, dict[str, float]]] = {
 
 
 def document(rounds: int = 5, changes: Mapping[str, float] | None = None) -> Document:
-    """The run. `changes` replace quantities in all rounds: {"tcp-1-up pyfw gbit_s": 7.9}."""
+    """Returns the run. `changes` replace values in all rounds, such as {"tcp-1-up pyfw gbit_s": 7.9}."""
     records = [
         Record(
             round=number,
@@ -83,7 +83,7 @@ def document(rounds: int = 5, changes: Mapping[str, float] | None = None) -> Doc
         plan="quick",
         rounds=rounds,
         candidates=ENTRIES,
-        left_out={"gotatun": "it is built with cargo, and there is no cargo here"},
+        left_out={"gotatun": "cargo, which builds it, is not installed"},
         records=records,
     )
 

@@ -1,11 +1,11 @@
-"""Peers: which version one is, and why one is left out."""
+"""Installing peers: their versions, and why one is unavailable."""
 
 from pathlib import Path
 
 import pytest
 
 from bench import peers
-from bench.peers import Crate, GoModule, LeftOut, go_version, install, printed_version
+from bench.peers import Crate, GoModule, PeerUnavailable, go_version, install, printed_version
 
 GO = """\
 build/peers/wireguard: go1.26.8
@@ -15,44 +15,42 @@ build/peers/wireguard: go1.26.8
 """
 
 
-def test_the_version_of_a_go_module_is_what_go_wrote_into_it() -> None:
+def test_go_version_is_read_from_the_binary() -> None:
     version = go_version(GO, "golang.zx2c4.com/wireguard")
     assert version == "v0.0.0-20260522210424-ecfc5a8d5446"
 
 
-def test_a_binary_of_another_module_is_left_out() -> None:
-    with pytest.raises(LeftOut, match=r"not github\.com/tailscale/wireguard-go"):
+def test_binary_of_another_module_is_rejected() -> None:
+    with pytest.raises(PeerUnavailable, match=r"not github\.com/tailscale/wireguard-go"):
         go_version(GO, "github.com/tailscale/wireguard-go")
 
 
 @pytest.mark.parametrize(
-    ("told", "version"),
+    ("output", "version"),
     [
         ("boringtun-cli 0.7.1\n", "0.7.1"),
         ("gotatun-cli 0.10.2\ngotatun-cli 0.10.2\n", "0.10.2"),
         ("some 1.2.0-rc.1\n", "1.2.0-rc.1"),
     ],
 )
-def test_a_printed_version_is_the_first_number(told: str, version: str) -> None:
-    assert printed_version(told) == version
+def test_printed_version_is_the_first_number(output: str, version: str) -> None:
+    assert printed_version(output) == version
 
 
-def test_what_does_not_say_its_version_is_left_out() -> None:
-    with pytest.raises(LeftOut, match="which version"):
+def test_output_without_a_version_is_rejected() -> None:
+    with pytest.raises(PeerUnavailable, match="no version"):
         printed_version("usage: wireguard\n")
 
 
-def test_without_its_compiler_a_peer_is_left_out_with_the_reason(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(peers, "_DIRECTORY", tmp_path)
     found = dict(install(["wireguard-go", "boringtun"]))
-    assert str(found["wireguard-go"]) == "it is built with go, and there is no go here"
-    assert str(found["boringtun"]) == "it is built with cargo, and there is no cargo here"
+    assert str(found["wireguard-go"]) == "go, which builds it, is not installed"
+    assert str(found["boringtun"]) == "cargo, which builds it, is not installed"
 
 
-def test_the_fork_is_pinned_and_the_others_are_the_newest() -> None:
+def test_only_the_fork_is_pinned() -> None:
     versions = {
         name: peer.version for name, peer in peers.PEERS.items() if isinstance(peer, GoModule)
     }

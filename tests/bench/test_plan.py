@@ -1,13 +1,13 @@
-"""What is measured, with whom, and how long it takes."""
+"""The plans: their measures, candidates and duration."""
 
 from bench.candidates import Candidate
-from bench.plan import MAIN, NETS, full, narrowed, quick
+from bench.plan import MAIN, NETWORKS, full, quick, select
 from bench.results import Results
-from bench.targets import NOT_MEASURED, ROUNDS, bars
+from bench.targets import NOT_MEASURED, ROUNDS, evaluate
 from lab import Implementation
-from tests.bench.made_up import ENTRIES, VALUES, document
+from tests.bench.example_run import ENTRIES, VALUES, document
 
-# Beside its window, a measure warms up and comes to its end, and a candidate is started and stopped.
+# A measure warms up and ends beside its window; a candidate is started and stopped.
 _EACH_S, _START_S = 0.6, 1.5
 
 
@@ -18,7 +18,7 @@ def candidates() -> list[Candidate]:
     return [Candidate(name, kind, name, "1", program) for name, kind in kinds.items()]
 
 
-def test_the_short_set_of_five_rounds_takes_under_five_minutes() -> None:
+def test_five_quick_rounds_take_under_five_minutes() -> None:
     seconds = 0.0
     for plan in quick():
         for candidate in candidates():
@@ -27,7 +27,7 @@ def test_the_short_set_of_five_rounds_takes_under_five_minutes() -> None:
     assert seconds * ROUNDS < 290
 
 
-def test_the_short_set_measures_all_that_the_bars_ask_for() -> None:
+def test_quick_plan_measures_what_the_targets_need() -> None:
     (plan,) = quick()
     took_part = {
         (step.measure.name, candidate.name)
@@ -43,29 +43,26 @@ def test_the_short_set_measures_all_that_the_bars_ask_for() -> None:
         }
         for measure, rows in VALUES.items()
     }
-    assert kept == VALUES, "the made-up run has what bars need, and nothing else"
-    assert NOT_MEASURED not in {bar.state for bar in bars(Results(document()))}
+    assert kept == VALUES, "the example run has what the targets need, and nothing else"
+    assert NOT_MEASURED not in {target.state for target in evaluate(Results(document()))}
 
 
-def test_the_long_set_has_all_that_the_short_one_has() -> None:
-    def of(plans: list[str]) -> set[str]:
-        return set(plans)
-
+def test_full_plan_includes_the_quick_plan() -> None:
     long = {step.measure.name for plan in full() for step in plan.steps}
     assert {step.measure.name for plan in quick() for step in plan.steps} <= long
-    assert [plan.net for plan in full()] == list(NETS)
+    assert [plan.network for plan in full()] == list(NETWORKS)
 
 
-def test_every_network_carries_its_mtu_over_either_ip() -> None:
+def test_links_fit_the_tunnel_mtu_with_either_ip() -> None:
     # 40 of IPv6, 8 of UDP, 32 of WireGuard.
-    assert all(net.link_mtu >= net.mtu + 80 for net in NETS)
+    assert all(network.link_mtu >= network.mtu + 80 for network in NETWORKS)
     assert MAIN.link_mtu == 1500
 
 
-def test_patterns_narrow_measures_and_networks() -> None:
-    found = narrowed(full(), ["tcp-1-*"], ["ipv6-*"])
-    assert [plan.net.name for plan in found] == ["ipv6-1420", "ipv6-1280", "ipv6-8920"]
+def test_patterns_select_measures_and_networks() -> None:
+    found = select(full(), ["tcp-1-*"], ["ipv6-*"])
+    assert [plan.network.name for plan in found] == ["ipv6-1420", "ipv6-1280", "ipv6-8920"]
     names = {step.measure.name for plan in found for step in plan.steps}
     assert names == {"tcp-1-up", "tcp-1-down"}
-    assert narrowed(full(), ["nothing"], []) == []
-    assert narrowed(full(), [], []) == full()
+    assert select(full(), ["nothing"], []) == []
+    assert select(full(), [], []) == full()

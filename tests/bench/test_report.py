@@ -1,4 +1,4 @@
-"""What is written of a run: text, Markdown, the page, the picture."""
+"""The formats of a run: text, Markdown, the HTML page, the picture."""
 
 import re
 from html.parser import HTMLParser
@@ -10,8 +10,8 @@ import pytest
 
 from bench import markdown, report, tables, targets
 from bench.results import Document, Record, Results
-from bench.targets import Bar
-from tests.bench.made_up import NET, document
+from bench.targets import Target
+from tests.bench.example_run import NET, document
 
 
 @pytest.fixture
@@ -20,25 +20,25 @@ def results() -> Results:
 
 
 @pytest.fixture
-def judged(results: Results) -> list[Bar]:
-    return targets.bars(results)
+def evaluated(results: Results) -> list[Target]:
+    return targets.evaluate(results)
 
 
-def test_the_table_has_medians_ratios_and_every_bar(results: Results, judged: list[Bar]) -> None:
-    text = tables.text(results, judged)
+def test_table_has_medians_ratios_and_targets(results: Results, evaluated: list[Target]) -> None:
+    text = tables.text(results, evaluated)
     assert "8.00 (8.00–8.00)" in text
     assert re.search(r"one TCP flow up, throughput .* 2\.00 \(2\.00–2\.00\)", text)
-    assert text.count("pass  ") == len(judged)
-    assert "gotatun              left out: it is built with cargo" in text
+    assert text.count("pass  ") == len(evaluated)
+    assert "gotatun              left out: cargo, which builds it" in text
 
 
-def test_a_missed_bar_stands_out(results: Results) -> None:
+def test_table_marks_a_missed_target(results: Results) -> None:
     slow = Results(document(changes={"rtt-idle pyfw p50_us": 999}))
-    text = tables.text(slow, targets.bars(slow))
+    text = tables.text(slow, targets.evaluate(slow))
     assert "FAIL  pyfw (ipsec-mb): ping, idle, delay, over boringtun: 12.49" in text
 
 
-def test_losses_name_their_layers() -> None:
+def test_losses_name_their_layer() -> None:
     lossy = Record(
         round=1,
         net=NET,
@@ -54,7 +54,7 @@ def test_losses_name_their_layers() -> None:
     assert "TUN queue 1,234" in markdown.page(found, [])
 
 
-def test_what_failed_is_said_once_with_its_last_words() -> None:
+def test_failed_measure_is_listed_once_with_its_last_message() -> None:
     run = document()
     failed = [
         Record(round=n, net=NET, candidate="boringtun", measure="tcp-1-up", failed=f"broke, {n}")
@@ -68,7 +68,7 @@ def test_what_failed_is_said_once_with_its_last_words() -> None:
 
 
 class Tags(HTMLParser):
-    """What a page consists of."""
+    """Collects the tags of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,8 +86,8 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_fetches_nothing(results: Results, judged: list[Bar]) -> None:
-    page = report.page(results, judged)
+def test_page_is_well_formed_and_fetches_nothing(results: Results, evaluated: list[Target]) -> None:
+    page = report.page(results, evaluated)
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
@@ -96,20 +96,20 @@ def test_the_page_is_whole_and_fetches_nothing(results: Results, judged: list[Ba
     assert "url(" not in page and "@import" not in page
 
 
-def test_a_machine_may_be_called_anything(results: Results, judged: list[Bar]) -> None:
-    page = report.page(results, judged)
+def test_page_escapes_the_machine_name(results: Results, evaluated: list[Target]) -> None:
+    page = report.page(results, evaluated)
     assert "Some CPU &lt;fast&gt;" in page
     assert "<fast>" not in page
 
 
-def test_the_page_says_in_a_sentence_what_was_found(results: Results, judged: list[Bar]) -> None:
+def test_page_headline_compares_one_flow(results: Results, evaluated: list[Target]) -> None:
     assert (
-        "One TCP flow through pyfw: 2.00 times as fast as Tailscale's fork, at 0.40 times its CPU"
-        in report.page(results, judged)
+        "One TCP flow through pyfw: 2.00 times as fast as Tailscale's fork, with 0.40 times its CPU"
+        in report.page(results, evaluated)
     )
 
 
-def test_a_bar_of_the_chart_is_as_long_as_its_share_of_the_longest(results: Results) -> None:
+def test_chart_bars_are_proportional(results: Results) -> None:
     page = report.page(results, [])
     chart = page[page.index("one TCP flow up</h3>") :]
     lengths = [float(length) for length in re.findall(r'<rect[^>]* width="([\d.]+)"', chart)[:4]]
@@ -120,7 +120,7 @@ def test_a_bar_of_the_chart_is_as_long_as_its_share_of_the_longest(results: Resu
     )
 
 
-def test_a_run_of_nothing_makes_a_page_all_the_same() -> None:
+def test_empty_run_gives_a_page() -> None:
     empty = Document(
         machine=document().machine,
         conditions=document().conditions,
@@ -129,13 +129,13 @@ def test_a_run_of_nothing_makes_a_page_all_the_same() -> None:
         candidates=[],
     )
     results = Results(empty)
-    judged = targets.bars(results)
-    assert "What was measured" in report.page(results, judged)
-    assert "not measured" in tables.text(results, judged)
+    evaluated = targets.evaluate(results)
+    assert "Results" in report.page(results, evaluated)
+    assert "not measured" in tables.text(results, evaluated)
     ElementTree.fromstring(report.picture(results))
 
 
-def test_the_picture_is_one_svg_for_light_and_dark(results: Results) -> None:
+def test_picture_is_an_svg_for_light_and_dark(results: Results) -> None:
     picture = report.picture(results)
     root = ElementTree.fromstring(picture)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -143,40 +143,40 @@ def test_the_picture_is_one_svg_for_light_and_dark(results: Results) -> None:
     assert "Tailscale's fork" in "".join(root.itertext())
 
 
-def test_the_summary_replaces_the_previous_one_only(
-    tmp_path: Path, results: Results, judged: list[Bar]
+def test_summary_replaces_only_the_previous_one(
+    tmp_path: Path, results: Results, evaluated: list[Target]
 ) -> None:
     file = tmp_path / "performance.md"
     begin = "<!-- results: written by python -m bench.tunnel --markdown -->"
     file.write_text(f"# Method\n\n{begin}\n\nold\n\n<!-- end of results -->\n\nbelow\n")
     for _ in range(2):
-        markdown.replace_results(file, markdown.summary(results, judged))
+        markdown.replace_results(file, markdown.summary(results, evaluated))
     text = file.read_text()
     assert text.startswith("# Method\n") and text.endswith("\n\nbelow\n")
     assert "old" not in text
     assert text.count("one TCP flow up: throughput, Gbit/s | 8.00 | 6.40 | 4.00 |") == 1
-    assert f"{len(judged)} targets were judged, 0 were missed" in text
+    assert f"{len(evaluated)} targets, 0 missed" in text
 
 
-def test_the_summary_is_one_table_and_names_the_page(results: Results, judged: list[Bar]) -> None:
-    summary = markdown.summary(results, judged)
+def test_summary_is_one_table_with_a_link(results: Results, evaluated: list[Target]) -> None:
+    summary = markdown.summary(results, evaluated)
     assert sum(line.startswith("| ---") for line in summary.splitlines()) == 1
     assert "cipher off" not in summary
     name = markdown.page_name(results)
     assert name == "2026-09-30.md"
     assert f"(../bench/results/{name})" in summary
-    assert markdown.page(results, judged).count("\n## Targets\n") == 1
+    assert markdown.page(results, evaluated).count("\n## Targets\n") == 1
 
 
-def test_a_file_without_a_place_for_results_is_left_alone(tmp_path: Path) -> None:
+def test_file_without_marks_is_not_changed(tmp_path: Path) -> None:
     file = tmp_path / "performance.md"
     file.write_text("# Method\n")
-    with pytest.raises(ValueError, match="no place"):
+    with pytest.raises(ValueError, match="needs the marks"):
         markdown.replace_results(file, "new")
     assert file.read_text() == "# Method\n"
 
 
-def test_the_documentation_has_a_place_for_the_summary() -> None:
+def test_documentation_links_to_the_results() -> None:
     documentation = Path(__file__).parent.parent.parent / "docs" / "performance.md"
     before = documentation.read_text(encoding="utf-8").partition("<!-- end of results -->")[0]
     pages = re.findall(r"\(\.\./bench/results/(.+?)\)", before)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bench.results import Document, Record, Results, Spread, ratio, spread
-from tests.bench.made_up import NET, document
+from tests.bench.example_run import NET, document
 
 
 def results(*records: Record) -> Results:
@@ -18,27 +18,27 @@ def record(number: int, candidate: str, gbit_s: float) -> Record:
     return Record(round=number, net=NET, candidate=candidate, measure="tcp-1-up", values=values)
 
 
-def test_a_spread_is_the_median_between_least_and_most() -> None:
+def test_spread_is_median_lowest_and_highest() -> None:
     assert spread([9.0, 1.0, 2.0]) == Spread(2.0, 1.0, 9.0)
     assert spread([]) is None
 
 
-def test_a_ratio_is_of_medians_and_its_spread_of_the_rounds() -> None:
+def test_ratio_is_of_medians_and_its_spread_of_rounds() -> None:
     found = ratio({1: 4.0, 2: 6.0, 3: 8.0}, {1: 2.0, 2: 4.0, 3: 2.0})
     # 6 / 2; the rounds had 2, 1.5 and 4.
     assert found == Spread(3.0, 1.5, 4.0)
 
 
-def test_a_round_that_only_one_has_is_in_no_ratio_of_rounds() -> None:
+def test_round_of_one_side_is_not_in_the_spread() -> None:
     assert ratio({1: 4.0, 2: 100.0}, {1: 2.0}) == Spread(26.0, 2.0, 2.0)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [({}, {1: 1.0}), ({1: 1.0}, {}), ({1: 1.0}, {1: 0.0})])
-def test_there_is_no_ratio_to_nothing(ours: dict[int, float], theirs: dict[int, float]) -> None:
+def test_no_ratio_without_values(ours: dict[int, float], theirs: dict[int, float]) -> None:
     assert ratio(ours, theirs) is None
 
 
-def test_a_failed_round_counts_nowhere_but_among_the_failures() -> None:
+def test_failed_round_is_only_a_failure() -> None:
     failed = Record(
         round=2, net=NET, candidate="pyfw", measure="tcp-1-up", failed="nothing arrived"
     )
@@ -47,7 +47,7 @@ def test_a_failed_round_counts_nowhere_but_among_the_failures() -> None:
     assert found.failures() == [failed]
 
 
-def test_the_best_peer_depends_on_what_is_better() -> None:
+def test_best_peer_depends_on_the_quantity() -> None:
     found = Results(document())
     assert found.best_peer(NET, "udp-64-flood", "received_s") == "boringtun"
     assert found.best_peer(NET, "tcp-1-up", "gbit_s") == "tailscale"
@@ -55,7 +55,7 @@ def test_the_best_peer_depends_on_what_is_better() -> None:
     assert found.best_peer(NET, "requests", "requests_s") is None
 
 
-def test_counts_and_drops_are_added_up_over_the_rounds() -> None:
+def test_counts_and_drops_are_summed_over_rounds() -> None:
     one = Record(
         round=1,
         net=NET,
@@ -71,20 +71,20 @@ def test_counts_and_drops_are_added_up_over_the_rounds() -> None:
     assert found.drops(NET, "udp-64-flood", "pyfw") == {"TUN queue": 12, "links": 1}
 
 
-def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_document_survives_saving_and_loading(tmp_path: Path) -> None:
     written = document()
     written.save(tmp_path / "run.json")
     assert Document.load(tmp_path / "run.json") == written
 
 
-def test_what_is_no_document_is_refused(tmp_path: Path) -> None:
+def test_invalid_document_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "run.json"
     file.write_text('{"rounds": "five"}')
     with pytest.raises(ValueError, match="int"):
         Document.load(file)
 
 
-def test_candidates_keep_the_order_of_the_document_and_ciphers_follow() -> None:
+def test_candidates_are_in_document_order_then_ciphers() -> None:
     found = Results(document())
     assert found.candidates(NET, "tcp-1-up") == ["pyfw", "pyfw-ring", "cipher-off", "tailscale"]
     assert found.candidates(NET, "cipher") == ["ipsec-mb", "ring"]

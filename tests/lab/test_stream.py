@@ -1,4 +1,4 @@
-"""The numbered stream: it counts what it is said to count, by a given clock and on a real wire."""
+"""The sequenced UDP stream, with a given clock and on a veth."""
 
 import time
 from collections.abc import Iterator
@@ -7,60 +7,60 @@ import pytest
 
 from lab import OUTER, Network, unavailable
 from lab.sequenced_udp import Received, ranges
-from lab.stream import Stream, _one_way
+from lab.stream import Stream, direction
 
 _MS = 1_000_000
 
 
 def received(*numbers: int) -> Received:
-    """One number each millisecond."""
-    taken = Received(0)
+    """Receives one number each millisecond."""
+    found = Received(0)
     for at, number in enumerate(numbers):
-        taken.take(number, at * _MS)
-    return taken
+        found.add(number, at * _MS)
+    return found
 
 
-def test_an_arrival_below_the_highest_is_out_of_order_and_a_second_one_a_duplicate() -> None:
-    taken = received(0, 2, 1, 3, 3, 1, 4)
-    assert (taken.out_of_order, taken.duplicated, len(taken.numbers)) == (1, 2, 5)
+def test_lower_number_is_out_of_order_and_repeated_duplicate() -> None:
+    found = received(0, 2, 1, 3, 3, 1, 4)
+    assert (found.out_of_order, found.duplicated, len(found.numbers)) == (1, 2, 5)
 
 
-def test_a_gap_in_the_numbers_alone_is_neither() -> None:
-    taken = received(0, 1, 5, 9)
-    assert (taken.out_of_order, taken.duplicated) == (0, 0)
+def test_gap_is_neither_reordering_nor_duplicate() -> None:
+    found = received(0, 1, 5, 9)
+    assert (found.out_of_order, found.duplicated) == (0, 0)
 
 
-def test_silence_is_counted_from_the_start_between_arrivals_and_to_the_end() -> None:
-    taken = Received(0)
-    taken.take(0, 300 * _MS)
-    assert taken.report(1)["longest_silence_s"] == 0.3
-    taken.take(1, 800 * _MS)
-    told = taken.report(2)
-    assert (told["longest_silence_s"], told["silent_since_s"]) == (0.5, 0.3)
-    taken.pause(1_500 * _MS)
-    told = taken.report(2)
-    assert (told["longest_silence_s"], told["silent_since_s"]) == (0.7, 0.8)
+def test_silence_counts_from_start_to_end() -> None:
+    found = Received(0)
+    found.add(0, 300 * _MS)
+    assert found.report(1)["longest_silence_s"] == 0.3
+    found.add(1, 800 * _MS)
+    report = found.report(2)
+    assert (report["longest_silence_s"], report["silent_since_s"]) == (0.5, 0.3)
+    found.add_silence(1_500 * _MS)
+    report = found.report(2)
+    assert (report["longest_silence_s"], report["silent_since_s"]) == (0.7, 0.8)
 
 
-def test_what_comes_after_the_end_of_sending_ends_no_silence() -> None:
-    taken = received(0)
-    taken.pause(10 * _MS)
-    taken.counts_silence = False
-    taken.take(1, 400 * _MS)
-    assert taken.longest_silence_ns == 10 * _MS
-    assert taken.numbers == {0, 1}
+def test_datagram_after_the_end_counts_no_silence() -> None:
+    found = received(0)
+    found.add_silence(10 * _MS)
+    found.counts_silence = False
+    found.add(1, 400 * _MS)
+    assert found.longest_silence_ns == 10 * _MS
+    assert found.numbers == {0, 1}
 
 
-def test_a_number_that_the_kernel_refused_is_not_lost() -> None:
+def test_refused_number_is_not_lost() -> None:
     sender = Received(0).report(10) | {"refused": [[3, 4]], "own_pause_s": 0.1}
     receiver = received(0, 1, 2, 5, 9).report(0) | {"refused": [], "own_pause_s": 0.2}
-    way = _one_way(sender, receiver)
-    assert (way.sent, way.refused, way.lost, way.lost_ranges) == (8, 2, 3, ((6, 8),))
-    assert way.own_pause_s == 0.2
-    assert "8 sent, 2 refused, 3 lost" in str(way) and "lost 6–8" in str(way)
+    found = direction(sender, receiver)
+    assert (found.sent, found.refused, found.lost, found.lost_ranges) == (8, 2, 3, ((6, 8),))
+    assert found.own_pause_s == 0.2
+    assert "8 sent, 2 refused, 3 lost" in str(found) and "lost 6–8" in str(found)
 
 
-def test_ranges_are_runs_of_neighbours() -> None:
+def test_ranges_are_consecutive_numbers() -> None:
     assert ranges({7, 1, 2, 3, 9}) == [[1, 3], [7, 7], [9, 9]]
     assert ranges(set()) == []
 
@@ -80,16 +80,16 @@ def outer(network: Network, version: int) -> Stream:
 
 @pytest.mark.netns
 @pytest.mark.parametrize("version", [4, 6])
-def test_a_cable_loses_doubles_and_reorders_nothing(network: Network, version: int) -> None:
+def test_veth_loses_duplicates_and_reorders_nothing(network: Network, version: int) -> None:
     with outer(network, version) as stream:
         time.sleep(0.5)
-    for way in (stream.up, stream.down):
-        assert (way.lost, way.refused, way.duplicated, way.out_of_order) == (0, 0, 0, 0), stream
-        assert way.sent > 250, stream
+    for one in (stream.up, stream.down):
+        assert (one.lost, one.refused, one.duplicated, one.out_of_order) == (0, 0, 0, 0), stream
+        assert one.sent > 250, stream
 
 
 @pytest.mark.netns
-def test_losses_and_silences_of_a_wire_are_those_that_were_made(network: Network) -> None:
+def test_loss_and_silence_of_a_firewall_are_counted(network: Network) -> None:
     chain = "chain in { type filter hook input priority 0; udp dport 5302 drop; };"
     with outer(network, 4) as stream:
         time.sleep(0.2)

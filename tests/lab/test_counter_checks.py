@@ -1,8 +1,9 @@
-"""The conservation law, as the lab judges it."""
+"""Reading a daemon's counters, and checking that they account for every packet."""
 
 from typing import Any
 
-from pyfw.demo.counter_checks import drops, gso, imbalances, late
+from lab.counter_checks import imbalances
+from pyfw.demo.daemon_counters import drops, gso_batches, late
 
 
 def counters() -> dict[str, Any]:
@@ -28,31 +29,31 @@ def test_balanced_counters_have_no_imbalance() -> None:
     assert imbalances(counters()) == []
 
 
-def test_a_vanished_packet_is_an_imbalance_of_its_path() -> None:
+def test_missing_packet_is_an_imbalance_of_its_path() -> None:
     for path in ("outbound", "inbound"):
         wrong = counters()
         wrong[path]["left"] -= 1
         assert [text.split(":")[0] for text in imbalances(wrong)] == [path]
 
 
-def test_a_made_up_datagram_is_an_imbalance() -> None:
+def test_surplus_datagram_is_an_imbalance() -> None:
     wrong = counters()
     wrong["datagrams"]["keepalives"] += 1
     assert len(imbalances(wrong)) == 1
 
 
-def test_a_packet_lost_between_datagrams_and_inbound_is_an_imbalance() -> None:
+def test_packet_lost_between_udp_and_inbound_is_an_imbalance() -> None:
     wrong = counters()
     wrong["inbound"]["entered"] -= 1
     wrong["inbound"]["left"] -= 1
     assert len(imbalances(wrong)) == 1
 
 
-def test_only_reasons_with_drops_are_named() -> None:
+def test_drops_have_only_reasons_that_count() -> None:
     assert drops(counters()) == {"outbound.no_route": 2, "datagrams.forged": 1}
 
 
-def test_batches_have_a_mean_even_if_there_were_none() -> None:
-    assert gso(counters()).mean == 1.75
-    assert gso({"gso": {"batches": 0, "datagrams": 0, "sizes": [0] * 8}}).mean == 0
+def test_mean_batch_of_none_is_zero() -> None:
+    assert gso_batches(counters()).mean == 1.75
+    assert gso_batches({"gso": {"batches": 0, "datagrams": 0, "sizes": [0] * 8}}).mean == 0
     assert late(counters()) == 0
