@@ -1,11 +1,44 @@
-"""What holds for every test: the slow ones run only where they are asked for."""
+"""The option `--budget`, for runs of the long tests."""
+
+import itertools
+import time
 
 import pytest
 
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _seconds(text: str) -> float:
+    """Parses "90s", "10m" or "1h"."""
+    return float(text[:-1]) * _UNITS[text[-1]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--budget",
+        type=_seconds,
+        metavar="TIME",
+        help="start no further test after this time, such as 90s, 10m or 1h",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_STARTED] = time.monotonic()
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "slow" in config.getoption("markexpr"):
+    """Under a budget starts each day with another file, so that none is always the one left out."""
+    if config.getoption("budget") is None:
         return
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.skip(reason="slow: run with -m slow"))
+    files = [list(group) for _, group in itertools.groupby(items, lambda item: item.path)]
+    first = int(time.time() // 86_400) % max(len(files), 1)
+    items[:] = itertools.chain.from_iterable(files[first:] + files[:first])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    budget = item.config.getoption("budget")
+    if budget is not None and time.monotonic() - item.config.stash[_STARTED] > budget:
+        pytest.skip("the budget is spent")
+
+
+_STARTED = pytest.StashKey[float]()

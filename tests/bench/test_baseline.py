@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.baseline import documentation_only
-from lab import Network, Pair, baseline, pyfw_run, unavailable
+from lab import Network, Pair, Unavailable, baseline, pyfw_run, unavailable
 from pyfw import _native
 from pyfw.config import settings
 from pyfw.demo.daemon_counters import late
@@ -110,9 +110,9 @@ def test_program_rejects_other_endpoints(conf: Path, part: str) -> None:
 
 def test_build_without_the_feature_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(_native, "passthrough", raising=False)
-    with pytest.raises(baseline.Unavailable, match="make bench"):
+    with pytest.raises(Unavailable, match="make bench"):
         baseline.bare()
-    with pytest.raises(baseline.Unavailable, match="--features bench"):
+    with pytest.raises(Unavailable, match="--features bench"):
         baseline.without_cipher()
 
 

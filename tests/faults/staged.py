@@ -12,8 +12,9 @@ from textwrap import dedent
 from typing import Any
 
 from lab import TUNNEL, Daemon, Network, Pair, Stream, pyfw_run
-from pyfw.demo.counter_checks import drops, imbalances, late
-from tests.interop.judge import dropped
+from lab.counter_checks import imbalances
+from pyfw.demo.daemon_counters import drops, late
+from tests.interop.invariants import queue_drops
 
 STAGE_FILE = "/run/stage.py"
 SETTINGS_FILE = "/run/wg0.pyfw.toml"
@@ -117,7 +118,7 @@ class Staged:
         A machine that is busy with other things lets queues stand: what its kernel, or CoDel, then took is
         told by those who took it, and nobody else may have taken any.
         """
-        taken = dropped(self.pair)
+        taken = queue_drops(self.pair)
         for daemon in self.pair.daemons:
             named = set(drops(daemon.counters()))
             ours = {"outbound.no_route", "outbound.congested", "inbound.congested"}
@@ -149,7 +150,7 @@ def settings_of(table: str, *, threads: int = 1, settings: str = "", stages: str
 def judge(daemon: Daemon) -> dict[str, Any]:
     """Asserts that a daemon runs and accounts for every packet once nothing is queued; its counters."""
     assert daemon.process.returncode is None, daemon.process.output()
-    return judge_details(daemon._details, daemon.at.name)
+    return judge_details(daemon.details, daemon.at.name)
 
 
 def judge_details(ask: Callable[[], dict[str, Any]], name: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lab import Network, unavailable
-from pyfw.demo.counter_checks import imbalances, late
+from lab.counter_checks import imbalances
+from pyfw.demo.daemon_counters import late
 
 _SCRIPT = str(Path(__file__).with_name("calls_back.py"))
 _REFUSED = ("close", "set_stages")

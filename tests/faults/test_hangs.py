@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lab import Network
-from pyfw.demo.counter_checks import drops
+from pyfw.demo.daemon_counters import drops
 from tests.faults.conftest import MakeStaged
 from tests.faults.staged import Staged, wait_until
 

@@ -5,10 +5,10 @@ import time
 import pytest
 
 from lab import Stream
-from pyfw.demo.counter_checks import drops
+from pyfw.demo.daemon_counters import drops
 from tests.faults.conftest import MakeStaged
 from tests.faults.staged import Staged, wait_until
-from tests.interop.judge import dropped
+from tests.interop.invariants import queue_drops
 
 threads = pytest.mark.parametrize("threads", [1, 2])
 
@@ -157,7 +157,7 @@ def test_stages_come_and_go_by_their_tables_and_nothing_is_lost(
     for way in (stream.up, stream.down):
         assert (way.refused, way.duplicated, way.out_of_order) == (0, 0, 0), stream
     # What the delay held when it was taken out is dropped, and told.
-    taken = dropped(staged.pair)
+    taken = queue_drops(staged.pair)
     for daemon in staged.pair.daemons:
         named = drops(daemon.counters())
         ours = {"outbound.no_route", "outbound.congested", "inbound.congested"}

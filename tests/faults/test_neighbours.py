@@ -5,7 +5,7 @@ import time
 import pytest
 
 from lab import Network
-from pyfw.demo.counter_checks import drops
+from pyfw.demo.daemon_counters import drops
 from pyfw.demo.transfer import TransferServer
 from tests.faults.neighbours import Neighbours
 from tests.faults.staged import wait_until

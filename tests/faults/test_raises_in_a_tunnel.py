@@ -6,7 +6,7 @@ import time
 import pytest
 
 from lab import BEHIND
-from pyfw.demo.counter_checks import drops
+from pyfw.demo.daemon_counters import drops
 from pyfw.demo.transfer import TransferServer
 from tests.faults.conftest import MakeStaged
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from lab import TUNNEL, Daemon, Network, Pair, Process, Stream, pyfw_run, unavailable
-from pyfw.demo.counter_checks import drops
-from tests.interop.judge import settled
+from pyfw.demo.daemon_counters import drops
+from tests.interop.invariants import settled_counters
 
 pytestmark = [
     pytest.mark.netns,
@@ -93,6 +93,6 @@ def test_a_call_that_fails_ends_nothing_and_is_accounted_for(
 
 def lost(daemon: Daemon) -> int:
     """What the daemon says it lost."""
-    counters = settled(daemon)
+    counters = settled_counters(daemon)
     drops = [*counters["outbound"]["drops"].items(), *counters["inbound"]["drops"].items()]
     return sum(count for name, count in drops if name != "no_route")

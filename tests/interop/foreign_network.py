@@ -7,7 +7,7 @@ from typing import Any
 
 from lab import OUTER, Daemon, Implementation, Network, Pair, Process, pyfw_run, pyfw_wg
 from lab import relay as relay_script
-from tests.interop.judge import judge
+from tests.interop.invariants import assert_invariants
 
 # Where the relay listens for pyfw, and for the gateway.
 _NEAR, _FAR = "127.0.0.1:7001", f"{OUTER['client'].v4}:7002"
@@ -47,7 +47,7 @@ class ForeignNetwork:
         pair, self._pair = self._pair, None
         try:
             if pair is not None:
-                judge(pair)
+                assert_invariants(pair)
         finally:
             if self._relay is not None:
                 self._relay.stop()

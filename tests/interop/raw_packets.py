@@ -1,7 +1,7 @@
-"""Packets as they are, into and out of an interface; a script that runs inside the lab's machines.
+"""Sends and receives raw packets at an interface; a script that runs inside a machine.
 
-    send                    packets in hexadecimal on standard input, one a line
-    receive COUNT           prints each packet that came in, until COUNT came or 2 s passed
+    send                    sends packets in hexadecimal from standard input, one per line
+    receive COUNT           prints each packet received, until COUNT arrived or 2 s passed without one
 
 Neither the kernel's TCP/IP nor any offload touches them on this side of the interface.
 """
@@ -25,13 +25,13 @@ def main() -> None:
     raw.bind((_INTERFACE, _ETH_P_ALL))
     raw.settimeout(2)
     print("listening", flush=True)
-    left = int(sys.argv[2])
+    remaining = int(sys.argv[2])
     try:
-        while left:
+        while remaining:
             packet, (_, _, kind, _, _) = raw.recvfrom(65536)
             if kind != socket.PACKET_OUTGOING:
                 print(packet.hex(), flush=True)
-                left -= 1
+                remaining -= 1
     except TimeoutError:
         pass
 

@@ -1,4 +1,4 @@
-"""A burst arrives whole and in order, though nothing follows it: what may be filled does not wait long."""
+"""A burst arrives completely and in order, although no later packet pushes it out."""
 
 import sys
 from functools import partial
@@ -14,36 +14,34 @@ _BURSTS = [1, 63, 64, 65, 70, 127, 128, 129, 130, 200] * 3
 
 _SINK = """
 import socket, sys
-taking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-taking.bind((sys.argv[1], int(sys.argv[2])))
-taking.settimeout(10)
+receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+receiver.bind((sys.argv[1], int(sys.argv[2])))
+receiver.settimeout(10)
 print("ready", flush=True)
 for burst in map(int, sys.argv[3:]):
-    got = []
+    received = []
     for _ in range(burst):
-        data, sender = taking.recvfrom(2048)
-        got.append(int(data))
-    assert got == list(range(burst)), got
-    taking.sendto(b"whole", sender)
+        data, sender = receiver.recvfrom(2048)
+        received.append(int(data))
+    assert received == list(range(burst)), received
+    receiver.sendto(b"complete", sender)
 """
 _SOURCE = """
 import socket, sys
-giving = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-giving.connect((sys.argv[1], int(sys.argv[2])))
-giving.settimeout(10)
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.connect((sys.argv[1], int(sys.argv[2])))
+sender.settimeout(10)
 for burst in map(int, sys.argv[3:]):
     for number in range(burst):
-        giving.send(b"%064d" % number)
-    assert giving.recv(2048) == b"whole"
+        sender.send(b"%064d" % number)
+    assert sender.recv(2048) == b"complete"
 """
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_burst_arrives_whole_and_in_order_though_nothing_follows_it(
-    make_pair: MakePair, threads: int
-) -> None:
+def test_burst_arrives_without_a_later_packet(make_pair_in_module: MakePair, threads: int) -> None:
     make = partial(pyfw_run, f"threads = {threads}")
-    pair = make_pair(make, make)
+    pair = make_pair_in_module(make, make)
     pair.first_ping_ms()
     arguments = [BEHIND["server"].v4, str(_PORT), *map(str, _BURSTS)]
     sink = pair.network.server.start(sys.executable, "-c", _SINK, *arguments)

@@ -1,4 +1,4 @@
-"""What is neither TCP nor UDP, or cannot be read, passes bit by bit."""
+"""Packets that are neither TCP nor UDP, or are malformed, pass unchanged."""
 
 import sys
 from pathlib import Path
@@ -17,14 +17,14 @@ _SCRIPT = [sys.executable, "-P", str(Path(__file__).with_name("raw_packets.py"))
 
 
 def ip(version: int) -> Any:
-    """A header from client to gateway."""
+    """Returns a header from client to gateway."""
     if version == 6:
         return scapy.IPv6(src=TUNNEL["client"].v6, dst=TUNNEL["gateway"].v6, hlim=7)
     return scapy.IP(src=TUNNEL["client"].v4, dst=TUNNEL["gateway"].v4, id=4711, ttl=7)
 
 
 def payload(version: int, kind: str) -> Any:
-    """What the header carries."""
+    """Returns the payload of a packet."""
     inner = scapy.Ether() / scapy.IP(src="10.1.1.1", dst="10.1.1.2") / scapy.ICMP() / b"inside"
     match kind:
         case "esp":
@@ -57,7 +57,7 @@ _NUMBERS = {"truncated tcp": 6, "unknown": 253}  # IANA; 253 is for experiments 
 
 
 def packets(version: int) -> list[bytes]:
-    """One of each kind, and fragments."""
+    """Returns one packet of each kind, and fragments."""
     built = []
     for kind in (
         *("esp", "ah", "sctp", "gre", "vxlan", "vxlan without checksum"),
@@ -77,7 +77,7 @@ def packets(version: int) -> list[bytes]:
 
 
 def fragments(version: int) -> list[bytes]:
-    """A datagram in three, the last one first."""
+    """Returns a datagram in three fragments, the last one first."""
     whole = scapy.UDP(sport=9, dport=9) / bytes(2000)
     if version == 4:
         pieces = scapy.fragment(ip(4) / whole, fragsize=800)
@@ -88,12 +88,12 @@ def fragments(version: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_every_protocol_passes_unchanged_and_in_order(judged: Pair, version: int) -> None:
+def test_every_protocol_passes_unchanged_and_in_order(tunnel: Pair, version: int) -> None:
     sent = [packet.hex() for packet in packets(version)]
     assert len(sent) > 12
-    network = judged.network
-    receiving = network.gateway.start(*_SCRIPT, "receive", str(len(sent)))
-    receiving.wait_for("listening")
+    network = tunnel.network
+    receiver = network.gateway.start(*_SCRIPT, "receive", str(len(sent)))
+    receiver.wait_for("listening")
     network.client.run(*_SCRIPT, "send", stdin="\n".join(sent))
-    received = receiving.wait(10).split()[1:]
+    received = receiver.wait(10).split()[1:]
     assert received == sent

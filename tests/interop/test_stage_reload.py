@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from lab import TUNNEL, Daemon, Implementation, Pair, Stream, pyfw_run
-from lab.measure import Datagrams, Subject
+from lab.measure import Datagrams, MeasuredTunnel
 from tests.interop.conftest import MakePair
-from tests.interop.judge import settled, told_drops
+from tests.interop.invariants import drops_text, settled_counters
 
 _FILE = "/run/counting.py"
 _SETTINGS = f'[[stages]]\nuse = "{_FILE}:Counting"\n'
@@ -92,20 +92,20 @@ def test_twenty_reloads_under_a_fifth_of_the_capacity_lose_and_reorder_nothing(
 ) -> None:
     pair = make_pair(counting(threads), counting(threads))
     pair.first_ping_ms()
-    capacity = Datagrams(200).run(Subject(pair), 1.0).values["received_s"]
+    capacity = Datagrams(200).run(MeasuredTunnel(pair), 1.0).values["received_s"]
     each_way = min(int(capacity / 5 / 2), _SCRIPTS_PER_SECOND)
     addresses = (TUNNEL[side].v4 for side in ("client", "gateway"))
-    before = [settled(daemon) for daemon in pair.daemons]
+    before = [settled_counters(daemon) for daemon in pair.daemons]
     ends = pair.network.client, pair.network.gateway
     with Stream(*ends, *addresses, per_second=each_way) as stream:
         for number in range(1, _RELOADS + 1):
             write(pair, _SOURCE.format(version=number))
             reload(pair, "reload.applied", number)
     for way in (stream.up, stream.down):
-        assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), (stream, told_drops(pair))
+        assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), (stream, drops_text(pair))
         assert way.sent > 1000, stream
     for daemon, earlier in zip(pair.daemons, before, strict=True):
-        after = settled(daemon)
+        after = settled_counters(daemon)
         own = after["stages"]["stages"]["Counting"]["own"]
         assert own["taken_over"] == _RELOADS
         assert set(own) == {"taken_over", *(f"version_{n}" for n in range(_RELOADS + 1))}

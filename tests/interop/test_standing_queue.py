@@ -1,13 +1,17 @@
-"""A queue that stands at the TUN, as the daemon is slower than the stack before it: its senders are told."""
+"""A daemon slower than its senders signals them: by ECN, or by dropping single segments."""
 
 from textwrap import dedent
 
-from lab import Network, Pair, pyfw_run
-from lab.measure import Flows, Sample, Subject
-from tests.interop.conftest import MakePair
-from tests.interop.judge import settled
+import pytest
 
-# 256 KiB each 2 ms at most: what TCP has in flight beyond that stands in front of the daemon.
+from lab import Network, Pair, pyfw_run
+from lab.measure import Flows, MeasuredTunnel, Sample
+from tests.interop.conftest import MakePair
+from tests.interop.invariants import settled_counters
+
+pytestmark = pytest.mark.alone
+
+# At most 256 KiB every 2 ms: what TCP has in flight beyond that queues before the daemon.
 SLOW = """
     import time
     import pyfw
@@ -22,7 +26,7 @@ SLOW = """
 
 def slow_client(network: Network, make_pair: MakePair, ecn: bool) -> Pair:
     network.client.write("/run/stage.py", dedent(SLOW))
-    # 1: asks for ECN with every connection.
+    # 1 requests ECN for every connection.
     network.client.sysctl("net.ipv4.tcp_ecn", "1" if ecn else "0")
     slow = pyfw_run('[[stages]]\nuse = "stage.py:Slow"\n')
     pair = make_pair(lambda: slow, pyfw_run)
@@ -30,25 +34,28 @@ def slow_client(network: Network, make_pair: MakePair, ecn: bool) -> Pair:
     return pair
 
 
-def loaded(pair: Pair) -> tuple[Sample, dict[str, int]]:
-    """A second of one flow, and what the client's outbound path counted in it."""
-    sample = Flows(1, 0, pinged=True).run(Subject(pair), 1.0)
-    outbound = settled(pair.client)["outbound"]
-    marked, congested = outbound["marked"], outbound["drops"].get("congested", 0)
-    return sample, {"marked": marked, "congested": congested}
+def run_flow(pair: Pair) -> tuple[Sample, dict[str, int]]:
+    """Runs one flow for a second; returns the sample, and the client's marks and drops."""
+    sample = Flows(1, 0, pinged=True).run(MeasuredTunnel(pair), 1.0)
+    outbound = settled_counters(pair.client)["outbound"]
+    counted = {
+        "marked": outbound["marked"],
+        "congested": outbound["drops"].get("congested", 0),
+    }
+    return sample, counted
 
 
-def test_by_the_loss_of_single_segments(network: Network, make_pair: MakePair) -> None:
-    sample, told = loaded(slow_client(network, make_pair, ecn=False))
-    assert told["marked"] == 0
-    # A signal each 100 ms at first, then faster by the square root; a segment each, or a ping.
-    assert 0 < told["congested"] < 100
-    # What the ring itself drops, it drops by the frame.
+def test_standing_queue_drops_single_segments(network: Network, make_pair: MakePair) -> None:
+    sample, counted = run_flow(slow_client(network, make_pair, ecn=False))
+    assert counted["marked"] == 0
+    # A signal every 100 ms at first, then faster by the square root; each is one segment or ping.
+    assert 0 < counted["congested"] < 100
+    # The TUN's own queue would drop whole frames.
     assert sample.drops.get("TUN queue", 0) == 0
 
 
-def test_by_a_mark_where_the_sender_knows_ecn(network: Network, make_pair: MakePair) -> None:
-    sample, told = loaded(slow_client(network, make_pair, ecn=True))
-    assert told["marked"] > 0
-    # Pings, which know nothing of ECN, share the queue.
+def test_standing_queue_marks_senders_with_ecn(network: Network, make_pair: MakePair) -> None:
+    sample, counted = run_flow(slow_client(network, make_pair, ecn=True))
+    assert counted["marked"] > 0
+    # Only pings, which share the queue and have no ECN, may be dropped.
     assert sample.values["retransmitted"] == 0

@@ -9,7 +9,8 @@ import pytest
 from scapy.utils import RawPcapNgReader
 
 from lab import Network
-from pyfw.demo.counter_checks import imbalances, late
+from lab.counter_checks import imbalances
+from pyfw.demo.daemon_counters import late
 
 _SCRIPT = [sys.executable, str(Path(__file__).with_name("two_tunnels.py"))]
 _PACKETS = 2000

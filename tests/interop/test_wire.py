@@ -1,4 +1,4 @@
-"""Wireshark judges what went over the wire between pyfw and each other WireGuard, with pyfw's key log."""
+"""Wireshark decrypts what pyfw and another WireGuard send each other, with pyfw's key log."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab import TUNNEL, Implementation, Network, Process
-from pyfw.demo.transfer import datagrams
+from lab.datagrams import send_datagrams
 from tests.interop.foreign_network import ForeignNetwork
 
 pytestmark = pytest.mark.skipif(
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.skipif(
 _MTU = 1420
 _OVERHEAD = 32
 _INITIATION, _RESPONSE, _DATA = "1", "2", "4"
-# What the tests send inside; it must not be seen outside.
+# Sent inside the tunnel; it must not appear outside.
 CANARY = b"canary in the tunnel"
 
 
 class Recording:
-    """What passes the client's outer interface, and the key log that opens it."""
+    """A capture at the client's outer interface, and the key log that decrypts it."""
 
     def __init__(self, foreign_network: ForeignNetwork, folder: Path) -> None:
         self.folder = folder
@@ -38,16 +38,17 @@ class Recording:
 
     def end(self) -> None:
         """Stops recording."""
-        time.sleep(0.3)  # what the kernel has is still written
+        time.sleep(0.3)  # for packets that tcpdump has not written yet
         self._dump.stop()
 
     def fields(self, *names: str) -> list[list[str]]:
-        """These fields of each WireGuard message."""
-        wanted = [argument for name in names for argument in ("-e", name)]
+        """Returns these fields of each WireGuard message."""
+        arguments = [argument for name in names for argument in ("-e", name)]
         done = subprocess.run(
             [
                 *("tshark", "-n", "-r", str(self.file), "-o", f"wg.keylog_file:{self.key_log}"),
-                *("-Y", "wg", "-T", "fields", "-E", "separator=|", "-E", "occurrence=f", *wanted),
+                *("-Y", "wg", "-T", "fields", "-E", "separator=|", "-E", "occurrence=f"),
+                *arguments,
             ],
             capture_output=True,
             text=True,
@@ -59,12 +60,12 @@ class Recording:
 
 @pytest.fixture(scope="module")
 def recording(
-    place: tuple[Network, Implementation], tmp_path_factory: pytest.TempPathFactory
+    peer_network: tuple[Network, Implementation], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Recording]:
-    """Of a pair that has shaken hands from both ends and exchanged packets of all lengths."""
-    foreign_network = ForeignNetwork(*place)
+    """A recording of handshakes from both ends and packets of all lengths."""
+    foreign_network = ForeignNetwork(*peer_network)
     for machine in (foreign_network.network.client, foreign_network.network.gateway):
-        # Each datagram by itself on the cable, which else takes a batch as one.
+        # Single datagrams on the link; otherwise a batch is one packet.
         machine.ip("link", "set", "outer", "gso_max_segs", "1")
     recording = Recording(foreign_network, tmp_path_factory.mktemp("wire"))
     pair = foreign_network.pair_with_key_log(recording.key_log, preshared=True)
@@ -74,11 +75,8 @@ def recording(
     ping = ["ping", "-n", "-c", "3", "-i", "0.1", "-p", CANARY[:16].hex(), "-s", "64"]
     pair.client.at.run(*ping, TUNNEL["gateway"].v4)
     if foreign_network.foreign.name != "kernel":
-        result = datagrams(
-            foreign_network.network.client,
-            foreign_network.network.gateway,
-            TUNNEL["gateway"].v4,
-            200,
+        result = send_datagrams(
+            foreign_network.network.client, foreign_network.network.gateway, TUNNEL["gateway"].v4, 200
         )
         assert result.difference is None
     recording.end()
@@ -86,18 +84,18 @@ def recording(
     foreign_network.end()
 
 
-def test_it_opens_every_message_of_both_ends(recording: Recording) -> None:
+def test_wireshark_decrypts_every_message(recording: Recording) -> None:
     rows = recording.fields("wg.type", "ip.src", "wg.handshake_ok", "_ws.expert.message")
     for kind in (_INITIATION, _RESPONSE):
         assert {row[1] for row in rows if row[0] == kind} == {"192.0.2.1", "192.0.2.2"}
-    # The response shows that both halves of a handshake were opened.
+    # A valid response means that both messages of the handshake were decrypted.
     assert all(row[2] == "1" for row in rows if row[0] == _RESPONSE)
-    # Of what is inside, random bytes, Wireshark may think what it likes.
+    # Other expert messages are about the payload, which is random.
     assert not [row for row in rows if "decryption failed" in row[3]]
     assert len(rows) > 10
 
 
-def test_no_counter_is_used_twice_and_data_is_padded(recording: Recording) -> None:
+def test_counters_are_unique_and_data_is_padded(recording: Recording) -> None:
     rows = [
         row
         for row in recording.fields("wg.type", "wg.receiver", "wg.counter", "ip.src", "udp.length")
@@ -111,7 +109,7 @@ def test_no_counter_is_used_twice_and_data_is_padded(recording: Recording) -> No
             assert inner % 16 == 0 or inner == _MTU
 
 
-def test_nothing_of_a_packet_is_seen_outside(recording: Recording) -> None:
+def test_plaintext_does_not_appear_outside(recording: Recording) -> None:
     assert CANARY[:16] not in recording.file.read_bytes()
     inner = recording.fields("data.data")
     assert any(CANARY[:16].hex() in row[0] for row in inner)

@@ -1,9 +1,9 @@
-"""Handshake initiations by the thousand; a script that runs inside the lab's machines.
+"""Floods a peer with handshake initiations; a script that runs inside a machine.
 
-    python flood.py ADDRESS PORT PUBLIC_KEY SECONDS
+    python handshake_flood.py ADDRESS PORT PUBLIC_KEY SECONDS
 
-They show a right mac1 and nothing else that is right: who gets many has to ask for a cookie (whitepaper
-§5.3), and each one that is looked into costs a key agreement.
+Only their mac1 is valid. A peer under this load must ask for a cookie (whitepaper §5.3), since each
+initiation that it processes costs a key agreement.
 """
 
 import base64
@@ -19,7 +19,7 @@ _INITIATION_BYTES = 148
 
 
 def initiations(public_key: bytes, count: int) -> list[bytes]:
-    """Messages of type 1 with noise, mac1 for the receiver and no mac2 (whitepaper §5.4.2, §5.4.4)."""
+    """Returns messages of type 1 with noise, a valid mac1 and no mac2 (whitepaper §5.4.2, §5.4.4)."""
     key = hashlib.blake2s(b"mac1----" + public_key).digest()
     messages = []
     for _ in range(count):
@@ -33,14 +33,14 @@ def main(address: str, port: str, public_key: str, seconds: str) -> None:
     """Sends a burst four times a second."""
     messages = initiations(base64.b64decode(public_key), _BURST)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as flooding:
-        flooding.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+    with socket.socket(family, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
         print("flooding", flush=True)
         end = time.monotonic() + float(seconds)
         while time.monotonic() < end:
             for message in messages:
                 try:
-                    flooding.sendto(message, (address, int(port)))
+                    sender.sendto(message, (address, int(port)))
                 except OSError:
                     pass  # its queue is full, or an ICMP error
             time.sleep(_PAUSE_S)

@@ -1,4 +1,4 @@
-"""`pyfw run CONF` in which the interpreter is held for a while, once /run/hold is there."""
+"""`pyfw run CONF` in which one Python thread holds the GIL from /run/hold until /run/release exists."""
 
 import ctypes
 import sys
@@ -10,15 +10,19 @@ from pyfw.cli import main
 from pyfw.demo.daemon import CONF
 
 HOLD_FILE = "/run/hold"
-_HOLD_S = 5
+RELEASE_FILE = "/run/release"
 
 
 def hold() -> None:
-    """Sleeps without giving up the interpreter: no other Python thread runs meanwhile."""
+    """Holds the GIL: PyDLL calls keep it, and the interpreter never asks for it between two of them."""
     while not Path(HOLD_FILE).exists():
         time.sleep(0.02)
+    libc = ctypes.PyDLL(None)
+    sys.setswitchinterval(1000)
     print("held", flush=True)
-    ctypes.PyDLL(None).sleep(_HOLD_S)
+    while libc.access(RELEASE_FILE.encode(), 0) != 0:
+        libc.usleep(10_000)
+    sys.setswitchinterval(0.005)
     print("released", flush=True)
 
 

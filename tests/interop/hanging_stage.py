@@ -1,4 +1,4 @@
-"""A stage that does not come back once it was told so: /run/hang says how, and is gone then."""
+"""A stage that hangs once, in the way that /run/hang names; it deletes the file first."""
 
 import ctypes
 import time
@@ -7,20 +7,20 @@ from pathlib import Path
 import pyfw
 
 HANG_S = 3
-_ASKED = Path("/run/hang")
+_REQUEST = Path("/run/hang")
 
 
-class Hanging(pyfw.Stage):
-    """Looks at its machine's /run, for each batch."""
+class HangingStage(pyfw.Stage):
+    """Looks for the file at each batch."""
 
     def process(self, batch: pyfw.FrameBatch) -> None:
-        """Passes everything on, now or later."""
-        if not _ASKED.exists():
+        """Passes everything, at once or after the hang."""
+        if not _REQUEST.exists():
             return
-        how = _ASKED.read_text().strip()
+        how = _REQUEST.read_text().strip()
         if not how:  # it is being written
             return
-        _ASKED.unlink()
+        _REQUEST.unlink()
         if how == "sleep":
             time.sleep(HANG_S)
         elif how == "loop":
