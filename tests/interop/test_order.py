@@ -15,7 +15,7 @@ from tests.interop.conftest import MakePair
 from tests.interop.invariants import tcp_in_order
 from tests.interop.meeting import latest_handshake
 
-_BULK = 24 << 20
+_BULK = 12 << 20
 
 # The default cipher is ipsec-mb if it is installed, else ring.
 MODES = {

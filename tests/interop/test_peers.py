@@ -26,6 +26,8 @@ _RETRY_S = 5.4
 SIDES = ["client", "gateway"]
 
 
+# With wireguard-go test_handshake and test_traffic cover these three.
+@pytest.mark.long
 @pytest.mark.parametrize("outer_version", [4, 6])
 @pytest.mark.parametrize("initiator", SIDES)
 def test_either_side_initiates(foreign_network: ForeignNetwork, initiator: str, outer_version: int) -> None:
@@ -37,6 +39,7 @@ def test_either_side_initiates(foreign_network: ForeignNetwork, initiator: str, 
     pair.first_ping_ms(by=SIDES[1 - SIDES.index(initiator)], version=6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("initiator", SIDES)
 def test_preshared_key_is_needed_on_both_sides(foreign_network: ForeignNetwork, initiator: str) -> None:
     pair = foreign_network.pair(preshared=True)
@@ -47,6 +50,7 @@ def test_preshared_key_is_needed_on_both_sides(foreign_network: ForeignNetwork, 
     assert pair.first_ping_ms(by=initiator, version=6) < 1_000 * (_RETRY_S + 1)
 
 
+@pytest.mark.long
 def test_traffic_of_every_length_passes_unchanged(foreign_network: ForeignNetwork) -> None:
     foreign_network.pair().first_ping_ms()
     network, address = foreign_network.network, BEHIND["server"].v4

@@ -144,7 +144,7 @@ class TestInNamespaces:
         (output,) = result.outputs
         # Each takes some 27 ms on this link; all were sent in the window.
         assert max(output["microseconds"]) > 200_000
-        assert len(output["microseconds"]) + output["unanswered"] >= 30
+        assert len(output["microseconds"]) + output["unanswered"] >= 20
 
     def test_both_ends_of_a_flow_use_cubic(self, tunnel: MeasuredTunnel) -> None:
         network, address = tunnel.pair.network, tunnel.server_address

@@ -85,7 +85,7 @@ def test_veth_loses_duplicates_and_reorders_nothing(network: Network, version: i
         time.sleep(0.5)
     for one in (stream.up, stream.down):
         assert (one.lost, one.refused, one.duplicated, one.out_of_order) == (0, 0, 0, 0), stream
-        assert one.sent > 250, stream
+        assert one.sent > 100, stream
 
 
 @pytest.mark.netns
@@ -102,5 +102,5 @@ def test_loss_and_silence_of_a_firewall_are_counted(network: Network) -> None:
     assert up.silent_since_s >= 0.1, stream
     ((first, last),) = up.lost_ranges
     assert up.lost == last - first + 1
-    assert 350 <= up.lost <= 1000 * up.longest_silence_s + 1
+    assert 100 <= up.lost <= 1000 * up.longest_silence_s + 1
     assert down.lost == 0, stream
