@@ -7,5 +7,5 @@ package moves it to the end, so that its `pyfw` does not hide the installed one.
 import sys
 from pathlib import Path
 
-_CHECKOUT = str(Path(__file__).resolve().parents[1])
-sys.path[:] = [*(path for path in sys.path if path != _CHECKOUT), _CHECKOUT]
+_CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path[:] = [*(path for path in sys.path if Path(path).resolve() != _CHECKOUT), str(_CHECKOUT)]

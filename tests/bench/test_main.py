@@ -73,10 +73,11 @@ def test_checkout_does_not_hide_the_installed_pyfw() -> None:
 
 
 @pytest.mark.netns
+@pytest.mark.alone
 @pytest.mark.skipif(unavailable() is not None, reason=f"no namespaces: {unavailable()}")
 @pytest.mark.skipif(baseline.unavailable() is not None, reason=str(baseline.unavailable()))
 def test_one_round_measures_the_tunnel_and_the_baselines() -> None:
-    command = [sys.executable, "-m", "bench", "--json", "--rounds", "1", "--seconds", "0.2"]
+    command = [sys.executable, "-m", "bench", "--json", "--rounds", "1", "--seconds", "0.3"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
