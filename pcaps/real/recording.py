@@ -1,9 +1,9 @@
-"""Recording real traffic: programs talk through a real tunnel in namespaces, tcpdump listens at the TUN.
+"""Records real traffic: programs communicate through a tunnel in namespaces, and tcpdump captures at the TUN.
 
     python pcaps/real/NAME/record.py [FOLDER]
 
-What comes out is never the same twice: clocks, ports and schedulers differ. The committed captures were
-made by these scripts, and can be made anew where tcpdump, the programs and namespaces are at hand.
+No two recordings are equal, since clocks, ports and schedulers differ. The committed captures were made by
+these scripts; to make them again, tcpdump, the recorded programs and namespaces are needed.
 """
 
 import sys
@@ -16,7 +16,7 @@ from pyfw.demo.daemon import INTERFACE
 from pyfw.demo.namespace import Namespace
 
 BYTES_MAX = 1 << 20
-# Without offloads each captured packet is one segment, as it was on the wire.
+# Without offloads each captured packet is one segment.
 _SETTINGS = "[offloads]\nudp_gso = false\nudp_gro = false\ntso = false\nuso = false\n"
 _NGINX = """
 user root; daemon off; master_process off; pid /run/nginx.pid; error_log stderr;
@@ -32,37 +32,37 @@ http {
 
 
 def record(work: Callable[[Network], None], *, only: str = "ip or ip6") -> None:
-    """Records what `work` does to the client's tunnel, beside the script or into the given folder."""
+    """Records the client's tunnel during `work`, into the script's folder or the one that is given."""
     script = Path(sys.argv[0]).resolve()
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else script.parent
     with Network() as network:
         daemon = pyfw_run(_SETTINGS)
         pair = Pair(network, daemon, daemon)
         pair.first_ping_ms()
-        # Otherwise checksums are left to a device, and the capture holds half-made ones.
+        # With checksum offload the captured checksums would be partial.
         network.client.run("ethtool", "-K", INTERFACE, "tx", "off")
-        # The buffer, in KiB, holds all that can be wanted: nothing may be missing.
+        # A buffer, in KiB, that is larger than any recording, so that no packet is dropped.
         options = ["--interface", INTERFACE, "--immediate-mode", "--nano", "-B", "65536"]
-        listening = network.client.start(
+        capture = network.client.start(
             "tcpdump", *options, "-Z", "root", "-w", "/run/capture.pcap", "-U", only
         )
-        listening.wait_for("listening on")
+        capture.wait_for("listening on")
         work(network)
-        time.sleep(0.5)  # tcpdump is behind
-        listening.stop()
-        # The lab's /run is its own; the holder's root shows it.
+        time.sleep(0.5)  # for packets that tcpdump has not written yet
+        capture.stop()
+        # The machine's own /run, read from outside.
         content = network.client.path("/run/capture.pcap").read_bytes()
-    told = listening.output()
-    if "\n0 packets dropped by kernel" not in told:
-        sys.exit(f"tcpdump missed some: {told}")
+    output = capture.output()
+    if "\n0 packets dropped by kernel" not in output:
+        sys.exit(f"tcpdump dropped packets: {output}")
     if len(content) > BYTES_MAX:
-        sys.exit(f"{len(content)} bytes are more than {BYTES_MAX}: let the programs do less")
+        sys.exit(f"{len(content)} bytes exceed {BYTES_MAX}: let the programs do less")
     (folder / "capture.pcap").write_bytes(content)
-    print(f"{folder / 'capture.pcap'}: {len(content)} bytes; {told.strip()}")
+    print(f"{folder / 'capture.pcap'}: {len(content)} bytes; {output.strip()}")
 
 
 def serve(at: Namespace, address: str, files: Mapping[str, bytes]) -> None:
-    """Serves files at port 8080 of an address, until the lab ends."""
+    """Serves files on port 8080 of an address, until the network is closed."""
     at.run("mkdir", "-p", "/run/www", "/run/nginx")
     for name, content in files.items():
         at.path(f"/run/www/{name}").write_bytes(content)

@@ -18,31 +18,33 @@ _FLAGS = (
 
 
 def files() -> dict[str, bytes]:
-    """The page, and 24 resources of 300 B to 60 kB in it."""
+    """Returns the page and its 24 resources of 300 B to 60 kB."""
     noise = random.Random(0)
     lengths = [300 + i * i * 100 for i in range(24)]
-    made = {f"{i}.js" if i % 3 else f"{i}.svg": noise.randbytes(n) for i, n in enumerate(lengths)}
-    for name, content in made.items():
+    resources = {
+        f"{i}.js" if i % 3 else f"{i}.svg": noise.randbytes(n) for i, n in enumerate(lengths)
+    }
+    for name, content in resources.items():
         text = hashlib.sha256(content).hexdigest() + content.hex()[: len(content)]
         script = f"document.title += {json.dumps(text[:4])};//{text}"
         picture = f'<svg xmlns="http://www.w3.org/2000/svg"><!--{text}--></svg>'
-        made[name] = (script if name.endswith("js") else picture).encode()
+        resources[name] = (script if name.endswith("js") else picture).encode()
     tags = [
         f'<script src="{name}"></script>' if name.endswith("js") else f'<img src="{name}" alt="">'
-        for name in made
+        for name in resources
     ]
     page = "<!doctype html><title>pyfw</title>" + "\n".join(tags)
-    return {"index.html": page.encode(), **made}
+    return {"index.html": page.encode(), **resources}
 
 
 def load(network: Network) -> None:
-    """Loads it."""
+    """Loads the page."""
     serve(network.server, BEHIND["server"].v4, files())
     page = f"http://{BEHIND['server'].v4}:8080/"
     chromium = ["chromium", *_FLAGS, "--user-data-dir=/run/profile", "--dump-dom", page]
-    told = network.client.run("env", "HOME=/run", *chromium)
-    if "<svg" not in told.stdout and "script" not in told.stdout:
-        sys.exit(f"chromium: {told.stderr}")
+    done = network.client.run("env", "HOME=/run", *chromium)
+    if "<svg" not in done.stdout and "script" not in done.stdout:
+        sys.exit(f"chromium: {done.stderr}")
 
 
 record(load, only="host 198.51.100.2")

@@ -11,7 +11,7 @@ from lab import BEHIND, Network
 
 
 def fetch(network: Network) -> None:
-    """Fetches them."""
+    """Fetches the files."""
     noise = random.Random(1)
     files = {f"{i}.bin": noise.randbytes(500 + i * 1200) for i in range(30)}
     for address in (BEHIND["server"].v4, BEHIND["server"].v6):

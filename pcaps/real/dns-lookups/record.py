@@ -1,4 +1,4 @@
-"""The C library's resolver asks for forty names, IPv4 and IPv6 at once, as programs do (getent ahosts)."""
+"""The C library's resolver looks up forty names, IPv4 and IPv6 at once (getent ahosts)."""
 
 import sys
 from pathlib import Path
@@ -8,26 +8,26 @@ from recording import record
 
 from lab import BEHIND, Network
 
-# Answers A with 203.0.113.N and AAAA with 2001:db8::N, for any name.
+# Answers for any name: A is 203.0.113.N, AAAA is 2001:db8::N.
 _SERVER = """
 import socket, sys
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind((sys.argv[1], 53))
 print("listening", flush=True)
 while True:
-    asked, client = server.recvfrom(1500)
-    end = asked.index(0, 12) + 5
-    kind, number = asked[end - 3], asked[13 + 4]
-    four, six = bytes([203, 0, 113, number]), bytes.fromhex("20010db8") + bytes(11) + bytes([number])
-    data = four if kind == 1 else six
+    query, client = server.recvfrom(1500)
+    end = query.index(0, 12) + 5
+    kind, number = query[end - 3], query[13 + 4]
+    v4, v6 = bytes([203, 0, 113, number]), bytes.fromhex("20010db8") + bytes(11) + bytes([number])
+    data = v4 if kind == 1 else v6
     record = b"\\xc0\\x0c\\0" + bytes([kind]) + b"\\0\\1\\0\\0\\0\\x3c\\0" + bytes([len(data)]) + data
-    told = asked[:2] + b"\\x81\\x80\\0\\1\\0\\1\\0\\0\\0\\0" + asked[12:end] + record
-    server.sendto(told, client)
+    answer = query[:2] + b"\\x81\\x80\\0\\1\\0\\1\\0\\0\\0\\0" + query[12:end] + record
+    server.sendto(answer, client)
 """
 
 
-def ask(network: Network) -> None:
-    """Asks."""
+def look_up(network: Network) -> None:
+    """Looks the names up."""
     address = BEHIND["server"].v4
     server = network.server.start(sys.executable, "-c", _SERVER, address)
     server.wait_for("listening")
@@ -37,4 +37,4 @@ def ask(network: Network) -> None:
     network.client.run("getent", "ahosts", *names)
 
 
-record(ask)
+record(look_up)

@@ -9,8 +9,8 @@ from recording import record
 from lab import BEHIND, Network
 
 
-def measure(network: Network) -> None:
-    """Measures."""
+def run_iperf3(network: Network) -> None:
+    """Runs both loads."""
     address = BEHIND["server"].v4
     for load in (["--bidir", "--bytes", "300K"], ["--udp", "--bitrate", "40M", "--bytes", "80K"]):
         server = network.server.start(
@@ -21,4 +21,4 @@ def measure(network: Network) -> None:
         server.wait(10)
 
 
-record(measure)
+record(run_iperf3)
