@@ -97,14 +97,6 @@ def test_progress_needs_a_terminal() -> None:
     assert "50%" in terminal.getvalue()
 
 
-def test_demo_imports_nothing_of_the_checkout() -> None:
-    script = "import sys, pyfw.cli.demo; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert not {"lab", "bench", "tests"} & set(done.stdout.split())
-
-
 class TestInNamespaces:
     """The demo with smaller transfers."""
 
