@@ -38,8 +38,8 @@ def unavailable() -> str | None:
     if hasattr(_native, "passthrough"):
         return None
     return (
-        "this pyfw is built without the cargo feature `bench`: `make bench` builds a wheel with it, "
-        "`.venv/bin/maturin develop --profile editable --features bench` this checkout"
+        "pyfw is built without the cargo feature `bench`: run `make setup` to build this checkout with it, "
+        "or `make bench` to measure a release wheel"
     )
 
 

@@ -174,11 +174,15 @@ class Namespace(Host):
         """Returns the kernel's counters of this network namespace."""
         return kernel_counters.read(self.pid)
 
-    def close(self) -> None:
-        """Stops the processes, newest first, and releases the namespaces."""
+    def stop_processes(self) -> None:
+        """Stops the processes, newest first."""
         for process in reversed(self._processes):
             process.stop()
         self._processes.clear()
+
+    def close(self) -> None:
+        """Stops the processes and releases the namespaces."""
+        self.stop_processes()
         _release(self._holder)
 
     def __enter__(self) -> Self:

@@ -16,8 +16,8 @@ from lab import (
     unavailable,
 )
 from lab.peers import boringtun, gotatun, newest_wireguard_go, wireguard_go
-from tests.interop.invariants import assert_invariants
 from tests.interop.foreign_network import ForeignNetwork
+from tests.interop.invariants import assert_invariants
 
 Make = Callable[[], Implementation]
 MakePair = Callable[..., Pair]
@@ -173,9 +173,8 @@ def make_pair_in_module(module_network: Network) -> Iterator[MakePair]:
         for pair in pairs:
             assert_invariants(pair)
     finally:
-        for pair in pairs:
-            pair.stop()
-        for machine in (module_network.client, module_network.gateway):
+        for machine in module_network.machines:
+            machine.stop_processes()
             machine.run("rm", "-f", "/run/wg0.pyfw.toml")
 
 

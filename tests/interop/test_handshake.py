@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from lab import TUNNEL, Pair
+from lab.datagrams import send_datagrams
 from pyfw.demo.pair import Keys, ping_ms
-from pyfw.demo.transfer import datagrams
 from tests.interop.foreign_network import latest_handshake
 
 Fresh = Callable[..., Pair]
@@ -45,7 +45,7 @@ def test_packets_wait_for_the_handshake_in_order(fresh: Fresh, initiator: str) -
     if not getattr(pair, initiator).implementation.is_pyfw:
         pytest.skip("wireguard-go does not guarantee the order of staged packets")
     # The first window is sent before any handshake can be answered.
-    result = datagrams(source, sink, TUNNEL[sink.name].v4, 64, lengths="1-1392")
+    result = send_datagrams(source, sink, TUNNEL[sink.name].v4, 64, lengths="1-1392")
     assert result.difference is None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lab import OUTER, TUNNEL, Daemon, Network, Pair, Process, Stream, pyfw_run, pyfw_wg
-from pyfw.demo.daemon import _pyfw
+from pyfw.demo.daemon import installed_command
 from pyfw.demo.pair import Keys, ping_ms
 from tests.interop.host_state import host_state
 
@@ -144,9 +144,9 @@ def test_a_second_daemon_does_not_disturb_the_first(pair: Pair) -> None:
     client = pair.client.at
     before = host_state(client)
     commands = (
-        (_pyfw("pyfw"), "run", "/run/wg0.conf"),
-        (_pyfw("pyfw"), "up", "/run/wg0.conf"),
-        (_pyfw("pyfw-wg"), "wg0"),
+        (installed_command("pyfw"), "run", "/run/wg0.conf"),
+        (installed_command("pyfw"), "up", "/run/wg0.conf"),
+        (installed_command("pyfw-wg"), "wg0"),
     )
     with traffic(pair) as stream:
         for command in commands:
@@ -179,7 +179,9 @@ def process(network: Network) -> Process:
             f"[Peer]\nPublicKey = {ours.public}\nAllowedIPs = 10.{number}.0.0/24\n",
         )
     confs = ("/run/wg1.conf", "/run/wg2.conf")
-    processes = [at.start(_pyfw("pyfw"), "run", *confs) for at in (network.gateway, client)]
+    processes = [
+        at.start(installed_command("pyfw"), "run", *confs) for at in (network.gateway, client)
+    ]
     for one in processes:
         one.wait_for('"message":"tunnel.started","interface":"wg2"', 10)
     for number in (1, 2):
@@ -195,7 +197,7 @@ def traffic_of(network: Network, number: int) -> Stream:
 def test_tunnels_of_one_process_end_independently(network: Network, process: Process) -> None:
     with traffic_of(network, 1) as one, traffic_of(network, 2) as other:
         time.sleep(0.3)
-        network.client.run(_pyfw("pyfw"), "down", "/run/wg1.conf")
+        network.client.run(installed_command("pyfw"), "down", "/run/wg1.conf")
         time.sleep(0.3)
         assert process.returncode is None
         assert "wg1" not in network.client.ip("-o", "link")
@@ -213,7 +215,7 @@ def test_an_error_in_one_of_two_files_starts_neither(network: Network) -> None:
     network.client.write("/run/wg1.conf", f"[Interface]\nPrivateKey = {key}\n")
     network.client.write("/run/wg2.conf", f"[Interface]\nPrivateKey = {key}\nMTU = 1\n")
     before = host_state(network.client)
-    command = (_pyfw("pyfw"), "run", "/run/wg1.conf", "/run/wg2.conf")
+    command = (installed_command("pyfw"), "run", "/run/wg1.conf", "/run/wg2.conf")
     done = network.client.run(*command, check=False)
     assert done.returncode == 2
     assert done.stderr == 'pyfw: /run/wg2.conf:3: MTU: "1" is not an MTU; write 68 to 65475\n'
@@ -236,7 +238,9 @@ def test_if_one_of_two_cannot_start_neither_stays_up(network: Network) -> None:
     other.wait_for("bound")
     before = host_state(client)
     done = client.run(
-        *(_pyfw("pyfw"), "run", "/run/wg1.conf", "/run/wg2.conf"), check=False, timeout_s=30
+        *(installed_command("pyfw"), "run", "/run/wg1.conf", "/run/wg2.conf"),
+        check=False,
+        timeout_s=30,
     )
     assert done.returncode == 1
     assert "pyfw: cannot run wg2: Address already in use" in done.stderr
@@ -252,7 +256,10 @@ def test_the_service_manager_is_notified(network: Network) -> None:
         manager.bind(str(client.path("/run/notify")))
         manager.settimeout(10)
         process = client.start(
-            _pyfw("pyfw"), "run", "/run/wg1.conf", environment={"NOTIFY_SOCKET": "/run/notify"}
+            installed_command("pyfw"),
+            "run",
+            "/run/wg1.conf",
+            environment={"NOTIFY_SOCKET": "/run/notify"},
         )
         ready = b"READY=1\nSTATUS=wg1: port 4001, 0 peers"
         assert manager.recv(4096) == ready

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from lab import OUTER, ROUTED, TUNNEL, Implementation, Network, Pair, RoutedNetwork, pyfw_run
+from lab.resource_usage import cpu_ns, peak_rss_mib
 from lab.stream import Stream
 from tests.interop.conftest import MakePair
 from tests.interop.foreign_network import endpoint
-from tests.interop.judge import settled
+from tests.interop.invariants import settled_counters
 
 _LOG = 'log_level = "info"'
 # Room for a few lost datagrams, and for a slow machine.
@@ -180,7 +181,7 @@ def test_a_deleted_source_address_is_replaced(make_pair: MakePair) -> None:
         assert endpoint(pair.client) == f"{OUTER['gateway'].v4}:51820"
         assert len(events(pair.gateway, "path.source_lost")) == 1
         for daemon in pair.daemons:
-            settled(daemon)
+            settled_counters(daemon)
 
 
 @pytest.mark.parametrize("machine", ["client", "gateway"])
@@ -195,7 +196,7 @@ def test_a_route_that_is_missing_for_a_second(up: Pair, machine: str) -> None:
         daemon.at.ip("route", "add", *route)
 
     assert_interrupted_for_at_most(stream_during(up, 0.5, cut), 1 + _TOLERANCE_S)
-    counters = settled(daemon)
+    counters = settled_counters(daemon)
     assert counters["outbound"]["drops"]["send_error"] > 0
     assert_logged_once(daemon)
 
@@ -219,7 +220,7 @@ def test_a_link_that_is_down_for_a_second(make_pair: MakePair) -> None:
             assert way.duplicated == 0, stream
         assert_logged_once(pair.client)
         for daemon in pair.daemons:
-            settled(daemon)
+            settled_counters(daemon)
 
 
 # Refusals
@@ -240,7 +241,7 @@ def test_a_firewall_that_refuses_for_a_second(up: Pair, verdict: str) -> None:
     stream = stream_during(up, 0.5, refuse)
     assert_interrupted_for_at_most(stream, 1 + _TOLERANCE_S)
     assert stream.down.lost == 0
-    assert stream.up.lost == settled(up.client)["outbound"]["drops"]["send_error"]
+    assert stream.up.lost == settled_counters(up.client)["outbound"]["drops"]["send_error"]
     assert_logged_once(up.client)
 
 
@@ -259,16 +260,16 @@ def test_a_slow_link_costs_neither_cpu_nor_memory(up: Pair) -> None:
     shape = ["root", "tbf", "rate", "8mbit", "burst", "10000", "limit", "100000000"]
     up.network.client.run("tc", "qdisc", "add", "dev", "outer", *shape)
     process = up.client.process
-    before, peak = process.cpu_ns(), process.peak_rss_mib()
+    before, peak = cpu_ns(process.pid), peak_rss_mib(process.pid)
     ends = (up.network.client, up.network.gateway, TUNNEL["client"].v4, TUNNEL["gateway"].v4)
     with Stream(*ends, per_second=4000, length=1300) as stream:
         time.sleep(3)
-    spent_s = (process.cpu_ns() - before) / 1e9
+    spent_s = (cpu_ns(process.pid) - before) / 1e9
     up.network.client.run("tc", "qdisc", "del", "dev", "outer", "root")
     assert stream.up.out_of_order == 0
     assert stream.up.sent - stream.up.lost > 0
     assert spent_s < 1.5, stream
-    assert process.peak_rss_mib() - peak < 32
+    assert peak_rss_mib(process.pid) - peak < 32
     up.first_ping_ms()
 
 
@@ -287,7 +288,7 @@ def test_a_tun_that_is_down_for_a_second(up: Pair) -> None:
             client.ip("route", "replace", *route.split(), "dev", "wg0")
 
     assert_interrupted_for_at_most(stream_during(up, 1, flap), 1 + 2 * _TOLERANCE_S)
-    counters = settled(up.client)
+    counters = settled_counters(up.client)
     assert counters["inbound"]["drops"]["write_error"] > 0
     assert len(events(up.client, "tun.write_failed")) == 1
     assert up.client.process.returncode is None

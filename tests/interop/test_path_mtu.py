@@ -10,7 +10,7 @@ import pytest
 from lab import BEHIND, TUNNEL, Host, Namespace, RoutedNetwork, pyfw_run
 from lab.download import Download
 from tests.interop.conftest import MakePair
-from tests.interop.judge import settled
+from tests.interop.invariants import settled_counters
 
 LOWERED = 1340
 # Minus IPv4 (20), UDP (8) and WireGuard (32).
@@ -75,7 +75,7 @@ def test_a_packet_too_big_for_the_path_is_answered(
     # A packet that fits is answered.
     headers = 28 if version == 4 else 48
     assert can_ping_with_df(routed.server, address, INNER - headers)
-    counters = settled(pair.gateway)
+    counters = settled_counters(pair.gateway)
     assert counters["outbound"]["drops"]["too_big"] > 0
     assert counters["inbound"]["created"] > 0
     assert "path.mtu_learnt" in pair.gateway.process.output()
@@ -95,7 +95,7 @@ def test_after_adapting_no_packet_is_too_long(routed: RoutedNetwork, make_pair: 
     assert watched(routed.router) == {"long": 0, "fragments": 0}
     assert download.finish().samples[-1][1] > 0
     for daemon in pair.daemons:
-        settled(daemon)
+        settled_counters(daemon)
 
 
 def test_a_lower_mtu_of_the_own_link_is_followed(
@@ -113,7 +113,7 @@ def test_a_lower_mtu_of_the_own_link_is_followed(
     time.sleep(0.5)
     assert watched(routed.router) == {"long": 0, "fragments": 0}
     download.finish()
-    settled(pair.gateway)
+    settled_counters(pair.gateway)
 
 
 def test_a_larger_path_mtu_is_used_again(routed: RoutedNetwork, make_pair: MakePair) -> None:
@@ -129,7 +129,7 @@ def test_a_larger_path_mtu_is_used_again(routed: RoutedNetwork, make_pair: MakeP
         assert time.monotonic() < deadline
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_download_keeps_its_speed_on_a_narrower_path(make_pair: MakePair) -> None:
     adapted, configured = [], []

@@ -8,8 +8,8 @@ import pytest
 from lab import BEHIND, OUTER, TUNNEL, Network, Pair, Stream, Unavailable, pyfw_wg
 from pyfw.demo.pair import ping_ms
 from tests.interop.conftest import PEERS
-from tests.interop.invariants import assert_invariants
 from tests.interop.foreign_network import ForeignNetwork, endpoint, latest_handshake, stop_relay
+from tests.interop.invariants import assert_invariants
 
 # An emulated guest is slow, and a busy machine adds to it.
 _MOMENT_S = 0.5

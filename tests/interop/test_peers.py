@@ -30,7 +30,9 @@ SIDES = ["client", "gateway"]
 @pytest.mark.long
 @pytest.mark.parametrize("outer_version", [4, 6])
 @pytest.mark.parametrize("initiator", SIDES)
-def test_either_side_initiates(foreign_network: ForeignNetwork, initiator: str, outer_version: int) -> None:
+def test_either_side_initiates(
+    foreign_network: ForeignNetwork, initiator: str, outer_version: int
+) -> None:
     knows = (initiator == "client", initiator == "gateway")
     pair = foreign_network.pair(outer_version=outer_version, endpoints=knows)
     # It is answered within 5 s, so without a retry.
@@ -41,7 +43,9 @@ def test_either_side_initiates(foreign_network: ForeignNetwork, initiator: str, 
 
 @pytest.mark.long
 @pytest.mark.parametrize("initiator", SIDES)
-def test_preshared_key_is_needed_on_both_sides(foreign_network: ForeignNetwork, initiator: str) -> None:
+def test_preshared_key_is_needed_on_both_sides(
+    foreign_network: ForeignNetwork, initiator: str
+) -> None:
     pair = foreign_network.pair(preshared=True)
     pair.reconfigure("gateway", re.sub("PresharedKey.*", "", pair.confs[1]))
     assert not is_answered(pair, initiator)
@@ -68,7 +72,9 @@ def test_traffic_of_every_length_passes_unchanged(foreign_network: ForeignNetwor
 
 
 @pytest.mark.parametrize("changed", SIDES)
-def test_new_private_key_takes_effect_in_a_session(foreign_network: ForeignNetwork, changed: str) -> None:
+def test_new_private_key_takes_effect_in_a_session(
+    foreign_network: ForeignNetwork, changed: str
+) -> None:
     pair = foreign_network.pair()
     pair.first_ping_ms()
     index = SIDES.index(changed)
@@ -138,7 +144,9 @@ def test_crossed_initiations_give_one_session(foreign_network: ForeignNetwork) -
 
 
 @pytest.mark.parametrize("restarted", SIDES)
-def test_restarted_side_that_sends_needs_no_retry(foreign_network: ForeignNetwork, restarted: str) -> None:
+def test_restarted_side_that_sends_needs_no_retry(
+    foreign_network: ForeignNetwork, restarted: str
+) -> None:
     pair = foreign_network.pair()
     pair.first_ping_ms()
     pair.restart(restarted)
@@ -147,7 +155,9 @@ def test_restarted_side_that_sends_needs_no_retry(foreign_network: ForeignNetwor
 
 @pytest.mark.long
 @pytest.mark.parametrize("restarted", SIDES)
-def test_restarted_side_that_is_silent_is_reached_again(foreign_network: ForeignNetwork, restarted: str) -> None:
+def test_restarted_side_that_is_silent_is_reached_again(
+    foreign_network: ForeignNetwork, restarted: str
+) -> None:
     pair = foreign_network.pair()
     pair.first_ping_ms()
     pair.restart(restarted)
@@ -160,7 +170,9 @@ def test_restarted_side_that_is_silent_is_reached_again(foreign_network: Foreign
 
 
 @pytest.mark.parametrize("sender", SIDES)
-def test_persistent_keepalives_are_sent_and_counted(foreign_network: ForeignNetwork, sender: str) -> None:
+def test_persistent_keepalives_are_sent_and_counted(
+    foreign_network: ForeignNetwork, sender: str
+) -> None:
     pair = foreign_network.pair()
     index = SIDES.index(sender)
     pair.reconfigure(sender, pair.confs[index] + "PersistentKeepalive = 1\n")
@@ -179,7 +191,9 @@ def test_persistent_keepalives_are_sent_and_counted(foreign_network: ForeignNetw
 
 @pytest.mark.long
 @pytest.mark.parametrize("silent", SIDES)
-def test_data_without_an_answer_gets_a_keepalive(foreign_network: ForeignNetwork, silent: str) -> None:
+def test_data_without_an_answer_gets_a_keepalive(
+    foreign_network: ForeignNetwork, silent: str
+) -> None:
     pair = foreign_network.pair()
     pair.first_ping_ms()
     other = SIDES[1 - SIDES.index(silent)]

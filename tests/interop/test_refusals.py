@@ -7,7 +7,7 @@ import pytest
 
 from lab import TUNNEL, Host, Network, Pair, pyfw_run
 from tests.interop.foreign_network import ForeignNetwork
-from tests.interop.judge import judge, settled
+from tests.interop.invariants import assert_invariants, settled_counters
 
 # Routed to the tunnel, but to no peer.
 UNROUTED = {4: "10.66.0.1", 6: "fd66::1"}
@@ -23,7 +23,7 @@ def up(request: pytest.FixtureRequest) -> Iterator[Pair]:
         pair.first_ping_ms()
         add_unrouted(pair.client.at)
         yield pair
-        judge(pair)
+        assert_invariants(pair)
 
 
 def add_unrouted(machine: Host) -> None:
@@ -46,7 +46,7 @@ def ping(at: Host, address: str, count: int = 1, interval_s: float = 0.2) -> str
 @pytest.mark.parametrize("version", [4, 6])
 def test_without_a_peer_the_host_is_unreachable(up: Pair, version: int) -> None:
     assert _UNREACHABLE[version] in ping(up.client.at, UNROUTED[version])
-    counters = settled(up.client)
+    counters = settled_counters(up.client)
     assert counters["outbound"]["drops"]["no_route"] >= 1
     assert counters["inbound"]["created"] >= 1
 
@@ -57,7 +57,7 @@ def test_without_an_endpoint_the_host_is_unreachable(up: Pair, version: int) -> 
     up.client.wg("set", "wg0", "peer", silent_peer, "allowed-ips", ",".join(UNROUTED.values()))
     assert _UNREACHABLE[version] in ping(up.client.at, UNROUTED[version])
     up.client.wg("set", "wg0", "peer", silent_peer, "remove")
-    assert settled(up.client)["outbound"]["drops"]["no_endpoint"] >= 1
+    assert settled_counters(up.client)["outbound"]["drops"]["no_endpoint"] >= 1
 
 
 def test_a_connection_without_a_peer_fails_at_once(up: Pair) -> None:
@@ -73,18 +73,18 @@ def test_a_connection_without_a_peer_fails_at_once(up: Pair) -> None:
 
 
 def test_hosts_behind_the_gateway_are_answered(up: Pair) -> None:
-    before = settled(up.gateway)["inbound"]["created"]
+    before = settled_counters(up.gateway)["inbound"]["created"]
     up.network.gateway.ip("route", "add", UNROUTED[4], "dev", "wg0")
     assert _UNREACHABLE[4] in ping(up.network.server, UNROUTED[4])
-    assert settled(up.gateway)["inbound"]["created"] == before + 1
+    assert settled_counters(up.gateway)["inbound"]["created"] == before + 1
 
 
 def test_errors_are_limited_to_twenty_a_second(up: Pair) -> None:
-    before = settled(up.client)["inbound"]["created"]
+    before = settled_counters(up.client)["inbound"]["created"]
     started = time.monotonic()
     ping(up.client.at, UNROUTED[4], count=1000, interval_s=0.002)
     took = time.monotonic() - started
-    answers = settled(up.client)["inbound"]["created"] - before
+    answers = settled_counters(up.client)["inbound"]["created"] - before
     assert 5 <= answers <= 5 + 20 * (took + 0.5)
     # Other traffic is not affected.
     assert ping(up.client.at, TUNNEL["gateway"].v4).count(" 0% packet loss") == 1
@@ -93,9 +93,9 @@ def test_errors_are_limited_to_twenty_a_second(up: Pair) -> None:
 def test_multicast_is_not_answered(up: Pair) -> None:
     client = up.network.client
     client.ip("route", "add", "239.1.1.1", "dev", "wg0")
-    before = settled(up.client)
+    before = settled_counters(up.client)
     client.run("python3", "-c", _SEND % ("239.1.1.1",))
-    after = settled(up.client)
+    after = settled_counters(up.client)
     dropped = [counters["outbound"]["drops"].get("no_route", 0) for counters in (before, after)]
     assert dropped[1] > dropped[0]
     assert after["inbound"]["created"] == before["inbound"]["created"]

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lab import OUTER, TUNNEL, Daemon, Network, Pair, Stream, pyfw_run
-from pyfw.demo.counter_checks import drops, late
-from pyfw.demo.daemon import CONF, plain
+from pyfw.demo.daemon import CONF, setconf_text
+from pyfw.demo.daemon_counters import drops, late
 from pyfw.demo.pair import Keys
 from tests.interop.host_state import host_state
-from tests.interop.judge import dropped, judge
+from tests.interop.invariants import assert_invariants, queue_drops
 
 Configure = Callable[[Daemon, str], None]
 
@@ -40,7 +40,7 @@ def pair(shared_pair: Pair) -> Iterator[Pair]:
         by_sighup(daemon, conf)
     shared_pair.first_ping_ms()
     yield shared_pair
-    judge(shared_pair)
+    assert_invariants(shared_pair)
 
 
 def traffic(pair: Pair, version: int = 4) -> Stream:
@@ -67,7 +67,7 @@ def reloads(daemon: Daemon) -> int:
 
 
 def by_syncconf(daemon: Daemon, conf: str) -> None:
-    daemon.at.write("/run/sync.conf", plain(conf))
+    daemon.at.write("/run/sync.conf", setconf_text(conf))
     daemon.wg("syncconf", "wg0", "/run/sync.conf")
 
 
@@ -86,7 +86,7 @@ def running_state(daemon: Daemon) -> dict[str, list[str]]:
 
 def describe(pair: Pair, stream: Stream) -> str:
     """Returns the text of a failure: the stream, and all drops."""
-    kernel = f"queues dropped {dropped(pair)}"
+    kernel = f"queues dropped {queue_drops(pair)}"
     return "; ".join([str(stream), kernel, *(str(drops(d.counters())) for d in pair.daemons)])
 
 

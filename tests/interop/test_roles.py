@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from lab import BEHIND, OUTER, Namespace, Network, Process
-from pyfw.demo.daemon import _pyfw
+from pyfw.demo.daemon import installed_command
 from pyfw.demo.pair import Keys
 from pyfw.demo.web import WebServer
 from tests.interop.host_state import host_state
@@ -73,7 +73,7 @@ def write(at: Namespace, conf: str, toml: str) -> None:
 
 
 def start_pyfw(at: Namespace, *wrapper: str) -> Process:
-    process = at.start(*wrapper, _pyfw("pyfw"), "run", "/run/wg0.conf")
+    process = at.start(*wrapper, installed_command("pyfw"), "run", "/run/wg0.conf")
     process.wait_for('"message":"tunnel.started"', 10)
     return process
 
@@ -176,7 +176,7 @@ def test_forwarding_ends_with_the_last_of_two_gateways(site: Site) -> None:
     )
     site.gateway.write("/run/wg1.pyfw.toml", 'role = "gateway"\n')
     one = start_pyfw(site.gateway)
-    two = site.gateway.start(_pyfw("pyfw"), "run", "/run/wg1.conf")
+    two = site.gateway.start(installed_command("pyfw"), "run", "/run/wg1.conf")
     two.wait_for('"message":"tunnel.started"', 10)
     assert one.stop() == 0
     assert host_state(site.gateway)["sysctls"][0] == "net.ipv4.ip_forward = 1"
@@ -251,12 +251,12 @@ def test_a_failed_start_leaves_a_kill_switch_closed(
     conf = laptop.run("cat", "/run/wg0.conf").stdout
     laptop.write("/run/wg0.conf", conf.replace("[Peer]", "PostUp = false\n[Peer]"))
     for _ in range(2):
-        done = laptop.run(_pyfw("pyfw"), "run", "/run/wg0.conf", check=False)
+        done = laptop.run(installed_command("pyfw"), "run", "/run/wg0.conf", check=False)
         assert done.returncode == 1
         assert "the kill switch stays closed; pyfw down wg0 opens it" in done.stderr
         assert not can_ping(laptop, server)
     assert leaked_packets(protected) == before_kill
-    laptop.run(_pyfw("pyfw"), "down", "/run/wg0.conf")
+    laptop.run(installed_command("pyfw"), "down", "/run/wg0.conf")
     assert can_ping(laptop, server)
     assert host_state(laptop) == before
 

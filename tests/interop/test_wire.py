@@ -76,7 +76,10 @@ def recording(
     pair.client.at.run(*ping, TUNNEL["gateway"].v4)
     if foreign_network.foreign.name != "kernel":
         result = send_datagrams(
-            foreign_network.network.client, foreign_network.network.gateway, TUNNEL["gateway"].v4, 200
+            foreign_network.network.client,
+            foreign_network.network.gateway,
+            TUNNEL["gateway"].v4,
+            200,
         )
         assert result.difference is None
     recording.end()
