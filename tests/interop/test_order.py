@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from tests.interop.foreign_network import latest_handshake
 
 from lab import BEHIND, Implementation, Network, Pair, pyfw_run
 from lab.datagrams import send_datagrams
 from pyfw.demo.transfer import TransferServer
 from tests.interop.conftest import MakePair
+from tests.interop.foreign_network import latest_handshake
 from tests.interop.invariants import tcp_in_order
 
 _BULK = 12 << 20
