@@ -165,18 +165,18 @@ def process(network: Network) -> Process:
     client = network.client
     keys = [Keys.generate() for _ in range(4)]
     for number in (1, 2):
-        ours, theirs = keys[number - 1], keys[number + 1]
+        client_key, gateway_key = keys[number - 1], keys[number + 1]
         client.write(
             f"/run/wg{number}.conf",
-            f"[Interface]\nPrivateKey = {ours.private}\nAddress = 10.{number}.0.1/24\n"
-            f"[Peer]\nPublicKey = {theirs.public}\nAllowedIPs = 10.{number}.0.0/24\n"
+            f"[Interface]\nPrivateKey = {client_key.private}\nAddress = 10.{number}.0.1/24\n"
+            f"[Peer]\nPublicKey = {gateway_key.public}\nAllowedIPs = 10.{number}.0.0/24\n"
             f"Endpoint = {OUTER['gateway'].v4}:{4000 + number}\n",
         )
         network.gateway.write(
             f"/run/wg{number}.conf",
-            f"[Interface]\nPrivateKey = {theirs.private}\nAddress = 10.{number}.0.2/24\n"
+            f"[Interface]\nPrivateKey = {gateway_key.private}\nAddress = 10.{number}.0.2/24\n"
             f"ListenPort = {4000 + number}\n"
-            f"[Peer]\nPublicKey = {ours.public}\nAllowedIPs = 10.{number}.0.0/24\n",
+            f"[Peer]\nPublicKey = {client_key.public}\nAllowedIPs = 10.{number}.0.0/24\n",
         )
     confs = ("/run/wg1.conf", "/run/wg2.conf")
     processes = [

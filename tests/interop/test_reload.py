@@ -128,11 +128,11 @@ def test_a_preshared_key_counts_at_the_next_handshake(pair: Pair, configure: Con
 @both_ways
 def test_allowed_ips_move_between_peers(pair: Pair, configure: Configure) -> None:
     other, network = Keys.generate().public, "10.99.0.0/16"
-    ours = re.sub(r"(AllowedIPs = .*)", rf"\1, {network}", pair.confs[0])
-    theirs = with_second_peer(pair.confs[0], other, network)
+    first = re.sub(r"(AllowedIPs = .*)", rf"\1, {network}", pair.confs[0])
+    second = with_second_peer(pair.confs[0], other, network)
     with traffic(pair) as stream:
         for turn in range(_LOOPS):
-            configure(pair.client, (ours, theirs)[turn % 2])
+            configure(pair.client, (first, second)[turn % 2])
     assert errors(stream) == (0, 0, 0), describe(pair, stream)
     assert re.search(
         rf"{re.escape(other)}\t{network}", pair.client.wg("show", "wg0", "allowed-ips")

@@ -126,9 +126,9 @@ def test_peers_are_isolated_unless_the_setting_is_off(site: Site) -> None:
     gateway, *_ = site.up()
     for client in (site.laptop, site.phone):
         assert can_ping(client, _GATEWAY[0])
-    for ours, theirs in ((site.laptop, _PHONE), (site.phone, _LAPTOP)):
-        for address in theirs:
-            output = ours.run("ping", "-c", "2", "-W", "1", address, check=False).stdout
+    for client, other_addresses in ((site.laptop, _PHONE), (site.phone, _LAPTOP)):
+        for address in other_addresses:
+            output = client.run("ping", "-c", "2", "-W", "1", address, check=False).stdout
             assert " 0 received" in output
             assert re.search("Packet filtered|prohibited", output), output
     site.gateway.write("/run/wg0.pyfw.toml", 'role = "gateway"\nisolate_peers = false\n')
