@@ -14,6 +14,8 @@ def down(conf: str) -> None:
     Does what wg-quick down does, in its order, and prints each step: PreDown, SaveConfig, DNS, firewall,
     rules, interface, PostDown. Runs the hooks that are in the file now; if the file cannot be read,
     those recorded when the tunnel came up. Also cleans up after a daemon that was killed.
+
+    Without root or CAP_NET_ADMIN, pyfw re-executes itself under sudo.
     """
     import asyncio
 

@@ -14,6 +14,8 @@ def save(conf: str) -> None:
 
     Like wg-quick save: keys, peers and endpoints come from the daemon, addresses and MTU from the
     interface, wg-quick's other keys from the file. Comments are lost.
+
+    Without root or CAP_NET_ADMIN, pyfw re-executes itself under sudo.
     """
     import asyncio
 

@@ -24,6 +24,8 @@ def up(conf: str) -> None:
     Does what wg-quick up does, in its order, and prints each step: PreUp, addresses, MTU, DNS, routes,
     PostUp. If a step fails, undoes all of them. Exits with 0 once the tunnel is up; the daemon runs in
     the background until pyfw down. It logs nothing, unless LOG_LEVEL is set.
+
+    Without root or CAP_NET_ADMIN, pyfw re-executes itself under sudo.
     """
     become_root()
     config = load(conf)
