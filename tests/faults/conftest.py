@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lab import Network, unavailable
-from tests.faults.staged import Staged
+from tests.faults.staged_tunnel import Staged
 
 MakeStaged = Callable[..., Staged]
 

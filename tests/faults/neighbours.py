@@ -8,7 +8,7 @@ from typing import Any
 from lab import OUTER, Network, Process, Stream, pyfw_run
 from pyfw.demo.daemon import details
 from pyfw.demo.pair import Keys, ping_ms
-from tests.faults.staged import judge_details, wait_until
+from tests.faults.staged_tunnel import judge_details, wait_until
 
 
 class Neighbours:

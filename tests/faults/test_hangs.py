@@ -9,7 +9,7 @@ import pytest
 from lab import Network
 from pyfw.demo.daemon_counters import drops
 from tests.faults.conftest import MakeStaged
-from tests.faults.staged import Staged, wait_until
+from tests.faults.staged_tunnel import Staged, wait_until
 
 HANGS = """
     import ctypes, time

@@ -8,7 +8,7 @@ from lab import Network
 from pyfw.demo.daemon_counters import drops
 from pyfw.demo.transfer import TransferServer
 from tests.faults.neighbours import Neighbours
-from tests.faults.staged import wait_until
+from tests.faults.staged_tunnel import wait_until
 from tests.faults.test_hangs import HANGS, ask_to_hang, stalled
 
 WELL = """

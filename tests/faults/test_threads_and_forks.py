@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.faults.conftest import MakeStaged
-from tests.faults.staged import Staged, wait_until
+from tests.faults.staged_tunnel import Staged, wait_until
 
 threads = pytest.mark.parametrize("threads", [1, 2])
 

@@ -15,8 +15,8 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 
 from pyfw.stage import FrameBatch, Stage
 from pyfw.stages import bpf
-from tests.stages.feed import Trial
 from tests.stages.libpcap import needs_libpcap
+from tests.stages.timed import Trial
 
 pytestmark = needs_libpcap
 

@@ -12,7 +12,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
 from pyfw.stages.impair import Impair, ImpairOptions
-from tests.stages.feed import Trial
+from tests.stages.timed import Trial
 
 MS = 1_000_000
 ECT_0, CE = 2, 3

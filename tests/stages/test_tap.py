@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 
 from pyfw.observe.pcapng_file import PcapngFile
 from pyfw.stages.tap import Tap, TapOptions
-from tests.stages.feed import Trial
 from tests.stages.libpcap import needs_libpcap
+from tests.stages.timed import Trial
 
 PACKETS = [
     IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=port) / Raw(b"x" * 50)

@@ -19,11 +19,11 @@ use pyo3::{
 use super::{
     batch_access::{BatchAccess, key_of, no_row},
     column::{self, Numbers},
-    export::Views,
     filter_args,
     frame::Frame,
-    held::HeldFrame,
+    held_frame::HeldFrame,
     packet::with_bytes,
+    views::Views,
 };
 
 type Column<'py> = PyResult<Bound<'py, PyMemoryView>>;

@@ -23,7 +23,7 @@ use pyo3::{
     types::PyMemoryView,
 };
 
-use super::export::{Views, view};
+use super::views::{Views, view};
 
 /// See the module.
 pub(super) struct BatchAccess {

@@ -20,14 +20,13 @@ use pyo3::{
 };
 
 use super::{
-    direction,
-    export::Views,
-    filter_args,
-    handler::{PythonStage, is_inside},
-    held::HeldFrame,
+    direction, filter_args,
+    held_frame::HeldFrame,
     packet::with_bytes,
+    python_stage::{PythonStage, is_inside},
     runtime::Interpreter,
     test_feed,
+    views::Views,
 };
 use crate::{
     convert::value_error,

@@ -8,7 +8,7 @@ use std::{cell::OnceCell, time::Instant};
 use pyfw_core::stages::chain::Runtime;
 use pyo3::{ffi, prelude::*};
 
-use super::kept_out;
+use super::gil_wait;
 
 /// See the module.
 pub(super) struct Interpreter;
@@ -39,11 +39,11 @@ impl Runtime for Interpreter {
     }
 
     fn thread(&self) -> u64 {
-        kept_out::this_thread()
+        gil_wait::this_thread()
     }
 
     fn is_kept_out(&self, thread: u64, now_ns: u64) -> bool {
-        kept_out::is_kept_out(thread, now_ns)
+        gil_wait::is_kept_out(thread, now_ns)
     }
 
     fn now_ns(&self) -> u64 {

@@ -4,7 +4,7 @@
 //! make a batch of. Drops: nothing yet. Order: rows keep their numbers; segments of a split frame get
 //! numbers behind all others, and take its place.
 
-mod layout;
+mod apply;
 
 use std::{borrow::Cow, ops::Range};
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import pyfw
-from tests.faults.judged import Judged, batch_of, numbered, numbers
+from tests.faults.conservation import Judged, batch_of, numbered, numbers
 
 Body = Callable[[Any], Any]
 

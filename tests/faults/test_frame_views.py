@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import pyfw
-from tests.faults.judged import Judged, batch_of, numbered, numbers
+from tests.faults.conservation import Judged, batch_of, numbered, numbers
 
 BOUND = 16 << 20
 

@@ -7,7 +7,7 @@ import pytest
 from lab import Stream
 from pyfw.demo.daemon_counters import drops
 from tests.faults.conftest import MakeStaged
-from tests.faults.staged import Staged, wait_until
+from tests.faults.staged_tunnel import Staged, wait_until
 from tests.interop.invariants import queue_drops
 
 threads = pytest.mark.parametrize("threads", [1, 2])

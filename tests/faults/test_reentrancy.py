@@ -11,7 +11,7 @@ from lab import Network, unavailable
 from lab.counter_checks import imbalances
 from pyfw.demo.daemon_counters import late
 
-_SCRIPT = str(Path(__file__).with_name("calls_back.py"))
+_SCRIPT = str(Path(__file__).with_name("reentrant.py"))
 _REFUSED = ("close", "set_stages")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import pyfw
 from pyfw import Frame, FrameBatch
-from tests.faults.judged import Judged, batch_of, numbered, numbers
+from tests.faults.conservation import Judged, batch_of, numbered, numbers
 
 WITH_ARGUMENTS: dict[str, Callable[[FrameBatch], Any]] = {
     "__len__": len,

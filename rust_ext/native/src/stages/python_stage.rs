@@ -8,7 +8,7 @@ use std::{cell::RefCell, sync::Arc};
 use pyfw_core::stages::chain::{Call, Failure, StageHandler};
 use pyo3::{exceptions::PyTypeError, prelude::*};
 
-use super::{batch::FrameBatch, export::Views};
+use super::{batch::FrameBatch, views::Views};
 
 /// EX_SOFTWARE of sysexits.h.
 const EXIT_SOFTWARE: i32 = 70;

@@ -9,7 +9,7 @@ import pytest
 
 import pyfw
 from pyfw import HeldFrame
-from tests.faults.judged import Judged, batch_of, numbered, numbers
+from tests.faults.conservation import Judged, batch_of, numbered, numbers
 
 
 class Holds(pyfw.Stage):

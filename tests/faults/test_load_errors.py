@@ -8,7 +8,7 @@ import pytest
 from lab import Network, pyfw_run, unavailable
 from pyfw.demo.pair import Keys
 from tests.faults.conftest import MakeStaged
-from tests.faults.staged import SETTINGS_FILE, STAGE_FILE, settings_of, wait_until
+from tests.faults.staged_tunnel import SETTINGS_FILE, STAGE_FILE, settings_of, wait_until
 
 GOOD = """
     import pyfw

@@ -1,6 +1,6 @@
 """A stage that calls back into its own tunnel; a script that runs inside a lab's machine.
 
-    python calls_back.py THREADS
+    python reentrant.py THREADS
 
 Two tunnels of one process talk over loopback; the receiving one has the stage. For each thing that a stage
 may think of, a packet is sent that has it done. Prints one JSON object: what came of each, how long it took,
