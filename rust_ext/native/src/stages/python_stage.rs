@@ -1,7 +1,7 @@
-//! A stage object in its slot: entered with a batch, and what comes of it.
+//! python_stage: calls a Python stage object with batches and ticks.
 //!
-//! In: a batch on stage_batch. Out: the batch, with the stage's verdicts; a failure where the call raised or
-//! returned anything but None. A child that a stage forked ends here: it must not touch the tunnel.
+//! A call that raises, or whose `process` returns anything but None, has failed. A child process that a stage
+//! forks ends when it returns here: it must not use the tunnel's descriptors.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -13,7 +13,7 @@ use super::{batch::FrameBatch, views::Views};
 /// EX_SOFTWARE of sysexits.h.
 const EXIT_SOFTWARE: i32 = 70;
 
-/// See the module.
+/// A Python stage object.
 pub(super) struct PythonStage {
     process: Py<PyAny>,
     tick: Py<PyAny>,
@@ -21,85 +21,86 @@ pub(super) struct PythonStage {
 }
 
 impl PythonStage {
-    /// Looks up a stage's methods.
+    /// Looks up the stage's methods.
     pub(super) fn new(stage: &Bound<'_, PyAny>, views: Arc<Views>) -> PyResult<Self> {
         let (process, tick) = (stage.getattr("process")?.unbind(), stage.getattr("tick")?.unbind());
         Ok(Self { process, tick, views })
     }
 
-    fn show(&self, py: Python<'_>, work: Call) -> (Call, PyResult<()>) {
-        let batch = match Bound::new(py, FrameBatch::of(&work, Arc::clone(&self.views))) {
+    fn call_process(&self, py: Python<'_>, call: Call) -> (Call, PyResult<()>) {
+        let batch = match Bound::new(py, FrameBatch::new(&call, Arc::clone(&self.views))) {
             Ok(batch) => batch,
-            Err(error) => return (work, Err(error)),
+            Err(error) => return (call, Err(error)),
         };
-        batch.get().lent().begin(work);
-        let process = std::process::id();
-        let result = inside(&self.views, || self.process.call1(py, (&batch,)));
-        end_forked_child(py, process);
+        batch.get().access().begin(call);
+        let pid = std::process::id();
+        let result = entered(&self.views, || self.process.call1(py, (&batch,)));
+        end_forked_child(py, pid);
         let result = result.and_then(|value| {
             if value.is_none(py) {
                 return Ok(());
             }
             let kind = value.bind(py).get_type().name()?;
-            let text = format!("process() returned {kind}, must be None: verdicts are the batch's");
+            let text =
+                format!("process() returned {kind}, must be None: give verdicts through the batch");
             Err(PyTypeError::new_err(text))
         });
-        match batch.get().lent().end() {
-            Some(work) => (work, result),
-            None => unreachable!("a batch is ended once, here"),
+        match batch.get().access().end() {
+            Some(call) => (call, result),
+            None => unreachable!("a batch ends only here"),
         }
     }
 }
 
-thread_local! {
-    /// The chains whose stages this thread is inside of, each known by its views.
-    static INSIDE: RefCell<Vec<*const Views>> = const { RefCell::new(Vec::new()) };
-}
-
-fn inside<T>(views: &Arc<Views>, body: impl FnOnce() -> T) -> T {
-    INSIDE.with_borrow_mut(|chains| chains.push(Arc::as_ptr(views)));
-    let result = body();
-    INSIDE.with_borrow_mut(Vec::pop);
-    result
-}
-
-/// Whether this thread is in the middle of a call of a stage of that chain.
-pub(super) fn is_inside(views: &Arc<Views>) -> bool {
-    INSIDE.with_borrow(|chains| chains.contains(&Arc::as_ptr(views)))
-}
-
 impl StageHandler for PythonStage {
-    fn process(&mut self, work: Call) -> (Call, Result<(), Failure>) {
+    fn process(&mut self, call: Call) -> (Call, Result<(), Failure>) {
         Python::attach(|py| {
-            let (work, result) = self.show(py, work);
-            (work, result.map_err(failure))
+            let (call, result) = self.call_process(py, call);
+            (call, result.map_err(failure))
         })
     }
 
     fn tick(&mut self, now_ns: u64) -> Result<(), Failure> {
         Python::attach(|py| {
-            let process = std::process::id();
-            let result = inside(&self.views, || self.tick.call1(py, (now_ns,)));
-            end_forked_child(py, process);
+            let pid = std::process::id();
+            let result = entered(&self.views, || self.tick.call1(py, (now_ns,)));
+            end_forked_child(py, pid);
             result.map(drop).map_err(failure)
         })
     }
 }
 
-/// A child of `fork` has this thread alone, and the tunnel's descriptors.
+thread_local! {
+    /// The chains whose stages this thread is inside, each identified by its views.
+    static ENTERED: RefCell<Vec<*const Views>> = const { RefCell::new(Vec::new()) };
+}
+
+fn entered<T>(views: &Arc<Views>, body: impl FnOnce() -> T) -> T {
+    ENTERED.with_borrow_mut(|chains| chains.push(Arc::as_ptr(views)));
+    let result = body();
+    ENTERED.with_borrow_mut(Vec::pop);
+    result
+}
+
+/// Whether this thread is inside a call of one of the chain's stages.
+pub(super) fn is_entered(views: &Arc<Views>) -> bool {
+    ENTERED.with_borrow(|chains| chains.contains(&Arc::as_ptr(views)))
+}
+
+/// Ends a forked child, which has only this thread and shares the tunnel's descriptors.
 fn end_forked_child(py: Python<'_>, parent: u32) {
     if std::process::id() != parent {
-        // Where even that fails there is nothing left to do but end.
         let _ = py.import("os").and_then(|os| os.call_method1("_exit", (EXIT_SOFTWARE,)));
+        // Reached only if Python cannot end the process.
         std::process::abort();
     }
 }
 
-/// An exception, told as a traceback when somebody asks.
+/// Returns a failure that formats the exception's traceback on demand.
 fn failure(error: PyErr) -> Failure {
     Failure(Box::new(move || {
         Python::attach(|py| {
-            // All three: before Python 3.12 the value alone does not know its traceback yet.
+            // All three: before Python 3.12 the value alone does not carry its traceback yet.
             let parts = (error.get_type(py), error.value(py), error.traceback(py));
             let lines = py
                 .import("traceback")

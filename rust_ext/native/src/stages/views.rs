@@ -1,8 +1,7 @@
-//! A frame's bytes as Python reads them, and how many of them a stage may keep.
+//! views: read-only memoryviews of a frame's bytes, and a bound on the memory that they keep alive.
 //!
-//! In: a place in a drain's buffer, or gathered bytes. Out: a read-only buffer that never changes: a
-//! drain's buffer that is still read is retired by its path, not written over. Drops: nothing; what
-//! would go beyond the bound is refused.
+//! A view shows the same bytes forever: a drain's buffer that a view still references is retired by its path,
+//! not reused.
 
 use std::{
     ffi::c_int,
@@ -15,65 +14,69 @@ use std::{
 use pyfw_core::{buffer::Buffer, sync};
 use pyo3::{exceptions::PyBufferError, ffi, prelude::*, types::PyMemoryView};
 
-/// Bytes of buffers that views kept by stages may hold in all, for one tunnel.
-const KEPT_BYTES_MAX: usize = 16 << 20;
+/// Bytes that the views of one tunnel's stages may keep alive.
+const BYTES_MAX: usize = 16 << 20;
 
-/// The views of one chain's stages.
+/// Accounts for the views of one chain's stages.
 #[derive(Default)]
 pub(super) struct Views {
-    /// Buffers that were still read when their batch was over.
+    /// Buffers that a view still referenced at the end of their batch.
     retired: Mutex<Vec<Weak<Box<[u8]>>>>,
-    /// Bytes that were gathered for views which still exist.
-    gathered: AtomicUsize,
-    kept: AtomicU64,
+    /// Number of buffers that were ever retired.
+    retired_count: AtomicU64,
+    /// Bytes of copies that views reference.
+    copied_bytes: AtomicUsize,
 }
 
 /// What a view reads.
 pub(super) enum Source {
+    /// A part of a drain's buffer.
     Drain { bytes: Arc<Box<[u8]>>, start: usize, length: usize },
-    Gathered(Gathered),
+    /// A copy.
+    Copy(CountedBytes),
 }
 
-/// Bytes that were gathered, and who counts them.
-pub(super) struct Gathered {
+/// Bytes that count towards the bound as long as they exist.
+pub(super) struct CountedBytes {
     bytes: Vec<u8>,
     views: Arc<Views>,
 }
 
-/// See the module.
+/// The object behind a memoryview of a frame's bytes.
 #[pyclass(frozen, module = "pyfw._native")]
-pub(super) struct Export(Source);
+pub(super) struct FrameBytes(Source);
 
 impl Views {
-    /// What a view of bytes in a drain's buffer reads.
-    pub(super) fn of_drain(
-        &self,
-        buffer: &Buffer,
-        start: usize,
-        length: usize,
-    ) -> PyResult<Source> {
-        self.check()?;
+    /// Returns the source of a view into a drain's buffer.
+    ///
+    /// # Errors
+    /// If the bound is reached.
+    pub(super) fn drain(&self, buffer: &Buffer, start: usize, length: usize) -> PyResult<Source> {
+        self.check_limit()?;
         let Some(bytes) = buffer.share() else {
             return Err(PyBufferError::new_err("the batch has no buffer"));
         };
         Ok(Source::Drain { bytes, start, length })
     }
 
-    /// What a view of bytes that were gathered reads.
-    pub(super) fn of_gathered(self: &Arc<Self>, bytes: Vec<u8>) -> PyResult<Source> {
-        self.check()?;
-        self.gathered.fetch_add(bytes.len(), Relaxed);
-        Ok(Source::Gathered(Gathered { bytes, views: Arc::clone(self) }))
+    /// Returns the source of a view of copied bytes.
+    ///
+    /// # Errors
+    /// If the bound is reached.
+    pub(super) fn copy(self: &Arc<Self>, bytes: Vec<u8>) -> PyResult<Source> {
+        self.check_limit()?;
+        self.copied_bytes.fetch_add(bytes.len(), Relaxed);
+        Ok(Source::Copy(CountedBytes { bytes, views: Arc::clone(self) }))
     }
 
-    fn check(&self) -> PyResult<()> {
-        let held = self.gathered.load(Relaxed) + self.retired_bytes();
-        if held < KEPT_BYTES_MAX {
+    fn check_limit(&self) -> PyResult<()> {
+        let bytes = self.copied_bytes.load(Relaxed) + self.retired_bytes();
+        if bytes < BYTES_MAX {
             return Ok(());
         }
         Err(PyBufferError::new_err(format!(
-            "views of frames that were kept fill {held} B, of at most {KEPT_BYTES_MAX}: copy with \
-             bytes() what is to be kept, and let the view go"
+            "frame views that stages keep occupy {bytes} B, the limit is {BYTES_MAX} B; keep a copy made \
+             with bytes() instead of the view"
         )))
     }
 
@@ -86,10 +89,10 @@ impl Views {
         retired.iter().filter_map(Weak::upgrade).map(|buffer| buffer.len()).sum()
     }
 
-    /// The batch is over: notes whether somebody still reads its buffer.
+    /// Records at the end of a batch whether a view still references its buffer.
     pub(super) fn end_of_batch(&self, buffer: &Buffer) {
         let Some(bytes) = buffer.share() else { return };
-        // The path's own, and this one.
+        // The path's reference, and the one above.
         if Arc::strong_count(&bytes) <= 2 {
             return;
         }
@@ -97,32 +100,32 @@ impl Views {
         let this = Arc::downgrade(&bytes);
         if !retired.iter().any(|known| known.ptr_eq(&this)) {
             retired.push(this);
-            self.kept.fetch_add(1, Relaxed);
+            self.retired_count.fetch_add(1, Relaxed);
         }
     }
 
-    /// Buffers that were retired because a view was kept.
-    pub(super) fn kept(&self) -> u64 {
-        self.kept.load(Relaxed)
+    /// Returns the number of buffers that were retired because a stage kept a view.
+    pub(super) fn retired_count(&self) -> u64 {
+        self.retired_count.load(Relaxed)
     }
 }
 
-impl Drop for Gathered {
+impl Drop for CountedBytes {
     fn drop(&mut self) {
-        self.views.gathered.fetch_sub(self.bytes.len(), Relaxed);
+        self.views.copied_bytes.fetch_sub(self.bytes.len(), Relaxed);
     }
 }
 
-/// A view. Not to be made under a lock: making an object of Python's may run code of the stage's, which
-/// may ask for the same one.
+/// Creates a memoryview. Not to be called under a lock: creating a Python object may run a garbage
+/// collection, and with it code of the stage that takes the same lock.
 pub(super) fn view(py: Python<'_>, source: Source) -> PyResult<Bound<'_, PyMemoryView>> {
-    PyMemoryView::from(Bound::new(py, Export(source))?.as_any())
+    PyMemoryView::from(Bound::new(py, FrameBytes(source))?.as_any())
 }
 
 #[pymethods]
-impl Export {
+impl FrameBytes {
     /// # Safety
-    /// Called by Python with a view that is to be filled.
+    /// Python calls this with a view to fill in.
     unsafe fn __getbuffer__(
         slf: Bound<'_, Self>,
         view: *mut ffi::Py_buffer,
@@ -130,12 +133,12 @@ impl Export {
     ) -> PyResult<()> {
         let bytes = match &slf.get().0 {
             Source::Drain { bytes, start, length } => &bytes[*start..*start + *length],
-            Source::Gathered(gathered) => &gathered.bytes[..],
+            Source::Copy(copy) => &copy.bytes[..],
         };
         let (start, length) = (bytes.as_ptr().cast_mut().cast(), bytes.len() as ffi::Py_ssize_t);
         let py = slf.py();
-        // SAFETY: `view` is Python's to be filled. The bytes live as long as the export, which the view
-        // owns; nobody writes to them meanwhile, as a buffer that is shared is not written.
+        // SAFETY: `view` is Python's, to be filled in. The bytes live as long as this object, which the view
+        // owns, and nobody writes to them, because a shared buffer is never written.
         let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, length, 1, flags) };
         if filled == 0 { Ok(()) } else { Err(PyErr::fetch(py)) }
     }

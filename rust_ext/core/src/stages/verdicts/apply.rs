@@ -1,10 +1,10 @@
-//! layout: the batch that follows from a stage's verdicts.
+//! apply: builds the batch that follows from a stage's verdicts.
 //!
-//! In: rows with their verdicts, what was inserted and emitted. Out: the batch for what comes behind;
-//! what was dropped, by reason, and made. Drops: what the stage drops; what it wrote and finds no room
-//! in the buffer (`no_room`). Order: what was emitted goes before all, what was inserted before its row.
+//! In: rows with their verdicts, inserted and emitted frames. Out: the batch behind the stage; segments
+//! dropped, by reason, and created. Drops: what the stage drops; what it wrote and the buffer has no room for
+//! (`no_room`). Order: emitted frames go before the batch, inserted ones before their row.
 
-use super::{Fate, Origin, Row, Verdicts};
+use super::{Origin, Row, Verdict, Verdicts};
 use crate::{
     frame::{Frame, Slice},
     packet::{ip, pieces::pieces},
@@ -14,18 +14,18 @@ use crate::{
 };
 
 impl Verdicts {
-    /// Lays out the batch behind this stage. `emitted` are frames of this direction that the stage
-    /// sent on, of which those that were held in this `call` go back to their places.
-    pub fn finish(
+    /// Builds the batch behind this stage. `emitted` are the frames of this direction that the stage emitted;
+    /// those that it held in this same `call` return to their places.
+    pub fn apply(
         &mut self,
         stage_batch: &mut StageBatch,
         selected: &[u32],
         emitted: &mut Vec<Emission>,
         call: u64,
     ) {
-        emitted.retain(|emission| match &emission.held {
-            Some(held) if held.call == call && emission.direction == held.direction => {
-                self.put_back(held.row as usize);
+        emitted.retain(|emission| match emission.held {
+            Some((direction, place)) if place.call == call && emission.direction == direction => {
+                self.unhold(place.row as usize);
                 false
             }
             _ => true,
@@ -34,89 +34,88 @@ impl Verdicts {
             return;
         }
         self.inserted.sort_by_key(|(before, _)| *before);
-        let mut kept = std::mem::take(&mut self.kept);
+        let mut output = std::mem::take(&mut self.output);
         for emission in emitted.drain(..) {
-            self.emit(emission, stage_batch, &mut kept);
+            self.append_emitted(emission, stage_batch, &mut output);
         }
         let frames = std::mem::take(&mut stage_batch.batch.frames);
-        let mut shown = 0;
+        let mut row = 0;
         for (index, frame) in frames.iter().enumerate() {
-            if selected.get(shown) == Some(&(index as u32)) {
-                self.place(shown, stage_batch, &mut kept);
-                shown += 1;
+            if selected.get(row) == Some(&(index as u32)) {
+                self.append_row(row, stage_batch, &mut output);
+                row += 1;
             } else {
-                kept.push(*frame);
+                output.push(*frame);
             }
         }
-        self.place_inserted(u32::MAX, stage_batch, &mut kept);
-        stage_batch.batch.frames = kept;
-        self.kept = frames;
-        self.kept.clear();
+        self.append_inserted(u32::MAX, stage_batch, &mut output);
+        stage_batch.batch.frames = output;
+        self.output = frames;
+        self.output.clear();
     }
 
-    /// The answers, for the other path.
+    /// Takes the answers, for the other path.
     pub fn answers(&mut self) -> impl Iterator<Item = (Frame, Vec<u8>)> + '_ {
         self.answers.drain(..)
     }
 
-    /// The rows that go on, with their places: what a held frame of the same flow was passed by.
-    pub fn passing(&self) -> impl Iterator<Item = (u32, &Frame)> {
-        let keeps = self.rows.iter().enumerate().filter(|(_, row)| row.fate == Fate::Keep);
-        keeps.map(|(number, row)| (self.place_of(number), &row.frame))
+    /// Returns the frames that pass the stage, with their positions.
+    pub fn passed(&self) -> impl Iterator<Item = (u32, &Frame)> {
+        let kept = self.rows.iter().enumerate().filter(|(_, row)| row.verdict == Verdict::Keep);
+        kept.map(|(number, row)| (self.position(number), &row.frame))
     }
 
-    /// A number that is greater for a row that stands behind another in the batch.
-    pub fn place_of(&self, row: usize) -> u32 {
+    /// Returns a number that orders rows as they are in the batch: segments have the place of their frame.
+    pub fn position(&self, row: usize) -> u32 {
         match self.rows[row].origin {
             Origin::Batch => (row as u32) << 16,
             Origin::Segment { parent, number } => parent << 16 | number & 0xFFFF,
         }
     }
 
-    fn emit(&mut self, emission: Emission, stage_batch: &mut StageBatch, kept: &mut Vec<Frame>) {
+    fn append_emitted(
+        &mut self,
+        emission: Emission,
+        stage_batch: &mut StageBatch,
+        output: &mut Vec<Frame>,
+    ) {
         let Emission { frame, bytes, held, .. } = emission;
         let segments = u64::from(frame.segments);
         match stage_batch.buffer.append(&bytes) {
-            Some(offset) => kept.push(Frame { offset, slices: 0, ..frame }),
-            // Booked as made, then dropped: what was held and is sent on was in the path's queue.
-            None => self.book_drop(stage_batch, frame.peer, segments, Reason::NO_ROOM),
+            Some(offset) => output.push(Frame { offset, slices: 0, ..frame }),
+            None => self.count_drop(stage_batch, frame.peer, segments, Reason::NO_ROOM),
         }
-        let from_here = held.as_ref().is_some_and(|held| held.direction == self.direction);
-        if !from_here {
-            self.book_created(stage_batch, frame.peer, segments);
+        // A frame that was held on this path is already counted there, as queued.
+        if held.is_none_or(|(direction, _)| direction != self.direction) {
+            self.count_created(stage_batch, frame.peer, segments);
         }
     }
 
-    fn place(&mut self, row: usize, stage_batch: &mut StageBatch, kept: &mut Vec<Frame>) {
-        self.place_inserted(row as u32, stage_batch, kept);
-        let Row { frame, replaced, fate, .. } = self.rows[row];
-        let segments = u64::from(frame.segments);
-        match fate {
-            Fate::Hold => {
-                if let Some(replaced) = replaced {
-                    self.book_replaced(stage_batch, &frame, &replaced);
-                }
+    fn append_row(&mut self, row: usize, stage_batch: &mut StageBatch, output: &mut Vec<Frame>) {
+        self.append_inserted(row as u32, stage_batch, output);
+        let Row { frame, replaced, verdict, .. } = self.rows[row];
+        match verdict {
+            Verdict::Hold => self.count_replaced(stage_batch, &frame, replaced),
+            Verdict::Drop(reason) => {
+                self.count_drop(stage_batch, frame.peer, u64::from(frame.segments), reason);
             }
-            Fate::Drop(reason) => self.book_drop(stage_batch, frame.peer, segments, reason),
-            Fate::Split { first, count, .. } => {
-                if let Some(replaced) = replaced {
-                    self.book_replaced(stage_batch, &frame, &replaced);
-                }
+            Verdict::Split { first, count, .. } => {
+                self.count_replaced(stage_batch, &frame, replaced);
                 for segment in first..first + count {
-                    self.place(segment as usize, stage_batch, kept);
+                    self.append_row(segment as usize, stage_batch, output);
                 }
             }
-            Fate::Keep => self.keep(row, stage_batch, kept),
+            Verdict::Keep => self.append_kept(row, stage_batch, output),
         }
     }
 
-    fn keep(&mut self, row: usize, stage_batch: &mut StageBatch, kept: &mut Vec<Frame>) {
+    fn append_kept(&mut self, row: usize, stage_batch: &mut StageBatch, output: &mut Vec<Frame>) {
         let Row { frame, origin, replaced, ecn, .. } = self.rows[row];
         let (mut frame, segments) = match (replaced, origin) {
-            (Some(replaced), _) => {
-                self.book_replaced(stage_batch, &frame, &replaced);
-                let offset = stage_batch.buffer.append(replaced.bytes(&self.data));
-                (Frame { offset: offset.unwrap_or(u32::MAX), ..replaced }, replaced.segments)
+            (Some(new), _) => {
+                self.count_replaced(stage_batch, &frame, replaced);
+                let offset = stage_batch.buffer.append(new.bytes(&self.data));
+                (Frame { offset: offset.unwrap_or(u32::MAX), ..new }, new.segments)
             }
             (None, Origin::Segment { parent, number }) => {
                 let Some((segments, whole)) = self.parent(parent) else { return };
@@ -129,48 +128,59 @@ impl Verdicts {
             (None, Origin::Batch) => (frame, frame.segments),
         };
         if frame.offset == u32::MAX {
-            return self.book_drop(stage_batch, frame.peer, u64::from(segments), Reason::NO_ROOM);
+            return self.count_drop(stage_batch, frame.peer, u64::from(segments), Reason::NO_ROOM);
         }
         if let Some(ecn) = ecn {
             let head =
                 pieces(&frame, &stage_batch.batch.slices, &mut [Slice { offset: 0, length: 0 }])[0];
             ip::mark(&mut frame, stage_batch.buffer.change(head.offset, head.length), ecn);
         }
-        kept.push(frame);
+        output.push(frame);
     }
 
-    fn place_inserted(&mut self, before: u32, stage_batch: &mut StageBatch, kept: &mut Vec<Frame>) {
+    fn append_inserted(
+        &mut self,
+        before: u32,
+        stage_batch: &mut StageBatch,
+        output: &mut Vec<Frame>,
+    ) {
         if self.inserted.is_empty() {
             return;
         }
-        let first = self.inserted.partition_point(|(at, _)| *at < before);
-        let last = self.inserted.partition_point(|(at, _)| *at <= before);
-        for number in first..last {
+        let first = self.inserted.partition_point(|(row, _)| *row < before);
+        let end = self.inserted.partition_point(|(row, _)| *row <= before);
+        for number in first..end {
             let frame = self.inserted[number].1;
             let segments = u64::from(frame.segments);
-            self.book_created(stage_batch, frame.peer, segments);
+            self.count_created(stage_batch, frame.peer, segments);
             match stage_batch.buffer.append(frame.bytes(&self.data)) {
-                Some(offset) => kept.push(Frame { offset, ..frame }),
-                None => self.book_drop(stage_batch, frame.peer, segments, Reason::NO_ROOM),
+                Some(offset) => output.push(Frame { offset, ..frame }),
+                None => self.count_drop(stage_batch, frame.peer, segments, Reason::NO_ROOM),
             }
         }
     }
 
-    /// A frame that goes elsewhere is dropped for one peer and made for another; one with more or
-    /// fewer segments made or lost the difference.
-    fn book_replaced(&mut self, stage_batch: &mut StageBatch, was: &Frame, is: &Frame) {
-        let (before, after) = (u64::from(was.segments), u64::from(is.segments));
-        if was.peer != is.peer {
-            self.book_drop(stage_batch, was.peer, before, Reason::REROUTED);
-            self.book_created(stage_batch, is.peer, after);
+    /// A frame that changes its peer counts as dropped for one and created for the other; otherwise the
+    /// difference in segments counts as created or dropped.
+    fn count_replaced(
+        &mut self,
+        stage_batch: &mut StageBatch,
+        frame: &Frame,
+        replaced: Option<Frame>,
+    ) {
+        let Some(new) = replaced else { return };
+        let (before, after) = (u64::from(frame.segments), u64::from(new.segments));
+        if frame.peer != new.peer {
+            self.count_drop(stage_batch, frame.peer, before, Reason::REROUTED);
+            self.count_created(stage_batch, new.peer, after);
         } else if after > before {
-            self.book_created(stage_batch, is.peer, after - before);
+            self.count_created(stage_batch, new.peer, after - before);
         } else if before > after {
-            self.book_drop(stage_batch, is.peer, before - after, Reason::REPLACED);
+            self.count_drop(stage_batch, new.peer, before - after, Reason::REPLACED);
         }
     }
 
-    fn book_drop(
+    fn count_drop(
         &mut self,
         stage_batch: &mut StageBatch,
         peer: u32,
@@ -181,23 +191,20 @@ impl Verdicts {
             Some((_, count)) => *count += segments,
             None => self.dropped.push((reason, segments)),
         }
-        book(stage_batch, peer, segments, false);
+        adjust(stage_batch, peer, segments, false);
     }
 
-    fn book_created(&mut self, stage_batch: &mut StageBatch, peer: u32, segments: u64) {
+    fn count_created(&mut self, stage_batch: &mut StageBatch, peer: u32, segments: u64) {
         self.created += segments;
-        book(stage_batch, peer, segments, true);
+        adjust(stage_batch, peer, segments, true);
     }
 }
 
-/// Adds to the stage_batch's adjustments, one entry a peer and kind in a row.
-fn book(stage_batch: &mut StageBatch, peer: u32, segments: u64, created: bool) {
+/// Adds to the batch's adjustments; consecutive ones of the same peer and kind share an entry.
+fn adjust(stage_batch: &mut StageBatch, peer: u32, segments: u64, created: bool) {
     let peer = PeerId(peer);
-    match stage_batch
-        .adjustments
-        .last_mut()
-        .filter(|last| last.peer == peer && last.created == created)
-    {
+    let last = stage_batch.adjustments.last_mut();
+    match last.filter(|last| last.peer == peer && last.created == created) {
         Some(last) => last.segments += segments,
         None => stage_batch.adjustments.push(CountAdjustment { peer, segments, created }),
     }
