@@ -1,7 +1,7 @@
-"""A tunnel whose gateway has a stage: written as text, run by `pyfw run`, judged at the end.
+"""A tunnel whose gateway runs a stage, which a test writes as text; the client is a plain pyfw.
 
-The client is a plain pyfw. Traffic goes between the two ends of the tunnel; what the gateway's stage does to
-it is counted three times: by the stage, by the path, and by who sent and received.
+Traffic goes between the two ends of the tunnel. What the stage does to it is counted by the stage, by the
+path, and by the sender and receiver.
 """
 
 import json
@@ -21,11 +21,11 @@ SETTINGS_FILE = "/run/wg0.pyfw.toml"
 _SETTLE_S = 3.0
 
 
-class Staged:
-    """Both daemons, from the first handshake on.
+class StagedTunnel:
+    """Both daemons, running.
 
-    source: of the file that holds class `It`. table: more keys of its `[[stages]]`. settings: lines above it.
-    stages: tables that follow it.
+    source: of the file with the stage, class `It`. table: more keys of its `[[stages]]`. settings: lines
+    above the table. stages: tables behind it. options: of `pyfw run`.
     """
 
     def __init__(
@@ -40,9 +40,8 @@ class Staged:
         options: tuple[str, ...] = (),
     ) -> None:
         self.network = network
-        self.settings = settings_of(table, threads=threads, settings=settings, stages=stages)
         network.gateway.write(STAGE_FILE, dedent(source))
-        gateway = pyfw_run(self.settings)
+        gateway = pyfw_run(settings_of(table, threads=threads, settings=settings, stages=stages))
         if options:
             command = (*gateway.command[:-1], *options, gateway.command[-1])
             gateway = type(gateway)(**{**vars(gateway), "command": command})
@@ -60,44 +59,36 @@ class Staged:
     # Traffic
 
     def ping(self) -> None:
-        """Brings up the session; asks for an answer."""
+        """Brings the session up with a ping."""
         self.pair.first_ping_ms()
 
-    def shake_hands(self) -> None:
-        """Brings up the session, with nothing that a stage would see."""
-        self.network.client.run("ping", "-c1", "-W1", "10.77.0.99", check=False)
-        keepalive = ("set", "wg0", "peer", self.pair.keys[1].public, "persistent-keepalive")
-        self.client.wg(*keepalive, "1")
-        wait_until(lambda: self.handshake_s() > 0, 10)
-        self.client.wg(*keepalive, "0")
-
     def stream(self, per_second: int = 1000) -> Stream:
-        """Numbered datagrams each way, between the ends of the tunnel."""
-        one, two = self.network.client, self.network.gateway
+        """Numbered datagrams in both directions, between the ends of the tunnel."""
+        client, gateway = self.network.client, self.network.gateway
         addresses = TUNNEL["client"].v4, TUNNEL["gateway"].v4
-        return Stream(one, two, *addresses, per_second=per_second)
+        return Stream(client, gateway, *addresses, per_second=per_second)
 
-    def handshake_s(self, daemon: Daemon | None = None) -> int:
-        """When the last one was, Unix seconds; 0: never. As the client, or another, has it."""
-        return int((daemon or self.client).wg("show", "wg0", "latest-handshakes").split()[1])
+    def handshake_s(self) -> int:
+        """Unix time of the client's last handshake; 0: none."""
+        return int(self.client.wg("show", "wg0", "latest-handshakes").split()[1])
 
     # The stage
 
     def rewrite(self, source: str) -> None:
-        """Another version of the stage."""
+        """Writes another version of the stage."""
         self.network.gateway.write(STAGE_FILE, dedent(source))
 
     def reload(self, source: str | None = None) -> bool:
-        """SIGHUP, with another version of the stage; says whether it was taken."""
+        """Sends SIGHUP, after writing another version of the stage. Returns whether it was accepted."""
         if source is not None:
             self.rewrite(source)
-        before = len(self.said("reload"))
+        before = len(self.events("reload."))
         self.gateway.process.signal(signal.SIGHUP)
-        wait_until(lambda: len(self.said("reload")) > before, 10)
-        return bool(self.said("reload")[-1]["message"] == "reload.applied")
+        wait_until(lambda: len(self.events("reload.")) > before, 10)
+        return bool(self.events("reload.")[-1]["message"] == "reload.applied")
 
-    def said(self, message: str) -> list[dict[str, Any]]:
-        """The gateway's log: the lines whose message begins so."""
+    def events(self, message: str) -> list[dict[str, Any]]:
+        """Lines of the gateway's log whose message begins like this."""
         return [line for line in log(self.gateway) if line["message"].startswith(message)]
 
     @property
@@ -105,36 +96,36 @@ class Staged:
         return self.gateway.counters()
 
     @property
-    def it(self) -> dict[str, Any]:
-        """What the stage counted."""
-        counted: dict[str, Any] = self.counters["stages"]["stages"]["It"]
-        return counted
+    def stage_counts(self) -> dict[str, Any]:
+        """The stage's counters."""
+        counts: dict[str, Any] = self.counters["stages"]["stages"]["It"]
+        return counts
 
-    # Judgement
+    # Assertions
 
-    def unharmed(self, stream: Stream) -> None:
-        """Asserts that the tunnel lost nothing of it, doubled and reordered nothing.
+    def assert_unharmed(self, stream: Stream) -> None:
+        """Asserts that the tunnel lost, duplicated and reordered nothing of a stream.
 
-        A machine that is busy with other things lets queues stand: what its kernel, or CoDel, then took is
-        told by those who took it, and nobody else may have taken any.
+        On a busy machine queues overflow; what the kernels or CoDel dropped is counted there and may be
+        missing.
         """
-        taken = queue_drops(self.pair)
+        in_queues = queue_drops(self.pair)
         for daemon in self.pair.daemons:
-            named = set(drops(daemon.counters()))
-            ours = {"outbound.no_route", "outbound.congested", "inbound.congested"}
-            assert named <= ours, (named, stream)
+            reasons = set(drops(daemon.counters()))
+            allowed = {"outbound.no_route", "outbound.congested", "inbound.congested"}
+            assert reasons <= allowed, (reasons, stream)
         for way in (stream.up, stream.down):
             assert (way.out_of_order, way.duplicated, way.refused) == (0, 0, 0), stream
-        assert stream.up.lost + stream.down.lost == taken, (taken, stream)
+        assert stream.up.lost + stream.down.lost == in_queues, (in_queues, stream)
 
-    def judge(self) -> None:
-        """Asserts that nothing vanished, for no peer, and that nothing was late, once nothing is queued."""
-        judge(self.client)
+    def assert_conserved(self) -> None:
+        """Asserts that both daemons, if running, account for every packet and that none was late."""
+        assert_conserved(self.client)
         if not self.ended:
-            judge(self.gateway)
+            assert_conserved(self.gateway)
 
     def wait_for_end(self, timeout_s: float = 10) -> int:
-        """Until the gateway has ended by itself; its exit status."""
+        """Waits until the gateway has ended by itself. Returns its exit status."""
         self.ended = True
         wait_until(lambda: self.gateway.process.returncode is not None, timeout_s)
         assert self.gateway.process.returncode is not None
@@ -147,56 +138,49 @@ def settings_of(table: str, *, threads: int = 1, settings: str = "", stages: str
     return f"threads = {threads}\n{settings}{use}{dedent(table)}\n{dedent(stages)}"
 
 
-def judge(daemon: Daemon) -> dict[str, Any]:
-    """Asserts that a daemon runs and accounts for every packet once nothing is queued; its counters."""
+def assert_conserved(daemon: Daemon) -> dict[str, Any]:
+    """Asserts that a daemon runs and accounts for every packet. Returns its counters."""
     assert daemon.process.returncode is None, daemon.process.output()
-    return judge_details(daemon.details, daemon.at.name)
+    return assert_details_conserved(daemon.details, daemon.at.name)
 
 
-def judge_details(ask: Callable[[], dict[str, Any]], name: str) -> dict[str, Any]:
-    """The same of what a daemon tells of one tunnel, asked again until nothing is under way."""
+def assert_details_conserved(ask: Callable[[], dict[str, Any]], name: str) -> dict[str, Any]:
+    """Like assert_conserved, for the details of one tunnel; asks again until no packet is queued."""
     deadline = time.monotonic() + _SETTLE_S
     while True:
         details = ask()
         counters: dict[str, Any] = details["counters"]
-        wrong = imbalances(counters) + _of_peers(details)
-        held = sum(row["held_segments"] for row in _stages(counters))
-        if not wrong and queued(counters) == held:
+        wrong = imbalances(counters) + _peer_imbalances(details)
+        stages = counters.get("stages", {}).get("stages", {}).values()
+        held = sum(counts["held_segments"] for counts in stages)
+        queued = counters["outbound"]["queued"] + counters["inbound"]["queued"]
+        if not wrong and queued == held:
             assert late(counters) == 0, name
             return counters
         assert time.monotonic() < deadline, f"{name}: {wrong}, {counters}"
         time.sleep(0.05)
 
 
-def queued(counters: dict[str, Any]) -> int:
-    """Segments under way, both ways."""
-    return int(counters["outbound"]["queued"] + counters["inbound"]["queued"])
-
-
-def _stages(counters: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(counters.get("stages", {}).get("stages", {}).values())
-
-
-def _of_peers(details: dict[str, Any]) -> list[str]:
-    found = []
+def _peer_imbalances(details: dict[str, Any]) -> list[str]:
+    wrong = []
     for peer in details["peers"]:
         for way, row in peer["counters"].items():
-            came = row["entered"] + row["created"]
-            went = row["left"] + row["queued"] + sum(row["drops"].values())
-            if came != went:
-                found.append(f"{peer['public_key']}, {way}: {row}")
-    return found
+            entered = row["entered"] + row["created"]
+            accounted = row["left"] + row["queued"] + sum(row["drops"].values())
+            if entered != accounted:
+                wrong.append(f"{peer['public_key']}, {way}: {row}")
+    return wrong
 
 
 def log(daemon: Daemon) -> list[dict[str, Any]]:
-    """What it has logged; a line that is still being written is left out."""
+    """The complete lines of a daemon's log."""
     lines = daemon.process.output().splitlines()
     return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
 
 def wait_until(condition: Any, timeout_s: float, every_s: float = 0.02) -> None:
-    """Until it holds; asserts that it does in time."""
+    """Waits until a condition holds; fails after the timeout."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"it did not come to be: {condition}"
+        assert time.monotonic() < deadline, f"timed out: {condition}"
         time.sleep(every_s)

@@ -1,4 +1,4 @@
-"""Another version of a stage, while frames are held: it takes over, or all stays as it was."""
+"""Replacing stages while frames are held: all new versions take over, or all old ones stay."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ import pytest
 
 import pyfw
 from pyfw import HeldFrame
-from tests.faults.conservation import Judged, batch_of, numbered, numbers
+from tests.faults.conservation import ConservationTest, make_packet, make_packets, numbers
 
 
-class Keeps(pyfw.Stage):
-    """Holds what comes and hands it over. `wrong` says where it raises."""
+class HoldsOneBatch(pyfw.Stage):
+    """Holds each frame until the next batch and hands held frames over. `raises`: the method that raises."""
 
-    def __init__(self, name: str, wrong: str = "") -> None:
+    def __init__(self, name: str, raises: str = "") -> None:
         super().__init__()
         self.name = name
-        self.wrong = wrong
+        self.raises = raises
         self.held: list[HeldFrame] = []
-        self.life: list[str] = []
+        self.calls: list[str] = []
 
     def start(self) -> None:
         self._step("start")
@@ -40,73 +40,66 @@ class Keeps(pyfw.Stage):
         self.held = [frame for frame in held if frame is not None]
 
     def _step(self, name: str) -> None:
-        self.life.append(name)
-        if self.wrong == name:
+        self.calls.append(name)
+        if self.raises == name:
             raise ValueError(name)
 
 
-class Trial(Judged):
-    """With stages that can be exchanged."""
-
-    def change(self, *stages: pyfw.Stage) -> None:
-        self._set.change(stages)
-
-
-def test_held_frames_go_over_to_the_next_version_and_leave_in_order() -> None:
-    old, new = Keeps("one"), Keeps("one")
-    with Trial(old) as test:
-        test.inbound(*batch_of(3))
+def test_held_frames_are_handed_over_and_leave_in_order() -> None:
+    old, new = HoldsOneBatch("one"), HoldsOneBatch("one")
+    with ConservationTest(old) as test:
+        test.inbound(*make_packets(3))
         test.change(new)
-        assert numbers(test.inbound(numbered(3))) == [0, 1, 2]
+        assert numbers(test.inbound(make_packet(3))) == [0, 1, 2]
         assert (test.drops, test.counts["calls"]) == ({}, 2)
-    assert old.life == ["start", "handover", "stop"]
-    assert new.life == ["start", "takeover", "stop"]
+    assert old.calls == ["start", "handover", "stop"]
+    assert new.calls == ["start", "takeover", "stop"]
 
 
-def test_what_is_not_handed_over_is_dropped_when_the_old_version_goes() -> None:
-    class Forgets(Keeps):
+def test_frames_that_are_not_handed_over_are_dropped() -> None:
+    class Forgets(HoldsOneBatch):
         def handover(self) -> Any:
             self.held.pop()
             return super().handover()
 
-    with Trial(Forgets("one")) as test:
-        test.inbound(*batch_of(3))
-        test.change(Keeps("one"))
-        assert numbers(test.inbound(numbered(3))) == [0, 1]
+    with ConservationTest(Forgets("one")) as test:
+        test.inbound(*make_packets(3))
+        test.change(HoldsOneBatch("one"))
+        assert numbers(test.inbound(make_packet(3))) == [0, 1]
         assert test.drops == {"forgotten": 1}
 
 
-@pytest.mark.parametrize("wrong", ["start", "takeover"])
+@pytest.mark.parametrize("raises", ["start", "takeover"])
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_where_one_of_several_cannot_begin_all_of_them_stay(wrong: str, which: int) -> None:
+def test_if_one_new_stage_fails_all_old_ones_stay(raises: str, which: int) -> None:
     names = ("one", "two", "three")
-    old = [Keeps(name) for name in names]
-    new = [Keeps(name, wrong if n == which else "") for n, name in enumerate(names)]
-    with Trial(*old) as test:
+    old = [HoldsOneBatch(name) for name in names]
+    new = [HoldsOneBatch(name, raises if n == which else "") for n, name in enumerate(names)]
+    with ConservationTest(*old) as test:
         for number in range(5):
-            test.inbound(numbered(number))
-        with pytest.raises(ValueError, match=wrong):
+            test.inbound(make_packet(number))
+        with pytest.raises(ValueError, match=raises):
             test.change(*new)
         left: list[int] = []
         for number in range(5, 10):
-            left += numbers(test.inbound(numbered(number)))
-        # Three stages hold one each; whatever they did meanwhile, none was lost or overtaken.
+            left += numbers(test.inbound(make_packet(number)))
+        # Each of the three stages holds one frame; none is lost or overtaken.
         assert left == list(range(2, 7))
         assert test.drops == {}
-        assert all(stage.life[0] == "start" and "stop" not in stage.life for stage in old)
-        assert all("process" not in stage.life for stage in new)
-        assert [stage.life[-1] for stage in new if stage.life] == ["stop"] * len(
-            [stage for stage in new if stage.life]
+        assert all(stage.calls[0] == "start" and "stop" not in stage.calls for stage in old)
+        assert all("process" not in stage.calls for stage in new)
+        assert [stage.calls[-1] for stage in new if stage.calls] == ["stop"] * len(
+            [stage for stage in new if stage.calls]
         )
-    assert all(stage.life[-1] == "stop" for stage in old)
+    assert all(stage.calls[-1] == "stop" for stage in old)
 
 
-def test_where_one_cannot_hand_over_all_of_them_stay() -> None:
-    old = [Keeps("one"), Keeps("two", "handover")]
-    with Trial(*old) as test:
+def test_if_one_handover_fails_all_old_stages_stay() -> None:
+    old = [HoldsOneBatch("one"), HoldsOneBatch("two", "handover")]
+    with ConservationTest(*old) as test:
         for number in range(3):
-            test.inbound(numbered(number))
+            test.inbound(make_packet(number))
         with pytest.raises(ValueError, match="handover"):
-            test.change(Keeps("one"), Keeps("two"))
-        assert [numbers(test.inbound(numbered(n))) for n in (3, 4)] == [[1], [2]]
+            test.change(HoldsOneBatch("one"), HoldsOneBatch("two"))
+        assert [numbers(test.inbound(make_packet(n))) for n in (3, 4)] == [[1], [2]]
         assert test.drops == {}
