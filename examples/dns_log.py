@@ -1,13 +1,12 @@
-"""DnsLog: which names are asked for in the tunnel, one JSON line a question, read with scapy.
+"""DnsLog: writes each DNS question as a JSON line to a file; parses with scapy.
 
     [[stages]]
     use = "examples/dns_log.py:DnsLog"
     direction = "outbound"
     options = { file = "names.jsonl" }
 
-In: UDP to port 53. Out: the same. Drops: nothing. Order: as they came. scapy is slow (some 100 µs a
-packet) and worth it where packets are few: the filter keeps all others away from Python. Its file is its
-owner's alone; pyfw's own log never holds what people send.
+Needs pyfw-dataplane[scapy]. scapy takes about 100 µs per packet, so the filter keeps all other frames away
+from Python. The file is created with mode 0600; pyfw's own log never contains payload.
 """
 
 import json
@@ -21,30 +20,29 @@ import pyfw
 
 
 class DnsLog(pyfw.Stage):
-    """Needs pyfw-dataplane[scapy]."""
+    """Logs the questions of UDP packets to port 53. Counters: questions, unreadable."""
 
     class Options(msgspec.Struct, frozen=True):
-        """Where the names go."""
+        """Where questions are written."""
 
         file: Path
 
     filter = {"protocol": "udp", "dst_port": 53}
-    # Whoever cannot read a question lets it pass.
+    # A packet that cannot be parsed must still pass.
     on_error = "pass"
 
     def start(self) -> None:
-        """Open the file; an error here keeps the tunnel from starting."""
-        descriptor = os.open(
-            self.options.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        """Opens the file; an error here keeps the tunnel from starting."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(self.options.file, flags, 0o600)
         self._file: TextIO = os.fdopen(descriptor, "a", encoding="utf-8")
 
     def stop(self) -> None:
-        """Close it."""
+        """Closes the file."""
         self._file.close()
 
     def process(self, batch: pyfw.FrameBatch) -> None:
-        """One write a batch."""
+        """Writes the questions of a batch in one write."""
         from scapy.layers.dns import DNS
 
         lines = []

@@ -1,18 +1,16 @@
-"""NoTelnet: a firewall in one line. It drops what goes to TCP port 23, in both directions.
+"""NoTelnet: drops TCP to port 23, in both directions.
 
-    [[stages]]
-    use = "examples/no_telnet.py:NoTelnet"
-
-In: frames. Out: all but those. Drops: "telnet". Order: as they came.
+[[stages]]
+use = "examples/no_telnet.py:NoTelnet"
 """
 
 import pyfw
 
 
 class NoTelnet(pyfw.Stage):
-    """Refuse TCP port 23, in both directions."""
+    """Drops TCP to port 23, counted as "telnet"."""
 
     def process(self, batch: pyfw.FrameBatch) -> None:
-        """Look at the columns; most batches have none of it, and nothing is copied."""
+        """Drops each frame that `where` selects by its header columns; no payload is copied."""
         for i in batch.where(protocol="tcp", dst_port=23):
             batch.drop(i, "telnet")

@@ -1,12 +1,11 @@
-"""Refuse: a firewall that says no. Drops what its filter selects, and tells the sender by ICMP.
+"""Refuse: a firewall that drops what its filter selects and sends the sender an ICMP error.
 
     [[stages]]
     use = "examples/refuse.py:Refuse"
     filter = "tcp port 25"
 
-In: the frames that the filter selects; others never reach Python. Out: nothing; the answers go the other
-way. Drops: "answered"; "refused" where no answer is due: ICMP errors, fragments, broadcasts (RFC 1122
-section 3.2.2), or more than `answers_per_s`. Order: nothing stays.
+Drops: "answered", or "refused" if no error may be sent: for ICMP errors, fragments and broadcasts (RFC 1122
+section 3.2.2), and beyond `answers_per_s`.
 """
 
 import ipaddress
@@ -25,29 +24,29 @@ _SECOND_NS = 1_000_000_000
 
 
 class Refuse(pyfw.Stage):
-    """Answers with "communication administratively prohibited"."""
+    """Answers each frame with "communication administratively prohibited"."""
 
     class Options(msgspec.Struct, frozen=True):
-        """How often it answers."""
+        """How often errors are sent."""
 
         answers_per_s: Annotated[int, msgspec.Meta(ge=0)] = 100
 
     filter = {"protocol": "tcp", "dst_port": 25}
 
     def start(self) -> None:
-        """No answer was given yet."""
+        """Starts with no answers."""
         self._second = 0
         self._answers = 0
 
     def process(self, batch: pyfw.FrameBatch) -> None:
-        """The filter has chosen; all that is here is refused."""
-        # The batch brings its time, so that a replay has the same answers every time.
+        """Refuses every frame, since the filter has selected them."""
+        # The batch's clock, not the machine's, so that every replay gives the same answers.
         second = batch.now_ns // _SECOND_NS
         if second != self._second:
             self._second, self._answers = second, 0
         for i in range(len(batch)):
             packet = bytes(batch.data(i)[:_QUOTED_V6])
-            if self._answers < self.options.answers_per_s and _is_owed_an_answer(packet):
+            if self._answers < self.options.answers_per_s and _may_be_answered(packet):
                 batch.answer(i, _prohibited(packet))
                 self._answers += 1
             else:
@@ -55,7 +54,7 @@ class Refuse(pyfw.Stage):
 
 
 def _prohibited(packet: bytes) -> bytes:
-    """The refusal of a packet. Lengths and checksums are repaired by pyfw."""
+    """Builds the ICMP error for a packet. pyfw fills in lengths and checksums."""
     if packet[0] >> 4 == 4:
         source, destination = packet[12:16], packet[16:20]
         header = struct.pack(">BxHxxxxBBxx", 0x45, 0, 64, _ICMP) + destination + source
@@ -67,7 +66,7 @@ def _prohibited(packet: bytes) -> bytes:
     return header + struct.pack(">BBHxxxx", 1, 1, 0) + packet
 
 
-def _is_owed_an_answer(packet: bytes) -> bool:
+def _may_be_answered(packet: bytes) -> bool:
     if packet[0] >> 4 == 4:
         header_length = (packet[0] & 0x0F) * 4
         is_later_fragment = bool(struct.unpack_from(">H", packet, 6)[0] & 0x1FFF)

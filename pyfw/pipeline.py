@@ -13,7 +13,7 @@ from pyfw import _native
 from pyfw.config import Settings
 from pyfw.stages.stage_set import StageSet
 
-__all__ = ["MTU_DEFAULT", "Pipeline", "StageSet"]
+__all__ = ["MTU_DEFAULT", "Pipeline"]
 
 MTU_DEFAULT = 1420
 """1500 less 80 for the outer IPv6, UDP and WireGuard headers (wireguard-go, wg-quick)."""

@@ -1,12 +1,12 @@
-"""StageTest: a stage, and packets through it by hand. No tunnel, no root, no clock but yours.
+"""StageTest: runs packets through stages in a unit test, without a tunnel, on a clock that the test sets.
 
     def test_telnet_is_refused() -> None:
         with pyfw.StageTest(NoTelnet()) as test:
             assert test.inbound(telnet_packet) == []
             assert test.drops == {"telnet": 1}
 
-In: packets, as bytes from the IP header on or as scapy packets. Out: those that leave the stage, complete
-and one by one; a frame of several segments as its segments. Order: as they leave.
+Packets are bytes from the IP header on, or scapy packets. What leaves comes back as bytes, a frame of several
+segments as its segments.
 """
 
 from types import TracebackType
@@ -18,13 +18,13 @@ from pyfw.stages.stage_set import StageSet
 
 MTU = 1420
 PEER = "cGVlciBvZiBhIHRyaWFsLCAzMiBieXRlcyBsb25nISE="
-"""The public key of the peer that all packets come from or go to, unless another one is given."""
+"""Default public key of the peer that packets come from or go to."""
 
 
 class StageTest:
-    """Stages in a chain of their own, started for as long as the context lasts.
+    """A context in which stages run. They are started on entry and stopped on exit.
 
-    now_ns: boot time at which packets arrive; yours to change.
+    now_ns: boot time at which packets arrive; set it to advance the clock.
     """
 
     def __init__(self, *stages: Stage, now_ns: int = 1_000_000_000, mtu: int = MTU) -> None:
@@ -46,23 +46,23 @@ class StageTest:
 
     @property
     def chain(self) -> StageChain:
-        """The chain itself."""
+        """The chain that runs the stages."""
         return self._set.chain
 
     def inbound(self, *packets: Any, segment_size: int = 0, peer: str = PEER) -> list[bytes]:
-        """Feeds packets as they come from a peer, in one batch. Returns what goes on to the TUN.
+        """Feeds packets from a peer in one batch. Returns what leaves towards the TUN, emitted frames first.
 
-        segment_size: payload bytes of each segment; a TCP or UDP packet with more is a frame of several. What
-        stages emitted before comes first. Raises ValueError for what is no IP packet.
+        segment_size: payload bytes per segment; a TCP or UDP packet with more becomes a frame of several
+        segments. Raises ValueError for bytes that are not an IP packet.
         """
         return self._feed(packets, "inbound", segment_size, peer)
 
     def outbound(self, *packets: Any, segment_size: int = 0, peer: str = PEER) -> list[bytes]:
-        """The same from the TUN; returns what goes on to be encrypted."""
+        """Like `inbound`, but from the TUN. Returns what leaves towards encryption."""
         return self._feed(packets, "outbound", segment_size, peer)
 
     def tick(self, now_ns: int | None = None) -> None:
-        """Lets time pass up to now_ns: each tick that stages asked for, at its time."""
+        """Advances the clock to now_ns, with each tick that stages requested at its time."""
         until_ns = self.now_ns if now_ns is None else now_ns
         while (due_ns := self.chain.due_ns()) is not None and due_ns <= until_ns:
             self.now_ns = max(self.now_ns, due_ns)
@@ -71,20 +71,20 @@ class StageTest:
 
     @property
     def drops(self) -> dict[str, int]:
-        """Segments dropped so far, by reason, of all stages together."""
-        found: dict[str, int] = {}
+        """Segments dropped so far by all stages, by reason."""
+        drops: dict[str, int] = {}
         for counts in self.counters["stages"].values():
             for reason, segments in counts["drops"].items():
-                found[reason] = found.get(reason, 0) + segments
-        return found
+                drops[reason] = drops.get(reason, 0) + segments
+        return drops
 
     @property
     def counters(self) -> dict[str, Any]:
-        """Everything that was counted; see pyfw.Tunnel.counters."""
+        """All counters, as under `stages` in pyfw.Tunnel.counters."""
         return self._set.counters().to_dict()
 
     def notices(self) -> list[dict[str, Any]]:
-        """What a daemon would have logged since the last call: exceptions with their tracebacks."""
+        """What a daemon would have logged since the last call, such as tracebacks."""
         return self.chain.notices()
 
     def _feed(

@@ -27,7 +27,7 @@ from pyfw.observe import log
 from pyfw.observe.event_watch import LoopWatch, ThreadWatch
 from pyfw.pipeline import MTU_DEFAULT, Pipeline
 from pyfw.stage import Stage
-from pyfw.stages.find import find
+from pyfw.stages.load import load_stages
 
 _NO_KEY = bytes(32)
 # The engine reads sockets that it has left for 0.3 s more (GRACE_NS in data_plane.rs).
@@ -120,7 +120,7 @@ class Tunnel:
 
     def close(self) -> None:
         """Sends what is queued and closes the tunnel. May be called twice; raises RuntimeError in a stage."""
-        self._stage_set.refuse_from_within("close its tunnel")
+        self._stage_set.refuse_in_call("close its tunnel")
         self._stop_watch()
         engine, self._engine = self._engine, None
         self.tun_fd = -1
@@ -263,7 +263,7 @@ class Tunnel:
         the stages stay as they were.
         """
         if stages is None:
-            stages, found = find(configs) if configs else [], True
+            stages, found = load_stages(configs) if configs else [], True
         self._stage_set.change(stages, configs if found else ())
 
     def stage_files(self) -> list[Path]:

@@ -59,9 +59,9 @@ def test_every_counter_is_documented(tally: str, section: str) -> None:
 
 def test_every_counter_of_a_stage_is_documented() -> None:
     state = ROOT / "rust_ext" / "core" / "src" / "stages" / "state"
-    reasons = re.search(r"OURS: .*? = \[(.*?)\];", (state / "reason.rs").read_text(), re.DOTALL)
+    reasons = re.search(r"BUILT_IN: .*? = \[(.*?)\];", (state / "reason.rs").read_text(), re.DOTALL)
     counts = re.search(
-        r"pub struct StageCounts \{(.*?)\n\}", (state / "mod.rs").read_text(), re.DOTALL
+        r"pub struct StageCounts \{(.*?)\n\}", (state / "counts.rs").read_text(), re.DOTALL
     )
     assert reasons and counts
     assert set(re.findall(r'"(\w+)"', reasons[1])) <= rows(_COUNTERS, "stages", "drop")

@@ -155,7 +155,7 @@ def test_paths_of_rust_source_are_found() -> None:
         ("pyfw.cli.genkey", {"asyncio", "msgspec", "structlog", "pyroute2"}),
         ("pyfw.control.uapi.client", {"asyncio", "pyfw._native", "structlog", "pyroute2"}),
         ("pyfw.control.daemon", {"scapy"}),
-        ("pyfw.stages.find", {"scapy", "numpy", "pyroute2"}),
+        ("pyfw.stages.load", {"scapy", "numpy", "pyroute2"}),
     ],
 )
 def test_a_module_loads_only_what_it_needs(module: str, unwanted: set[str]) -> None:

@@ -47,9 +47,9 @@ def load_all(confs: "Sequence[str]", *, stages: bool = False) -> "list[Config]":
 
 def _load_stages(stages: "Sequence[StageConfig]") -> None:
     if stages:
-        from pyfw.stages.find import find
+        from pyfw.stages.load import load_stages
 
-        find(stages)
+        load_stages(stages)
 
 
 def _conflicts(configs: "Sequence[Config]") -> "Iterator[Problem]":

@@ -6,7 +6,7 @@
     options = { quiet = true }        # fields of the stage's Options
 
 Only `use` is required; other keys default to the attributes of the stage's class. Nothing is imported here:
-see pyfw.stages.find.
+see pyfw.stages.load.
 """
 
 import re

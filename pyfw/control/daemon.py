@@ -27,7 +27,7 @@ from pyfw.control.uapi import client, protocol, server
 from pyfw.control.uapi.server import UapiServer
 from pyfw.pipeline import Pipeline
 from pyfw.stage import Stage
-from pyfw.stages.find import find
+from pyfw.stages.load import load_stages
 from pyfw.tunnel import Tunnel
 
 # By the start of the reason for which the engine ended by itself. Other reasons, such as a deleted link, are
@@ -171,7 +171,7 @@ class Daemon:
             return None
         config = configuration.load(self._config_path)
         config = await (self._resolve(config, self._setup) if self._setup else resolve(config))
-        self._stages = find(config.settings.stages) if config.settings.stages else []
+        self._stages = load_stages(config.settings.stages) if config.settings.stages else []
         return config
 
     def files(self) -> list[Path]:

@@ -11,7 +11,7 @@ from pyfw.replay.case import Case
 
 if TYPE_CHECKING:
     from pyfw._native import StageChain
-    from pyfw.pipeline import StageSet
+    from pyfw.stages.stage_set import StageSet
 
 # The counters that depend only on the case, not on the clock.
 _COUNTED = ("frames", "segments", "created", "failures", "held_segments", "drops", "own")
@@ -63,15 +63,15 @@ def running_stages(case: Case) -> Iterator[RunningStages]:
         yield running
         return
     # Imported late: most cases have no stages, and start faster without.
-    from pyfw.pipeline import StageSet
-    from pyfw.stages.find import find
+    from pyfw.stages.load import load_stages
+    from pyfw.stages.stage_set import StageSet
 
     names = [end.name for end in case.ends]
     with contextlib.ExitStack() as stack:
         for end, configs in case.stages.items():
             if end not in names:
                 raise ValueError(f"stages at {end}: no such end; the ends are {', '.join(names)}")
-            stages = StageSet(find(configs), configs)
+            stages = StageSet(load_stages(configs), configs)
             stack.callback(stages.stop)
             stages.start()
             running.sets[end] = stages

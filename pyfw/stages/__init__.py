@@ -1,9 +1,10 @@
-"""The stages, in the order in which a packet meets them.
+"""The stages, in the order in which a packet passes them.
 
     outbound   TUN → tun_ingress → route → [your stages] → encrypt → gso_egress → UDP
     inbound    UDP → udp_ingress → decrypt → route → coalesce → [your stages] → tun_egress → TUN
 
-Each lives in one file of `rust_ext/core/src`, under the same name.
+Each native stage is a file of that name in `rust_ext/core/src`. Your stages are loaded by `load`, run by
+`stage_set` and written against `pyfw.stage`; `impair` and `tap` come with pyfw.
 """
 
 from pyfw._native import GsoBatch, GsoEgress

@@ -1,7 +1,6 @@
-"""BPF: an expression as tcpdump takes it becomes a program for `pyfw_core::bpf`, compiled by libpcap.
+"""Compiles tcpdump expressions (pcap-filter(7)) to BPF programs for `pyfw_core::bpf`, with libpcap.
 
-In: "tcp port 80 and host 10.0.0.1" (pcap-filter(7)), meant for packets from the IP header on. Out: its
-instructions, the same tuple for the same text. libpcap is loaded when the first expression comes.
+Programs expect packets to begin with the IP header. libpcap is loaded with the first expression.
 """
 
 import ctypes
@@ -12,15 +11,15 @@ Instruction = tuple[int, int, int, int]
 """(code, jt, jf, k): struct bpf_insn of libpcap."""
 
 _DLT_RAW = 12
-"""pcap/dlt.h: packets begin with their IP header."""
+"""Link type of packets that begin with their IP header (pcap/dlt.h)."""
 _NETMASK_UNKNOWN = 0xFFFF_FFFF
-"""PCAP_NETMASK_UNKNOWN of pcap/pcap.h; only "ip broadcast" asks for it, and is refused then."""
+"""PCAP_NETMASK_UNKNOWN of pcap/pcap.h; libpcap then rejects "ip broadcast", which needs a netmask."""
 _SNAP_LENGTH = 262_144
-"""MAXIMUM_SNAPLEN of libpcap: what a program answers for a packet that matches."""
+"""MAXIMUM_SNAPLEN of libpcap: what a program returns for a matching packet."""
 _JUMP = 0x05
-"""BPF_JMP | BPF_JA; one that leads back has a negative offset."""
+"""BPF_JMP | BPF_JA; its offset is negative in a loop."""
 _LIBRARIES = ("libpcap.so.0.8", "libpcap.so.1", "libpcap.so")
-"""Debian's name, everybody's, and that of development packages."""
+"""The name in Debian, the upstream name, and that of development packages."""
 
 
 class _Instruction(ctypes.Structure):
@@ -36,16 +35,16 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint), ("instructions", ctypes.POINTER(_Instruction)))
 
 
-_one_at_a_time = threading.Lock()
-"""Before 1.8 libpcap's compiler kept its state in globals."""
+_compiler_lock = threading.Lock()
+"""Before 1.8, libpcap's compiler keeps its state in globals."""
 
 
 @functools.lru_cache(maxsize=256)
 def program(expression: str) -> tuple[Instruction, ...]:
-    """Compiles an expression; what was compiled before costs nothing.
+    """Compiles an expression; results are cached.
 
-    Names of hosts in it are looked up here and now. Raises ValueError with libpcap's words where the
-    expression is wrong, OSError where there is no libpcap.
+    Host names in it are resolved now. Raises ValueError with libpcap's message if the expression is invalid,
+    OSError if libpcap is not installed.
     """
     if not expression.strip():
         raise ValueError("the filter is empty; leave it out to see every frame")
@@ -53,27 +52,27 @@ def program(expression: str) -> tuple[Instruction, ...]:
         raise ValueError("the filter contains a NUL byte")
     pcap = _library()
     compiled = _Program()
-    with _one_at_a_time:
+    with _compiler_lock:
         handle = pcap.pcap_open_dead(_DLT_RAW, _SNAP_LENGTH)
         if not handle:
             raise MemoryError("libpcap: pcap_open_dead")
         try:
             text = expression.encode()
             if pcap.pcap_compile(handle, ctypes.byref(compiled), text, 1, _NETMASK_UNKNOWN) != 0:
-                words = pcap.pcap_geterr(handle).decode(errors="replace")
-                raise ValueError(f'the filter "{expression}" is wrong: {words}')
+                message = pcap.pcap_geterr(handle).decode(errors="replace")
+                raise ValueError(f'the filter "{expression}" is invalid: {message}')
             try:
-                found = tuple(
-                    (one.code, one.jt, one.jf, one.k)
-                    for one in compiled.instructions[: compiled.length]
+                instructions = tuple(
+                    (instruction.code, instruction.jt, instruction.jf, instruction.k)
+                    for instruction in compiled.instructions[: compiled.length]
                 )
             finally:
                 pcap.pcap_freecode(ctypes.byref(compiled))
         finally:
             pcap.pcap_close(handle)
-    if any(code == _JUMP and k >> 31 for code, _, _, k in found):
-        raise ValueError(f'the filter "{expression}" loops: protochain is not supported')
-    return found
+    if any(code == _JUMP and k >> 31 for code, _, _, k in instructions):
+        raise ValueError(f'the filter "{expression}" contains a loop: protochain is not supported')
+    return instructions
 
 
 @functools.cache

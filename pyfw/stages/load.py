@@ -1,50 +1,60 @@
-"""From `use` to a class: a file, a module or an entry point is imported, and its own faults are told.
+"""Loads configured stages: imports each class, converts its options, creates and validates the stage.
 
-In: a stage as it was asked for. Out: a subclass of Stage, or StageLoadError with problems that name the
-line, or the line of the stage's source. Whatever runs here, no exception of a stage gets past `guarded`.
+A file is executed again at each load, so that a reload sees its changes. A module, or what an entry point
+names, is imported once per process, as usual in Python.
 """
 
 import hashlib
 import importlib
 import importlib.metadata
-import inspect
 import linecache
-import os
 import sys
-import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pyfw.config.problem import Problem, suggestion
-from pyfw.config.stages import USE, StageConfig
+from pyfw.config.problem import ConfigError, Problem, suggestion
+from pyfw.config.stages import NAME, USE, StageConfig
 from pyfw.stage import Stage
+from pyfw.stages.guard import StageLoadError, guarded, source_location
+from pyfw.stages.validate import check_attributes, convert_options
 
 ENTRY_POINTS = "pyfw.stages"
-"""The group in which a package offers stages: name = "module:Class"."""
+"""The entry point group in which packages offer stages: name = "module:Class"."""
 
-Modules = dict[Path, types.ModuleType]
-"""Files that were executed in one go: two stages of one file share its globals."""
-
-_EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h
-
-_T = TypeVar("_T")
+_Modules = dict[Path, types.ModuleType]
+"""Files executed in one load: two stages from one file share its globals."""
 
 
-class StageLoadError(Exception):
-    """A stage cannot be had."""
+def load_stages(configs: Sequence[StageConfig], base: Path | None = None) -> list[Stage]:
+    """Creates the configured stages, in order. Raises ConfigError with all problems at once.
 
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__(*map(str, problems))
-        self.problems = problems
+    base: the folder that paths are relative to; None: that of the file with the table.
+    """
+    problems: list[Problem] = []
+    loaded: list[tuple[StageConfig, Stage]] = []
+    modules: _Modules = {}
+    for config in configs:
+        try:
+            folder = config.location.folder if base is None else base
+            stage = _create(_import_class(config, folder, modules), config, folder)
+        except StageLoadError as error:
+            problems += error.problems
+            continue
+        problems += check_attributes(stage, config)
+        loaded.append((config, stage))
+    problems += _check_names(loaded)
+    if problems:
+        raise ConfigError(problems)
+    return [stage for _, stage in loaded]
 
 
-def load(config: StageConfig, base: Path, modules: Modules) -> type[Stage]:
-    """The class that `use` names; paths are relative to `base`. Raises StageLoadError."""
+def _import_class(config: StageConfig, base: Path, modules: _Modules) -> type[Stage]:
+    """Imports the class that `use` names."""
     parts = USE.fullmatch(config.use)
     if parts is None:
-        raise StageLoadError(config.location.problem("use", f'"{config.use}" names no stage'))
+        raise StageLoadError(config.location.problem("use", f'"{config.use}" does not name a stage'))
     if parts["entry_point"]:
         value = _entry_point(config)
     else:
@@ -58,56 +68,15 @@ def load(config: StageConfig, base: Path, modules: Modules) -> type[Stage]:
             raise StageLoadError(config.location.problem("use", f"{source} has no {name}{near}"))
         value = vars(module)[name]
     if not (isinstance(value, type) and issubclass(value, Stage)):
-        text = f"{config.use} is no stage; write a subclass of pyfw.Stage"
-        file, line = source_of(value)
+        text = f"{config.use} is not a stage; write a subclass of pyfw.Stage"
+        file, line = source_location(value)
         raise StageLoadError(
             Problem(file, line, "", text) if file else config.location.problem("use", text)
         )
     return value
 
 
-def guarded(what: str, where: tuple[str, int], call: Callable[..., _T], *given: Any) -> _T:
-    """Calls what belongs to a stage; whatever it raises becomes StageLoadError, at the line in its file that did it.
-
-    where: that file, and the line to name where no line of the file did it.
-    """
-    try:
-        return in_one_process(call, *given)
-    except StageLoadError:
-        raise
-    except SyntaxError as error:
-        text = f"{what}: {type(error).__name__}: {error.msg}"
-        raise StageLoadError(
-            Problem(error.filename or where[0], error.lineno or 0, "", text)
-        ) from None
-    except BaseException as error:  # also SystemExit and KeyboardInterrupt: no import ends a daemon
-        text = f"{what}: {_words(error)}"
-        raise StageLoadError(Problem(*_raised_at(error, where), "", text)) from None
-
-
-def in_one_process(call: Callable[..., _T], *given: Any) -> _T:
-    """Calls what belongs to a stage; a child that it forked ends where it comes back: it is no daemon."""
-    process = os.getpid()
-    try:
-        return call(*given)
-    finally:
-        if os.getpid() != process:
-            os._exit(_EXIT_SOFTWARE)
-
-
-def source_of(value: Any) -> tuple[str, int]:
-    """File and line of a class or function; "" where there is none, line 0 where it is not in there now."""
-    try:
-        file = inspect.getsourcefile(value) or ""
-    except (OSError, TypeError):
-        return "", 0
-    try:
-        return file, inspect.getsourcelines(value)[1]
-    except (OSError, TypeError, SyntaxError):  # the file may have become anything since
-        return file, 0
-
-
-def _file(config: StageConfig, path: Path, modules: Modules) -> types.ModuleType:
+def _file(config: StageConfig, path: Path, modules: _Modules) -> types.ModuleType:
     resolved = path.resolve()
     if resolved in modules:
         return modules[resolved]
@@ -117,7 +86,8 @@ def _file(config: StageConfig, path: Path, modules: Modules) -> types.ModuleType
         text = path.read_bytes()
     except OSError as error:
         raise StageLoadError(config.location.problem("use", f"{path}: {error.strerror}")) from None
-    # typing and pickle ask sys.modules: there the newest execution of a file has one name of our own.
+    # typing and pickle look modules up in sys.modules: the latest execution of a file is there, under a name
+    # that no import uses.
     digest = hashlib.sha256(str(resolved).encode()).hexdigest()[:12]
     name = f"_pyfw_stage_{digest}_{path.stem}"
     module = types.ModuleType(name)
@@ -147,15 +117,15 @@ def _module(config: StageConfig, name: str) -> types.ModuleType:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise  # one that it imports
-            text = f"there is no module {error.name}; a file is written as path/to/file.py:Class"
+                raise  # another module, which it imports, is missing
+            text = f"there is no module {error.name}; write a file as path/to/file.py:Class"
             raise StageLoadError(config.location.problem("use", text)) from None
 
     if not all(part.isidentifier() for part in name.split(".")):
         raise StageLoadError(
             config.location.problem("use", f'"{name}" is neither a module nor a .py file')
         )
-    return guarded(f"{name} cannot be imported", (_origin(name), 0), imported)
+    return guarded(f"{name} cannot be imported", (_module_file(name), 0), imported)
 
 
 def _entry_point(config: StageConfig) -> Any:
@@ -165,10 +135,10 @@ def _entry_point(config: StageConfig) -> Any:
         text = f"no installed package offers a stage {config.use}{suggestion(config.use, installed.names)}"
         raise StageLoadError(config.location.problem("use", text))
     if len(matching) > 1:
-        text = f"is offered as {' and as '.join(sorted(matching))}; write which of them"
+        text = f"several packages offer this stage; write one of {', '.join(sorted(matching))}"
         raise StageLoadError(config.location.problem("use", text))
     (point,) = matching.values()
-    return guarded(f"{config.use} cannot be imported", (_origin(point.module), 0), point.load)
+    return guarded(f"{config.use} cannot be imported", (_module_file(point.module), 0), point.load)
 
 
 def _stages_in(module: types.ModuleType) -> list[str]:
@@ -179,8 +149,8 @@ def _stages_in(module: types.ModuleType) -> list[str]:
     ]
 
 
-def _origin(name: str) -> str:
-    # Where a module lies, without importing the packages above it as find_spec would.
+def _module_file(name: str) -> str:
+    """The file of a module, found without importing its parent packages as find_spec would; "" if unknown."""
     for folder in sys.path:
         path = Path(folder, *name.split("."))
         for candidate in (path.with_suffix(".py"), path / "__init__.py"):
@@ -189,17 +159,29 @@ def _origin(name: str) -> str:
     return ""
 
 
-def _raised_at(error: BaseException, where: tuple[str, int]) -> tuple[str, int]:
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # less `guarded` itself
-    # A module that an import hook found has no known file: then whatever failed last is named.
-    own = [frame for frame in frames if frame.filename == where[0] or not where[0]]
-    return (own[-1].filename, own[-1].lineno or 0) if own else where
+def _create(cls: type[Stage], config: StageConfig, base: Path) -> Stage:
+    options = convert_options(cls, config, base)
+    location = source_location(cls)
+    stage = guarded(f"{cls.__name__} cannot be created", location, cls, options)
+    if not hasattr(stage, "_slot"):
+        text = f"{cls.__name__}.__init__ does not call super().__init__(options)"
+        raise StageLoadError(Problem(*location, "", text))
+    # A key of the table overrides the attribute of the class.
+    for key in ("name", "direction", "peers", "filter", "on_error"):
+        if getattr(config, key) is not None:
+            setattr(stage, key, getattr(config, key))
+    return stage
 
 
-def _words(error: BaseException) -> str:
-    kind = type(error).__name__
-    try:
-        first, *_ = str(error).splitlines() or [""]
-    except BaseException:  # a stage's own exception, whose __str__ fails in turn
-        return kind
-    return f"{kind}: {first}" if first else kind
+def _check_names(loaded: Sequence[tuple[StageConfig, Stage]]) -> list[Problem]:
+    problems: list[Problem] = []
+    taken: set[str] = set()
+    for config, stage in loaded:
+        if stage.name in taken:
+            text = f"an earlier stage is also called {stage.name}; give this one another name"
+            problems.append(config.location.problem("name", text))
+        elif not NAME.fullmatch(stage.name):
+            text = f'"{stage.name}" is not a valid stage name; write letters, digits, _ and -'
+            problems.append(config.location.problem("name", text))
+        taken.add(stage.name)
+    return problems

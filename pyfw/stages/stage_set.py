@@ -1,8 +1,7 @@
-"""The user's stages of one tunnel at work: started, in a chain, exchanged while traffic flows, stopped.
+"""The stages of one tunnel while they run: starts them, replaces them between batches, stops them.
 
-In: stages and how they were asked for. Out: the chain that an engine or a replay runs. Order: between two
-batches one version of a stage ends and the next begins; what it holds stays held. A stage that cannot
-start changes nothing: those that ran go on.
+`chain` is what an engine or a replay runs. A replaced stage hands its state and held frames to the next
+version between two batches. If a new stage cannot start, the previous stages keep running.
 """
 
 import hashlib
@@ -17,136 +16,141 @@ from pyfw import _native
 from pyfw.config.problem import ConfigError
 from pyfw.config.stages import StageConfig
 from pyfw.stage import Stage
-from pyfw.stages.load import StageLoadError, guarded, in_one_process, source_of
+from pyfw.stages.guard import StageLoadError, guarded, in_parent, source_location
 
 _T = TypeVar("_T")
 
 SWITCH_INTERVAL_S = 0.0005
-"""How long another Python thread may keep a data thread waiting; CPython's own is ten times as long."""
+"""How long another Python thread may delay a data thread; a tenth of CPython's default."""
 
 
-class _Seat(msgspec.Struct):
+class _RunningStage(msgspec.Struct):
     stage: Stage
     config: StageConfig
     slot: _native.StageSlot
     source: str
-    """What the stage's own file was when it was loaded."""
+    """Digest of the stage's own file when it was loaded."""
 
 
 class StageSet:
-    """Stages in the order in which frames meet them, in both directions."""
+    """Stages in the order in which frames pass them, in both directions."""
 
     def __init__(self, stages: Sequence[Stage] = (), configs: Sequence[StageConfig] = ()) -> None:
         self.chain = _native.StageChain()
-        self._seats: list[_Seat] = []
-        self._left_behind: list[_Seat] = []
-        self._first = (tuple(stages), _configs(stages, configs))
+        self._running: list[_RunningStage] = []
+        self._left_behind: list[_RunningStage] = []
+        self._initial = (tuple(stages), _configs(stages, configs))
 
     def __bool__(self) -> bool:
-        return bool(self._seats or self._first[0])
+        return bool(self._running or self._initial[0])
 
     @property
     def stages(self) -> list[Stage]:
-        """Those at work."""
-        return [seat.stage for seat in self._seats]
+        """The running stages."""
+        return [running.stage for running in self._running]
 
     def start(self) -> None:
-        """Starts them and puts them into the chain. Raises what a stage's `start` raises; then none runs."""
-        stages, configs = self._first
+        """Starts the stages. Raises what a stage's `start` raises; then none runs."""
+        stages, configs = self._initial
         if stages:
             self.change(stages, configs)
 
     def change(self, stages: Sequence[Stage], configs: Sequence[StageConfig] = ()) -> None:
-        """Goes over to other stages between two batches; those of the same name hand over.
+        """Replaces the stages between two batches; a stage hands over to the new one of the same name.
 
-        One whose table and whose own file are as they were goes on as it is. Raises what a stage's `start`,
-        `handover` or `takeover` raises (with configs as ConfigError, at the line that did it), and
-        RuntimeError for one that does not come back from a call, and to a stage that asks for it in a call of
-        its own; those that ran before go on then.
+        With configs, a stage whose table and source file are unchanged keeps running. Raises what a stage's
+        `start`, `handover` or `takeover` raises (with configs as ConfigError, at the line that raised), and
+        RuntimeError if a stage's call does not return, or if this is called from within a stage's call; then
+        the previous stages keep running.
         """
-        self.refuse_from_within("change the stages it stands among")
+        self.refuse_in_call("change the stages of its tunnel")
         if stages:
             sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
-        before = {seat.stage.name: seat for seat in self._seats}
-        are_found = bool(configs)  # anew, from tables: then only what changed counts
-        seats: list[_Seat] = []
+        before = {running.stage.name: running for running in self._running}
+        is_configured = bool(configs)
+        after: list[_RunningStage] = []
         started: list[Stage] = []
         try:
             for stage, config in zip(stages, _configs(stages, configs), strict=True):
-                seat = before.get(stage.name)
-                source = _source(stage)
-                if seat is not None and seat.slot.is_out:
-                    seat = None
-                same = are_found and seat and (seat.config, seat.source) == (config, source)
-                if seat is not None and (same or seat.stage is stage):
-                    seats.append(seat)
+                old = before.get(stage.name)
+                source = _source_digest(stage)
+                if old is not None and old.slot.is_out:
+                    old = None
+                is_same = is_configured and old and (old.config, old.source) == (config, source)
+                if old is not None and (is_same or old.stage is stage):
+                    after.append(old)
                     continue
-                slot = seat.slot if seat is not None else None
+                slot = old.slot if old is not None else None
                 slot = slot or self.chain.slot(stage, **_slot_options(stage, config))
-                stage._slot = slot  # the one place that binds a stage
+                stage._slot = slot  # from here on the stage can emit and count
                 started.append(stage)
-                _call(stage, "cannot start", stage.start, told=are_found)
-                seats.append(_Seat(stage, config, slot, source))
-            self._exchange(seats, before, told=are_found)
+                _call(stage, "cannot start", stage.start, is_configured)
+                after.append(_RunningStage(stage, config, slot, source))
+            self._hand_over(before, after, is_configured)
         except BaseException:
             for stage in reversed(started):
                 _stop(stage)
             raise
-        leaving = [seat for seat in self._seats if not any(seat.stage is s.stage for s in seats)]
-        self.chain.set([seat.slot for seat in seats])
-        self._seats = seats
-        for seat in leaving:
-            is_replaced = any(seat.slot is other.slot for other in seats)
-            if is_replaced or _is_idle(seat):
-                _stop(seat.stage)
+        removed = [old for old in self._running if not any(old.stage is new.stage for new in after)]
+        self.chain.set([running.slot for running in after])
+        self._running = after
+        for old in removed:
+            is_replaced = any(old.slot is new.slot for new in after)
+            if is_replaced or _is_idle(old):
+                _stop(old.stage)
             else:
-                self._left_behind.append(seat)
+                self._left_behind.append(old)
 
-    def refuse_from_within(self, what: str) -> None:
-        """Raises RuntimeError in a call of one of the stages: it would wait for itself."""
+    def refuse_in_call(self, action: str) -> None:
+        """Raises RuntimeError if this thread is inside a call of one of the stages."""
         if self.chain.is_entered:
             raise RuntimeError(
-                f"a stage cannot {what} in a call of its own: it would wait for itself"
+                f"a stage cannot {action} from within its own call, which this would wait for"
             )
 
     def stop(self) -> None:
-        """Takes all of them out and stops them."""
-        self._first = ((), ())
+        """Removes and stops all stages."""
+        self._initial = ((), ())
         self.change(())
 
     @property
     def has_left_behind(self) -> bool:
-        """Whether a thread is still inside of a stage that was stopped."""
-        return any(seat.slot.is_busy for seat in self._left_behind)
+        """Whether a thread is still inside a call of a removed stage."""
+        return any(running.slot.is_busy for running in self._left_behind)
 
     def files(self) -> list[Path]:
         """The stages' own source files."""
-        return [Path(file) for seat in self._seats if (file := source_of(type(seat.stage))[0])]
+        files = (source_location(type(stage))[0] for stage in self.stages)
+        return [Path(file) for file in files if file]
 
     def counters(self) -> _native.ChainCounters:
-        """Returns what the stages counted."""
+        """The stages' counters."""
         return self.chain.counters()
 
-    def _exchange(self, seats: Sequence[_Seat], before: dict[str, _Seat], *, told: bool) -> None:
-        """Puts new versions into the slots of old ones, all or none: each waits while the next goes over."""
-        pairs = [(before[seat.stage.name], seat) for seat in seats if seat.stage.name in before]
-        changed = [(o, n) for o, n in pairs if o.slot is n.slot and o.stage is not n.stage]
+    def _hand_over(
+        self, before: dict[str, _RunningStage], after: Sequence[_RunningStage], is_configured: bool
+    ) -> None:
+        """Replaces stages in their slots, all or none: none of them is called until all have taken over."""
+        pairs = [(before[new.stage.name], new) for new in after if new.stage.name in before]
+        replaced = [
+            (old, new) for old, new in pairs if old.slot is new.slot and old.stage is not new.stage
+        ]
 
-        def exchange(at: int) -> None:
-            if at == len(changed):
+        def replace(index: int) -> None:
+            if index == len(replaced):
                 return
-            old, new = changed[at]
+            old, new = replaced[index]
 
             def hand_over() -> None:
-                state = _call(old.stage, "cannot hand over", old.stage.handover, told=told)
+                state = _call(old.stage, "cannot hand over", old.stage.handover, is_configured)
                 if state is not None:
                     take_over = new.stage.takeover
-                    _call(new.stage, "cannot take over", lambda: take_over(state), told=told)
-                exchange(at + 1)
+                    _call(new.stage, "cannot take over", lambda: take_over(state), is_configured)
+                replace(index + 1)
 
             new.slot.replace(new.stage, hand_over, **_slot_options(new.stage, new.config))
 
-        exchange(0)
+        replace(0)
 
 
 def _configs(stages: Sequence[Stage], configs: Sequence[StageConfig]) -> tuple[StageConfig, ...]:
@@ -154,12 +158,12 @@ def _configs(stages: Sequence[Stage], configs: Sequence[StageConfig]) -> tuple[S
 
 
 def _slot_options(stage: Stage, config: StageConfig) -> dict[str, Any]:
-    words = {"bpf": stage.filter} if isinstance(stage.filter, str) else stage.filter
+    selected = {"bpf": stage.filter} if isinstance(stage.filter, str) else stage.filter
     return {
         "name": stage.name,
         "direction": stage.direction,
         "peers": None if stage.peers is None else list(stage.peers),
-        "filter": None if words is None else dict(words),
+        "filter": None if selected is None else dict(selected),
         "reorders": stage.reorders,
         "on_error": stage.on_error,
         "tick_ms": stage.tick_ms,
@@ -171,37 +175,38 @@ def _slot_options(stage: Stage, config: StageConfig) -> dict[str, Any]:
     }
 
 
-def _source(stage: Stage) -> str:
-    file, _ = source_of(type(stage))
+def _source_digest(stage: Stage) -> str:
+    file, _ = source_location(type(stage))
     try:
         return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
     except OSError:
         return ""
 
 
-def _call(stage: Stage, what: str, call: Callable[[], _T], *, told: bool) -> _T:
-    """A call of a stage's own; what it raises is told at its line where its table is the operator's."""
-    if not told:
-        return in_one_process(call)
+def _call(stage: Stage, failure: str, call: Callable[[], _T], is_configured: bool) -> _T:
+    """Calls a method of a stage. For a configured stage, an exception becomes a ConfigError with its line."""
+    if not is_configured:
+        return in_parent(call)
     try:
-        return guarded(f"{stage.name} {what}", source_of(type(stage)), call)
-    except StageLoadError as wrong:
-        raise ConfigError(wrong.problems) from None
+        return guarded(f"{stage.name} {failure}", source_location(type(stage)), call)
+    except StageLoadError as error:
+        raise ConfigError(error.problems) from None
 
 
-def _is_idle(seat: _Seat) -> bool:
+def _is_idle(running: _RunningStage) -> bool:
+    """Waits until no call of a removed stage runs; logs it if one does not return."""
     try:
-        # One that was taken out because it did not come back was waited for before.
-        seat.slot.wait_idle(0.1 if seat.slot.is_out else 2.0)
+        # A stage that is out was removed because it does not return, so waiting longer does not help.
+        running.slot.wait_idle(0.1 if running.slot.is_out else 2.0)
     except RuntimeError as error:
-        seat.stage.log.error("stage.left_behind", reason=str(error))
+        running.stage.log.error("stage.left_behind", reason=str(error))
         return False
     return True
 
 
 def _stop(stage: Stage) -> None:
     try:
-        in_one_process(stage.stop)
-    except Exception as error:  # its own affair: it is out already
+        in_parent(stage.stop)
+    except Exception as error:  # the stage is already removed, so it only affects itself
         stage.log.error("stage.stop_failed", reason=f"{type(error).__name__}: {error}")
     stage._slot = None

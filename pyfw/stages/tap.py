@@ -1,13 +1,12 @@
-"""tap: what passes, into a pcapng file that Wireshark reads, or to a function of yours.
+"""tap: records frames in a pcapng file, or passes them to a callback.
 
     [[stages]]
     use = "tap"
     filter = "tcp port 443"
     options = { file = "web.pcapng", size_bytes = 100_000_000, keep = 3 }
 
-In: frames. Out: the same frames, untouched. Drops: nothing, ever; where the file cannot be written any
-more, the tap ends with one line in the log, and counts what it missed. Order: as they came.
-Records are frames as the tunnel moves them: a fast transfer's are up to 64 KiB.
+Frames pass unchanged. If the file cannot be written any more, the tap logs it once, stops recording, and
+counts the frames that it missed. A record is a frame as the tunnel moves it, up to 64 KiB in a fast transfer.
 """
 
 import time
@@ -23,37 +22,37 @@ from pyfw.observe.pcapng_file import PcapngFile
 from pyfw.stage import Direction, FrameBatch, Stage
 
 Callback = Callable[[Direction, int, bytes], object]
-"""Gets a frame's direction, its boot time in nanoseconds, and its first bytes, from the IP header on."""
+"""Called with a frame's direction, boot time in nanoseconds, and first bytes, from the IP header on."""
 
 
 class TapOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is written, and how much of it."""
+    """Where frames are recorded, and how much of them."""
 
     file: Path | None
-    """Made for its owner alone (mode 0600), as it holds plaintext; what was in it goes."""
+    """Created with mode 0600, because it holds plaintext; an existing file is overwritten."""
     snap_length: Annotated[int, Meta(ge=1, le=pcapng.SNAP_LENGTH_MAX)] = pcapng.SNAP_LENGTH_MAX
-    """Bytes kept of each frame."""
+    """Bytes recorded of each frame."""
     count: Annotated[int, Meta(ge=0)] = 0
-    """Frames after which the tap ends; 0: never."""
+    """Number of frames after which recording ends; 0: unlimited."""
     size_bytes: Annotated[int, Meta(ge=0)] = 0
-    """A file is full with the batch that reaches this; 0: never."""
+    """A file is full after the batch that reaches this size; 0: unlimited."""
     keep: Annotated[int, Meta(ge=0, le=1000)] = 0
-    """How many full files stay: web.pcapng goes on as web.1.pcapng and so on; 0: the tap ends."""
+    """Number of full files to keep, the latest as web.1.pcapng; 0: recording ends with the first."""
 
     def __post_init__(self) -> None:
         if self.keep and not self.size_bytes:
-            raise ValueError("keep needs size_bytes: how long is a file?")
+            raise ValueError("keep needs size_bytes, the size of one file")
 
 
 class Tap(Stage):
     """Records frames. In code: `Tap(file="a.pcapng")`, or `Tap(callback=function)`.
 
-    callback: called in the data thread, so it has to be quick.
-    filter: an expression as tcpdump takes it; in a table it stands beside `use`.
+    callback: called in the data thread, so it has to be fast.
+    filter: a tcpdump expression; in a table it is a key next to `use`.
     """
 
     Options = TapOptions
-    # A callback that raises is not the traffic's fault.
+    # A callback that raises must not cost traffic.
     on_error = "pass"
 
     def __init__(
@@ -61,7 +60,7 @@ class Tap(Stage):
         options: msgspec.Struct | None = None,
         *,
         callback: Callback | None = None,
-        filter: str | None = None,  # noqa: A002 (as the stage's attribute)
+        filter: str | None = None,  # noqa: A002 (the name of the stage's attribute)
         **fields: Any,
     ) -> None:
         if callback is not None and options is None:
@@ -76,25 +75,25 @@ class Tap(Stage):
         self._unix_minus_boot_ns: int | None = None
 
     def start(self) -> None:
-        """Opens the file. Raises OSError; what was in it stays until there is a frame to record."""
+        """Opens the file; it is overwritten with the first frame. Raises OSError."""
         self._started_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if self.options.file is not None:
-            chosen = self.options
+            options = self.options
             self._file = PcapngFile(
-                Path(chosen.file), self.name, chosen.snap_length, chosen.size_bytes, chosen.keep
+                Path(options.file), self.name, options.snap_length, options.size_bytes, options.keep
             )
         elif self._callback is None:
             raise ValueError(f"stage {self.name} has neither a file nor a callback")
 
     def stop(self) -> None:
-        """Closes the file. Without a frame it is an empty capture."""
+        """Closes the file. If no frame came, it is an empty capture."""
         if self._file is not None:
             if not self._ended:
                 self._write([])
             self._file.close()
 
     def process(self, batch: FrameBatch) -> None:
-        """Records a batch, in one write."""
+        """Records a batch in one write."""
         if self._ended:
             if self._ended == "failed":
                 self.count("missed", len(batch))
@@ -109,15 +108,15 @@ class Tap(Stage):
         if self._left is not None:
             self._left -= number
             if not self._left:
-                self._end("its count is reached")
+                self._end("count reached")
 
     def handover(self) -> Any:
-        """The file goes on in the next version."""
+        """Hands over the open file."""
         file, self._file = self._file, None
         return file, self._ended, self._left, self.options.count
 
     def takeover(self, state: Any) -> None:
-        """Goes on with the file, where it is the same one."""
+        """Continues the file, if the path is the same."""
         file, ended, left, count = state
         if file is None or self._file is None or file.path != self._file.path:
             if file is not None:
@@ -146,10 +145,10 @@ class Tap(Stage):
         assert self._file is not None
         try:
             if not self._file.write(records):
-                self._end("its file is full")
+                self._end("file full")
         except OSError as error:
             self._ended = "failed"
-            self.log.warning("tap failed", file=str(self._file.path), reason=error.strerror)
+            self.log.warning("tap.failed", file=str(self._file.path), reason=error.strerror)
             return False
         return True
 
@@ -157,13 +156,13 @@ class Tap(Stage):
         self._ended = "done"
         if self._file is not None:
             self._file.close()
-        self.log.info("tap ended", reason=reason)
+        self.log.info("tap.ended", reason=reason)
 
     def _offset_ns(self, now_ns: int) -> int:
-        """What a file's times are above boot time. In a replay 0: its clock is not the machine's."""
+        """Returns Unix time minus boot time; in a replay 0, because its clock is virtual."""
         if self._unix_minus_boot_ns is None:
             boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            # A batch may have been drained just before a reload started this.
+            # With some tolerance: the first batch after a reload may have been read before `start`.
             is_live = self._started_ns - 1_000_000_000 <= now_ns <= boot_ns
             self._unix_minus_boot_ns = time.time_ns() - boot_ns if is_live else 0
         return self._unix_minus_boot_ns

@@ -1,7 +1,6 @@
-"""What a stage's class declares, and what was written for it: its options, and its attributes.
+"""Validates a stage's options and attributes.
 
-In: a class or a stage, and the table that asks for it. Out: the class's Options, filled; and problems, each
-at the operator's line where it was written there, else at the class.
+A problem names the line of the table that has the value, or else the stage's class.
 """
 
 import inspect
@@ -19,18 +18,21 @@ from pyfw.config.problem import Problem, unknown_key
 from pyfw.config.stages import CHECKS, StageConfig
 from pyfw.stage import Stage
 from pyfw.stages import bpf
-from pyfw.stages.load import StageLoadError, guarded, source_of
+from pyfw.stages.guard import StageLoadError, guarded, source_location
 
 
-def options_of(cls: type[Stage], config: StageConfig, base: Path) -> msgspec.Struct:
-    """The table's options as the class's `Options`; a Path is relative to `base`. Raises StageLoadError."""
+def convert_options(cls: type[Stage], config: StageConfig, base: Path) -> msgspec.Struct:
+    """Converts the table's options to the class's `Options`; a Path is relative to `base`.
+
+    Raises StageLoadError with all problems.
+    """
     kind: Any = cls.Options
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         raise StageLoadError(
-            Problem(*source_of(cls), "", f"{cls.__name__}.Options is no msgspec.Struct")
+            Problem(*source_location(cls), "", f"{cls.__name__}.Options is not a msgspec.Struct")
         )
-    whole = f"{cls.__name__}.Options"
-    where = source_of(kind)
+    label = f"{cls.__name__}.Options"
+    location = source_location(kind)
 
     def hook(to: type, value: Any) -> Any:
         if to is Path and isinstance(value, str):
@@ -41,12 +43,12 @@ def options_of(cls: type[Stage], config: StageConfig, base: Path) -> msgspec.Str
         try:
             return msgspec.convert(value, to, dec_hook=hook)
         except msgspec.ValidationError as error:
-            words, _, at = str(error).partition(" - at `$")
-            words = f"{words[:1].lower()}{words[1:]}"
-            raise StageLoadError(config.location.problem(key + at.removesuffix("`"), words)) from None
+            text, _, path = str(error).partition(" - at `$")
+            text = f"{text[:1].lower()}{text[1:]}"
+            raise StageLoadError(config.location.problem(key + path.removesuffix("`"), text)) from None
 
     known = {
-        field.encode_name: field for field in guarded(whole, where, msgspec.structs.fields, kind)
+        field.encode_name: field for field in guarded(label, location, msgspec.structs.fields, kind)
     }
     problems: list[Problem] = []
     for name, value in config.options.items():
@@ -56,22 +58,24 @@ def options_of(cls: type[Stage], config: StageConfig, base: Path) -> msgspec.Str
             problems.append(config.location.problem(key, text))
             continue
         try:
-            guarded(whole, where, convert, key, value, known[name].type)
-        except StageLoadError as wrong:
-            problems += wrong.problems
+            guarded(label, location, convert, key, value, known[name].type)
+        except StageLoadError as error:
+            problems += error.problems
     for name, field in known.items():
         if field.required and name not in config.options:
             text = f"is missing; {cls.__name__} needs it"
             problems.append(config.location.problem(f"options.{name}", text))
     if problems:
         raise StageLoadError(*problems)
-    # Once more as a whole, for what __post_init__ finds.
-    made: msgspec.Struct = guarded(whole, where, convert, "options", dict(config.options), kind)
-    return made
+    # Once more as a whole, which runs __post_init__.
+    options: msgspec.Struct = guarded(
+        label, location, convert, "options", dict(config.options), kind
+    )
+    return options
 
 
-def faults(stage: Stage, config: StageConfig) -> list[Problem]:
-    """What is wrong with a stage's attributes, as they are after the table's values came on top."""
+def check_attributes(stage: Stage, config: StageConfig) -> list[Problem]:
+    """Checks a stage's attributes, after the table's keys have overridden those of the class."""
     problems: list[Problem] = []
     for key, check in _ATTRIBUTES.items():
         try:
@@ -81,12 +85,14 @@ def faults(stage: Stage, config: StageConfig) -> list[Problem]:
                 problems.append(config.location.problem(key, str(error)))
             else:
                 cls = type(stage)
-                problems.append(Problem(*source_of(cls), "", f"{cls.__name__}.{key}: {error}"))
+                problems.append(
+                    Problem(*source_location(cls), "", f"{cls.__name__}.{key}: {error}")
+                )
     for call in ("start", "stop", "process", "tick", "handover", "takeover"):
         function = getattr(type(stage), call)
         if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-            text = f"{call} is a coroutine or generator; nothing would run it"
-            problems.append(Problem(*source_of(function), "", text))
+            text = f"{call} is a coroutine or generator, which pyfw does not run"
+            problems.append(Problem(*source_location(function), "", text))
     return problems
 
 
@@ -99,8 +105,8 @@ def _one_of(*names: str) -> Callable[[Any], None]:
 
 
 def _at_least_0(value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < 0:
         raise ValueError(f"is {value!r}; write a number that is 0 or more")
 
 
@@ -113,10 +119,10 @@ def _peers(value: Any) -> None:
     if value is None:
         return
     if isinstance(value, str) or not isinstance(value, Collection):
-        raise ValueError("is a collection of public keys, or None")
+        raise ValueError("must be a collection of public keys, or None")
     for key in value:
         if not isinstance(key, str):
-            raise ValueError("is a collection of public keys in base64")
+            raise ValueError("must be a collection of public keys in base64")
         values.key(key)
 
 
@@ -124,17 +130,14 @@ def _filter(value: Any) -> None:
     if isinstance(value, str):
         bpf.program(value)
     elif isinstance(value, Mapping):
-        for word in value:
-            if word not in FILTER_CHECKS:
-                raise ValueError(f"has the word {word!r}: {_unknown_word(str(word))}")
-        # What the values may be, the chain says; nobody uses this one.
+        for key in value:
+            if key not in FILTER_CHECKS:
+                unknown = unknown_key(str(key), FILTER_CHECKS, "FrameBatch.where")
+                raise ValueError(f"has the key {key!r}: {unknown}")
+        # A throw-away slot checks the values.
         StageChain().slot(Stage(), name="filter", filter=dict(value))
     elif value is not None:
-        raise ValueError("is an expression as tcpdump takes it, or words of FrameBatch.where")
-
-
-def _unknown_word(word: str) -> str:
-    return unknown_key(word, FILTER_CHECKS, "FrameBatch.where")
+        raise ValueError("must be a tcpdump expression, or a mapping of FrameBatch.where arguments")
 
 
 _ATTRIBUTES: Mapping[str, Callable[[Any], None]] = {

@@ -18,7 +18,7 @@ def lines(path: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_each_question_is_a_line_and_all_passes(tmp_path: Path) -> None:
+def test_each_question_is_one_line_and_passes(tmp_path: Path) -> None:
     path = tmp_path / "names.jsonl"
     packets = [
         IP(src="10.0.0.2", dst="192.0.2.53") / UDP(dport=53) / question("example.org"),
@@ -34,7 +34,7 @@ def test_each_question_is_a_line_and_all_passes(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_no_question_passes_and_is_counted(tmp_path: Path) -> None:
+def test_unreadable_packets_pass_and_are_counted(tmp_path: Path) -> None:
     to_server = IP(src="10.0.0.2", dst="192.0.2.53")
     packets = [
         to_server / UDP(dport=53) / Raw(b"\xff" * 40),
@@ -49,7 +49,7 @@ def test_what_is_no_question_passes_and_is_counted(tmp_path: Path) -> None:
     assert lines(tmp_path / "names.jsonl") == []
 
 
-def test_other_packets_never_reach_it(tmp_path: Path) -> None:
+def test_other_packets_never_reach_the_stage(tmp_path: Path) -> None:
     with pyfw.StageTest(DnsLog(file=tmp_path / "names.jsonl")) as test:
         test.outbound(IP() / UDP(sport=1, dport=54), IP() / TCP(dport=53))
         assert test.counters["stages"]["DnsLog"]["calls"] == 0

@@ -1,21 +1,30 @@
-"""docs/extend.md says what is so: its stage passes its test and runs over a capture, its tables are read."""
+"""docs/extend.md: its stages pass their tests and a replay, its tables are valid, its lists are complete."""
 
+import importlib
 import re
+import shlex
+import shutil
+import sys
+import tomllib
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 from click.testing import CliRunner
+from scapy.layers.inet import IP, UDP
 
+import pyfw
 from pyfw.cli.group import group
 from pyfw.config.settings import read
+from pyfw.stages.load import ENTRY_POINTS
 
 ROOT = Path(__file__).parents[2]
 
 
 def blocks() -> list[str]:
-    """Everything that is indented by four, blank lines inside included."""
+    """The indented code blocks."""
     text = (ROOT / "docs" / "extend.md").read_text()
     found = re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.MULTILINE)
     return [re.sub(r"^    ", "", block, flags=re.MULTILINE).strip() + "\n" for block in found]
@@ -26,24 +35,54 @@ def block(word: str) -> str:
     return found
 
 
-def test_the_stage_passes_its_test_and_is_replayed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the stages of the page, from which they can be imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    Path("no_telnet.py").write_text(block("class NoTelnet"))
-    tests = types.ModuleType("test_no_telnet")
-    exec(block("def test_telnet_is_refused"), tests.__dict__)
-    tests.test_telnet_is_refused()
-    capture = str(ROOT / "pcaps" / "real" / "dns-lookups" / "capture.pcap")
-    arguments = ["replay", "--stage", "no_telnet.py:NoTelnet", capture]
-    done = CliRunner().invoke(group, arguments)
-    structlog.reset_defaults()
-    assert done.exit_code == 0
-    assert "stage NoTelnet at gateway: " in done.output
+    (tmp_path / "no_telnet.py").write_text(block("class NoTelnet"))
+    (tmp_path / "slow.py").write_text(block("class Slow"))
+    yield tmp_path
+    for name in ("no_telnet", "slow"):
+        sys.modules.pop(name, None)
 
 
-def test_every_table_is_read_without_a_problem() -> None:
+@pytest.mark.parametrize("name", ["test_telnet_is_dropped", "test_frames_leave_after_the_delay"])
+def test_the_stages_pass_their_tests(folder: Path, name: str) -> None:
+    module = types.ModuleType(name)
+    exec(block(f"def {name}"), module.__dict__)
+    getattr(module, name)()
+
+
+def test_the_replay_commands_run(folder: Path) -> None:
+    shutil.copy(ROOT / "pcaps" / "real" / "dns-lookups" / "capture.pcap", "trouble.pcap")
+    commands = [text for text in blocks() if text.startswith("pyfw replay")]
+    assert len(commands) == 2
+    for command in commands:
+        done = CliRunner().invoke(group, shlex.split(command)[1:])
+        structlog.reset_defaults()
+        assert done.exit_code == 0, done.output
+        assert " at gateway: " in done.output
+    assert Path("out.pcapng").stat().st_size > 0
+
+
+def test_a_reload_hands_delayed_frames_over(folder: Path) -> None:
+    module = importlib.import_module("slow")
+    old, new = module.Slow(delay_ms=1), module.Slow(delay_ms=1)
+    packet = bytes(IP() / UDP())
+    with pyfw.StageTest(old) as test:
+        assert test.inbound(packet) == []
+        test._set.change([new])
+        test.tick(test.now_ns + 1_000_000)
+        assert test.inbound() == [packet]
+
+
+def test_the_entry_point_group_is_correct() -> None:
+    project = tomllib.loads(block("entry-points"))["project"]
+    assert list(project["entry-points"]) == [ENTRY_POINTS]
+
+
+def test_every_table_is_valid() -> None:
     tables = [text for text in blocks() if text.startswith("[[stages]]")]
     assert len(tables) >= 4
     for text in tables:

@@ -13,13 +13,13 @@ WEB = IP(src="10.0.0.2", dst="192.0.2.9") / TCP(sport=999, dport=80, flags="S")
 
 
 def answers(packets: list[Any], **options: Any) -> tuple[list[bytes], dict[str, int]]:
-    """What goes back to the peer that sent them."""
+    """The answers to packets of a peer, and the drops."""
     with pyfw.StageTest(Refuse(**options)) as test:
         assert test.inbound(*packets) == []
         return test.outbound(), test.drops
 
 
-def test_what_is_refused_is_answered_and_all_else_passes() -> None:
+def test_a_refused_packet_is_answered_by_icmp() -> None:
     with pyfw.StageTest(Refuse()) as test:
         assert test.inbound(MAIL, WEB) == [bytes(WEB)]
         (answer,) = test.outbound()
@@ -32,7 +32,7 @@ def test_what_is_refused_is_answered_and_all_else_passes() -> None:
         13,
     )
     assert (packet[IPerror].src, packet[TCPerror].dport) == ("10.0.0.2", 25)
-    # Right as they are: scapy computes the same lengths and checksums.
+    # scapy computes the same lengths and checksums.
     del packet.len, packet.chksum, packet[ICMP].chksum
     assert bytes(packet) == answer
 
@@ -48,14 +48,14 @@ def test_ipv6_is_answered_by_icmpv6() -> None:
 
 
 @pytest.mark.parametrize(("layer", "longest"), [(IP, 576), (IPv6, 1280)])
-def test_an_answer_quotes_as_much_as_it_may(layer: Any, longest: int) -> None:
+def test_an_answer_quotes_as_much_as_allowed(layer: Any, longest: int) -> None:
     addresses = ("10.0.0.2", "192.0.2.9") if layer is IP else ("fd00::2", "2001:db8::9")
     refused = layer(src=addresses[0], dst=addresses[1]) / TCP(dport=25) / Raw(bytes(1300))
     (answer,), _ = answers([refused])
     assert len(answer) == longest
 
 
-def test_answers_are_limited_and_the_next_second_has_new_ones() -> None:
+def test_answers_are_limited_per_second() -> None:
     with pyfw.StageTest(Refuse(answers_per_s=2)) as test:
         test.inbound(*[MAIL] * 5)
         assert len(test.outbound()) == 2
@@ -74,7 +74,7 @@ def test_answers_are_limited_and_the_next_second_has_new_ones() -> None:
         IPv6(src="fd00::2", dst="ff02::1") / TCP(dport=25),
     ],
 )
-def test_what_went_to_many_is_never_answered(packet: Any) -> None:
+def test_multicast_and_broadcast_are_never_answered(packet: Any) -> None:
     assert answers([packet]) == ([], {"refused": 1})
 
 

@@ -1,13 +1,13 @@
-"""Fixtures of the fault tests: a network, and a tunnel whose gateway has stages, judged at its end."""
+"""Fixtures of the fault tests: a network, and tunnels whose gateway runs a stage."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from lab import Network, unavailable
-from tests.faults.staged import Staged
+from tests.faults.staged_tunnel import StagedTunnel
 
-MakeStaged = Callable[..., Staged]
+MakeTunnel = Callable[..., StagedTunnel]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,14 +26,14 @@ def network() -> Iterator[Network]:
 
 
 @pytest.fixture
-def make_staged(network: Network) -> Iterator[MakeStaged]:
-    """Makes a tunnel with stages in the test's network; it is judged after the test, unless it has ended."""
-    made: list[Staged] = []
+def make_tunnel(network: Network) -> Iterator[MakeTunnel]:
+    """Makes tunnels with a stage; after the test, conservation is asserted for each."""
+    tunnels: list[StagedTunnel] = []
 
-    def make(source: str, table: str = "", **options: object) -> Staged:
-        made.append(Staged(network, source, table, **options))  # type: ignore[arg-type]
-        return made[-1]
+    def make(source: str, table: str = "", **options: object) -> StagedTunnel:
+        tunnels.append(StagedTunnel(network, source, table, **options))  # type: ignore[arg-type]
+        return tunnels[-1]
 
     yield make
-    for staged in made:
-        staged.judge()
+    for tunnel in tunnels:
+        tunnel.assert_conserved()

@@ -1,4 +1,4 @@
-"""Several tunnels between client and gateway: at the gateway in one process, but for one that has its own."""
+"""Several tunnels between client and gateway; at the gateway they share a process, except one."""
 
 import json
 import re
@@ -8,13 +8,14 @@ from typing import Any
 from lab import OUTER, Network, Process, Stream, pyfw_run
 from pyfw.demo.daemon import details
 from pyfw.demo.pair import Keys, ping_ms
-from tests.faults.staged import judge_details, wait_until
+from tests.faults.staged_tunnel import assert_details_conserved, wait_until
 
 
 class Neighbours:
-    """Tunnels wg1, wg2, …, each with a NAME.pyfw.toml of its own; `apart` names the one in another process.
+    """The tunnels wg1, wg2, …, running.
 
-    files: of the gateway's /run, by name.
+    settings: NAME.pyfw.toml of each. files: of the gateway's /run, by name. separate: the tunnel in another
+    process.
     """
 
     def __init__(
@@ -23,7 +24,7 @@ class Neighbours:
         settings: dict[str, str],
         files: dict[str, str],
         *,
-        apart: str = "",
+        separate: str = "",
     ) -> None:
         self.network = network
         self.names = list(settings)
@@ -31,9 +32,9 @@ class Neighbours:
             network.gateway.write(f"/run/{name}", dedent(text))
         for name, text in settings.items():
             self._write(name, text)
-        together = [name for name in self.names if name != apart]
-        self.process = self._run(together)
-        self.other = self._run([apart]) if apart else None
+        shared = [name for name in self.names if name != separate]
+        self.process = self._run(shared)
+        self.other = self._run([separate]) if separate else None
         self.client = self._start(network.client, self.names)
         for name in self.names:
             ping_ms(network.client, self.address(name, "gateway"))
@@ -42,15 +43,20 @@ class Neighbours:
         return f"10.{name[2:]}.0.{1 if side == 'client' else 2}"
 
     def stream(self, name: str, per_second: int = 1000) -> Stream:
-        """Numbered datagrams each way through that tunnel."""
-        one, two = (self.address(name, side) for side in ("client", "gateway"))
+        """Numbered datagrams in both directions through a tunnel."""
+        client, gateway = (self.address(name, side) for side in ("client", "gateway"))
         port = 5400 + int(name[2:])
         return Stream(
-            self.network.client, self.network.gateway, one, two, per_second=per_second, port=port
+            self.network.client,
+            self.network.gateway,
+            client,
+            gateway,
+            per_second=per_second,
+            port=port,
         )
 
     def details(self, name: str, side: str = "gateway") -> dict[str, Any]:
-        """What the daemon tells of a tunnel."""
+        """A tunnel's details, from its daemon."""
         return details(getattr(self.network, side), name)
 
     def counters(self, name: str) -> dict[str, Any]:
@@ -58,40 +64,40 @@ class Neighbours:
         return counters
 
     def handshake_s(self, name: str) -> int:
-        """When the last one was, as the client has it."""
-        told = self.network.client.run("wg", "show", name, "latest-handshakes").stdout
-        return int(told.split()[1])
+        """Unix time of the client's last handshake."""
+        shown = self.network.client.run("wg", "show", name, "latest-handshakes").stdout
+        return int(shown.split()[1])
 
-    def said(self, message: str, name: str) -> list[dict[str, Any]]:
-        """Lines of the gateway's process about a tunnel."""
+    def events(self, message: str, name: str) -> list[dict[str, Any]]:
+        """Log lines of the shared process about a tunnel whose message begins like this."""
         lines = re.findall(r"^\{.*\}$", self.process.output(), re.MULTILINE)
-        found = [json.loads(line) for line in lines]
-        return [x for x in found if x["message"].startswith(message) and x.get("interface") == name]
+        events = [event for event in map(json.loads, lines) if event.get("interface") == name]
+        return [event for event in events if event["message"].startswith(message)]
 
-    def judge(self) -> None:
-        """All of them, at both ends."""
+    def assert_conserved(self) -> None:
+        """Asserts that each daemon runs and accounts for every packet, at both ends."""
         for process in (self.process, self.client, self.other):
             assert process is None or process.returncode is None, process.output()
         for name in self.names:
             for side in ("gateway", "client"):
-                judge_details(lambda: self.details(name, side), f"{name}, {side}")  # noqa: B023
+                assert_details_conserved(lambda: self.details(name, side), f"{name}, {side}")  # noqa: B023
 
     def _write(self, name: str, settings: str) -> None:
-        ours, theirs = Keys.generate(), Keys.generate()
+        client, gateway = Keys.generate(), Keys.generate()
         port = 4000 + int(name[2:])
         network = f"10.{name[2:]}.0.0/24"
         self.network.client.write(
             f"/run/{name}.conf",
-            f"[Interface]\nPrivateKey = {ours.private}\n"
+            f"[Interface]\nPrivateKey = {client.private}\n"
             f"Address = {self.address(name, 'client')}/24\n"
-            f"[Peer]\nPublicKey = {theirs.public}\nAllowedIPs = {network}\n"
+            f"[Peer]\nPublicKey = {gateway.public}\nAllowedIPs = {network}\n"
             f"Endpoint = {OUTER['gateway'].v4}:{port}\n",
         )
         self.network.gateway.write(
             f"/run/{name}.conf",
-            f"[Interface]\nPrivateKey = {theirs.private}\nListenPort = {port}\n"
+            f"[Interface]\nPrivateKey = {gateway.private}\nListenPort = {port}\n"
             f"Address = {self.address(name, 'gateway')}/24\n"
-            f"[Peer]\nPublicKey = {ours.public}\nAllowedIPs = {network}\n",
+            f"[Peer]\nPublicKey = {client.public}\nAllowedIPs = {network}\n",
         )
         self.network.gateway.write(f"/run/{name}.pyfw.toml", dedent(settings))
 

@@ -1,4 +1,4 @@
-"""A stage's call that does not return: the session lives, data is dropped and counted, an outcome comes."""
+"""A stage call that does not return: sessions stay up, data is dropped and counted, the outcome applies."""
 
 import signal
 import time
@@ -8,8 +8,8 @@ import pytest
 
 from lab import Network
 from pyfw.demo.daemon_counters import drops
-from tests.faults.conftest import MakeStaged
-from tests.faults.staged import Staged, wait_until
+from tests.faults.conftest import MakeTunnel
+from tests.faults.staged_tunnel import StagedTunnel, wait_until
 
 HANGS = """
     import ctypes, time
@@ -31,42 +31,43 @@ HANGS = """
         filter = {"protocol": "udp"}
 
         def process(self, batch):
-            ask = Path("/run/hang")
-            if ask.exists():
-                how, seconds = ask.read_text().split()
-                ask.unlink()
-                globals()[how](float(seconds))
+            request = Path("/run/hang")
+            if request.exists():
+                kind, seconds = request.read_text().split()
+                request.unlink()
+                globals()[kind](float(seconds))
 """
 
 kinds = pytest.mark.parametrize("kind", ["sleep", "loop", "hold"])
 threads = pytest.mark.parametrize("threads", [1, 2])
 
 
-def ask_to_hang(network: Network, kind: str, seconds: float, by: str = "") -> None:
-    """Has the gateway's next call hang; returns once one does. by: what the client sends for that."""
-    ask = network.gateway.path("/run/hang")
-    whole = ask.with_name("whole")
-    whole.write_text(f"{kind} {seconds}")
-    whole.rename(ask)
-    if by:
-        network.client.run("bash", "-c", by)
-    wait_until(lambda: not ask.exists(), 5, every_s=0.002)
+def hang_gateway(network: Network, kind: str, seconds: float, trigger: str = "") -> None:
+    """Makes the gateway's next stage call hang, and waits until it does.
 
-
-def hang(staged: Staged, kind: str, seconds: float, by: str = "") -> None:
-    ask_to_hang(staged.network, kind, seconds, by)
-
-
-def keepalives(staged: Staged) -> int:
-    """How many the client has got."""
-    return int(staged.client.counters()["datagrams"]["keepalives"])
-
-
-def stalled(counters: dict[str, Any]) -> dict[str, int]:
-    """What was dropped meanwhile, by path.
-
-    A queue that stood until the stall was noticed may have cost a packet in CoDel's name.
+    kind: "sleep", "loop" (runs Python code) or "hold" (sleeps with the GIL). trigger: a shell command of the
+    client that sends a packet.
     """
+    request = network.gateway.path("/run/hang")
+    new = request.with_name("hang.new")
+    new.write_text(f"{kind} {seconds}")
+    new.rename(request)
+    if trigger:
+        network.client.run("bash", "-c", trigger)
+    wait_until(lambda: not request.exists(), 5, every_s=0.002)
+
+
+def hang(tunnel: StagedTunnel, kind: str, seconds: float, trigger: str = "") -> None:
+    hang_gateway(tunnel.network, kind, seconds, trigger)
+
+
+def keepalives(tunnel: StagedTunnel) -> int:
+    """Keepalives that the client has received."""
+    return int(tunnel.client.counters()["datagrams"]["keepalives"])
+
+
+def stall_drops(counters: dict[str, Any]) -> dict[str, int]:
+    """What a stall dropped, by path, including what CoDel dropped from the queue that it caused."""
     dropped = drops(counters)
     return {
         way: dropped[f"{way}.stage_stalled"] + dropped.get(f"{way}.congested", 0)
@@ -76,54 +77,55 @@ def stalled(counters: dict[str, Any]) -> dict[str, int]:
 
 @threads
 @kinds
-def test_is_logged_and_costs_what_was_sent_meanwhile_and_nothing_else(
-    make_staged: MakeStaged, kind: str, threads: int
+def test_a_hang_is_logged_and_only_its_traffic_is_dropped(
+    make_tunnel: MakeTunnel, kind: str, threads: int
 ) -> None:
-    staged = make_staged(HANGS, threads=threads)
-    staged.ping()
-    with staged.stream() as stream:
+    tunnel = make_tunnel(HANGS, threads=threads)
+    tunnel.ping()
+    with tunnel.stream() as stream:
         time.sleep(0.3)
         begun = time.time()
-        hang(staged, kind, 2)
-        if kind != "hold":  # nobody can log while the interpreter is held
-            wait_until(lambda: staged.said("stage.stalled"), 1.5, every_s=0.01)
+        hang(tunnel, kind, 2)
+        if kind != "hold":  # without the GIL nothing is logged
+            wait_until(lambda: tunnel.events("stage.stalled"), 1.5, every_s=0.01)
             assert time.time() - begun < 0.6
-        wait_until(lambda: staged.said("stage.stall_over"), 5)
+        wait_until(lambda: tunnel.events("stage.stall_over"), 5)
         time.sleep(0.5)
-    (told,) = staged.said("stage.stalled")
-    assert told["stage"] == "It" and 250 <= told["for_ms"] < 500, told
-    (over,) = staged.said("stage.stall_over")
+    (stalled,) = tunnel.events("stage.stalled")
+    assert (stalled["stage"], stalled["severity"]) == ("It", "WARNING")
+    assert 250 <= stalled["for_ms"] < 500, stalled
+    (over,) = tunnel.events("stage.stall_over")
     assert 1700 <= over["for_ms"] <= 2500, over
-    assert stalled(staged.counters) == {"inbound": stream.up.lost, "outbound": stream.down.lost}
+    assert stall_drops(tunnel.counters) == {"inbound": stream.up.lost, "outbound": stream.down.lost}
     for way in (stream.up, stream.down):
         assert 1000 < way.lost < 2600, stream
         assert len(way.lost_ranges) == 1, stream
         assert (way.out_of_order, way.duplicated) == (0, 0), stream
         assert way.lost_ranges[0][1] < way.sent - 300, stream
-    assert (staged.it["failures"], staged.it["drops"]) == (0, {})
+    assert (tunnel.stage_counts["failures"], tunnel.stage_counts["drops"]) == (0, {})
 
 
 @threads
 @kinds
-def test_handshakes_are_answered_meanwhile(
-    make_staged: MakeStaged, kind: str, threads: int
+def test_handshakes_are_answered_during_a_hang(
+    make_tunnel: MakeTunnel, kind: str, threads: int
 ) -> None:
-    staged = make_staged(HANGS, threads=threads)
-    staged.ping()
-    with staged.stream() as stream:
-        hang(staged, kind, 2)
+    tunnel = make_tunnel(HANGS, threads=threads)
+    tunnel.ping()
+    with tunnel.stream() as stream:
+        hang(tunnel, kind, 2)
         time.sleep(0.5)
-        # The client forgets its session, so only a new handshake brings it back.
-        conf = staged.client.wg("showconf", "wg0")
-        staged.network.client.write("/run/again.conf", conf)
-        staged.client.wg("set", "wg0", "peer", staged.pair.keys[1].public, "remove")
-        staged.client.wg("syncconf", "wg0", "/run/again.conf")
-        wait_until(lambda: staged.handshake_s() > 0, 1)
-        again = staged.handshake_s()
-        assert not staged.said("stage.stall_over"), "it was while it lasted"
-        wait_until(lambda: staged.said("stage.stall_over"), 5)
+        # The client forgets its session, so it needs a new handshake.
+        conf = tunnel.client.wg("showconf", "wg0")
+        tunnel.network.client.write("/run/again.conf", conf)
+        tunnel.client.wg("set", "wg0", "peer", tunnel.pair.keys[1].public, "remove")
+        tunnel.client.wg("syncconf", "wg0", "/run/again.conf")
+        wait_until(lambda: tunnel.handshake_s() > 0, 1)
+        again = tunnel.handshake_s()
+        assert not tunnel.events("stage.stall_over"), "the hang ended too early"
+        wait_until(lambda: tunnel.events("stage.stall_over"), 5)
         time.sleep(0.3)
-        assert staged.handshake_s() == again
+        assert tunnel.handshake_s() == again
     for way in (stream.up, stream.down):
         assert way.lost_ranges[-1][1] < way.sent - 100, stream
         assert way.out_of_order == 0, stream
@@ -131,74 +133,98 @@ def test_handshakes_are_answered_meanwhile(
 
 @threads
 @kinds
-def test_keepalives_are_sent_meanwhile(make_staged: MakeStaged, kind: str, threads: int) -> None:
-    staged = make_staged(HANGS, threads=threads)
-    staged.ping()
-    client_key = staged.pair.keys[0].public
-    staged.gateway.wg("set", "wg0", "peer", client_key, "persistent-keepalive", "1")
-    hang(staged, kind, 4, by="echo x > /dev/udp/10.77.0.2/9")
-    before = keepalives(staged)
-    wait_until(lambda: keepalives(staged) >= before + 3, 3.8)
-    assert not staged.said("stage.stall_over"), "it was while it lasted"
-    wait_until(lambda: staged.said("stage.stall_over"), 5)
-
-
-def test_a_session_lives_on_through_a_hang_longer_than_a_dead_peer_is_waited_for(
-    make_staged: MakeStaged,
+def test_keepalives_are_sent_during_a_hang(
+    make_tunnel: MakeTunnel, kind: str, threads: int
 ) -> None:
-    # 15 s without an answer to what it sends would have the client ask for another session.
-    staged = make_staged(HANGS, "stall_s = 0")
-    staged.ping()
-    with staged.stream(100) as stream:
-        begun, before = staged.handshake_s(), keepalives(staged)
-        hang(staged, "hold", 18)
-        wait_until(lambda: staged.said("stage.stall_over"), 25)
-        assert staged.handshake_s() == begun
+    tunnel = make_tunnel(HANGS, threads=threads)
+    tunnel.ping()
+    client_key = tunnel.pair.keys[0].public
+    tunnel.gateway.wg("set", "wg0", "peer", client_key, "persistent-keepalive", "1")
+    hang(tunnel, kind, 4, trigger="echo x > /dev/udp/10.77.0.2/9")
+    before = keepalives(tunnel)
+    wait_until(lambda: keepalives(tunnel) >= before + 3, 3.8)
+    assert not tunnel.events("stage.stall_over"), "the hang ended too early"
+    wait_until(lambda: tunnel.events("stage.stall_over"), 5)
+
+
+def test_a_session_survives_a_hang_of_18_seconds(
+    make_tunnel: MakeTunnel,
+) -> None:
+    # After 15 s without an answer the client would start a new handshake.
+    tunnel = make_tunnel(HANGS, "stall_s = 0")
+    tunnel.ping()
+    with tunnel.stream(100) as stream:
+        begun, before = tunnel.handshake_s(), keepalives(tunnel)
+        hang(tunnel, "hold", 18)
+        wait_until(lambda: tunnel.events("stage.stall_over"), 25)
+        assert tunnel.handshake_s() == begun
         time.sleep(1)
-        got = keepalives(staged) - before
-        (over,) = staged.said("stage.stall_over")
-        # One each 10 s that nothing else was sent, and none for what came before it ended.
+        got = keepalives(tunnel) - before
+        (over,) = tunnel.events("stage.stall_over")
+        # One per 10 s in which nothing else was sent.
         assert got == over["for_ms"] // 10_000 >= 1, (got, over)
-        assert staged.handshake_s() == begun
-    assert stalled(staged.counters) == {"inbound": stream.up.lost, "outbound": stream.down.lost}
+        assert tunnel.handshake_s() == begun
+    assert stall_drops(tunnel.counters) == {"inbound": stream.up.lost, "outbound": stream.down.lost}
     for way in (stream.up, stream.down):
         assert (len(way.lost_ranges), way.out_of_order) == (1, 0), stream
 
 
 @threads
 @kinds
-def test_with_the_outcome_remove_traffic_goes_on_without_the_stage(
-    make_staged: MakeStaged, kind: str, threads: int
+def test_outcome_remove_continues_without_the_stage(
+    make_tunnel: MakeTunnel, kind: str, threads: int
 ) -> None:
-    staged = make_staged(HANGS, 'stall_s = 1\noutcome = "remove"', threads=threads)
-    staged.ping()
-    with staged.stream() as stream:
+    tunnel = make_tunnel(HANGS, 'stall_s = 1\noutcome = "remove"', threads=threads)
+    tunnel.ping()
+    with tunnel.stream() as stream:
         time.sleep(0.3)
-        hang(staged, kind, 3)
+        hang(tunnel, kind, 3)
         time.sleep(4)
-    assert staged.said("stage.removed")[0]["reason"] == "it did not return"
-    assert staged.it["is_out"]
-    assert stalled(staged.counters) == {"inbound": stream.up.lost, "outbound": stream.down.lost}
+    assert tunnel.events("stage.removed")[0]["reason"] == "it did not return"
+    assert tunnel.stage_counts["is_out"]
+    assert stall_drops(tunnel.counters) == {"inbound": stream.up.lost, "outbound": stream.down.lost}
     for way in (stream.up, stream.down):
         assert 600 < way.lost < 1600, stream
         assert (way.out_of_order, way.duplicated) == (0, 0), stream
-        # Long before the call came back.
+        # Long before the call returned.
         assert way.lost_ranges[0][1] < way.sent - 2000, stream
 
 
 @threads
-def test_what_a_removed_stage_comes_back_with_overtakes_nothing_in_those_behind_it(
-    make_staged: MakeStaged, threads: int
+def test_a_removed_stage_that_never_returns_delays_no_exit(
+    make_tunnel: MakeTunnel, threads: int
+) -> None:
+    tunnel = make_tunnel(HANGS, 'stall_s = 1\noutcome = "remove"', threads=threads)
+    tunnel.ping()
+    with tunnel.stream() as stream:
+        time.sleep(0.3)
+        hang(tunnel, "sleep", 60)
+        time.sleep(3)
+    counters = tunnel.counters
+    assert tunnel.stage_counts["is_out"]
+    for way, direction in ((stream.up, "inbound"), (stream.down, "outbound")):
+        # The batch that the call has not returned counts as queued.
+        assert way.lost == stall_drops(counters)[direction] + counters[direction]["queued"], stream
+        assert way.longest_silence_s < 1.6, stream
+    begun = time.monotonic()
+    tunnel.gateway.process.signal(signal.SIGTERM)
+    assert tunnel.wait_for_end() == 0, tunnel.gateway.process.output()
+    assert time.monotonic() - begun < 3
+
+
+@threads
+def test_the_late_batch_of_a_removed_stage_overtakes_nothing(
+    make_tunnel: MakeTunnel, threads: int
 ) -> None:
     delay = '[[stages]]\nuse = "impair"\noptions = { delay_ms = 300 }\n'
     table = 'stall_s = 1\noutcome = "remove"'
-    staged = make_staged(HANGS, table, threads=threads, stages=delay)
-    staged.ping()
-    with staged.stream() as stream:
+    tunnel = make_tunnel(HANGS, table, threads=threads, stages=delay)
+    tunnel.ping()
+    with tunnel.stream() as stream:
         time.sleep(0.3)
-        hang(staged, "sleep", 2)
+        hang(tunnel, "sleep", 2)
         time.sleep(3)
-    assert staged.said("stage.removed")
+    assert tunnel.events("stage.removed")
     for way in (stream.up, stream.down):
         assert 600 < way.lost < 1800, stream
         assert (way.out_of_order, way.duplicated) == (0, 0), stream
@@ -206,22 +232,23 @@ def test_what_a_removed_stage_comes_back_with_overtakes_nothing_in_those_behind_
 
 @threads
 @kinds
-def test_with_the_outcome_close_the_tunnel_ends_and_says_why(
-    make_staged: MakeStaged, kind: str, threads: int
+def test_outcome_close_ends_the_tunnel_with_a_reason(
+    make_tunnel: MakeTunnel, kind: str, threads: int
 ) -> None:
-    staged = make_staged(HANGS, "stall_s = 1", threads=threads)
-    staged.ping()
-    with staged.stream() as stream:
-        hang(staged, kind, 3)
+    tunnel = make_tunnel(HANGS, "stall_s = 1", threads=threads)
+    tunnel.ping()
+    with tunnel.stream() as stream:
+        # The loop does not return before the process ends; the others do.
+        hang(tunnel, kind, 60 if kind == "loop" else 3)
         begun = time.monotonic()
-        status = staged.wait_for_end(12)
-    assert status == 1, staged.gateway.process.output()
+        status = tunnel.wait_for_end(12)
+    assert status == 1, tunnel.gateway.process.output()
     assert time.monotonic() - begun < 10
-    (ended,) = staged.said("tunnel.ended")
+    (ended,) = tunnel.events("tunnel.ended")
     assert ended["reason"].startswith("stage It did not return for 1."), ended
-    assert not staged.network.gateway.has("/run/wireguard/wg0.sock")
-    assert "wg0" not in staged.network.gateway.ip("-brief", "link")
-    # From the call on nothing arrives, not even after it has returned.
+    assert not tunnel.network.gateway.has("/run/wireguard/wg0.sock")
+    assert "wg0" not in tunnel.network.gateway.ip("-brief", "link")
+    # Nothing arrives after the call began, not even once it has returned.
     for way in (stream.up, stream.down):
         assert len(way.lost_ranges) == 1, stream
         assert way.lost_ranges[0][1] == way.sent - 1, stream
@@ -229,51 +256,51 @@ def test_with_the_outcome_close_the_tunnel_ends_and_says_why(
 
 @threads
 @pytest.mark.parametrize("kind", ["sleep", "loop"])
-def test_sigterm_ends_the_daemon_within_ten_seconds(
-    make_staged: MakeStaged, kind: str, threads: int
+def test_sigterm_ends_a_hung_daemon_within_ten_seconds(
+    make_tunnel: MakeTunnel, kind: str, threads: int
 ) -> None:
-    staged = make_staged(HANGS, "stall_s = 0", threads=threads)
-    staged.ping()
-    with staged.stream():
-        hang(staged, kind, 60)
+    tunnel = make_tunnel(HANGS, "stall_s = 0", threads=threads)
+    tunnel.ping()
+    with tunnel.stream():
+        hang(tunnel, kind, 60)
         begun = time.monotonic()
-        staged.gateway.process.signal(signal.SIGTERM)
-        status = staged.wait_for_end(15)
+        tunnel.gateway.process.signal(signal.SIGTERM)
+        status = tunnel.wait_for_end(15)
     assert time.monotonic() - begun < 10
-    assert status == 0, staged.gateway.process.output()
-    assert staged.said("stage.left_behind")
-    assert not staged.network.gateway.has("/run/wireguard/wg0.sock")
-    assert "wg0" not in staged.network.gateway.ip("-brief", "link")
-    assert "atal" not in staged.gateway.process.output()
+    assert status == 0, tunnel.gateway.process.output()
+    assert tunnel.events("stage.left_behind")
+    assert not tunnel.network.gateway.has("/run/wireguard/wg0.sock")
+    assert "wg0" not in tunnel.network.gateway.ip("-brief", "link")
+    assert "atal" not in tunnel.gateway.process.output()
 
 
 @threads
-def test_hangs_one_after_another_are_each_survived(make_staged: MakeStaged, threads: int) -> None:
-    staged = make_staged(HANGS, threads=threads)
-    staged.ping()
-    with staged.stream() as stream:
+def test_consecutive_hangs_are_survived(make_tunnel: MakeTunnel, threads: int) -> None:
+    tunnel = make_tunnel(HANGS, threads=threads)
+    tunnel.ping()
+    with tunnel.stream() as stream:
         for number, kind in enumerate(("sleep", "loop", "hold") * 2, start=1):
-            hang(staged, kind, 1)
-            wait_until(lambda: len(staged.said("stage.stall_over")) == number, 5)  # noqa: B023
+            hang(tunnel, kind, 1)
+            wait_until(lambda: len(tunnel.events("stage.stall_over")) == number, 5)  # noqa: B023
             time.sleep(0.2)
-    assert stalled(staged.counters) == {"inbound": stream.up.lost, "outbound": stream.down.lost}
+    assert stall_drops(tunnel.counters) == {"inbound": stream.up.lost, "outbound": stream.down.lost}
     for way in (stream.up, stream.down):
         assert len(way.lost_ranges) == 6, stream
         assert (way.out_of_order, way.duplicated) == (0, 0), stream
 
 
 @threads
-def test_a_tick_that_hangs_is_no_different(make_staged: MakeStaged, threads: int) -> None:
+def test_a_tick_that_hangs_is_handled_like_process(make_tunnel: MakeTunnel, threads: int) -> None:
     source = HANGS.replace("process(self, batch)", "tick(self, now_ns)")
     source = source.replace("class It(pyfw.Stage):", "class It(pyfw.Stage):\n        tick_ms = 10")
-    staged = make_staged(source, threads=threads)
-    staged.ping()
-    with staged.stream() as stream:
+    tunnel = make_tunnel(source, threads=threads)
+    tunnel.ping()
+    with tunnel.stream() as stream:
         time.sleep(0.3)
-        hang(staged, "sleep", 2)
-        wait_until(lambda: staged.said("stage.stall_over"), 5)
+        hang(tunnel, "sleep", 2)
+        wait_until(lambda: tunnel.events("stage.stall_over"), 5)
         time.sleep(0.5)
-    assert stalled(staged.counters) == {"inbound": stream.up.lost, "outbound": stream.down.lost}
+    assert stall_drops(tunnel.counters) == {"inbound": stream.up.lost, "outbound": stream.down.lost}
     for way in (stream.up, stream.down):
         assert (len(way.lost_ranges), way.out_of_order) == (1, 0), stream
         assert way.lost_ranges[0][1] < way.sent - 300, stream

@@ -1,4 +1,4 @@
-"""What a stage does to its own tunnel, it does to no other: not in its process, not beside it."""
+"""A stage that hangs harms no other tunnel, neither in its process nor in another one."""
 
 import time
 
@@ -8,25 +8,20 @@ from lab import Network
 from pyfw.demo.daemon_counters import drops
 from pyfw.demo.transfer import TransferServer
 from tests.faults.neighbours import Neighbours
-from tests.faults.staged import wait_until
-from tests.faults.test_hangs import HANGS, ask_to_hang, stalled
+from tests.faults.staged_tunnel import wait_until
+from tests.faults.test_hangs import HANGS, hang_gateway, stall_drops
 
-WELL = """
+pytestmark = pytest.mark.alone  # the other tunnels must lose nothing, which a busy machine would
+
+MARKS = """
     import pyfw
 
-    class Well(pyfw.Stage):
+    class Marks(pyfw.Stage):
         def process(self, batch):
             for i in range(len(batch)):
                 batch.mark(i, len(batch.data(i)))
 """
-RAISES = """
-    import pyfw
-
-    class It(pyfw.Stage):
-        def process(self, batch):
-            raise ValueError
-"""
-# In the middle of a call whenever it is asked to be, and running: only Python's own switching stops it.
+# While /run/busy exists, a call of it runs Python code all the time and never returns.
 BUSY = """
     from pathlib import Path
     import pyfw
@@ -36,26 +31,26 @@ BUSY = """
             while Path("/run/busy").exists():
                 pass
 """
-FILES = {"stage.py": HANGS, "well.py": WELL, "raises.py": RAISES, "busy.py": BUSY}
+FILES = {"stage.py": HANGS, "marks.py": MARKS, "busy.py": BUSY}
 SETTINGS = {
     "wg1": '[[stages]]\nuse = "stage.py:It"\nstall_s = 0\n',
     "wg2": "threads = 2\n",
-    # Stricter than what it will have to wait.
-    "wg3": '[[stages]]\nuse = "well.py:Well"\nstall_s = 0.5\n',
-    "wg4": '[[stages]]\nuse = "well.py:Well"\nstall_s = 0.5\n',
+    # A limit shorter than the time that these will wait.
+    "wg3": '[[stages]]\nuse = "marks.py:Marks"\nstall_s = 0.5\n',
+    "wg4": '[[stages]]\nuse = "marks.py:Marks"\nstall_s = 0.5\n',
 }
 _BYTES = 256 << 20
 OTHERS = ("wg2", "wg3", "wg4")
-"""Without a stage; with one in the same process; with one in another process."""
+"""A tunnel without a stage; one with a stage in the same process; one with a stage in another process."""
 
 
 @pytest.fixture
 def neighbours(network: Network) -> Neighbours:
-    return Neighbours(network, SETTINGS, FILES, apart="wg4")
+    return Neighbours(network, SETTINGS, FILES, separate="wg4")
 
 
 def hang(neighbours: Neighbours, kind: str, seconds: float) -> None:
-    ask_to_hang(neighbours.network, kind, seconds)
+    hang_gateway(neighbours.network, kind, seconds)
 
 
 @pytest.mark.parametrize("kind", ["sleep", "loop"])
@@ -64,7 +59,7 @@ def test_a_hang_in_one_tunnel_loses_nothing_in_another(neighbours: Neighbours, k
     for stream in streams.values():
         stream.__enter__()
     hang(neighbours, kind, 2)
-    wait_until(lambda: neighbours.said("stage.stall_over", "wg1"), 5)
+    wait_until(lambda: neighbours.events("stage.stall_over", "wg1"), 5)
     time.sleep(0.3)
     for stream in streams.values():
         stream.stop()
@@ -72,12 +67,12 @@ def test_a_hang_in_one_tunnel_loses_nothing_in_another(neighbours: Neighbours, k
     for name in OTHERS:
         for way in (streams[name].up, streams[name].down):
             assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), (name, way)
-        assert not neighbours.said("stage.", name)
+        assert not neighbours.events("stage.", name)
         assert not any("stage" in reason for reason in drops(neighbours.counters(name)))
-    neighbours.judge()
+    neighbours.assert_conserved()
 
 
-def test_with_the_interpreter_held_who_needs_it_waits_and_who_does_not_goes_on(
+def test_a_held_gil_stops_only_tunnels_with_stages(
     neighbours: Neighbours,
 ) -> None:
     streams = {name: neighbours.stream(name) for name in ("wg1", *OTHERS)}
@@ -85,52 +80,52 @@ def test_with_the_interpreter_held_who_needs_it_waits_and_who_does_not_goes_on(
         stream.__enter__()
     before = {name: neighbours.handshake_s(name) for name in OTHERS}
     hang(neighbours, "hold", 3)
-    wait_until(lambda: neighbours.said("stage.stall_over", "wg3"), 8)
+    wait_until(lambda: neighbours.events("stage.stall_over", "wg3"), 8)
     time.sleep(0.3)
     for stream in streams.values():
         stream.stop()
     for name in ("wg2", "wg4"):
         for way in (streams[name].up, streams[name].down):
             assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), (name, way)
-    # It waited longer than its own stage may take, but that was not its stage's doing.
-    (told,) = neighbours.said("stage.stalled", "wg3")
-    assert told["stage"] == "(waiting for the interpreter)"
-    waited = streams["wg3"]
-    lost = {"inbound": waited.up.lost, "outbound": waited.down.lost}
-    assert stalled(neighbours.counters("wg3")) == lost
+    # It waited longer than its own stage may take, but no stage of its own is to blame.
+    (stalled,) = neighbours.events("stage.stalled", "wg3")
+    assert stalled["stage"] == "(waiting for the interpreter)"
+    waiting = streams["wg3"]
+    lost = {"inbound": waiting.up.lost, "outbound": waiting.down.lost}
+    assert stall_drops(neighbours.counters("wg3")) == lost
     assert min(lost.values()) > 2000
-    for way in (waited.up, waited.down):
+    for way in (waiting.up, waiting.down):
         assert (len(way.lost_ranges), way.out_of_order) == (1, 0), way
     assert {name: neighbours.handshake_s(name) for name in OTHERS} == before
-    assert not neighbours.said("stage.removed", "wg3")
-    assert neighbours.counters("wg3")["stages"]["stages"]["Well"]["failures"] == 0
-    neighbours.judge()
+    assert not neighbours.events("stage.removed", "wg3")
+    assert neighbours.counters("wg3")["stages"]["stages"]["Marks"]["failures"] == 0
+    neighbours.assert_conserved()
 
 
-def test_a_stage_that_is_kept_out_in_the_middle_of_a_call_is_not_blamed(network: Network) -> None:
+def test_a_stage_that_waits_for_the_gil_in_a_call_is_not_removed(network: Network) -> None:
     busy = '[[stages]]\nuse = "busy.py:Busy"\nstall_s = 0.5\n'
     neighbours = Neighbours(network, {"wg1": SETTINGS["wg1"], "wg3": busy}, FILES)
     begun = neighbours.handshake_s("wg3")
-    with neighbours.stream("wg1") as hung, neighbours.stream("wg3") as kept_out:
-        # What both do is asked for at once: wg3 turns in its call by the time that wg1 does not return.
+    with neighbours.stream("wg1") as hung, neighbours.stream("wg3") as waiting:
+        # Both at once: wg3 is in the middle of its call when wg1 takes the GIL and does not return.
         network.gateway.write("/run/busy", "")
         hang(neighbours, "hold", 2)
         network.gateway.run("rm", "/run/busy")
-        wait_until(lambda: neighbours.said("stage.stall_over", "wg3"), 8)
+        wait_until(lambda: neighbours.events("stage.stall_over", "wg3"), 8)
         time.sleep(0.3)
-    (told,) = neighbours.said("stage.stalled", "wg3")
-    # As it looks at 250 ms, before or after it is clear who is waited for.
-    assert told["stage"] in ("Busy", "(waiting for the interpreter)")
-    (over,) = neighbours.said("stage.stall_over", "wg3")
+    (stalled,) = neighbours.events("stage.stalled", "wg3")
+    # Logged after 250 ms, which may be before the wait for the GIL is recognised.
+    assert stalled["stage"] in ("Busy", "(waiting for the interpreter)")
+    (over,) = neighbours.events("stage.stall_over", "wg3")
     assert over["for_ms"] > 1500
-    assert kept_out.up.lost > 1000 and len(kept_out.up.lost_ranges) == 1, kept_out
+    assert waiting.up.lost > 1000 and len(waiting.up.lost_ranges) == 1, waiting
     assert hung.up.lost > 1000, hung
     assert neighbours.handshake_s("wg3") == begun
-    assert not neighbours.said("tunnel.ended", "wg3")
-    neighbours.judge()
+    assert not neighbours.events("tunnel.ended", "wg3")
+    neighbours.assert_conserved()
 
 
-def test_with_the_interpreter_held_for_ten_seconds_a_tunnel_without_stages_is_as_fast_as_before(
+def test_a_held_gil_does_not_slow_a_tunnel_without_stages(
     network: Network, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"wg1": SETTINGS["wg1"], "wg2": "", "wg3": SETTINGS["wg3"]}
@@ -138,24 +133,24 @@ def test_with_the_interpreter_held_for_ten_seconds_a_tunnel_without_stages_is_as
     begun = neighbours.handshake_s("wg3")
     serving = TransferServer(network.gateway, neighbours.address("wg2", "gateway"))
     before = serving.transfer(network.client, "up", _BYTES)
-    hang_by = "echo x > /dev/udp/10.1.0.2/9"
-    ask_to_hang(network, "hold", 10, by=hang_by)
+    trigger = "echo x > /dev/udp/10.1.0.2/9"
+    hang_gateway(network, "hold", 10, trigger=trigger)
     held_at = time.monotonic()
     transfers = [serving.transfer(network.client, way, _BYTES) for way in ("up", "down")]
-    assert time.monotonic() - held_at < 10, "it was while it lasted"
+    assert time.monotonic() - held_at < 10, "the hang ended too early"
     assert all(transfer.sha256_equal for transfer in (before, *transfers))
-    assert not neighbours.said("stage.", "wg1"), "nobody could say anything"
+    assert not neighbours.events("stage.", "wg1"), "a line was logged without the GIL"
     ratio = transfers[0].gbit_s / before.gbit_s
     with capsys.disabled():
         print(f"\nheld: {transfers[0].gbit_s:.2f} Gbit/s, {ratio:.2f} of before")
-    wait_until(lambda: neighbours.said("stage.stall_over", "wg1"), 15)
-    (over,) = neighbours.said("stage.stall_over", "wg1")
+    wait_until(lambda: neighbours.events("stage.stall_over", "wg1"), 15)
+    (over,) = neighbours.events("stage.stall_over", "wg1")
     assert over["for_ms"] > 9500
     counters = neighbours.counters("wg2")
     assert "stages" not in counters
-    # Who needs the interpreter keeps its session, and goes on with it.
+    # A tunnel that needs the GIL keeps its session and continues with it.
     with neighbours.stream("wg3") as stream:
         time.sleep(0.5)
     assert (stream.up.lost, stream.down.lost) == (0, 0), stream
     assert neighbours.handshake_s("wg3") == begun
-    neighbours.judge()
+    neighbours.assert_conserved()

@@ -1,7 +1,6 @@
-"""Each system call of a data thread fails in each way that it may: nothing ends, all that is lost is counted.
+"""Each system call of a data thread fails with each of its errors, and every lost packet is counted.
 
-strace(1) makes single calls of that one thread fail, while a numbered stream runs both ways; afterwards the
-tunnel is as it was.
+strace(1) injects errors into single calls of the data thread while a numbered stream runs in both directions.
 """
 
 import shutil
@@ -21,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
 ]
 
-# What each call may say (sendmmsg(2), recvmmsg(2), tun.c, epoll_wait(2)) and where a drop is counted.
+# Errors that each call may return (sendmmsg(2), recvmmsg(2), tun.c, epoll_wait(2)).
 _SEND = "ENOBUFS ENOMEM EPERM EACCES ENETUNREACH EHOSTUNREACH ENETDOWN ECONNREFUSED".split()
 _SEND += "EINVAL EIO EMSGSIZE EAGAIN EINTR".split()
 _RECEIVE = "ECONNREFUSED EHOSTUNREACH ENETUNREACH ENOMEM ENOBUFS EAGAIN EINTR".split()
@@ -34,14 +33,14 @@ CASES = [
     *(("read", error) for error in _READ),
     ("epoll_wait", "EINTR"),
 ]
-# The first call fails and then every seventh: what fails once is tried, what fails often is met again.
-# None after the sixtieth: strace that lets go of a thread while it injects leaves it with ENOSYS.
+# The first call fails, then every seventh. None after the sixtieth: strace that detaches while it injects
+# leaves the thread with ENOSYS.
 _WHEN = "1..60+7"
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    """pyfw at both ends, shared: no case leaves anything behind."""
+    """pyfw at both ends, shared by all cases."""
     with Network() as network:
         pair = Pair(network, pyfw_run(), pyfw_run())
         pair.first_ping_ms()
@@ -49,7 +48,7 @@ def pair() -> Iterator[Pair]:
 
 
 def data_thread(daemon: Daemon) -> str:
-    """The thread that serves both paths."""
+    """The id of the thread that serves both paths."""
     for task in Path(f"/proc/{daemon.process.pid}/task").iterdir():
         if (task / "comm").read_text().startswith("pyfw-data"):
             return task.name
@@ -57,7 +56,7 @@ def data_thread(daemon: Daemon) -> str:
 
 
 def failing(pair: Pair, call: str, error: str) -> Process:
-    """Makes the client's calls fail until it is stopped."""
+    """Makes the client's calls fail until strace is stopped."""
     tracing = pair.network.client.start(
         *("strace", "-p", data_thread(pair.client), "-e", f"trace={call}"),
         *("-e", f"inject={call}:error={error}:when={_WHEN}"),
@@ -67,9 +66,7 @@ def failing(pair: Pair, call: str, error: str) -> Process:
 
 
 @pytest.mark.parametrize(("call", "error"), CASES)
-def test_a_call_that_fails_ends_nothing_and_is_accounted_for(
-    pair: Pair, call: str, error: str
-) -> None:
+def test_a_failed_system_call_loses_no_count(pair: Pair, call: str, error: str) -> None:
     before = lost(pair.client)
     with Stream(
         *(pair.client.at, pair.gateway.at, TUNNEL["client"].v4, TUNNEL["gateway"].v4),
@@ -83,8 +80,8 @@ def test_a_call_that_fails_ends_nothing_and_is_accounted_for(
     assert injected > 0
     assert pair.client.process.returncode is None, pair.client.process.output()[-2000:]
     counted = lost(pair.client) - before
-    told = f"{stream}; {[drops(daemon.counters()) for daemon in pair.daemons]}"
-    assert stream.up.lost + stream.down.lost == counted, told
+    details = f"{stream}; {[drops(daemon.counters()) for daemon in pair.daemons]}"
+    assert stream.up.lost + stream.down.lost == counted, details
     if call in ("recvmmsg", "read", "epoll_wait") or error in ("EAGAIN", "EINTR"):
         assert counted == 0 or call == "writev", stream
     assert stream.up.out_of_order == stream.down.out_of_order == 0, stream
@@ -92,7 +89,7 @@ def test_a_call_that_fails_ends_nothing_and_is_accounted_for(
 
 
 def lost(daemon: Daemon) -> int:
-    """What the daemon says it lost."""
+    """Packets that the daemon counts as lost."""
     counters = settled_counters(daemon)
     drops = [*counters["outbound"]["drops"].items(), *counters["inbound"]["drops"].items()]
     return sum(count for name, count in drops if name != "no_route")

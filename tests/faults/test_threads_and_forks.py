@@ -1,12 +1,12 @@
-"""Stages that start threads and processes: the tunnel goes on, is itself alone, and ends in time."""
+"""Stages that start threads and child processes: the tunnel continues, and ends in time."""
 
 import signal
 import time
 
 import pytest
 
-from tests.faults.conftest import MakeStaged
-from tests.faults.staged import Staged, wait_until
+from tests.faults.conftest import MakeTunnel
+from tests.faults.staged_tunnel import StagedTunnel, wait_until
 
 threads = pytest.mark.parametrize("threads", [1, 2])
 
@@ -60,7 +60,7 @@ THREADS = """
     import pyfw
 
     class It(pyfw.Stage):
-        over = False
+        stopping = False
         turns = 0
 
         def start(self):
@@ -69,7 +69,7 @@ THREADS = """
                 thread.start()
 
         def run(self):
-            while not self.over:
+            while not self.stopping:
                 self.turns += sum(range(100)) > 0
 
         def process(self, batch):
@@ -78,70 +78,66 @@ THREADS = """
 """
 STOPS = """
         def stop(self):
-            self.over = True
+            self.stopping = True
             for thread in self.threads:
                 thread.join()
 """
 
 
-def ends(staged: Staged) -> float:
-    """SIGTERM; how long it takes to its end, which is a good one."""
+def terminate(tunnel: StagedTunnel) -> float:
+    """Ends the gateway with SIGTERM. Returns how long that took; asserts that it succeeded."""
     begun = time.monotonic()
-    staged.gateway.process.signal(signal.SIGTERM)
-    assert staged.wait_for_end(15) == 0, staged.gateway.process.output()
-    assert not staged.network.gateway.has("/run/wireguard/wg0.sock")
+    tunnel.gateway.process.signal(signal.SIGTERM)
+    assert tunnel.wait_for_end(15) == 0, tunnel.gateway.process.output()
+    assert not tunnel.network.gateway.has("/run/wireguard/wg0.sock")
     return time.monotonic() - begun
 
 
 @threads
-def test_a_forked_child_that_comes_back_from_a_call_ends_there_and_says_nothing(
-    make_staged: MakeStaged, threads: int
-) -> None:
-    staged = make_staged(FORKS, threads=threads)
-    staged.ping()
-    with staged.stream() as stream:
-        wait_until(lambda: staged.it["calls"] > 60, 20)
-    staged.unharmed(stream)
-    it = staged.it
-    assert it["own"] == {"exit_70": 32, "exit_7": 8}
-    assert (it["failures"], it["drops"]) == (0, {})
-    assert not staged.said("stage.raised")
-    assert ends(staged) < 3
+def test_a_forked_child_ends_when_its_call_returns(make_tunnel: MakeTunnel, threads: int) -> None:
+    tunnel = make_tunnel(FORKS, threads=threads)
+    tunnel.ping()
+    with tunnel.stream() as stream:
+        wait_until(lambda: tunnel.stage_counts["calls"] > 60, 20)
+    tunnel.assert_unharmed(stream)
+    counts = tunnel.stage_counts
+    assert counts["own"] == {"exit_70": 32, "exit_7": 8}
+    assert (counts["failures"], counts["drops"]) == (0, {})
+    assert not tunnel.events("stage.raised")
+    assert terminate(tunnel) < 3
 
 
-def test_a_child_that_was_forked_in_start_ends_there(make_staged: MakeStaged) -> None:
-    staged = make_staged(FORKS_AT_START)
-    staged.ping()
-    with staged.stream() as stream:
+def test_a_child_forked_in_start_ends_there(make_tunnel: MakeTunnel) -> None:
+    tunnel = make_tunnel(FORKS_AT_START)
+    tunnel.ping()
+    with tunnel.stream() as stream:
         time.sleep(0.3)
-        assert staged.reload(f"{FORKS_AT_START}\n    # another\n")
+        assert tunnel.reload(f"{FORKS_AT_START}\n    # another\n")
         time.sleep(0.3)
-    staged.unharmed(stream)
-    assert staged.it["own"] == {"exit_70": 2}
-    assert ends(staged) < 3
+    tunnel.assert_unharmed(stream)
+    assert tunnel.stage_counts["own"] == {"exit_70": 2}
+    assert terminate(tunnel) < 3
 
 
 @threads
-def test_threads_of_a_stage_slow_nothing_down_so_far_that_it_is_lost(
-    make_staged: MakeStaged, threads: int
-) -> None:
-    staged = make_staged(f"{THREADS}{STOPS}", threads=threads)
-    staged.ping()
-    with staged.stream() as stream:
+def test_busy_threads_of_a_stage_cost_no_packet(make_tunnel: MakeTunnel, threads: int) -> None:
+    tunnel = make_tunnel(f"{THREADS}{STOPS}", threads=threads)
+    tunnel.ping()
+    with tunnel.stream() as stream:
         time.sleep(1)
-        assert staged.reload(f"{THREADS}{STOPS}\n    # another\n")
+        assert tunnel.reload(f"{THREADS}{STOPS}\n    # another\n")
         time.sleep(1)
-    staged.unharmed(stream)
-    assert staged.it["own"]["turns"] > 100
-    assert not staged.said("stage.stalled")
-    assert ends(staged) < 3
+    tunnel.assert_unharmed(stream)
+    assert tunnel.stage_counts["own"]["turns"] > 100
+    assert not tunnel.events("stage.stalled")
+    assert terminate(tunnel) < 3
 
 
-def test_threads_that_a_stage_does_not_end_keep_the_process_for_a_second_at_most(
-    make_staged: MakeStaged,
+def test_running_threads_delay_the_exit_by_at_most_a_second(
+    make_tunnel: MakeTunnel,
 ) -> None:
-    staged = make_staged(THREADS)
-    staged.ping()
-    assert ends(staged) < 4
-    (left,) = staged.said("threads left behind")
+    tunnel = make_tunnel(THREADS)
+    tunnel.ping()
+    assert terminate(tunnel) < 4
+    (left,) = tunnel.events("stage.threads_running")
     assert left["names"] == ["mine 0", "mine 1"]

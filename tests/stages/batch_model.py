@@ -1,8 +1,4 @@
-"""Design §3.1 a second time, as plainly as it can be said: what gso_egress is judged by.
-
-In: datagrams as (source, destination, length, ecn). Out: batches in the order in which they leave,
-each a list of datagram numbers.
-"""
+"""A plain model of how gso_egress batches datagrams: the oracle of its tests."""
 
 from dataclasses import dataclass, field
 
@@ -22,21 +18,21 @@ class Datagram:
 
 @dataclass
 class Batch:
-    """A send that the model expects."""
+    """An expected send."""
 
     first: Datagram
     numbers: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
 
     def admits(self, datagram: Datagram, max_segments: int) -> bool:
-        """Whether this batch, being the newest to its destination, may take one more."""
-        same_way = (datagram.source, datagram.ecn) == (self.first.source, self.first.ecn)
+        """Whether this batch, the newest to its destination, may take the datagram."""
+        same_path = (datagram.source, datagram.ecn) == (self.first.source, self.first.ecn)
         segment = self.first.length
         open_ = all(length == segment for length in self.lengths)
         bytes_max = BYTES_MAX[6 if datagram.destination.startswith("[") else 4]
         fits = sum(self.lengths) + datagram.length <= bytes_max
         return (
-            same_way
+            same_path
             and open_
             and datagram.length <= segment
             and len(self.lengths) < max_segments
@@ -45,14 +41,14 @@ class Batch:
 
 
 def batches(datagrams: list[Datagram], max_segments: int = 64) -> list[Batch]:
-    """All batches, oldest first."""
-    all_: list[Batch] = []
+    """Returns the expected batches, oldest first."""
+    expected: list[Batch] = []
     newest: dict[str, Batch] = {}
     for number, datagram in enumerate(datagrams):
         batch = newest.get(datagram.destination)
         if batch is None or not batch.admits(datagram, max_segments):
             batch = newest[datagram.destination] = Batch(datagram)
-            all_.append(batch)
+            expected.append(batch)
         batch.numbers.append(number)
         batch.lengths.append(datagram.length)
-    return all_
+    return expected

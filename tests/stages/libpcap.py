@@ -1,4 +1,4 @@
-"""Whether libpcap is here; tests that need it are skipped where not, with its own words."""
+"""Skips tests that need libpcap if it is not installed."""
 
 import pytest
 
@@ -13,4 +13,4 @@ def _missing() -> str:
     return ""
 
 
-needs_libpcap = pytest.mark.skipif(bool(_missing()), reason=_missing() or "libpcap is here")
+needs_libpcap = pytest.mark.skipif(bool(_missing()), reason=_missing() or "libpcap is installed")

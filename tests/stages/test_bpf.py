@@ -1,4 +1,4 @@
-"""Expressions become programs by libpcap, and what cannot be is said in its words."""
+"""tcpdump expressions are compiled by libpcap, and match the frames that libpcap matches."""
 
 import ctypes
 import re
@@ -15,13 +15,13 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 
 from pyfw.stage import FrameBatch, Stage
 from pyfw.stages import bpf
-from tests.stages.feed import Trial
 from tests.stages.libpcap import needs_libpcap
+from tests.stages.timed import TimedStageTest
 
 pytestmark = needs_libpcap
 
 
-def test_an_expression_becomes_the_program_that_tcpdump_shows() -> None:
+def test_compiles_to_the_program_that_tcpdump_prints() -> None:
     expression = "tcp port 80 and not host 10.0.0.1"
     try:
         shown = subprocess.run(
@@ -39,28 +39,28 @@ def test_packets_begin_with_their_ip_header() -> None:
     assert bpf.program("ip6")[0] == load_first_byte
 
 
-def test_the_same_text_is_compiled_once() -> None:
+def test_results_are_cached() -> None:
     assert bpf.program("udp port 53") is bpf.program("udp port 53")
 
 
 @pytest.mark.parametrize(
-    ("expression", "words"),
+    ("expression", "message"),
     [
-        ("tcp prt 80", 'the filter "tcp prt 80" is wrong: '),
+        ("tcp prt 80", 'the filter "tcp prt 80" is invalid: '),
         ("port 70000", "illegal port number 70000 > 65535"),
-        ("ip protochain 6", "loops"),
+        ("ip protochain 6", "loop"),
         ("ether host 00:11:22:33:44:55", "ethernet"),
         ("ip broadcast", "netmask"),
         ("  ", "the filter is empty"),
         ("tcp\0", "NUL"),
     ],
 )
-def test_a_wrong_expression_is_a_value_error_in_libpcaps_words(expression: str, words: str) -> None:
-    with pytest.raises(ValueError, match=f"(?i){re.escape(words)}"):
+def test_errors_contain_the_message_of_libpcap(expression: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"(?i){re.escape(message)}"):
         bpf.program(expression)
 
 
-def test_many_threads_may_compile_at_once() -> None:
+def test_many_threads_compile_at_once() -> None:
     ports = range(20_000, 20_064)
     with ThreadPoolExecutor(8) as pool:
         programs = list(pool.map(lambda port: bpf.program(f"tcp port {port}"), ports))
@@ -69,30 +69,32 @@ def test_many_threads_may_compile_at_once() -> None:
 
 
 class _Header(ctypes.Structure):
-    """struct pcap_pkthdr: a timeval, the bytes there are, the bytes there were."""
+    """struct pcap_pkthdr: a timeval, captured length, length."""
 
     _fields_ = (
         ("seconds", ctypes.c_long),
         ("microseconds", ctypes.c_long),
-        ("kept", ctypes.c_uint32),
+        ("captured", ctypes.c_uint32),
         ("length", ctypes.c_uint32),
     )
 
 
 def libpcap_matches(expression: str, packet: bytes) -> bool:
-    """What libpcap's own interpreter says."""
+    """The result of libpcap's own interpreter."""
     instructions = bpf.program(expression)
     array = (bpf._Instruction * len(instructions))(
-        *(bpf._Instruction(*one) for one in instructions)
+        *(bpf._Instruction(*fields) for fields in instructions)
     )
     program = bpf._Program(len(instructions), array)
     header = _Header(0, 0, len(packet), len(packet))
-    taken = bpf._library().pcap_offline_filter(ctypes.byref(program), ctypes.byref(header), packet)
-    return bool(taken)
+    accepted = bpf._library().pcap_offline_filter(
+        ctypes.byref(program), ctypes.byref(header), packet
+    )
+    return bool(accepted)
 
 
-class Asks(Stage):
-    """Asks each batch an expression."""
+class Matches(Stage):
+    """Records which frames of a batch match an expression."""
 
     expression = ""
     indices: list[int]
@@ -131,17 +133,17 @@ PACKETS = [
     packet=st.sampled_from(PACKETS),
     noise=st.lists(st.tuples(st.integers(2, 47), st.integers(0, 255)), max_size=2),
 )
-def test_a_frame_matches_just_where_libpcap_says_so(
+def test_matches_the_same_frames_as_libpcap(
     expression: str, packet: Any, noise: list[tuple[int, int]]
 ) -> None:
     raw = bytearray(bytes(packet))
     for at, value in noise:
-        if at < len(raw) and at not in (2, 3, 4, 5):  # lengths that lie are no frames
+        if at < len(raw) and at not in (2, 3, 4, 5):  # frames have correct lengths
             raw[at] = value
-    stage = Asks()
+    stage = Matches()
     stage.expression = expression
-    with Trial(stage) as trial:
-        trial.feed([bytes(raw)])
+    with TimedStageTest(stage) as test:
+        test.feed([bytes(raw)])
     assert bool(stage.indices) == libpcap_matches(expression, bytes(raw))
 
 
@@ -157,6 +159,6 @@ def without_libpcap(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("without_libpcap")
-def test_without_libpcap_it_says_what_to_install() -> None:
+def test_without_libpcap_the_error_names_the_package() -> None:
     with pytest.raises(OSError, match=r"libpcap0\.8"):
         bpf.program("tcp port 4711")

@@ -1,4 +1,4 @@
-"""What a table's filter accepts, the chain takes, and means the same by it."""
+"""Every filter key of a `[[stages]]` table selects the frames that it describes."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ PING6 = IPv6(src="fd00::9", dst="fd01::9") / ICMPv6EchoRequest()
 PACKETS = [SYN, ACK, DNS, PING, PING6]
 
 
-class Sees(pyfw.Stage):
-    """Marks what it sees by dropping it."""
+class DropsAll(pyfw.Stage):
+    """Drops every frame that it sees."""
 
     def process(self, batch: pyfw.FrameBatch) -> None:
         for i in range(len(batch)):
@@ -55,18 +55,18 @@ CASES: list[tuple[str, list[Any]]] = [
 
 
 @pytest.mark.parametrize(
-    ("words", "seen"),
+    ("keys", "seen"),
     [pytest.param(*case, marks=needs_libpcap if "bpf" in case[0] else ()) for case in CASES],
 )
-def test_a_table_lets_through_just_what_it_says(words: str, seen: list[Any]) -> None:
-    settings, problems = read(f'[[stages]]\nuse = "m:C"\nfilter.{words}', "f")
+def test_a_filter_table_selects_what_it_describes(keys: str, seen: list[Any]) -> None:
+    settings, problems = read(f'[[stages]]\nuse = "m:C"\nfilter.{keys}', "f")
     assert problems == []
-    stage = Sees()
+    stage = DropsAll()
     stage.filter = settings.stages[0].filter
     with pyfw.StageTest(stage) as test:
         left = test.inbound(*PACKETS)
     assert left == [bytes(packet) for packet in PACKETS if packet not in seen]
 
 
-def test_every_word_of_a_table_is_tried_here() -> None:
-    assert {words.split()[0] for words, _ in CASES} == set(FILTER_CHECKS)
+def test_every_filter_key_is_tested() -> None:
+    assert {keys.split()[0] for keys, _ in CASES} == set(FILTER_CHECKS)

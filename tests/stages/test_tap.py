@@ -1,4 +1,4 @@
-"""What passes is in the file, and passes whatever becomes of the file."""
+"""tap records what passes, and never drops a frame."""
 
 import errno
 import os
@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 
 from pyfw.observe.pcapng_file import PcapngFile
 from pyfw.stages.tap import Tap, TapOptions
-from tests.stages.feed import Trial
 from tests.stages.libpcap import needs_libpcap
+from tests.stages.timed import TimedStageTest
 
 PACKETS = [
     IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=port) / Raw(b"x" * 50)
@@ -35,7 +35,7 @@ def read_bytes(path: Path) -> list[bytes]:
 
 
 def fail_on_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """The disk is full from the write of that number on."""
+    """From that write on, the disk is full."""
     write, calls = os.write, [0]
 
     def full(descriptor: int, data: bytes) -> int:
@@ -47,12 +47,12 @@ def fail_on_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(os, "write", full)
 
 
-def test_frames_are_recorded_with_their_direction_and_pass(tmp_path: Path) -> None:
+def test_frames_are_recorded_and_pass(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
-    with Trial(Tap(file=path)) as trial:
-        assert trial.feed(PACKETS[:2], towards="outbound") == RAW[:2]
-        assert trial.feed(PACKETS[2:], towards="inbound") == RAW[2:]
-        assert trial.counts["own"] == {"recorded": 4}
+    with TimedStageTest(Tap(file=path)) as test:
+        assert test.feed(PACKETS[:2], towards="outbound") == RAW[:2]
+        assert test.feed(PACKETS[2:], towards="inbound") == RAW[2:]
+        assert test.counts["own"] == {"recorded": 4}
     assert read_bytes(path) == RAW
     assert [packet.direction for packet in read(path)] == [2, 2, 1, 1]
     assert path.stat().st_mode & 0o777 == 0o600
@@ -62,63 +62,61 @@ def test_a_batch_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     lengths: list[int] = []
     write = os.write
 
-    def noted(descriptor: int, data: bytes) -> int:
+    def recorded(descriptor: int, data: bytes) -> int:
         lengths.append(len(data))
         return write(descriptor, data)
 
-    monkeypatch.setattr(os, "write", noted)
-    with Trial(Tap(file=tmp_path / "a.pcapng")) as trial:
-        trial.feed(PACKETS)
-        trial.feed(PACKETS)
-    assert len(lengths) == 3  # the header first
+    monkeypatch.setattr(os, "write", recorded)
+    with TimedStageTest(Tap(file=tmp_path / "a.pcapng")) as test:
+        test.feed(PACKETS)
+        test.feed(PACKETS)
+    assert len(lengths) == 3  # the file header is the first
 
 
 def test_a_super_packet_is_one_record(tmp_path: Path) -> None:
     big = IP(src="10.0.0.1", dst="10.0.0.2") / TCP(flags="A") / Raw(bytes(60_000))
-    with Trial(Tap(file=tmp_path / "a.pcapng")) as trial:
-        assert len(trial.feed([big], segment_size=1000)) == 60
+    with TimedStageTest(Tap(file=tmp_path / "a.pcapng")) as test:
+        assert len(test.feed([big], segment_size=1000)) == 60
     assert [len(packet) for packet in read_bytes(tmp_path / "a.pcapng")] == [60_040]
 
 
-def test_a_snap_length_cuts_and_keeps_the_whole_length(tmp_path: Path) -> None:
-    with Trial(Tap(file=tmp_path / "a.pcapng", snap_length=29)) as trial:
-        assert trial.feed(PACKETS) == RAW
+def test_snap_length_truncates_and_keeps_the_length(tmp_path: Path) -> None:
+    with TimedStageTest(Tap(file=tmp_path / "a.pcapng", snap_length=29)) as test:
+        assert test.feed(PACKETS) == RAW
     assert read_bytes(tmp_path / "a.pcapng") == [packet[:29] for packet in RAW]
     assert {packet.wirelen for packet in read(tmp_path / "a.pcapng")} == {78}
 
 
-def test_after_its_count_it_ends_and_frames_pass(tmp_path: Path) -> None:
-    with capture_logs() as logs, Trial(Tap(file=tmp_path / "a.pcapng", count=3)) as trial:
-        assert trial.feed(PACKETS) == RAW
-        assert trial.feed(PACKETS) == RAW
-        assert trial.counts["own"] == {"recorded": 3}
+def test_recording_ends_after_count_frames(tmp_path: Path) -> None:
+    with capture_logs() as logs, TimedStageTest(Tap(file=tmp_path / "a.pcapng", count=3)) as test:
+        assert test.feed(PACKETS) == RAW
+        assert test.feed(PACKETS) == RAW
+        assert test.counts["own"] == {"recorded": 3}
     assert read_bytes(tmp_path / "a.pcapng") == RAW[:3]
-    assert [log["reason"] for log in logs] == ["its count is reached"]
+    assert [log["reason"] for log in logs] == ["count reached"]
 
 
-def test_a_full_file_ends_it_or_makes_room(tmp_path: Path) -> None:
-    with Trial(Tap(file=tmp_path / "a.pcapng", size_bytes=1)) as trial:
-        trial.feed(PACKETS[:1])
-        trial.feed(PACKETS[1:])
+def test_a_full_file_is_rotated_or_ends_the_recording(tmp_path: Path) -> None:
+    with TimedStageTest(Tap(file=tmp_path / "a.pcapng", size_bytes=1)) as test:
+        test.feed(PACKETS[:1])
+        test.feed(PACKETS[1:])
     assert read_bytes(tmp_path / "a.pcapng") == RAW[:1]
-    with Trial(Tap(file=tmp_path / "b.pcapng", size_bytes=1, keep=2)) as trial:
+    with TimedStageTest(Tap(file=tmp_path / "b.pcapng", size_bytes=1, keep=2)) as test:
         for packet in PACKETS:
-            trial.feed([packet])
-        assert trial.counts["own"] == {"recorded": 4}
+            test.feed([packet])
+        assert test.counts["own"] == {"recorded": 4}
     assert read_bytes(tmp_path / "b.pcapng") == []
     assert read_bytes(tmp_path / "b.1.pcapng") == RAW[3:]
     assert read_bytes(tmp_path / "b.2.pcapng") == RAW[2:3]
 
 
-def test_a_full_disk_ends_the_tap_counts_what_it_missed_and_drops_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_drops_no_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.pcapng"
-    with capture_logs() as logs, Trial(Tap(file=path)) as trial:
+    with capture_logs() as logs, TimedStageTest(Tap(file=path)) as test:
         fail_on_write(monkeypatch, 3)
         for _ in range(3):
-            assert trial.feed(PACKETS) == RAW
-        counters = trial.counts
+            assert test.feed(PACKETS) == RAW
+        counters = test.counts
         monkeypatch.undo()
     assert counters["own"] == {"recorded": 4, "missed": 8}
     assert (counters["failures"], counters["drops"]) == (0, {})
@@ -128,7 +126,7 @@ def test_a_full_disk_ends_the_tap_counts_what_it_missed_and_drops_nothing(
     ]
 
 
-def test_a_file_that_cannot_be_opened_keeps_the_tunnel_from_starting(tmp_path: Path) -> None:
+def test_start_fails_if_the_file_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Tap(file=tmp_path / "absent" / "a.pcapng").start()
 
@@ -136,67 +134,67 @@ def test_a_file_that_cannot_be_opened_keeps_the_tunnel_from_starting(tmp_path: P
 def test_without_a_frame_the_file_is_an_empty_capture(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     path.write_bytes(b"old")
-    with Trial(Tap(file=path)):
+    with TimedStageTest(Tap(file=path)):
         assert path.read_bytes() == b"old"
     assert read(path) == []
 
 
 @needs_libpcap
-def test_a_filter_chooses(tmp_path: Path) -> None:
-    with Trial(Tap(file=tmp_path / "a.pcapng", filter="udp port 53")) as trial:
-        assert trial.feed(PACKETS) == RAW
-        assert trial.counts["frames"] == 2
+def test_a_filter_selects_frames(tmp_path: Path) -> None:
+    with TimedStageTest(Tap(file=tmp_path / "a.pcapng", filter="udp port 53")) as test:
+        assert test.feed(PACKETS) == RAW
+        assert test.counts["frames"] == 2
     assert read_bytes(tmp_path / "a.pcapng") == RAW[::2]
 
 
-def test_a_callback_gets_each_frame_and_its_faults_are_its_own() -> None:
+def test_a_callback_gets_each_frame_and_may_raise() -> None:
     got: list[tuple[str, int, bytes]] = []
     tap = Tap(callback=lambda *frame: got.append(frame), snap_length=20)
-    with Trial(tap) as trial:
-        assert trial.feed(PACKETS[:2], 7) == RAW[:2]
+    with TimedStageTest(tap) as test:
+        assert test.feed(PACKETS[:2], 7) == RAW[:2]
     assert got == [("inbound", 7, packet[:20]) for packet in RAW[:2]]
 
     def fails(*_: object) -> None:
         raise ValueError
 
-    with Trial(Tap(callback=fails)) as trial:
-        assert trial.feed(PACKETS) == RAW
-        assert trial.counts["failures"] == 1
+    with TimedStageTest(Tap(callback=fails)) as test:
+        assert test.feed(PACKETS) == RAW
+        assert test.counts["failures"] == 1
 
 
-def test_times_are_the_calendars_in_a_tunnel_and_the_replays_in_a_replay(tmp_path: Path) -> None:
+def test_timestamps_are_unix_time_or_the_replay_clock(tmp_path: Path) -> None:
     before = time.time_ns()
-    with Trial(Tap(file=tmp_path / "a.pcapng")) as trial:
-        trial.feed(PACKETS[:1], time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+    with TimedStageTest(Tap(file=tmp_path / "a.pcapng")) as test:
+        test.feed(PACKETS[:1], time.clock_gettime_ns(time.CLOCK_BOOTTIME))
     (packet,) = read(tmp_path / "a.pcapng")
     assert before - 10_000_000 <= packet.time * 1_000_000_000 <= time.time_ns() + 10_000_000
-    with Trial(Tap(file=tmp_path / "b.pcapng")) as trial:
-        trial.feed(PACKETS[:1], 5)
+    with TimedStageTest(Tap(file=tmp_path / "b.pcapng")) as test:
+        test.feed(PACKETS[:1], 5)
     (packet,) = read(tmp_path / "b.pcapng")
     assert packet.time * 1_000_000_000 == 5
 
 
-def test_a_new_version_goes_on_with_the_same_file(tmp_path: Path) -> None:
+def test_a_reload_continues_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     old, new = Tap(file=path), Tap(file=path)
-    with Trial(old) as trial:
-        trial.feed(PACKETS[:2])
-        trial.change(new)
-        trial.feed(PACKETS[2:])
+    with TimedStageTest(old) as test:
+        test.feed(PACKETS[:2])
+        test.reload(new)
+        test.feed(PACKETS[2:])
     assert read_bytes(path) == RAW
 
 
-def test_a_new_version_with_another_file_leaves_the_old_one_whole(tmp_path: Path) -> None:
+def test_a_reload_with_another_file_keeps_the_old_one(tmp_path: Path) -> None:
     old, new = Tap(file=tmp_path / "a.pcapng"), Tap(file=tmp_path / "b.pcapng")
-    with Trial(old) as trial:
-        trial.feed(PACKETS[:2])
-        trial.change(new)
-        trial.feed(PACKETS[2:])
+    with TimedStageTest(old) as test:
+        test.feed(PACKETS[:2])
+        test.reload(new)
+        test.feed(PACKETS[2:])
     assert read_bytes(tmp_path / "a.pcapng") == RAW[:2]
     assert read_bytes(tmp_path / "b.pcapng") == RAW[2:]
 
 
-def test_neither_file_nor_callback_is_refused() -> None:
+def test_invalid_options_raise() -> None:
     with pytest.raises(ValueError, match="neither a file nor a callback"):
         Tap(file=None).start()
     with pytest.raises(msgspec.ValidationError, match="keep needs size_bytes"):
@@ -206,7 +204,7 @@ def test_neither_file_nor_callback_is_refused() -> None:
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
-        with Trial(Tap(file=tmp_path / "a.pcapng", size_bytes=100, keep=1)) as trial:
-            trial.feed(PACKETS)
+        with TimedStageTest(Tap(file=tmp_path / "a.pcapng", size_bytes=100, keep=1)) as test:
+            test.feed(PACKETS)
     PcapngFile(tmp_path / "a.pcapng", "tap").close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before

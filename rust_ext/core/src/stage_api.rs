@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{buffer::Buffer, frame::FrameBatch, wireguard::peer::PeerId};
 
-/// Which path.
+/// One of the two paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the TUN to the sockets.
@@ -14,10 +14,10 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Both, in the order of their numbers.
+    /// Both directions, in the order of their discriminants.
     pub const BOTH: [Self; 2] = [Self::Outbound, Self::Inbound];
 
-    /// The other path.
+    /// Returns the other direction.
     pub const fn other(self) -> Self {
         match self {
             Self::Outbound => Self::Inbound,
@@ -25,7 +25,7 @@ impl Direction {
         }
     }
 
-    /// Its name.
+    /// Returns "outbound" or "inbound".
     pub const fn name(self) -> &'static str {
         match self {
             Self::Outbound => "outbound",
@@ -34,121 +34,123 @@ impl Direction {
     }
 }
 
-/// What a path lends to its stages, and gets back.
+/// A batch that a path hands to its stages and takes back.
 #[derive(Debug, Default)]
 pub struct StageBatch {
     /// The frames.
     pub batch: FrameBatch,
-    /// Where they lie.
+    /// The buffer that holds their bytes.
     pub buffer: Buffer,
-    /// What the path has to count.
+    /// What the stages dropped and created, for the path's counters.
     pub adjustments: Vec<CountAdjustment>,
 }
 
-/// Segments that stages dropped or made; for the conservation law of the path.
+/// Segments that a stage dropped or created; keeps the path's conservation law exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountAdjustment {
-    /// Whose; `NO_PEER` where that is not known.
+    /// The peer; `NO_PEER` until the frame is routed.
     pub peer: PeerId,
-    /// How many.
+    /// Number of segments.
     pub segments: u64,
-    /// Made, or dropped.
+    /// Whether they were created; otherwise they were dropped.
     pub created: bool,
 }
 
-/// The stages of one tunnel, as its paths see them. Entered by one thread a direction.
+/// The stages of one tunnel, as its paths see them. At most one thread per direction calls them.
 pub trait Stages: Send + Sync {
-    /// Whether a batch of this direction has to be lent at all.
-    fn wants(&self, direction: Direction) -> bool;
+    /// Whether any stage sees frames of this direction.
+    fn has_stages(&self, direction: Direction) -> bool;
 
-    /// Whether frames of this direction wait to go on: lend a batch, also an empty one.
+    /// Whether emitted frames or count adjustments wait for a batch of this direction; an empty batch takes
+    /// them as well.
     fn has_pending(&self, direction: Direction) -> bool;
 
     /// Whether any stage holds frames.
-    fn holds(&self) -> bool;
+    fn holds_frames(&self) -> bool;
 
-    /// Takes a batch through. `mtu` is the TUN's.
+    /// Runs a batch through the stages. `mtu` is the TUN's.
     fn process(&self, direction: Direction, stage_batch: &mut StageBatch, mtu: usize) {
         self.process_while(direction, stage_batch, mtu, &|| true);
     }
 
-    /// The same; once `wanted` says no, no further stage gets the batch: it comes back too late.
+    /// Like [`Self::process`], but stops before the next stage once `is_current` returns false: another
+    /// thread has taken over the path, and its batches may already have passed this one.
     fn process_while(
         &self,
         direction: Direction,
         stage_batch: &mut StageBatch,
         mtu: usize,
-        wanted: &dyn Fn() -> bool,
+        is_current: &dyn Fn() -> bool,
     );
 
-    /// When `tick` is due next, boot nanoseconds.
+    /// Returns when the next tick is due, in boot nanoseconds.
     fn due_ns(&self) -> Option<u64>;
 
-    /// Gives stages that asked for it the time.
+    /// Calls `tick` of every stage whose tick is due.
     fn tick(&self, now_ns: u64);
 
-    /// Tells stages who surrounds them, before the first batch.
-    fn connect(&self, host: Arc<dyn StageHost>);
+    /// Sets the host. Called before the first batch.
+    fn set_host(&self, host: Arc<dyn StageHost>);
 
-    /// What the tunnel's peers are called: number and public key of each.
+    /// Sets number and public key of the tunnel's peers.
     fn set_peers(&self, peers: &[(PeerId, [u8; 32])]);
 
-    /// The stage that has been running for longest at `now_ns`, and for how long; where none lasts, who waits
-    /// to enter one. What a stage was kept out for in the middle of a call is not counted as its own.
-    fn running(&self, now_ns: u64) -> Option<Running>;
+    /// Returns the stage call that has run for longest at `now_ns`; if none runs for long, a thread that
+    /// waits for the GIL. Time that a call spends waiting for the GIL does not count against its stage.
+    fn longest_call(&self, now_ns: u64) -> Option<RunningCall>;
 
-    /// Takes out a stage that does not return, by its number in [`Running`]; 0 is none.
+    /// Removes a stage whose call does not return. `stage` is [`RunningCall::stage`]; 0 removes none.
     fn abandon(&self, stage: u64);
 }
 
-/// A stage's call that has not returned.
+/// A stage call that has not returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Running {
-    /// Which stage.
+pub struct RunningCall {
+    /// Number of the stage; 0 if the thread waits for the GIL.
     pub stage: u64,
-    /// What it is called.
+    /// Name of the stage.
     pub name: String,
-    /// How long it has been running, or waiting for the interpreter, nanoseconds.
+    /// How long it has been running, or waiting for the GIL, in nanoseconds.
     pub for_ns: u64,
-    /// How long it may, nanoseconds; `None`: for ever.
+    /// How long it may run, in nanoseconds; `None` if there is no limit.
     pub limit_ns: Option<u64>,
-    /// What follows then.
+    /// What happens at the limit.
     pub outcome: Outcome,
 }
 
-/// What becomes of a stage that fails for good.
+/// What happens once a stage has failed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The tunnel is closed: nothing passes that it should have looked at.
+    /// The tunnel is closed, so no frame bypasses the stage.
     Close,
-    /// The stage is taken out: traffic goes on without it.
+    /// The stage is removed, and traffic goes on without it.
     Remove,
 }
 
-/// Who runs the paths.
+/// Callbacks from a stage chain to its host.
 pub trait StageHost: Send + Sync {
-    /// Frames of this direction wait, and their thread may sleep.
+    /// Wakes the thread of this direction: frames are pending.
     fn wake(&self, direction: Direction);
 
-    /// A tick is due earlier than it was.
+    /// Wakes the thread that calls `tick`: a tick is due earlier than before.
     fn wake_for_tick(&self);
 
-    /// Something worth a line.
+    /// Logs an event.
     fn notify(&self, notice: Notice);
 
-    /// A stage's failure closes the tunnel.
+    /// Closes the tunnel because a stage has failed.
     fn close(&self, reason: String);
 }
 
-/// What a stage did that an operator should know of.
+/// An event of a stage, for the operator's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// `noun.verb`.
+    /// Name of the event, `object.verb`.
     pub message: &'static str,
-    /// Whose.
+    /// Name of the stage.
     pub stage: String,
-    /// In words.
+    /// What happened: a traceback or a reason.
     pub text: String,
-    /// How often, since the last such notice.
+    /// Occurrences since the last such notice.
     pub times: u64,
 }

@@ -259,7 +259,7 @@ impl From<&Slot> for StageCounters {
             held_bytes,
             drops,
             own,
-            is_out: slot.is_out(),
+            is_out: slot.is_removed(),
         }
     }
 }

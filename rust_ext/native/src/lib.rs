@@ -54,7 +54,7 @@ mod _native {
         batch::FrameBatch,
         chain::{StageChain, StageSlot},
         frame::Frame,
-        held::HeldFrame,
+        held_frame::HeldFrame,
     };
     #[cfg(target_os = "linux")]
     #[pymodule_export]

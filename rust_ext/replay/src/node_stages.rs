@@ -22,7 +22,7 @@ impl NodeStages {
 
     /// Whether batches of this direction must pass through the stages.
     pub(crate) fn wants(&self, direction: Direction) -> bool {
-        self.stages.as_ref().is_some_and(|s| s.wants(direction) || s.has_pending(direction))
+        self.stages.as_ref().is_some_and(|s| s.has_stages(direction) || s.has_pending(direction))
     }
 
     /// Whether frames that stages emitted wait to be sent or written.
@@ -32,7 +32,7 @@ impl NodeStages {
 
     /// Whether stages hold frames.
     pub(crate) fn hold_frames(&self) -> bool {
-        self.stages.as_ref().is_some_and(|stages| stages.holds())
+        self.stages.as_ref().is_some_and(|stages| stages.holds_frames())
     }
 
     /// When the next tick is due.

@@ -1,8 +1,5 @@
-//! Instructions of classic BPF, as they are written, and the steps that they become.
-//!
-//! In: instructions with their numeric codes (bpf(4) of FreeBSD; the kernel's
-//! Documentation/networking/filter.rst). Out: steps whose jumps name the step they lead to, or the
-//! first thing that is wrong. What a step holds needs no check when it runs.
+//! Decodes classic BPF instructions (FreeBSD's bpf(4); the kernel's Documentation/networking/filter.rst) into
+//! steps that need no checks at run time.
 
 use std::fmt;
 
@@ -11,75 +8,75 @@ use super::{INSTRUCTIONS_MAX, MEMORY_WORDS};
 /// One instruction: struct bpf_insn of libpcap, struct sock_filter of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {
-    /// Class, size, mode, operation and source in one number.
+    /// Class, size, mode, operation and source.
     pub code: u16,
-    /// Instructions to jump over where a test holds (jt).
+    /// Instructions to skip if the test passes (jt).
     pub jump_true: u8,
-    /// And where it does not (jf).
+    /// Instructions to skip if it does not (jf).
     pub jump_false: u8,
     /// The operand.
     pub k: u32,
 }
 
-/// What is wrong in a program; `at` is the index of the instruction.
+/// Why a program is rejected. `at` is the index of the instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Invalid {
-    /// No instruction.
+pub enum InvalidProgram {
+    /// The program has no instructions.
     Empty,
-    /// More than [`INSTRUCTIONS_MAX`].
+    /// The program has more than [`INSTRUCTIONS_MAX`] instructions.
     TooLong(usize),
-    /// A code that classic BPF does not have.
+    /// The code does not exist in classic BPF.
     UnknownCode {
-        /// Where.
+        /// Index of the instruction.
         at: usize,
-        /// Which.
+        /// The code.
         code: u16,
     },
-    /// A jump that leads out of the program. Offsets are unsigned: one that leads back, as of
-    /// "protochain", is beyond the end.
+    /// A jump leads out of the program. Offsets are unsigned, so a backward jump, as libpcap compiles for
+    /// "protochain", leads beyond the end.
     JumpOutside {
-        /// Where.
+        /// Index of the instruction.
         at: usize,
     },
     /// A division by a constant zero.
     DivisionByZero {
-        /// Where.
+        /// Index of the instruction.
         at: usize,
     },
-    /// Scratch memory beyond the 16 words there are.
+    /// The instruction uses scratch memory beyond its 16 words.
     MemoryOutside {
-        /// Where.
+        /// Index of the instruction.
         at: usize,
     },
-    /// The last instruction is no return.
+    /// The last instruction does not return.
     NoReturn,
 }
 
-impl fmt::Display for Invalid {
+impl fmt::Display for InvalidProgram {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Empty => write!(to, "no instruction"),
+            Self::Empty => write!(to, "the program has no instructions"),
             Self::TooLong(count) => {
-                write!(to, "{count} instructions, {INSTRUCTIONS_MAX} are the limit")
+                write!(to, "the program has {count} instructions, the limit is {INSTRUCTIONS_MAX}")
             }
             Self::UnknownCode { at, code } => {
                 write!(to, "instruction {at} has the unknown code {code:#06x}")
             }
             Self::JumpOutside { at } => {
-                write!(to, "instruction {at} jumps back, or out of the program")
+                write!(to, "instruction {at} jumps backward or out of the program")
             }
             Self::DivisionByZero { at } => write!(to, "instruction {at} divides by zero"),
             Self::MemoryOutside { at } => {
                 write!(to, "instruction {at} uses scratch memory beyond {MEMORY_WORDS} words")
             }
-            Self::NoReturn => write!(to, "the last instruction is no return"),
+            Self::NoReturn => write!(to, "the last instruction does not return"),
         }
     }
 }
 
-impl std::error::Error for Invalid {}
+impl std::error::Error for InvalidProgram {}
 
-/// One step of a checked program. A is the accumulator, the index is X.
+/// One step of a validated program. A is the accumulator, the index is register X.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     LoadAbsolute(Width, u32),
@@ -102,8 +99,8 @@ pub(super) enum Step {
     Branch {
         test: Test,
         operand: Operand,
-        yes: usize,
-        no: usize,
+        then: usize,
+        otherwise: usize,
     },
     Return(Answer),
 }
@@ -149,10 +146,10 @@ pub(super) enum Answer {
     A,
 }
 
-/// The steps of a program, or the first thing that is wrong in it.
-pub(super) fn decode(program: &[Instruction]) -> Result<Box<[Step]>, Invalid> {
+/// Decodes a program, up to the first error.
+pub(super) fn decode(program: &[Instruction]) -> Result<Box<[Step]>, InvalidProgram> {
     if program.len() > INSTRUCTIONS_MAX {
-        return Err(Invalid::TooLong(program.len()));
+        return Err(InvalidProgram::TooLong(program.len()));
     }
     let steps = program
         .iter()
@@ -160,15 +157,15 @@ pub(super) fn decode(program: &[Instruction]) -> Result<Box<[Step]>, Invalid> {
         .map(|(at, instruction)| step(instruction, at, program.len()))
         .collect::<Result<Box<[_]>, _>>()?;
     match steps.last() {
-        None => Err(Invalid::Empty),
+        None => Err(InvalidProgram::Empty),
         Some(Step::Return(_)) => Ok(steps),
-        Some(_) => Err(Invalid::NoReturn),
+        Some(_) => Err(InvalidProgram::NoReturn),
     }
 }
 
-fn step(instruction: &Instruction, at: usize, length: usize) -> Result<Step, Invalid> {
+fn step(instruction: &Instruction, at: usize, length: usize) -> Result<Step, InvalidProgram> {
     let Instruction { code, jump_true, jump_false, k } = *instruction;
-    let unknown = Invalid::UnknownCode { at, code };
+    let unknown = InvalidProgram::UnknownCode { at, code };
     let class = code & 0x07;
     let (size, mode) = (code & 0x18, code & 0xe0);
     let operation = code & 0xf0;
@@ -178,11 +175,11 @@ fn step(instruction: &Instruction, at: usize, length: usize) -> Result<Step, Inv
     }
     let word = || match k as usize {
         word if word < MEMORY_WORDS => Ok(word),
-        _ => Err(Invalid::MemoryOutside { at }),
+        _ => Err(InvalidProgram::MemoryOutside { at }),
     };
-    let target = |over: u32| match (at + 1).checked_add(over as usize) {
+    let target = |skip: u32| match (at + 1).checked_add(skip as usize) {
         Some(target) if target < length => Ok(target),
-        _ => Err(Invalid::JumpOutside { at }),
+        _ => Err(InvalidProgram::JumpOutside { at }),
     };
     Ok(match class {
         LD => match (mode, size) {
@@ -215,7 +212,7 @@ fn step(instruction: &Instruction, at: usize, length: usize) -> Result<Step, Inv
             let operation = arithmetic(operation).ok_or(unknown)?;
             let divides = matches!(operation, Operation::Divide | Operation::Remainder);
             if divides && matches!(operand, Operand::Constant(0)) {
-                return Err(Invalid::DivisionByZero { at });
+                return Err(InvalidProgram::DivisionByZero { at });
             }
             Step::Arithmetic(operation, operand)
         }
@@ -223,8 +220,8 @@ fn step(instruction: &Instruction, at: usize, length: usize) -> Result<Step, Inv
         JMP => Step::Branch {
             test: test(operation).ok_or(unknown)?,
             operand,
-            yes: target(jump_true.into())?,
-            no: target(jump_false.into())?,
+            then: target(jump_true.into())?,
+            otherwise: target(jump_false.into())?,
         },
         RET if code == RET => Step::Return(Answer::Constant(k)),
         RET if code == RET | 0x10 => Step::Return(Answer::A),

@@ -1,48 +1,48 @@
-//! bpf: a packet filter of classic BPF, as libpcap compiles it from what tcpdump takes.
+//! bpf: runs classic BPF packet filters, as libpcap compiles them from tcpdump expressions.
 //!
-//! In: a program, checked when it is made, and the bytes of one packet from its IP header on
-//! (LINKTYPE_RAW). Out: whether the packet matches. A load beyond the bytes does not match, as in
-//! the BSD paper (McCanne and Jacobson, 1993). Jumps lead forward only, so that every run ends: it
-//! takes at most one step for each instruction.
+//! Packets begin with their IP header (LINKTYPE_RAW). A load beyond the packet does not match (McCanne and
+//! Jacobson, "The BSD Packet Filter", 1993). A program is validated when it is created: jumps lead forward
+//! only, so a run takes at most one step per instruction.
 
 mod instruction;
 #[cfg(test)]
 mod tests;
 
 use instruction::{Answer, Operand, Operation, Step, Test, Width};
-pub use instruction::{Instruction, Invalid};
+pub use instruction::{Instruction, InvalidProgram};
 
-/// Words of scratch memory (BPF_MEMWORDS of the kernel's linux/filter.h and of libpcap).
+/// Words of scratch memory (BPF_MEMWORDS in the kernel's linux/filter.h and in libpcap).
 const MEMORY_WORDS: usize = 16;
-/// BPF_MAXINSNS of the kernel's linux/bpf_common.h: what bounds the cost of one packet.
+/// Longest program (BPF_MAXINSNS in the kernel's linux/bpf_common.h); bounds the cost per packet.
 pub const INSTRUCTIONS_MAX: usize = 4096;
 
-/// A program that was found to be sound: it can neither leave its bounds nor run for ever.
+/// A validated program: it cannot leave its bounds and always terminates.
 #[derive(Clone, Debug)]
 pub struct Program {
     steps: Box<[Step]>,
 }
 
 impl Program {
-    /// Checks a program, as bpf_validate of libpcap and bpf_check_classic of the kernel do, and
-    /// further that no jump leads back.
-    pub fn new(instructions: Vec<Instruction>) -> Result<Self, Invalid> {
+    /// Validates a program, as bpf_validate of libpcap and bpf_check_classic of the kernel do, and rejects
+    /// backward jumps.
+    pub fn new(instructions: Vec<Instruction>) -> Result<Self, InvalidProgram> {
         instruction::decode(&instructions).map(|steps| Self { steps })
     }
 
-    /// Whether it accepts a packet: `bytes` are what there is of it, `wire_length` what it had.
+    /// Whether the program accepts a packet. `wire_length` is its whole length, of which `bytes` may be the
+    /// first part.
     pub fn matches(&self, bytes: &[u8], wire_length: u32) -> bool {
-        self.run(bytes, wire_length).is_some_and(|taken| taken != 0)
+        self.run(bytes, wire_length).is_some_and(|accepted| accepted != 0)
     }
 
-    /// How many bytes of the packet it takes; `None` where it looks beyond the end, or divides by
-    /// an index that is 0.
+    /// Returns the number of bytes that the program accepts. `None` if it loads beyond the packet or divides
+    /// by an index of 0.
     fn run(&self, bytes: &[u8], wire_length: u32) -> Option<u32> {
         let mut machine = Machine { bytes, a: 0, x: 0, memory: [0; MEMORY_WORDS] };
-        let mut at = 0;
+        let mut next = 0;
         loop {
-            let step = self.steps.get(at)?;
-            at += 1;
+            let step = self.steps.get(next)?;
+            next += 1;
             match *step {
                 Step::LoadAbsolute(width, offset) => machine.a = machine.load(width, offset)?,
                 Step::LoadIndirect(width, offset) => {
@@ -65,9 +65,10 @@ impl Program {
                 Step::Negate => machine.a = machine.a.wrapping_neg(),
                 Step::IndexFromA => machine.x = machine.a,
                 Step::AFromIndex => machine.a = machine.x,
-                Step::Jump(target) => at = target,
-                Step::Branch { test, operand, yes, no } => {
-                    at = if holds(test, machine.a, machine.value(operand)) { yes } else { no };
+                Step::Jump(target) => next = target,
+                Step::Branch { test, operand, then, otherwise } => {
+                    let passes = passes(test, machine.a, machine.value(operand));
+                    next = if passes { then } else { otherwise };
                 }
                 Step::Return(Answer::Constant(value)) => return Some(value),
                 Step::Return(Answer::A) => return Some(machine.a),
@@ -111,13 +112,13 @@ fn compute(operation: Operation, a: u32, b: u32) -> Option<u32> {
         Operation::Or => a | b,
         Operation::And => a & b,
         Operation::Xor => a ^ b,
-        // A shift by 32 or more leaves nothing, as in libpcap.
+        // A shift by 32 or more gives 0, as in libpcap.
         Operation::ShiftLeft => a.checked_shl(b).unwrap_or(0),
         Operation::ShiftRight => a.checked_shr(b).unwrap_or(0),
     })
 }
 
-fn holds(test: Test, a: u32, b: u32) -> bool {
+fn passes(test: Test, a: u32, b: u32) -> bool {
     match test {
         Test::Equal => a == b,
         Test::Greater => a > b,

@@ -2,7 +2,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 
-/// `tcpdump -y RAW -ddd "tcp port 80"`, less its first line.
+/// Output of `tcpdump -y RAW -ddd "tcp port 80"` without its first line.
 const TCP_PORT_80: &str = "48 0 0 0,84 0 0 240,21 0 6 96,48 0 0 6,21 0 17 6,40 0 0 40,21 14 0 80,
     40 0 0 42,21 12 13 80,48 0 0 0,84 0 0 240,21 0 10 64,48 0 0 9,21 0 8 6,40 0 0 6,69 6 0 8191,
     177 0 0 0,72 0 0 0,21 2 0 80,72 0 0 2,21 0 1 80,6 0 0 262144,6 0 0 0";
@@ -12,7 +12,7 @@ fn instruction(code: u16, jump_true: u8, jump_false: u8, k: u32) -> Instruction 
     Instruction { code, jump_true, jump_false, k }
 }
 
-fn written(text: &str) -> Program {
+fn program(text: &str) -> Program {
     let parse = |line: &str| {
         let mut numbers = line.split_whitespace().map(|number| number.parse::<u32>().unwrap());
         let [code, yes, no, k] = std::array::from_fn(|_| numbers.next().unwrap());
@@ -21,7 +21,7 @@ fn written(text: &str) -> Program {
     Program::new(text.split(',').map(parse).collect()).unwrap()
 }
 
-/// What is in A after some instructions.
+/// Returns the accumulator after some instructions.
 fn result(instructions: &[(u16, u32)], bytes: &[u8]) -> Option<u32> {
     let mut all: Vec<_> =
         instructions.iter().map(|&(code, k)| instruction(code, 0, 0, k)).collect();
@@ -29,7 +29,7 @@ fn result(instructions: &[(u16, u32)], bytes: &[u8]) -> Option<u32> {
     Program::new(all).unwrap().run(bytes, bytes.len() as u32)
 }
 
-fn invalid(instructions: &[(u16, u8, u8, u32)]) -> Invalid {
+fn invalid(instructions: &[(u16, u8, u8, u32)]) -> InvalidProgram {
     let all = instructions.iter().map(|&(code, yes, no, k)| instruction(code, yes, no, k));
     Program::new(all.collect()).unwrap_err()
 }
@@ -45,13 +45,13 @@ fn ipv4(header_words: u8, protocol: u8, ports: [u16; 2]) -> Vec<u8> {
 
 #[test]
 fn a_port_is_found_behind_ipv4_headers_of_any_length() {
-    let program = written(TCP_PORT_80);
+    let filter = program(TCP_PORT_80);
     for words in 5..=15 {
         for (ports, expected) in [([80, 9], true), ([9, 80], true), ([9, 8080], false)] {
             let packet = ipv4(words, 6, ports);
-            assert_eq!(program.matches(&packet, packet.len() as u32), expected, "{ports:?}");
+            assert_eq!(filter.matches(&packet, packet.len() as u32), expected, "{ports:?}");
         }
-        assert!(!program.matches(&ipv4(words, 17, [80, 80]), 40));
+        assert!(!filter.matches(&ipv4(words, 17, [80, 80]), 40));
     }
 }
 
@@ -61,33 +61,33 @@ fn a_port_is_found_in_ipv6() {
     packet[0] = 0x60;
     packet[6] = 6;
     packet[43] = 80;
-    assert!(written(TCP_PORT_80).matches(&packet, 60));
+    assert!(program(TCP_PORT_80).matches(&packet, 60));
     packet[43] = 81;
-    assert!(!written(TCP_PORT_80).matches(&packet, 60));
+    assert!(!program(TCP_PORT_80).matches(&packet, 60));
 }
 
 #[test]
 fn fragments_have_no_port() {
     let mut packet = ipv4(5, 6, [80, 80]);
     packet[7] = 1;
-    assert!(!written(TCP_PORT_80).matches(&packet, 40));
+    assert!(!program(TCP_PORT_80).matches(&packet, 40));
 }
 
 #[test]
-fn what_lies_beyond_the_bytes_does_not_match() {
+fn a_load_beyond_the_packet_does_not_match() {
     let packet = ipv4(5, 6, [9, 80]);
-    assert!(!written(TCP_PORT_80).matches(&packet[..23], 40));
-    assert!(!written(TCP_PORT_80).matches(&[], 40));
+    assert!(!program(TCP_PORT_80).matches(&packet[..23], 40));
+    assert!(!program(TCP_PORT_80).matches(&[], 40));
 }
 
 #[test]
-fn the_length_is_that_on_the_wire() {
-    assert!(written(GREATER_1000).matches(&[0x45], 1000));
-    assert!(!written(GREATER_1000).matches(&[0; 2000], 999));
+fn the_length_is_that_of_the_whole_packet() {
+    assert!(program(GREATER_1000).matches(&[0x45], 1000));
+    assert!(!program(GREATER_1000).matches(&[0; 2000], 999));
 }
 
 #[test]
-fn loads_are_big_endian_and_end_with_the_packet() {
+fn loads_are_big_endian_and_bounded() {
     let bytes = [1, 2, 3, 4, 5];
     assert_eq!(result(&[(0x20, 1)], &bytes), Some(0x0203_0405));
     assert_eq!(result(&[(0x20, 2)], &bytes), None);
@@ -102,7 +102,7 @@ fn loads_are_big_endian_and_end_with_the_packet() {
 }
 
 #[test]
-fn arithmetic_wraps_and_shifts_run_out() {
+fn arithmetic_wraps_and_long_shifts_give_zero() {
     let with = |code, a, b| result(&[(0x00, a), (code, b)], &[]);
     assert_eq!(with(0x04, u32::MAX, 2), Some(1));
     assert_eq!(with(0x14, 1, 2), Some(u32::MAX));
@@ -128,7 +128,7 @@ fn dividing_by_an_index_of_zero_does_not_match() {
 }
 
 #[test]
-fn scratch_memory_keeps_both_registers() {
+fn both_registers_are_stored_and_loaded() {
     let steps = [(0x00, 3), (0x02, 15), (0x01, 4), (0x03, 0), (0x60, 0), (0x61, 15), (0x1c, 0)];
     assert_eq!(result(&steps, &[]), Some(1));
     assert_eq!(result(&[(0x60, 7)], &[]), Some(0));
@@ -136,58 +136,67 @@ fn scratch_memory_keeps_both_registers() {
 }
 
 #[test]
-fn every_test_has_two_ways() {
-    let way = |code, k| {
+fn every_test_branches_both_ways() {
+    let matches = |code, k| {
         let steps = [(0x00, 0, 0, 6), (0x01, 0, 0, 6), (code, 1, 0, k), (6, 0, 0, 0), (6, 0, 0, 1)];
         let all = steps.iter().map(|&(code, yes, no, k)| instruction(code, yes, no, k)).collect();
         Program::new(all).unwrap().matches(&[], 0)
     };
-    let ways: Vec<_> =
-        [0x15, 0x25, 0x35, 0x45].map(|code| [5, 6, 7, 8].map(|k| way(code, k))).into();
-    assert_eq!(ways[0], [false, true, false, false]);
-    assert_eq!(ways[1], [true, false, false, false]);
-    assert_eq!(ways[2], [true, true, false, false]);
-    assert_eq!(ways[3], [true, true, true, false]);
-    // Against the index, whatever the constant.
-    assert_eq!([0x1d, 0x2d, 0x3d, 0x4d].map(|code| way(code, 0)), [true, false, true, true]);
-    let far = [(0x05, 0, 0, 1), (6, 0, 0, 0), (6, 0, 0, 1)];
-    let all = far.iter().map(|&(code, yes, no, k)| instruction(code, yes, no, k)).collect();
+    let results: Vec<_> =
+        [0x15, 0x25, 0x35, 0x45].map(|code| [5, 6, 7, 8].map(|k| matches(code, k))).into();
+    assert_eq!(results[0], [false, true, false, false]);
+    assert_eq!(results[1], [true, false, false, false]);
+    assert_eq!(results[2], [true, true, false, false]);
+    assert_eq!(results[3], [true, true, true, false]);
+    // These compare with the index, not with the constant.
+    assert_eq!([0x1d, 0x2d, 0x3d, 0x4d].map(|code| matches(code, 0)), [true, false, true, true]);
+    let jump = [(0x05, 0, 0, 1), (6, 0, 0, 0), (6, 0, 0, 1)];
+    let all = jump.iter().map(|&(code, yes, no, k)| instruction(code, yes, no, k)).collect();
     assert!(Program::new(all).unwrap().matches(&[], 0));
 }
 
 #[test]
-fn what_is_unsound_is_refused() {
-    assert_eq!(Program::new(Vec::new()).unwrap_err(), Invalid::Empty);
+fn invalid_programs_are_rejected() {
+    assert_eq!(Program::new(Vec::new()).unwrap_err(), InvalidProgram::Empty);
     let long = vec![instruction(6, 0, 0, 1); INSTRUCTIONS_MAX + 1];
-    assert_eq!(Program::new(long.clone()).unwrap_err(), Invalid::TooLong(4097));
+    assert_eq!(Program::new(long.clone()).unwrap_err(), InvalidProgram::TooLong(4097));
     assert!(Program::new(long[1..].to_vec()).is_ok());
-    assert_eq!(invalid(&[(0x00, 0, 0, 1)]), Invalid::NoReturn);
-    assert_eq!(invalid(&[(0x05, 0, 0, 1), (6, 0, 0, 1)]), Invalid::JumpOutside { at: 0 });
-    // Back by two, as libpcap writes "protochain".
+    assert_eq!(invalid(&[(0x00, 0, 0, 1)]), InvalidProgram::NoReturn);
+    assert_eq!(invalid(&[(0x05, 0, 0, 1), (6, 0, 0, 1)]), InvalidProgram::JumpOutside { at: 0 });
+    // Backward by two, as libpcap compiles "protochain".
     assert_eq!(
         invalid(&[(0x00, 0, 0, 0), (0x05, 0, 0, u32::MAX - 1), (6, 0, 0, 1)]),
-        Invalid::JumpOutside { at: 1 }
+        InvalidProgram::JumpOutside { at: 1 }
     );
-    assert_eq!(invalid(&[(0x15, 0, 1, 0), (6, 0, 0, 1)]), Invalid::JumpOutside { at: 0 });
-    assert_eq!(invalid(&[(0x15, 1, 0, 0), (6, 0, 0, 1)]), Invalid::JumpOutside { at: 0 });
+    assert_eq!(invalid(&[(0x15, 0, 1, 0), (6, 0, 0, 1)]), InvalidProgram::JumpOutside { at: 0 });
+    assert_eq!(invalid(&[(0x15, 1, 0, 0), (6, 0, 0, 1)]), InvalidProgram::JumpOutside { at: 0 });
     for code in [0x34, 0x94] {
-        assert_eq!(invalid(&[(code, 0, 0, 0), (6, 0, 0, 1)]), Invalid::DivisionByZero { at: 0 });
+        assert_eq!(
+            invalid(&[(code, 0, 0, 0), (6, 0, 0, 1)]),
+            InvalidProgram::DivisionByZero { at: 0 }
+        );
     }
     for code in [0x60, 0x61, 0x02, 0x03] {
-        assert_eq!(invalid(&[(code, 0, 0, 16), (6, 0, 0, 1)]), Invalid::MemoryOutside { at: 0 });
+        assert_eq!(
+            invalid(&[(code, 0, 0, 16), (6, 0, 0, 1)]),
+            InvalidProgram::MemoryOutside { at: 0 }
+        );
     }
     for code in [0x0e, 0x18, 0x38, 0x21, 0xa1, 0xa0, 0xb4, 0x55, 0x17, 0x26, 0x1_06, 0xffff] {
-        assert_eq!(invalid(&[(code, 0, 0, 1), (6, 0, 0, 1)]), Invalid::UnknownCode { at: 0, code });
+        assert_eq!(
+            invalid(&[(code, 0, 0, 1), (6, 0, 0, 1)]),
+            InvalidProgram::UnknownCode { at: 0, code }
+        );
     }
 }
 
 #[test]
-fn a_fault_says_where_it_is() {
-    let fault = invalid(&[(6, 0, 0, 1), (0x34, 0, 0, 0), (6, 0, 0, 1)]);
-    assert_eq!(fault.to_string(), "instruction 1 divides by zero");
+fn errors_name_the_instruction() {
+    let error = invalid(&[(6, 0, 0, 1), (0x34, 0, 0, 0), (6, 0, 0, 1)]);
+    assert_eq!(error.to_string(), "instruction 1 divides by zero");
 }
 
-/// Codes that exist more often than not, and small operands: programs that are often sound.
+/// Mostly existing codes and small operands, so that many programs are valid.
 fn instructions() -> impl Strategy<Value = Vec<Instruction>> {
     let code = prop_oneof![0_u16..0x100, any::<u16>(), Just(6_u16), Just(0x50), Just(0x15)];
     let k = prop_oneof![0_u32..20, any::<u32>()];
@@ -202,7 +211,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn no_program_and_no_packet_make_it_panic(
+    fn no_program_or_packet_causes_a_panic(
         program in instructions(), bytes in vec(any::<u8>(), 0..96), length: u32,
     ) {
         if let Ok(program) = Program::new(program) {
@@ -212,9 +221,9 @@ proptest! {
     }
 
     #[test]
-    fn sound_programs_are_random_enough(sound in vec(0..SOUND_CODES.len(), 1..40), k in 1_u32..16) {
+    fn programs_of_valid_codes_are_accepted(codes in vec(0..VALID_CODES.len(), 1..40), k in 1_u32..16) {
         let mut all: Vec<_> =
-            sound.iter().map(|&i| instruction(SOUND_CODES[i], 0, 0, k)).collect();
+            codes.iter().map(|&i| instruction(VALID_CODES[i], 0, 0, k)).collect();
         all.push(instruction(0x16, 0, 0, 0));
         let program = Program::new(all);
         prop_assert!(program.is_ok());
@@ -222,8 +231,8 @@ proptest! {
     }
 }
 
-/// Every code that neither jumps nor returns.
-const SOUND_CODES: [u16; 36] = [
+/// All codes that neither jump nor return.
+const VALID_CODES: [u16; 36] = [
     0x20, 0x28, 0x30, 0x40, 0x48, 0x50, 0x00, 0x60, 0x80, 0x01, 0x61, 0x81, 0xb1, 0x02, 0x03, 0x04,
     0x14, 0x24, 0x34, 0x44, 0x54, 0x64, 0x74, 0x94, 0xa4, 0x0c, 0x1c, 0x2c, 0x3c, 0x4c, 0x5c, 0x6c,
     0x7c, 0x84, 0x07, 0x87,

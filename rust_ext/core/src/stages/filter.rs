@@ -1,44 +1,46 @@
-//! filter: which frames a stage sees, or asks for.
-//!
-//! In: predicates, each a question about one frame. Out: whether all hold. Drops nothing; order is the
-//! asker's.
+//! filter: selects frames by header fields, peer or BPF program.
 
 use std::{collections::HashMap, net::IpAddr, ops::RangeInclusive};
 
 use crate::{
     bpf::Program,
     frame::{Frame, Slice},
-    packet::pieces::pieces,
+    packet::{pieces::pieces, tcp},
     wireguard::{allowed_ips::Prefix, peer::PeerId},
 };
 
-/// Questions, all of which must hold.
+/// Predicates, all of which a frame has to match.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// In the order in which they are asked.
+    /// Evaluated in this order.
     pub predicates: Vec<Predicate>,
 }
 
-/// One question.
+/// One condition on a frame.
 #[derive(Clone, Debug)]
 pub enum Predicate {
-    /// A number of the frame's lies in one of these ranges.
+    /// A field lies in one of these ranges.
     Number(Field, Vec<RangeInclusive<u32>>),
     /// The source lies in one of these networks.
     Source(Vec<Prefix>),
-    /// The destination does.
+    /// The destination lies in one of these networks.
     Destination(Vec<Prefix>),
-    /// Either does.
+    /// Source or destination lies in one of these networks.
     Address(Vec<Prefix>),
-    /// TCP, and of the flags in the first, just those in the second are set.
-    TcpFlags(u8, u8),
-    /// Sent by or to a peer with one of these public keys.
+    /// TCP, and of the flags in `mask` exactly those in `set` are set.
+    TcpFlags {
+        /// The flags to look at.
+        mask: u8,
+        /// Those that are set.
+        set: u8,
+    },
+    /// The peer has one of these public keys.
     Peer(Vec<[u8; 32]>),
-    /// A filter program says so.
+    /// A BPF program accepts the frame.
     Bpf(Program),
 }
 
-/// A number that each frame has.
+/// A numeric field of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// IP version.
@@ -51,57 +53,63 @@ pub enum Field {
     DestinationPort,
     /// Either port.
     Port,
-    /// Bytes from the IP header on.
+    /// Length in bytes, from the IP header on.
     Length,
-    /// Inner segments.
+    /// Number of inner segments.
     Segments,
     /// ECN field.
     Ecn,
     /// DSCP.
     Dscp,
-    /// What a stage before wrote on it.
+    /// Mark set by an earlier stage.
     Mark,
 }
 
-/// The public keys of a tunnel's peers, by number.
-pub type PeerNames = HashMap<PeerId, [u8; 32]>;
+/// Public keys of a tunnel's peers.
+pub type PeerKeys = HashMap<PeerId, [u8; 32]>;
 
 impl Filter {
-    /// Whether all hold for a frame that lies in `buffer`.
-    pub fn holds(&self, frame: &Frame, buffer: &[u8], slices: &[Slice], peers: &PeerNames) -> bool {
-        self.predicates.iter().all(|word| word.holds(frame, buffer, slices, peers))
+    /// Whether a frame that lies in `buffer` matches all predicates.
+    pub fn matches(
+        &self,
+        frame: &Frame,
+        buffer: &[u8],
+        slices: &[Slice],
+        peers: &PeerKeys,
+    ) -> bool {
+        self.predicates.iter().all(|predicate| predicate.matches(frame, buffer, slices, peers))
     }
 }
 
 impl Predicate {
-    fn holds(&self, frame: &Frame, buffer: &[u8], slices: &[Slice], peers: &PeerNames) -> bool {
+    fn matches(&self, frame: &Frame, buffer: &[u8], slices: &[Slice], peers: &PeerKeys) -> bool {
         match self {
             Self::Number(Field::Port, ranges) => {
                 has_ports(frame)
-                    && (within(ranges, frame.source_port) || within(ranges, frame.destination_port))
+                    && (in_ranges(ranges, frame.source_port)
+                        || in_ranges(ranges, frame.destination_port))
             }
             Self::Number(Field::SourcePort, ranges) => {
-                has_ports(frame) && within(ranges, frame.source_port)
+                has_ports(frame) && in_ranges(ranges, frame.source_port)
             }
             Self::Number(Field::DestinationPort, ranges) => {
-                has_ports(frame) && within(ranges, frame.destination_port)
+                has_ports(frame) && in_ranges(ranges, frame.destination_port)
             }
-            Self::Number(field, ranges) => within(ranges, field.of(frame)),
-            Self::Source(networks) => covers(networks, frame.source_ip()),
-            Self::Destination(networks) => covers(networks, frame.destination_ip()),
+            Self::Number(field, ranges) => in_ranges(ranges, field.of(frame)),
+            Self::Source(networks) => in_networks(networks, frame.source_ip()),
+            Self::Destination(networks) => in_networks(networks, frame.destination_ip()),
             Self::Address(networks) => {
-                covers(networks, frame.source_ip()) || covers(networks, frame.destination_ip())
+                in_networks(networks, frame.source_ip())
+                    || in_networks(networks, frame.destination_ip())
             }
-            Self::TcpFlags(mask, set) => {
-                frame.protocol == crate::packet::tcp::PROTOCOL
-                    && has_ports(frame)
-                    && frame.tcp_flags & mask == *set
+            &Self::TcpFlags { mask, set } => {
+                frame.protocol == tcp::PROTOCOL && has_ports(frame) && frame.tcp_flags & mask == set
             }
             Self::Peer(keys) => {
                 peers.get(&PeerId(frame.peer)).is_some_and(|key| keys.contains(key))
             }
             Self::Bpf(program) => {
-                // The headers lie in the first piece; the length is the whole frame's.
+                // The headers lie in the first piece; the length is that of the whole frame.
                 let mut whole = [Slice { offset: 0, length: 0 }];
                 let head = pieces(frame, slices, &mut whole)[0];
                 let bytes = &buffer[head.offset as usize..][..head.length as usize];
@@ -127,16 +135,16 @@ impl Field {
     }
 }
 
-/// Whether a TCP or UDP header was read.
+/// Whether the frame's TCP or UDP header was parsed.
 fn has_ports(frame: &Frame) -> bool {
     frame.header_length > frame.transport_offset
 }
 
-fn within(ranges: &[RangeInclusive<u32>], number: impl Into<u32>) -> bool {
+fn in_ranges(ranges: &[RangeInclusive<u32>], number: impl Into<u32>) -> bool {
     let number = number.into();
     ranges.iter().any(|range| range.contains(&number))
 }
 
-fn covers(networks: &[Prefix], address: IpAddr) -> bool {
+fn in_networks(networks: &[Prefix], address: IpAddr) -> bool {
     networks.iter().any(|network| Prefix::new(address, network.length()) == Some(*network))
 }

@@ -1,9 +1,9 @@
-//! repair: bytes that a stage gave become a frame whose lengths and checksums are right.
+//! fixup: turns an IP packet or super-packet that a stage wrote into a frame with correct lengths and
+//! checksums.
 //!
-//! In: an IP packet or super-packet, as a stage wrote it. Out: its row; its length fields, IPv4's
-//! header checksum and ICMP's checksum written, TCP's and UDP's left to be completed where the
-//! packet leaves (as the kernel's CHECKSUM_PARTIAL). Drops: nothing; what is no packet is refused.
-//! What cannot be read (fragments, IPv6 extension headers) keeps the checksum it came with.
+//! Writes the length fields, the IPv4 header checksum and the ICMP checksum. TCP and UDP checksums are left
+//! partial, to be completed on egress (the kernel's CHECKSUM_PARTIAL). Fragments and packets with IPv6
+//! extension headers keep the checksum that they came with.
 
 use crate::{
     frame::{Frame, flags},
@@ -16,66 +16,66 @@ use crate::{
 
 const ICMP: u8 = 1;
 const ICMP6: u8 = 58;
-/// Where ICMP and ICMPv6 have their checksum (RFC 792, RFC 4443 §2.1).
+/// Offset of the checksum in ICMP and ICMPv6 (RFC 792, RFC 4443 §2.1).
 const ICMP_CHECKSUM_OFFSET: usize = 2;
 
-/// Why bytes cannot become a frame.
+/// Why bytes are not a packet that can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
-    /// Neither IPv4 nor IPv6, or the header is cut.
-    NoPacket,
+pub enum PacketError {
+    /// Neither IPv4 nor IPv6, or the header is truncated.
+    NotIp,
     /// Longer than an IP packet can be.
     TooLong,
 }
 
-impl Unfit {
-    /// In words.
+impl PacketError {
+    /// Returns the error message.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::NoPacket => "not an IPv4 or IPv6 packet",
+            Self::NotIp => "not an IPv4 or IPv6 packet",
             Self::TooLong => "longer than an IP packet can be (65,535 B)",
         }
     }
 }
 
-/// How a frame may be cut.
+/// How a packet is segmented.
 #[derive(Clone, Copy, Debug)]
-pub struct Cut {
-    /// Payload bytes of each segment of the frame that it replaces; 0 where that was one packet.
+pub struct Segmentation {
+    /// Segment size of the frame that the packet replaces; 0 if that was a single packet.
     pub segment_size: u16,
-    /// The TUN's MTU: TCP beyond it is cut to fit.
+    /// The TUN's MTU; a longer TCP packet is segmented to fit.
     pub mtu: usize,
 }
 
-/// Repairs a packet in place and reads it; its row's offset is 0.
+/// Corrects a packet in place and returns its frame, with offset 0.
 ///
 /// # Errors
-/// Where it is no packet.
-pub fn fixup(bytes: &mut [u8], cut: Cut) -> Result<Frame, Unfit> {
+/// If the bytes are not an IP packet.
+pub fn fixup(bytes: &mut [u8], segmentation: Segmentation) -> Result<Frame, PacketError> {
     if bytes.len() > ip::MAX_LENGTH {
-        return Err(Unfit::TooLong);
+        return Err(PacketError::TooLong);
     }
-    repair_length(bytes)?;
-    let parsed = packet::parse(bytes, 0).map_err(|_| Unfit::NoPacket)?;
+    fix_length(bytes)?;
+    let parsed = packet::parse(bytes, 0).map_err(|_| PacketError::NotIp)?;
     let start = usize::from(parsed.transport_offset);
     if parsed.flags & flags::NO_FLOW == 0 {
-        return Ok(repair_transport(parsed, bytes, cut));
+        return Ok(fix_transport(parsed, bytes, segmentation));
     }
-    // A UDP header whose length lies is repaired as well, where nothing hides it.
-    let plain = parsed.protocol == udp::PROTOCOL
+    // A wrong length in a UDP header hides its flow; correct it if nothing else does.
+    let is_udp = parsed.protocol == udp::PROTOCOL
         && !ip::is_fragment(bytes)
         && start + udp::HEADER_LENGTH <= bytes.len()
         && (parsed.version == 4 || start == ip::V6_HEADER_LENGTH);
-    if !plain {
+    if !is_udp {
         return Ok(parsed);
     }
     let length = (bytes.len() - start) as u16;
     set_word(&mut bytes[start..], udp::LENGTH_OFFSET, length);
-    let parsed = packet::parse(bytes, 0).map_err(|_| Unfit::NoPacket)?;
-    Ok(repair_transport(parsed, bytes, cut))
+    let parsed = packet::parse(bytes, 0).map_err(|_| PacketError::NotIp)?;
+    Ok(fix_transport(parsed, bytes, segmentation))
 }
 
-fn repair_length(bytes: &mut [u8]) -> Result<(), Unfit> {
+fn fix_length(bytes: &mut [u8]) -> Result<(), PacketError> {
     let version = bytes.first().map_or(0, |first| first >> 4);
     let fits = match version {
         4 => {
@@ -86,13 +86,13 @@ fn repair_length(bytes: &mut [u8]) -> Result<(), Unfit> {
         _ => false,
     };
     if !fits {
-        return Err(Unfit::NoPacket);
+        return Err(PacketError::NotIp);
     }
     ip::set_length(bytes, version, bytes.len());
     Ok(())
 }
 
-fn repair_transport(mut frame: Frame, bytes: &mut [u8], cut: Cut) -> Frame {
+fn fix_transport(mut frame: Frame, bytes: &mut [u8], segmentation: Segmentation) -> Frame {
     let start = usize::from(frame.transport_offset);
     let length = bytes.len() - start;
     let pseudo = pseudo_header(ip::addresses(bytes, frame.version), frame.protocol, length);
@@ -104,7 +104,7 @@ fn repair_transport(mut frame: Frame, bytes: &mut [u8], cut: Cut) -> Frame {
             }
             set_word(transport, usize::from(frame.checksum_offset), pseudo.fold());
             frame.flags |= flags::PARTIAL_CHECKSUM;
-            take_segments(&mut frame, cut);
+            set_segments(&mut frame, segmentation);
         }
         ICMP | ICMP6 if length >= ICMP_CHECKSUM_OFFSET + 2 => {
             set_word(transport, ICMP_CHECKSUM_OFFSET, 0);
@@ -117,12 +117,12 @@ fn repair_transport(mut frame: Frame, bytes: &mut [u8], cut: Cut) -> Frame {
     frame
 }
 
-/// A frame of segments stays one; one TCP packet that outgrew the MTU becomes one.
-fn take_segments(frame: &mut Frame, cut: Cut) {
+/// Keeps the segment size of the replaced frame; segments a single TCP packet that is longer than the MTU.
+fn set_segments(frame: &mut Frame, segmentation: Segmentation) {
     let payload = frame.length - u32::from(frame.header_length);
-    let size = match (cut.segment_size, frame.protocol) {
-        (0, tcp::PROTOCOL) if frame.length as usize > cut.mtu => {
-            cut.mtu.saturating_sub(usize::from(frame.header_length)) as u32
+    let size = match (segmentation.segment_size, frame.protocol) {
+        (0, tcp::PROTOCOL) if frame.length as usize > segmentation.mtu => {
+            segmentation.mtu.saturating_sub(usize::from(frame.header_length)) as u32
         }
         (size, _) => u32::from(size),
     };
@@ -138,16 +138,16 @@ mod tests {
     use crate::packet::{build::Build, split::all};
     use proptest::prelude::*;
 
-    const CUT: Cut = Cut { segment_size: 0, mtu: 1420 };
+    const SINGLE: Segmentation = Segmentation { segment_size: 0, mtu: 1420 };
 
-    /// What leaves for a frame of these bytes: each segment, complete.
-    fn leaving(mut bytes: Vec<u8>, cut: Cut) -> Vec<Vec<u8>> {
-        let frame = fixup(&mut bytes, cut).unwrap();
+    /// Returns the segments that are sent for a packet.
+    fn sent(mut bytes: Vec<u8>, segmentation: Segmentation) -> Vec<Vec<u8>> {
+        let frame = fixup(&mut bytes, segmentation).unwrap();
         all(&frame, &bytes)
     }
 
     #[test]
-    fn a_changed_packet_leaves_as_if_it_had_been_made_so() {
+    fn lengths_and_checksums_are_corrected() {
         for build in [Build::tcp4(), Build::tcp6(), Build::udp4(), Build::udp6()] {
             let right = build.payload(333).bytes();
             let start = if right[0] >> 4 == 4 { 20 } else { 40 };
@@ -161,44 +161,44 @@ mod tests {
             }
             let checksum = if right[if start == 20 { 9 } else { 6 }] == 6 { 16 } else { 6 };
             wrong[start + checksum..start + checksum + 2].fill(9);
-            assert_eq!(leaving(wrong, CUT), [right]);
+            assert_eq!(sent(wrong, SINGLE), [right]);
         }
     }
 
     #[test]
-    fn a_udp_length_that_lies_is_repaired() {
+    fn a_wrong_udp_length_is_corrected() {
         let right = Build::udp4().payload(100).bytes();
         let mut wrong = right.clone();
         wrong[24..26].copy_from_slice(&[0xFF, 0xFF]);
-        assert_eq!(leaving(wrong, CUT), [right]);
+        assert_eq!(sent(wrong, SINGLE), [right]);
     }
 
     #[test]
-    fn tcp_beyond_the_mtu_is_cut_to_fit() {
-        let packets = leaving(Build::tcp4().payload(3000).bytes(), CUT);
+    fn tcp_longer_than_the_mtu_is_segmented() {
+        let packets = sent(Build::tcp4().payload(3000).bytes(), SINGLE);
         let lengths: Vec<usize> = packets.iter().map(Vec::len).collect();
         assert_eq!(lengths, [1420, 1420, 40 + 3000 - 2 * 1380]);
     }
 
     #[test]
     fn a_super_packet_keeps_its_segment_size() {
-        let cut = Cut { segment_size: 100, mtu: 1420 };
+        let segmentation = Segmentation { segment_size: 100, mtu: 1420 };
         for build in [Build::tcp4(), Build::udp6()] {
-            assert_eq!(leaving(build.payload(250).bytes(), cut).len(), 3);
+            assert_eq!(sent(build.payload(250).bytes(), segmentation).len(), 3);
         }
     }
 
     #[test]
-    fn what_is_no_packet_is_refused() {
-        for (bytes, unfit) in [
-            (vec![], Unfit::NoPacket),
-            (vec![0x45; 19], Unfit::NoPacket),
-            (vec![0x60; 39], Unfit::NoPacket),
-            (vec![0x42; 60], Unfit::NoPacket),
-            (vec![0x50; 60], Unfit::NoPacket),
-            (vec![0x45; 65_536], Unfit::TooLong),
+    fn bytes_that_are_not_a_packet_are_rejected() {
+        for (bytes, error) in [
+            (vec![], PacketError::NotIp),
+            (vec![0x45; 19], PacketError::NotIp),
+            (vec![0x60; 39], PacketError::NotIp),
+            (vec![0x42; 60], PacketError::NotIp),
+            (vec![0x50; 60], PacketError::NotIp),
+            (vec![0x45; 65_536], PacketError::TooLong),
         ] {
-            assert_eq!(fixup(&mut bytes.clone(), CUT), Err(unfit));
+            assert_eq!(fixup(&mut bytes.clone(), SINGLE), Err(error));
         }
     }
 
@@ -207,13 +207,13 @@ mod tests {
         let mut bytes = Build::udp4().payload(64).bytes();
         bytes[6] |= 0x20;
         let before = bytes[26..28].to_vec();
-        let frame = fixup(&mut bytes, CUT).unwrap();
+        let frame = fixup(&mut bytes, SINGLE).unwrap();
         assert_eq!((frame.flags, &bytes[26..28]), (flags::NO_FLOW, &before[..]));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_refused_or_can_be_sent(
+        fn arbitrary_bytes_are_rejected_or_can_be_sent(
             mut bytes in prop::collection::vec(any::<u8>(), 0..400),
             version in prop_oneof![Just(0x45_u8), Just(0x60), any::<u8>()],
             segment_size in 0_u16..300,
@@ -221,7 +221,7 @@ mod tests {
             if let Some(first) = bytes.first_mut() {
                 *first = version;
             }
-            if let Ok(frame) = fixup(&mut bytes, Cut { segment_size, mtu: 200 }) {
+            if let Ok(frame) = fixup(&mut bytes, Segmentation { segment_size, mtu: 200 }) {
                 for segment in all(&frame, &bytes) {
                     prop_assert!(packet::parse(&segment, 0).is_ok());
                 }

@@ -1,17 +1,20 @@
-//! User stages: what runs between route and encrypt, and between coalesce and tun_egress.
+//! stages: the user's stages, between route and encrypt outbound and between coalesce and tun_egress inbound.
 //!
 //! ```text
-//! chain       the stages of one tunnel, in order: who is called with what; slot, handle, handler: one of them
-//! filter   which frames a stage sees; the others never reach it
-//! verdicts       what a stage says of each frame, and the batch that follows from it
-//! repair      bytes that a stage gave become a frame: lengths, checksums, segment size
-//! state      what a stage holds and counts, and whether it kept the order
+//! chain      the stages of one tunnel, in order
+//!   slot     one stage: calls its handler with a batch and applies the verdicts
+//!   handler  traits that a language binding implements: the stage's code, and its interpreter
+//!   handle   what a stage's code calls back: emit, wake_at, count
+//! filter     selects the frames that a stage sees
+//! verdicts   what a stage decides per frame, and the batch that follows (layout)
+//! fixup      turns bytes that a stage wrote into a frame: lengths, checksums, segment size
+//! state      frames that a stage holds or has emitted, and its counters
 //! ```
 //!
-//! In: batches of one direction, in order, in a stage_batch that is handed back. Out: the same frames less
-//! what was dropped or held, with what was changed, made or emitted, and what must be booked.
-//! Drops: what stages drop, under the reasons they give, counted here and as `stage` by the path.
-//! Order: frames keep it; what a stage emits goes before the batch in which it does so.
+//! In: batches of one direction, in order. Out: the same frames less those dropped or held, plus those
+//! changed, inserted or emitted, with the adjustments to the path's counters. Drops: what stages drop,
+//! counted here under their reasons and by the path as `stage`. Order: kept; frames that a stage emits go
+//! before the batch during which it emits them.
 
 pub mod chain;
 pub mod filter;

@@ -155,7 +155,7 @@ impl Engine {
             second.lock().other_thread = Some(Arc::clone(&first.commands));
         }
         if let Some(stages) = &shared.stages {
-            stages.connect(Arc::new(EngineStageHost::new(&shared, &handles)));
+            stages.set_host(Arc::new(EngineStageHost::new(&shared, &handles)));
         }
         let control = Arc::new(ControlPlane::new(
             Arc::clone(&shared),

@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, MutexGuard, atomic::Ordering::SeqCst},
 };
 
-use pyfw_core::stage_api::{Outcome, Running};
+use pyfw_core::stage_api::{Outcome, RunningCall};
 
 use super::{
     data_plane::{DataPlane, DataPlaneHandle},
@@ -35,7 +35,7 @@ pub(crate) struct StageWatchdog {
     /// The descriptors of the stalled data planes; empty otherwise.
     epoll: Epoll,
     polled: Vec<Arc<Sockets>>,
-    stalled: Option<Running>,
+    stalled: Option<RunningCall>,
     /// Calls at the last check.
     calls: u64,
     commands: Vec<DataCommand>,
@@ -59,7 +59,7 @@ impl StageWatchdog {
             return Ok(None);
         };
         let now_ns = clock::boottime_ns();
-        match stages.running(now_ns).filter(|running| running.for_ns >= STALLED_NS) {
+        match stages.longest_call(now_ns).filter(|running| running.for_ns >= STALLED_NS) {
             Some(running) => {
                 self.serve(running, shared, handles, now_ns)?;
                 self.enforce_limit(shared, handles, start_data_thread)?;
@@ -67,7 +67,7 @@ impl StageWatchdog {
             None => self.stop_serving(shared, handles)?,
         }
         let calls = shared.stage_calls.load(SeqCst);
-        if calls == self.calls && self.stalled.is_none() && stages.running(now_ns).is_none() {
+        if calls == self.calls && self.stalled.is_none() && stages.longest_call(now_ns).is_none() {
             shared.watchdog_armed.store(false, SeqCst);
             // A call that began before the store has found the watchdog armed.
             if shared.stage_calls.load(SeqCst) == calls {
@@ -81,7 +81,7 @@ impl StageWatchdog {
 
     fn serve(
         &mut self,
-        running: Running,
+        running: RunningCall,
         shared: &Shared,
         handles: &[Arc<DataPlaneHandle>],
         now_ns: u64,
@@ -115,9 +115,9 @@ impl StageWatchdog {
         start_data_thread: &StartDataThread,
     ) -> io::Result<()> {
         let exceeds_limit =
-            |running: &Running| running.limit_ns.is_some_and(|limit| running.for_ns >= limit);
+            |running: &RunningCall| running.limit_ns.is_some_and(|limit| running.for_ns >= limit);
         let Some(running) = self.stalled.clone().filter(exceeds_limit) else { return Ok(()) };
-        let Running { name, for_ns, .. } = &running;
+        let RunningCall { name, for_ns, .. } = &running;
         match running.outcome {
             Outcome::Close => {
                 // The batch in the stage must not be sent when the call returns.
@@ -182,7 +182,7 @@ impl AsFd for StageWatchdog {
     }
 }
 
-fn emit_event(shared: &Shared, message: &'static str, running: &Running) {
+fn emit_event(shared: &Shared, message: &'static str, running: &RunningCall) {
     let fields = [
         ("stage", Value::Text(running.name.clone())),
         ("for_ms", Value::Number((running.for_ns / 1_000_000) as i64)),

@@ -1,13 +1,13 @@
-//! FrameBatch: what a stage is called with. It has the batch for as long as the call lasts.
+//! batch: FrameBatch, the argument of a stage's `process`.
 
 use std::sync::Arc;
 
 use pyfw_core::{
     frame::Frame as Row,
     stages::{
-        chain::{Call, StageHandle},
-        state::Reason,
-        verdicts::Refused,
+        chain::Call,
+        state::{Place, Reason},
+        verdicts::VerdictError,
     },
 };
 use pyo3::{
@@ -17,13 +17,13 @@ use pyo3::{
 };
 
 use super::{
-    batch_access::{BatchAccess, key_of, no_row},
+    batch_access::{BatchAccess, index_error, peer_key},
     column::{self, Numbers},
-    export::Views,
     filter_args,
     frame::Frame,
-    held::HeldFrame,
+    held_frame::HeldFrame,
     packet::with_bytes,
+    views::Views,
 };
 
 type Column<'py> = PyResult<Bound<'py, PyMemoryView>>;
@@ -31,7 +31,7 @@ type Column<'py> = PyResult<Bound<'py, PyMemoryView>>;
 /// See `_native.pyi`.
 #[pyclass(frozen, sequence, module = "pyfw._native")]
 pub(crate) struct FrameBatch {
-    lent: Arc<BatchAccess>,
+    access: Arc<BatchAccess>,
     #[pyo3(get)]
     direction: &'static str,
     #[pyo3(get)]
@@ -39,80 +39,59 @@ pub(crate) struct FrameBatch {
 }
 
 impl FrameBatch {
-    /// The face of `work`, which is still to be given to it.
-    pub(super) fn of(work: &Call, views: Arc<Views>) -> Self {
+    /// Returns the batch of a call; [`BatchAccess::begin`] gives it the call itself.
+    pub(super) fn new(call: &Call, views: Arc<Views>) -> Self {
         Self {
-            direction: work.verdicts.direction().name(),
-            now_ns: work.stage_batch.batch.received_ns,
-            lent: Arc::new(BatchAccess::of(work, views)),
+            direction: call.verdicts.direction().name(),
+            now_ns: call.stage_batch.batch.received_ns,
+            access: Arc::new(BatchAccess::new(Arc::clone(&call.handle), views)),
         }
     }
 
-    /// What it shows, to be given and taken back.
-    pub(super) fn lent(&self) -> &BatchAccess {
-        &self.lent
-    }
-
-    fn with<T>(&self, body: impl FnOnce(&mut Call) -> PyResult<T>) -> PyResult<T> {
-        self.lent.with(body)
-    }
-
-    fn row<T>(
-        &self,
-        index: isize,
-        body: impl FnOnce(&mut Call, usize) -> PyResult<T>,
-    ) -> PyResult<T> {
-        self.lent.row(index, body)
+    pub(super) fn access(&self) -> &BatchAccess {
+        &self.access
     }
 
     fn verdict(
         &self,
         index: isize,
-        body: impl FnOnce(&mut Call, usize) -> Result<(), Refused>,
+        body: impl FnOnce(&mut Call, usize) -> Result<(), VerdictError>,
     ) -> PyResult<()> {
-        self.row(index, |work, row| body(work, row).map_err(|error| refused(error, index)))
+        self.access
+            .with_row(index, |call, row| body(call, row).map_err(|error| py_error(error, index)))
     }
 
-    fn u8<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u8) -> Column<'py> {
-        let numbers = self.with(|work| Ok(work.verdicts.frames().map(of).collect()))?;
-        column::view(py, Numbers::U8(numbers), 1)
+    /// Returns a column of a field.
+    fn column<'py, T>(&self, py: Python<'py>, field: impl Fn(&Row) -> T) -> Column<'py>
+    where
+        Numbers: From<Vec<T>>,
+    {
+        let numbers: Vec<T> =
+            self.access.with(|call| Ok(call.verdicts.frames().map(field).collect()))?;
+        column::view(py, numbers.into(), 1)
     }
 
-    fn u16<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u16) -> Column<'py> {
-        let numbers = self.with(|work| Ok(work.verdicts.frames().map(of).collect()))?;
-        column::view(py, Numbers::U16(numbers), 1)
-    }
-
-    fn u32<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u32) -> Column<'py> {
-        let numbers = self.with(|work| Ok(work.verdicts.frames().map(of).collect()))?;
-        column::view(py, Numbers::U32(numbers), 1)
-    }
-
-    fn u64<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> u64) -> Column<'py> {
-        let numbers = self.with(|work| Ok(work.verdicts.frames().map(of).collect()))?;
-        column::view(py, Numbers::U64(numbers), 1)
-    }
-
-    fn addresses<'py>(&self, py: Python<'py>, of: impl Fn(&Row) -> [u8; 16]) -> Column<'py> {
-        let bytes = self.with(|work| Ok(work.verdicts.frames().flat_map(of).collect()))?;
-        column::view(py, Numbers::U8(bytes), 16)
+    fn addresses<'py>(&self, py: Python<'py>, field: impl Fn(&Row) -> [u8; 16]) -> Column<'py> {
+        let bytes: Vec<u8> =
+            self.access.with(|call| Ok(call.verdicts.frames().flat_map(field).collect()))?;
+        column::view(py, bytes.into(), 16)
     }
 }
 
 #[pymethods]
 impl FrameBatch {
     fn __len__(&self) -> PyResult<usize> {
-        self.with(|work| Ok(work.verdicts.len()))
+        self.access.with(|call| Ok(call.verdicts.len()))
     }
 
     fn __getitem__(slf: Bound<'_, Self>, index: isize) -> PyResult<Frame> {
-        let row = slf.get().row(index, |_, row| Ok(row))?;
-        Ok(Frame::of(Arc::clone(&slf.get().lent), row))
+        let row = slf.get().access.with_row(index, |_, row| Ok(row))?;
+        Ok(Frame::new(Arc::clone(&slf.get().access), row))
     }
 
     fn __iter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let count = slf.get().__len__()?;
-        let frames = (0..count).map(|row| Frame::of(Arc::clone(&slf.get().lent), row));
+        let frames = (0..count).map(|row| Frame::new(Arc::clone(&slf.get().access), row));
         PyList::new(
             slf.py(),
             frames.map(|f| Bound::new(slf.py(), f)).collect::<PyResult<Vec<_>>>()?,
@@ -122,67 +101,67 @@ impl FrameBatch {
 
     #[getter]
     fn version<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u8(py, |row| row.version)
+        self.column(py, |row| row.version)
     }
 
     #[getter]
     fn protocol<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u8(py, |row| row.protocol)
+        self.column(py, |row| row.protocol)
     }
 
     #[getter]
     fn src_port<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u16(py, |row| row.source_port)
+        self.column(py, |row| row.source_port)
     }
 
     #[getter]
     fn dst_port<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u16(py, |row| row.destination_port)
+        self.column(py, |row| row.destination_port)
     }
 
     #[getter]
     fn length<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u32(py, |row| row.length)
+        self.column(py, |row| row.length)
     }
 
     #[getter]
     fn segments<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u16(py, |row| row.segments)
+        self.column(py, |row| row.segments)
     }
 
     #[getter]
     fn segment_size<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u16(py, |row| row.segment_size)
+        self.column(py, |row| row.segment_size)
     }
 
     #[getter]
     fn tcp_flags<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u8(py, |row| row.tcp_flags)
+        self.column(py, |row| row.tcp_flags)
     }
 
     #[getter]
     fn ecn<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u8(py, |row| row.ds & 0b11)
+        self.column(py, |row| row.ds & 0b11)
     }
 
     #[getter]
     fn dscp<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u8(py, |row| row.ds >> 2)
+        self.column(py, |row| row.ds >> 2)
     }
 
     #[getter]
     fn flow<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u64(py, |row| row.flow())
+        self.column(py, |row| row.flow())
     }
 
     #[getter]
     fn peer<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u32(py, |row| row.peer)
+        self.column(py, |row| row.peer)
     }
 
     #[getter]
     fn marks<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u32(py, |row| row.mark)
+        self.column(py, |row| row.mark)
     }
 
     #[getter]
@@ -197,124 +176,120 @@ impl FrameBatch {
 
     #[getter]
     fn received_ns<'py>(&self, py: Python<'py>) -> Column<'py> {
-        self.u64(py, |_| self.now_ns)
+        self.column(py, |_| self.now_ns)
     }
 
     fn peer_key(&self, number: u32) -> PyResult<Option<String>> {
-        self.lent.peer_key(number)
+        self.access.peer_key(number)
     }
 
     #[pyo3(signature = (**filter))]
     fn r#where(&self, filter: Option<Bound<'_, PyDict>>) -> PyResult<Vec<usize>> {
-        // Before the lock: compiling a filter runs Python.
-        let chosen = filter.as_ref().map(filter_args::filter).transpose()?.unwrap_or_default();
-        self.with(|work| {
-            let Call { stage_batch, verdicts, peers, .. } = work;
-            let holds = |row: &usize| {
-                verdicts.selects(
+        // Outside the lock: compiling a filter runs Python.
+        let filter = filter.as_ref().map(filter_args::filter).transpose()?.unwrap_or_default();
+        self.access.with(|call| {
+            let Call { stage_batch, verdicts, peers, .. } = call;
+            let matches = |row: &usize| {
+                verdicts.matches(
                     *row,
-                    &chosen,
+                    &filter,
                     &stage_batch.buffer,
                     &stage_batch.batch.slices,
                     peers,
                 )
             };
-            Ok((0..verdicts.len()).filter(holds).collect())
+            Ok((0..verdicts.len()).filter(matches).collect())
         })
     }
 
     fn data<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.lent.data(py, index)
+        self.access.data(py, index)
     }
 
     #[pyo3(signature = (index, reason = "dropped"))]
     fn drop(&self, index: isize, reason: &str) -> PyResult<()> {
-        let number = reason_of(&self.lent.handle, reason)?;
-        self.verdict(index, |work, row| work.verdicts.drop(row, number))
+        let reason = self.access.handle.state().reason(reason).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "invalid reason {reason:?}: expected 1 to 64 letters, digits or \"_\", and at most 64 \
+                 reasons per stage"
+            ))
+        })?;
+        self.verdict(index, |call, row| call.verdicts.drop(row, reason))
     }
 
     fn answer(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
         with_bytes(packet, |bytes| {
-            self.verdict(index, |work, row| work.verdicts.answer(row, bytes))
+            self.verdict(index, |call, row| call.verdicts.answer(row, bytes))
         })
     }
 
     fn replace(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
         with_bytes(packet, |bytes| {
-            self.verdict(index, |work, row| work.verdicts.replace(row, bytes))
+            self.verdict(index, |call, row| call.verdicts.replace(row, bytes))
         })
     }
 
     fn insert(&self, index: isize, packet: &Bound<'_, PyAny>) -> PyResult<()> {
         with_bytes(packet, |bytes| {
-            self.with(|work| {
-                let count = work.verdicts.len();
+            self.access.with(|call| {
+                let count = call.verdicts.len();
                 match usize::try_from(index) {
                     Ok(row) if row <= count => {
-                        work.verdicts.insert(row, bytes).map_err(|error| refused(error, index))
+                        call.verdicts.insert(row, bytes).map_err(|error| py_error(error, index))
                     }
-                    _ => Err(no_row(index, count + 1)),
+                    _ => Err(index_error(index, count + 1)),
                 }
             })
         })
     }
 
     fn hold(&self, index: isize) -> PyResult<Option<HeldFrame>> {
-        self.row(index, |work, row| {
-            let Call { stage_batch, verdicts, call, peers, .. } = work;
-            let state = self.lent.handle.state();
+        self.access.with_row(index, |call, row| {
+            let Call { stage_batch, verdicts, number, peers, handle } = call;
+            let state = handle.state();
             let length = verdicts.frame(row).map_or(0, |frame| frame.length as usize);
             if !state.may_hold(length) {
-                verdicts.drop(row, Reason::HOLD_OVERFLOW).map_err(|error| refused(error, index))?;
-                return Ok(None);
+                let dropped = verdicts.drop(row, Reason::HOLD_OVERFLOW);
+                return dropped.map(|()| None).map_err(|error| py_error(error, index));
             }
             let (frame, bytes) = verdicts
                 .hold(row, &stage_batch.buffer, &stage_batch.batch.slices)
-                .map_err(|error| refused(error, index))?;
-            let (direction, place) = (verdicts.direction(), verdicts.place_of(row));
-            let peer = key_of(peers, frame.peer);
-            let held = state.hold(direction, frame, bytes, self.now_ns, *call, row as u32, place);
-            Ok(Some(HeldFrame::new(held, Arc::clone(&self.lent.handle), peer)))
+                .map_err(|error| py_error(error, index))?;
+            let place = Place { call: *number, row: row as u32, position: verdicts.position(row) };
+            let peer = peer_key(peers, frame.peer);
+            let held = state.hold(verdicts.direction(), frame, bytes, self.now_ns, place);
+            Ok(Some(HeldFrame::new(held, Arc::clone(handle), peer)))
         })
     }
 
     fn split<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyRange>> {
-        let rows = self.row(index, |work, row| {
-            let Call { stage_batch, verdicts, .. } = work;
+        let rows = self.access.with_row(index, |call, row| {
+            let Call { stage_batch, verdicts, .. } = call;
             verdicts
                 .split(row, &stage_batch.buffer, &stage_batch.batch.slices)
-                .map_err(|error| refused(error, index))
+                .map_err(|error| py_error(error, index))
         })?;
         PyRange::new(py, rows.start as isize, rows.end as isize)
     }
 
     fn mark(&self, index: isize, value: u32) -> PyResult<()> {
-        self.verdict(index, |work, row| work.verdicts.mark(row, value))
+        self.verdict(index, |call, row| call.verdicts.mark(row, value))
     }
 
     fn set_ecn(&self, index: isize, ecn: u8) -> PyResult<()> {
         if ecn > 3 {
             return Err(PyValueError::new_err(format!("ecn is {ecn}, must be 0 to 3")));
         }
-        self.verdict(index, |work, row| work.verdicts.set_ecn(row, ecn))
+        self.verdict(index, |call, row| call.verdicts.set_ecn(row, ecn))
     }
 }
 
-/// The number of a reason that a stage gives.
-pub(super) fn reason_of(handle: &StageHandle, reason: &str) -> PyResult<Reason> {
-    handle.state().reason(reason).ok_or_else(|| {
-        PyValueError::new_err(format!(
-            "reason {reason:?}: letters, digits and \"_\", 1 to 64 of them, and 64 reasons a stage"
-        ))
-    })
-}
-
-fn refused(error: Refused, index: isize) -> PyErr {
+fn py_error(error: VerdictError, index: isize) -> PyErr {
     match error {
-        Refused::NoRow => PyIndexError::new_err(format!("there is no frame {index}")),
-        Refused::Gone => {
+        VerdictError::NoSuchRow => PyIndexError::new_err(format!("there is no frame {index}")),
+        VerdictError::AlreadyDecided => {
             PyValueError::new_err(format!("frame {index} was dropped, held or split before"))
         }
-        Refused::Unfit(unfit) => PyValueError::new_err(unfit.text()),
+        VerdictError::InvalidPacket(error) => PyValueError::new_err(error.text()),
     }
 }

@@ -1,6 +1,4 @@
-//! What a batch and its frames show while a call lasts: the work on stage_batch, or that it is over.
-//!
-//! In: the work, when the call begins. Out: the same, when it ends; from then on every look raises.
+//! batch_access: what a batch and its frames share: the call that they belong to, until it returns.
 
 use std::{
     borrow::Cow,
@@ -12,7 +10,7 @@ use pyfw_core::{
     frame::NO_PEER,
     stages::{
         chain::{Call, StageHandle},
-        filter::PeerNames,
+        filter::PeerKeys,
     },
     sync,
     wireguard::peer::PeerId,
@@ -23,96 +21,97 @@ use pyo3::{
     types::PyMemoryView,
 };
 
-use super::export::{Views, view};
+use super::views::{Views, view};
 
-/// See the module.
+/// Access to a call's batch and verdicts while the call lasts; afterwards every access raises.
 pub(super) struct BatchAccess {
-    work: Mutex<Option<Call>>,
+    call: Mutex<Option<Call>>,
     pub(super) handle: Arc<StageHandle>,
     views: Arc<Views>,
 }
 
 impl BatchAccess {
-    /// Nothing yet of `work`, which is still to be given.
-    pub(super) fn of(work: &Call, views: Arc<Views>) -> Self {
-        Self { work: Mutex::new(None), handle: Arc::clone(&work.handle), views }
+    /// Returns an access without a call; see [`Self::begin`].
+    pub(super) fn new(handle: Arc<StageHandle>, views: Arc<Views>) -> Self {
+        Self { call: Mutex::new(None), handle, views }
     }
 
-    pub(super) fn begin(&self, work: Call) {
-        *self.held() = Some(work);
+    pub(super) fn begin(&self, call: Call) {
+        *self.lock() = Some(call);
     }
 
-    /// Ends it: takes the batch back.
+    /// Ends access and returns the call.
     pub(super) fn end(&self) -> Option<Call> {
-        let work = self.held().take();
-        if let Some(work) = &work {
-            self.views.end_of_batch(&work.stage_batch.buffer);
+        let call = self.lock().take();
+        if let Some(call) = &call {
+            self.views.end_of_batch(&call.stage_batch.buffer);
         }
-        work
+        call
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Call>> {
-        sync::lock(&self.work)
+    fn lock(&self) -> MutexGuard<'_, Option<Call>> {
+        sync::lock(&self.call)
     }
 
+    /// Runs `body` with the call. Raises RuntimeError once the call has returned.
     pub(super) fn with<T>(&self, body: impl FnOnce(&mut Call) -> PyResult<T>) -> PyResult<T> {
-        match &mut *self.held() {
-            Some(work) => body(work),
+        match &mut *self.lock() {
+            Some(call) => body(call),
             None => Err(PyRuntimeError::new_err(
-                "the batch is over: process() has returned; copy what is to be kept",
+                "the batch is over: process() has returned; copy what you need later",
             )),
         }
     }
 
-    /// Runs with a row that exists.
-    pub(super) fn row<T>(
+    /// Runs `body` with the call and a row. Raises IndexError if there is no such row.
+    pub(super) fn with_row<T>(
         &self,
         index: isize,
         body: impl FnOnce(&mut Call, usize) -> PyResult<T>,
     ) -> PyResult<T> {
-        self.with(|work| match usize::try_from(index) {
-            Ok(row) if row < work.verdicts.len() => body(work, row),
-            _ => Err(no_row(index, work.verdicts.len())),
+        self.with(|call| match usize::try_from(index) {
+            Ok(row) if row < call.verdicts.len() => body(call, row),
+            _ => Err(index_error(index, call.verdicts.len())),
         })
     }
 
-    /// The public key of a peer's number.
-    pub(super) fn peer_key(&self, number: u32) -> PyResult<Option<String>> {
-        self.with(|work| Ok(key_of(&work.peers, number)))
+    /// Returns the public key of a peer.
+    pub(super) fn peer_key(&self, peer: u32) -> PyResult<Option<String>> {
+        self.with(|call| Ok(peer_key(&call.peers, peer)))
     }
 
-    /// A row's bytes.
+    /// Returns a row's bytes.
     pub(super) fn data<'py>(
         &self,
         py: Python<'py>,
         index: isize,
     ) -> PyResult<Bound<'py, PyMemoryView>> {
-        let source = self.row(index, |work, row| {
-            let Call { stage_batch, verdicts, .. } = work;
+        let source = self.with_row(index, |call, row| {
+            let Call { stage_batch, verdicts, .. } = call;
             match verdicts.bytes(row, &stage_batch.buffer, &stage_batch.batch.slices) {
                 Some(Cow::Borrowed(bytes)) => {
-                    let start = stage_batch.buffer.as_ptr_range();
-                    if start.contains(&bytes.as_ptr()) {
-                        let at = bytes.as_ptr() as usize - start.start as usize;
-                        return self.views.of_drain(&stage_batch.buffer, at, bytes.len());
+                    let buffer = stage_batch.buffer.as_ptr_range();
+                    if buffer.contains(&bytes.as_ptr()) {
+                        let start = bytes.as_ptr() as usize - buffer.start as usize;
+                        return self.views.drain(&stage_batch.buffer, start, bytes.len());
                     }
-                    self.views.of_gathered(bytes.to_vec())
+                    self.views.copy(bytes.to_vec())
                 }
-                Some(Cow::Owned(bytes)) => self.views.of_gathered(bytes),
-                None => Err(no_row(index, verdicts.len())),
+                Some(Cow::Owned(bytes)) => self.views.copy(bytes),
+                None => Err(index_error(index, verdicts.len())),
             }
         })?;
         view(py, source)
     }
 }
 
-/// The public key of a peer, in base64.
-pub(super) fn key_of(peers: &PeerNames, number: u32) -> Option<String> {
-    let key = peers.get(&PeerId(number)).filter(|_| number != NO_PEER);
+/// Returns the public key of a peer in base64.
+pub(super) fn peer_key(peers: &PeerKeys, peer: u32) -> Option<String> {
+    let key = peers.get(&PeerId(peer)).filter(|_| peer != NO_PEER);
     key.map(|key| STANDARD.encode(key))
 }
 
-pub(super) fn no_row(index: isize, count: usize) -> PyErr {
+pub(super) fn index_error(index: isize, count: usize) -> PyErr {
     PyIndexError::new_err(match count {
         0 => format!("index {index}: the batch is empty"),
         _ => format!("index {index} is not 0 to {}", count - 1),

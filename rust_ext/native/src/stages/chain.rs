@@ -1,4 +1,4 @@
-//! StageChain and StageSlot: the stages of one tunnel as Python builds them.
+//! chain: StageChain and StageSlot, with which `pyfw.stages.stage_set` builds the stages of one tunnel.
 
 use std::{
     sync::Arc,
@@ -6,28 +6,24 @@ use std::{
 };
 
 use pyfw_core::{
-    stage_api::{Outcome, Stages},
-    stages::{
-        chain::{Chain, Slot, SlotOptions},
-        filter::{Filter, Predicate},
-        state::HoldLimit,
-    },
+    stage_api::Stages,
+    stages::chain::{Chain, Slot},
 };
 use pyo3::{
-    exceptions::{PyRuntimeError, PyTypeError, PyValueError},
+    exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
     types::{PyDict, PyList},
 };
 
 use super::{
-    direction,
-    export::Views,
-    filter_args,
-    handler::{PythonStage, is_inside},
-    held::HeldFrame,
+    direction, filter_args,
+    held_frame::HeldFrame,
     packet::with_bytes,
+    python_stage::{PythonStage, is_entered},
     runtime::Interpreter,
-    test_feed,
+    slot_options::slot_options,
+    test_feed::{self, FeedOptions},
+    views::Views,
 };
 use crate::{
     convert::value_error,
@@ -42,12 +38,12 @@ pub(crate) struct StageChain {
 }
 
 impl StageChain {
-    /// For those who run it.
+    /// Returns the chain for an engine or a replay to run.
     pub(crate) fn stages(&self) -> Arc<dyn Stages> {
         Arc::clone(&self.chain) as Arc<dyn Stages>
     }
 
-    /// Whether it has a stage.
+    /// Whether the chain has a stage.
     pub(crate) fn has_stages(&self) -> bool {
         !self.chain.slots().is_empty()
     }
@@ -62,7 +58,7 @@ impl StageChain {
 
     #[getter]
     fn is_entered(&self) -> bool {
-        is_inside(&self.views)
+        is_entered(&self.views)
     }
 
     #[pyo3(signature = (stage, **options))]
@@ -83,7 +79,8 @@ impl StageChain {
     }
 
     pub(crate) fn counters(&self, py: Python<'_>) -> PyResult<ChainCounters> {
-        ChainCounters::new(py, &self.chain.slots(), self.chain.waits(), self.views.kept())
+        let views_kept = self.views.retired_count();
+        ChainCounters::new(py, &self.chain.slots(), self.chain.waits(), views_kept)
     }
 
     fn notices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -99,7 +96,7 @@ impl StageChain {
         Ok(list)
     }
 
-    #[pyo3(name = "try_packets", signature = (packets, *, towards, now_ns, segment_size = 0, mtu = 1420, peer = None))]
+    #[pyo3(signature = (packets, *, towards, now_ns, segment_size = 0, mtu = 1420, peer = None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments
     fn try_packets(
         &self,
@@ -118,11 +115,8 @@ impl StageChain {
             .collect::<PyResult<Vec<_>>>()?;
         let peer = peer.map(filter_args::peer).transpose()?.unwrap_or_default();
         py.detach(|| {
-            test_feed::feed(
-                &self.chain,
-                &packets,
-                test_feed::Feed { towards, now_ns, segment_size, mtu, peer },
-            )
+            let options = FeedOptions { towards, now_ns, segment_size, mtu, peer };
+            test_feed::feed(&self.chain, &packets, options)
         })
         .map_err(value_error)
     }
@@ -153,7 +147,7 @@ impl StageSlot {
 
     #[getter]
     fn is_out(&self) -> bool {
-        self.slot.is_out()
+        self.slot.is_removed()
     }
 
     #[getter]
@@ -171,10 +165,8 @@ impl StageSlot {
             return Err(PyValueError::new_err("a packet of your own needs a direction"));
         };
         let packet = with_bytes(frame, |bytes| Ok(bytes.to_vec()))?;
-        self.slot
-            .handle()
-            .make(packet, towards)
-            .map_err(|unfit| PyValueError::new_err(unfit.text()))
+        let emitted = self.slot.handle().emit_packet(packet, towards);
+        emitted.map_err(|error| PyValueError::new_err(error.text()))
     }
 
     fn wake_at(&self, when_ns: u64) {
@@ -186,7 +178,8 @@ impl StageSlot {
         match self.slot.handle().state().count(counter, amount) {
             true => Ok(()),
             false => Err(PyValueError::new_err(format!(
-                "counter {counter:?}: letters, digits and \"_\", 1 to 64 of them, and 64 a stage"
+                "invalid counter {counter:?}: expected 1 to 64 letters, digits or \"_\", and at most 64 \
+                 counters per stage"
             ))),
         }
     }
@@ -205,7 +198,7 @@ impl StageSlot {
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let options = slot_options(options)?;
-        let begun = Instant::now();
+        let start = Instant::now();
         loop {
             let replaced = self.slot.replace(&options, || {
                 change.call0()?;
@@ -214,106 +207,31 @@ impl StageSlot {
             });
             match replaced {
                 Some(result) => {
-                    self.chain.look_who_wants();
+                    self.chain.update_directions();
                     return result;
                 }
-                None => wait(py, begun, timeout_s, self.slot.name())?,
+                None => wait(py, start, timeout_s, self.slot.name())?,
             }
         }
     }
 
     #[pyo3(signature = (timeout_s = 2.0))]
     fn wait_idle(&self, py: Python<'_>, timeout_s: f64) -> PyResult<()> {
-        let begun = Instant::now();
+        let start = Instant::now();
         while self.slot.is_busy() {
-            wait(py, begun, timeout_s, self.slot.name())?;
+            wait(py, start, timeout_s, self.slot.name())?;
         }
         Ok(())
     }
 }
 
-/// Lets other threads of Python run for a moment: who is inside a stage may be one of them.
-fn wait(py: Python<'_>, begun: Instant, timeout_s: f64, name: &str) -> PyResult<()> {
-    if begun.elapsed().as_secs_f64() >= timeout_s {
-        let text = format!("stage {name} is busy: a call of it has not returned");
+/// Sleeps detached for a moment, since the thread inside the stage may need the GIL. Raises RuntimeError
+/// after the timeout.
+fn wait(py: Python<'_>, start: Instant, timeout_s: f64, name: &str) -> PyResult<()> {
+    if start.elapsed().as_secs_f64() >= timeout_s {
+        let text = format!("stage {name} is busy: one of its calls has not returned");
         return Err(PyRuntimeError::new_err(text));
     }
     py.detach(|| std::thread::sleep(Duration::from_millis(1)));
     Ok(())
-}
-
-/// Keyword arguments of a slot, as `_native.pyi` has them.
-fn slot_options(given: Option<&Bound<'_, PyDict>>) -> PyResult<SlotOptions> {
-    let mut options = SlotOptions {
-        name: String::new(),
-        directions: [true, true],
-        filter: None,
-        reorders: false,
-        pass_on_error: false,
-        hold: HoldLimit { frames: 1024, bytes: 4 << 20 },
-        tick_ns: 0,
-        failures: 100,
-        stall_ns: Some(10_000_000_000),
-        outcome: Outcome::Close,
-    };
-    let (mut filter, mut peers): (Option<Filter>, Option<Vec<Bound<'_, PyAny>>>) = (None, None);
-    for (key, value) in given.into_iter().flatten() {
-        let key: String = key.extract()?;
-        match key.as_str() {
-            "name" => options.name = value.extract()?,
-            "direction" => {
-                let choices = [
-                    ("both", [true, true]),
-                    ("outbound", [true, false]),
-                    ("inbound", [false, true]),
-                ];
-                options.directions = choice(&key, value.extract()?, choices)?;
-            }
-            "peers" if !value.is_none() => {
-                peers = Some(value.try_iter()?.collect::<PyResult<Vec<_>>>()?);
-            }
-            "filter" if !value.is_none() => filter = Some(filter_args::filter(value.cast()?)?),
-            "peers" | "filter" => {}
-            "reorders" => options.reorders = value.extract()?,
-            "on_error" => {
-                let choices = [("drop", false), ("pass", true)];
-                options.pass_on_error = choice(&key, value.extract()?, choices)?;
-            }
-            "tick_ms" => options.tick_ns = nanoseconds(&key, value.extract()?, 1e6)?,
-            "hold_frames" => options.hold.frames = value.extract()?,
-            "hold_bytes" => options.hold.bytes = value.extract()?,
-            "failures" => options.failures = value.extract::<u32>()?.max(1),
-            "stall_s" => {
-                let limit_ns = nanoseconds(&key, value.extract()?, 1e9)?;
-                options.stall_ns = Some(limit_ns).filter(|&ns| ns != 0);
-            }
-            "outcome" => {
-                let choices = [("close", Outcome::Close), ("remove", Outcome::Remove)];
-                options.outcome = choice(&key, value.extract()?, choices)?;
-            }
-            other => {
-                return Err(PyTypeError::new_err(format!("a slot has no option {other:?}")));
-            }
-        }
-    }
-    if let Some(peers) = peers {
-        let keys = peers.iter().map(filter_args::peer).collect::<PyResult<_>>()?;
-        filter.get_or_insert_with(Filter::default).predicates.insert(0, Predicate::Peer(keys));
-    }
-    options.filter = filter;
-    Ok(options)
-}
-
-fn choice<T: Copy, const N: usize>(key: &str, value: &str, known: [(&str, T); N]) -> PyResult<T> {
-    known.iter().find(|(name, _)| *name == value).map(|(_, meant)| *meant).ok_or_else(|| {
-        let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-        value_error(format!("{key} is {value:?}: {}", names.join(" or ")))
-    })
-}
-
-fn nanoseconds(key: &str, value: f64, unit_ns: f64) -> PyResult<u64> {
-    match value {
-        value if (0.0..=1e9).contains(&value) => Ok((value * unit_ns) as u64),
-        value => Err(value_error(format!("{key} is {value}, must be 0 or more"))),
-    }
 }

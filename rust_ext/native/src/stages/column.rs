@@ -1,16 +1,15 @@
-//! A column of a batch: numbers of one type that memoryview and numpy read in place.
-//!
-//! In: one number a row. Out: a read-only buffer. It belongs to whoever holds it, also after the batch.
+//! column: numbers of one type, one or more per row, that memoryview and numpy read in place, also after the
+//! batch.
 
 use std::ffi::{CStr, c_int};
 
 use pyo3::{exceptions::PyBufferError, ffi, prelude::*, types::PyMemoryView};
 
-/// See the module.
+/// A read-only buffer of numbers.
 #[pyclass(frozen, module = "pyfw._native")]
 pub(super) struct Column {
     numbers: Numbers,
-    /// Rows, and where there are several numbers in each, how many.
+    /// Rows, and numbers per row.
     shape: [ffi::Py_ssize_t; 2],
     strides: [ffi::Py_ssize_t; 2],
     dimensions: c_int,
@@ -24,7 +23,32 @@ pub(super) enum Numbers {
     U64(Vec<u64>),
 }
 
+impl From<Vec<u8>> for Numbers {
+    fn from(numbers: Vec<u8>) -> Self {
+        Self::U8(numbers)
+    }
+}
+
+impl From<Vec<u16>> for Numbers {
+    fn from(numbers: Vec<u16>) -> Self {
+        Self::U16(numbers)
+    }
+}
+
+impl From<Vec<u32>> for Numbers {
+    fn from(numbers: Vec<u32>) -> Self {
+        Self::U32(numbers)
+    }
+}
+
+impl From<Vec<u64>> for Numbers {
+    fn from(numbers: Vec<u64>) -> Self {
+        Self::U64(numbers)
+    }
+}
+
 impl Numbers {
+    /// Returns the type's code in Python's `struct` module.
     fn format(&self) -> &'static CStr {
         match self {
             Self::U8(_) => c"B",
@@ -34,8 +58,8 @@ impl Numbers {
         }
     }
 
-    /// Where they lie, how many there are, and how long each is.
-    fn place(&self) -> (*const u8, usize, usize) {
+    /// Returns the address of the first number, how many there are, and the size of each.
+    fn memory(&self) -> (*const u8, usize, usize) {
         match self {
             Self::U8(numbers) => (numbers.as_ptr(), numbers.len(), 1),
             Self::U16(numbers) => (numbers.as_ptr().cast(), numbers.len(), 2),
@@ -45,13 +69,13 @@ impl Numbers {
     }
 }
 
-/// A view of numbers, `width` to a row.
+/// Returns a memoryview of numbers, `width` per row.
 pub(super) fn view(
     py: Python<'_>,
     numbers: Numbers,
     width: usize,
 ) -> PyResult<Bound<'_, PyMemoryView>> {
-    let (_, count, size) = numbers.place();
+    let (_, count, size) = numbers.memory();
     let size = size as ffi::Py_ssize_t;
     let (width, dimensions) = (width as ffi::Py_ssize_t, if width == 1 { 1 } else { 2 });
     let column = Column {
@@ -66,7 +90,7 @@ pub(super) fn view(
 #[pymethods]
 impl Column {
     /// # Safety
-    /// Called by Python with a view that is to be filled.
+    /// Python calls this with a view to fill in.
     unsafe fn __getbuffer__(
         slf: Bound<'_, Self>,
         view: *mut ffi::Py_buffer,
@@ -76,8 +100,8 @@ impl Column {
             return Err(PyBufferError::new_err("columns are read-only"));
         }
         let column = slf.get();
-        let (start, count, size) = column.numbers.place();
-        // SAFETY: `view` is Python's to be filled. What it points to lives as long as the column, which
+        let (start, count, size) = column.numbers.memory();
+        // SAFETY: `view` is Python's, to be filled in. What it points to lives as long as the column, which
         // the view owns from here on, and never changes or moves.
         unsafe {
             (*view).buf = start.cast_mut().cast();

@@ -1,4 +1,5 @@
-//! The filter of `where` and `filter` become a filter.
+//! filter_args: turns the keyword arguments of `FrameBatch.where`, which a stage's `filter` has as well, into
+//! a filter.
 
 use std::ops::RangeInclusive;
 
@@ -15,6 +16,7 @@ use pyo3::{
 
 use crate::convert::{prefix, value_error};
 
+/// Numeric fields, each with its largest value.
 const NUMBERS: [(&str, Field, u32); 10] = [
     ("version", Field::Version, 6),
     ("protocol", Field::Protocol, 255),
@@ -28,11 +30,11 @@ const NUMBERS: [(&str, Field, u32); 10] = [
     ("mark", Field::Mark, u32::MAX),
 ];
 
-/// IANA's numbers for the names that are taken.
+/// IANA protocol numbers by name.
 const PROTOCOLS: [(&str, u32); 6] =
     [("icmp", 1), ("tcp", 6), ("udp", 17), ("icmp6", 58), ("gre", 47), ("sctp", 132)];
 
-/// Bits of the TCP flags byte (RFC 9293 §3.1, RFC 3168), by the letter that tcpdump and scapy use.
+/// Bits of the TCP flags byte (RFC 9293 §3.1, RFC 3168), by the letters that tcpdump and scapy use.
 const TCP_FLAGS: [(char, u8); 8] = [
     ('F', 0x01),
     ('S', 0x02),
@@ -44,10 +46,10 @@ const TCP_FLAGS: [(char, u8); 8] = [
     ('C', 0x80),
 ];
 
-/// Reads the filter. Raises TypeError for one that is not known, ValueError for what it cannot be.
-pub(super) fn filter(given: &Bound<'_, PyDict>) -> PyResult<Filter> {
+/// Reads a filter. Raises TypeError for an unknown keyword, ValueError for an invalid value.
+pub(super) fn filter(kwargs: &Bound<'_, PyDict>) -> PyResult<Filter> {
     let mut filter = Filter::default();
-    for (name, value) in given {
+    for (name, value) in kwargs {
         let name: String = name.extract()?;
         filter.predicates.push(predicate(&name, &value)?);
     }
@@ -55,48 +57,48 @@ pub(super) fn filter(given: &Bound<'_, PyDict>) -> PyResult<Filter> {
 }
 
 fn predicate(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Predicate> {
-    if let Some(&(_, field, most)) = NUMBERS.iter().find(|(known, ..)| *known == name) {
-        return Ok(Predicate::Number(field, ranges(name, value, most)?));
+    if let Some(&(_, field, max)) = NUMBERS.iter().find(|(known, ..)| *known == name) {
+        return Ok(Predicate::Number(field, ranges(name, value, max)?));
     }
     match name {
         "source" => Ok(Predicate::Source(networks(value)?)),
         "destination" => Ok(Predicate::Destination(networks(value)?)),
         "address" => Ok(Predicate::Address(networks(value)?)),
         "tcp_flags" => tcp_flags(&value.extract::<String>()?),
-        "peer" => Ok(Predicate::Peer(each(value)?.iter().map(peer).collect::<PyResult<_>>()?)),
+        "peer" => Ok(Predicate::Peer(items(value)?.iter().map(peer).collect::<PyResult<_>>()?)),
         "bpf" => bpf(value),
         _ => {
             let numbers = NUMBERS.iter().map(|(known, ..)| *known);
             let others = ["source", "destination", "address", "tcp_flags", "peer", "bpf"];
             let known: Vec<_> = numbers.chain(others).collect();
-            let text = format!("where() knows no {name:?}; it knows {}", known.join(", "));
+            let text = format!("unknown filter keyword {name:?}; known are {}", known.join(", "));
             Err(PyTypeError::new_err(text))
         }
     }
 }
 
-/// One item, or those of a collection.
-fn each<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let is_one = value.is_instance_of::<PyString>()
+/// Returns the items of a collection, or the value itself.
+fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let is_single = value.is_instance_of::<PyString>()
         || value.is_instance_of::<PyBytes>()
         || !value.hasattr("__iter__")?;
-    if is_one { Ok(vec![value.clone()]) } else { value.try_iter()?.collect() }
+    if is_single { Ok(vec![value.clone()]) } else { value.try_iter()?.collect() }
 }
 
-fn ranges(name: &str, value: &Bound<'_, PyAny>, most: u32) -> PyResult<Vec<RangeInclusive<u32>>> {
-    // A range is one item, also among others.
-    let items = if is_range(value)? { vec![value.clone()] } else { each(value)? };
-    let spans: Vec<_> = items.iter().map(|item| span(name, item, most)).collect::<PyResult<_>>()?;
-    Ok(spans.into_iter().filter(|span| !span.is_empty()).collect())
+fn ranges(name: &str, value: &Bound<'_, PyAny>, max: u32) -> PyResult<Vec<RangeInclusive<u32>>> {
+    let items = if is_range(value)? { vec![value.clone()] } else { items(value)? };
+    let ranges = items.iter().map(|item| range(name, item, max));
+    let ranges: Vec<_> = ranges.collect::<PyResult<_>>()?;
+    Ok(ranges.into_iter().filter(|range| !range.is_empty()).collect())
 }
 
 fn is_range(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(value.get_type().name()? == "range" && value.getattr("step")?.extract::<i64>()? == 1)
 }
 
-/// The numbers of one item; it may be empty.
-fn span(name: &str, item: &Bound<'_, PyAny>, most: u32) -> PyResult<RangeInclusive<u32>> {
-    let wrong = || value_error(format!("{name}: {item} is not 0 to {most}"));
+/// Returns the numbers that one item stands for; may be empty.
+fn range(name: &str, item: &Bound<'_, PyAny>, max: u32) -> PyResult<RangeInclusive<u32>> {
+    let invalid = || value_error(format!("{name}: {item} is not 0 to {max}"));
     if is_range(item)? {
         let start: i64 = item.getattr("start")?.extract()?;
         let stop: i64 = item.getattr("stop")?.extract()?;
@@ -104,8 +106,8 @@ fn span(name: &str, item: &Bound<'_, PyAny>, most: u32) -> PyResult<RangeInclusi
             return Ok(RangeInclusive::new(1, 0));
         }
         return match (u32::try_from(start), u32::try_from(stop - 1)) {
-            (Ok(first), Ok(last)) if last <= most => Ok(first..=last),
-            _ => Err(wrong()),
+            (Ok(first), Ok(last)) if last <= max => Ok(first..=last),
+            _ => Err(invalid()),
         };
     }
     let number = match item.extract::<i64>() {
@@ -116,7 +118,7 @@ fn span(name: &str, item: &Bound<'_, PyAny>, most: u32) -> PyResult<RangeInclusi
             let Some((_, number)) = known else {
                 let names: Vec<_> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
                 return Err(value_error(format!(
-                    "protocol: {text:?} is not a number, nor one of {}",
+                    "protocol: {text:?} is neither a number nor one of {}",
                     names.join(", ")
                 )));
             };
@@ -125,49 +127,48 @@ fn span(name: &str, item: &Bound<'_, PyAny>, most: u32) -> PyResult<RangeInclusi
         Err(error) => return Err(error),
     };
     match u32::try_from(number) {
-        Ok(number) if number <= most => Ok(number..=number),
-        _ => Err(wrong()),
+        Ok(number) if number <= max => Ok(number..=number),
+        _ => Err(invalid()),
     }
 }
 
 fn networks(value: &Bound<'_, PyAny>) -> PyResult<Vec<Prefix>> {
-    let one = |item: &Bound<'_, PyAny>| prefix(item.str()?.to_str()?);
-    each(value)?.iter().map(one).collect()
+    let network = |item: &Bound<'_, PyAny>| prefix(item.str()?.to_str()?);
+    items(value)?.iter().map(network).collect()
 }
 
-/// "S": set, whatever the others; "S/SA": of those behind the stroke, just these.
+/// Reads "S" (S is set), or "S/SA" (of S and A exactly S is set).
 fn tcp_flags(text: &str) -> PyResult<Predicate> {
     let bits = |letters: &str| -> PyResult<u8> {
         letters.chars().try_fold(0, |bits, letter| {
             let known = TCP_FLAGS.iter().find(|(known, _)| *known == letter.to_ascii_uppercase());
             known.map(|(_, bit)| bits | bit).ok_or_else(|| {
-                value_error(format!("tcp_flags: {letter:?} is none of F S R P A U E C"))
+                value_error(format!("tcp_flags: {letter:?} is not one of F S R P A U E C"))
             })
         })
     };
     let (set, mask) = text.split_once('/').unwrap_or((text, text));
     let (set, mask) = (bits(set)?, bits(mask)?);
     match set & !mask {
-        0 => Ok(Predicate::TcpFlags(mask, set)),
-        _ => {
-            Err(value_error(format!("tcp_flags: {text:?} asks for flags that it does not look at")))
-        }
+        0 => Ok(Predicate::TcpFlags { mask, set }),
+        _ => Err(value_error(format!("tcp_flags: {text:?} sets flags outside its mask"))),
     }
 }
 
-/// 32 bytes, or their base64.
+/// Reads a public key: 32 bytes, or their base64.
 pub(super) fn peer(value: &Bound<'_, PyAny>) -> PyResult<[u8; 32]> {
-    let wrong = || PyValueError::new_err("peer: not a public key (44 characters of base64)");
+    let invalid =
+        || PyValueError::new_err("peer: invalid public key: expected 44 characters of base64");
     let bytes: Vec<u8> = if value.is_instance_of::<PyString>() {
         let decode = value.py().import("base64")?.getattr("b64decode")?;
-        decode.call1((value,)).map_err(|_| wrong())?.extract()?
+        decode.call1((value,)).map_err(|_| invalid())?.extract()?
     } else {
-        value.extract().map_err(|_| wrong())?
+        value.extract().map_err(|_| invalid())?
     };
-    bytes.try_into().map_err(|_| wrong())
+    bytes.try_into().map_err(|_| invalid())
 }
 
-/// An expression, compiled by libpcap.
+/// Compiles a BPF expression with libpcap.
 fn bpf(value: &Bound<'_, PyAny>) -> PyResult<Predicate> {
     let compile = value.py().import("pyfw.stages.bpf")?.getattr("program")?;
     let code: Vec<(u16, u8, u8, u32)> = compile.call1((value,))?.extract()?;

@@ -1,4 +1,4 @@
-//! Frame: one row of a batch, field by field. For code that looks at few frames.
+//! frame: one row of a batch, field by field, for code that looks at few frames.
 
 use std::sync::Arc;
 
@@ -6,28 +6,27 @@ use pyfw_core::{frame::Frame as Row, packet, stages::chain::Call};
 use pyo3::{prelude::*, types::PyMemoryView};
 
 use super::{
-    batch_access::{BatchAccess, no_row},
+    batch_access::{BatchAccess, index_error},
     packet::to_scapy,
 };
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "pyfw._native")]
 pub(crate) struct Frame {
-    lent: Arc<BatchAccess>,
+    access: Arc<BatchAccess>,
     row: usize,
 }
 
 impl Frame {
-    pub(super) fn of(lent: Arc<BatchAccess>, row: usize) -> Self {
-        Self { lent, row }
+    pub(super) fn new(access: Arc<BatchAccess>, row: usize) -> Self {
+        Self { access, row }
     }
 
-    fn look<T>(&self, body: impl FnOnce(&Row) -> T) -> PyResult<T> {
-        self.lent.row(self.row as isize, |work, row| {
-            work.verdicts
-                .frame(row)
-                .map(body)
-                .ok_or_else(|| no_row(row as isize, work.verdicts.len()))
+    /// Reads a field.
+    fn get<T>(&self, field: impl FnOnce(&Row) -> T) -> PyResult<T> {
+        self.access.with_row(self.row as isize, |call, row| {
+            let frame = call.verdicts.frame(row).map(field);
+            frame.ok_or_else(|| index_error(row as isize, call.verdicts.len()))
         })
     }
 }
@@ -36,88 +35,88 @@ impl Frame {
 impl Frame {
     #[getter]
     fn version(&self) -> PyResult<u8> {
-        self.look(|row| row.version)
+        self.get(|row| row.version)
     }
 
     #[getter]
     fn source(&self) -> PyResult<String> {
-        self.look(|row| row.source_ip().to_string())
+        self.get(|row| row.source_ip().to_string())
     }
 
     #[getter]
     fn destination(&self) -> PyResult<String> {
-        self.look(|row| row.destination_ip().to_string())
+        self.get(|row| row.destination_ip().to_string())
     }
 
     #[getter]
     fn protocol(&self) -> PyResult<u8> {
-        self.look(|row| row.protocol)
+        self.get(|row| row.protocol)
     }
 
     #[getter]
     fn src_port(&self) -> PyResult<u16> {
-        self.look(|row| row.source_port)
+        self.get(|row| row.source_port)
     }
 
     #[getter]
     fn dst_port(&self) -> PyResult<u16> {
-        self.look(|row| row.destination_port)
+        self.get(|row| row.destination_port)
     }
 
     #[getter]
     fn length(&self) -> PyResult<u32> {
-        self.look(|row| row.length)
+        self.get(|row| row.length)
     }
 
     #[getter]
     fn segments(&self) -> PyResult<u16> {
-        self.look(|row| row.segments)
+        self.get(|row| row.segments)
     }
 
     #[getter]
     fn segment_size(&self) -> PyResult<u16> {
-        self.look(|row| row.segment_size)
+        self.get(|row| row.segment_size)
     }
 
     #[getter]
     fn tcp_flags(&self) -> PyResult<u8> {
-        self.look(|row| row.tcp_flags)
+        self.get(|row| row.tcp_flags)
     }
 
     #[getter]
     fn ecn(&self) -> PyResult<u8> {
-        self.look(|row| row.ds & 0b11)
+        self.get(|row| row.ds & 0b11)
     }
 
     #[getter]
     fn dscp(&self) -> PyResult<u8> {
-        self.look(|row| row.ds >> 2)
+        self.get(|row| row.ds >> 2)
     }
 
     #[getter]
     fn flow(&self) -> PyResult<u64> {
-        self.look(|row| row.flow())
+        self.get(|row| row.flow())
     }
 
     #[getter]
     fn mark(&self) -> PyResult<u32> {
-        self.look(|row| row.mark)
+        self.get(|row| row.mark)
     }
 
     #[getter]
     fn peer(&self) -> PyResult<Option<String>> {
-        let number = self.look(|row| row.peer)?;
-        self.lent.peer_key(number)
+        let peer = self.get(|row| row.peer)?;
+        self.access.peer_key(peer)
     }
 
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.lent.data(py, self.row as isize)
+        self.access.data(py, self.row as isize)
     }
 
     fn to_scapy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let bytes = self.lent.row(self.row as isize, |work, row| {
-            let Call { stage_batch, verdicts, .. } = work;
+        let bytes = self.access.with_row(self.row as isize, |call, row| {
+            let Call { stage_batch, verdicts, .. } = call;
             let bytes = verdicts.bytes(row, &stage_batch.buffer, &stage_batch.batch.slices);
             Ok(bytes.map(std::borrow::Cow::into_owned).unwrap_or_default())
         })?;
@@ -125,7 +124,7 @@ impl Frame {
     }
 
     fn __repr__(&self) -> PyResult<String> {
-        self.look(|row| {
+        self.get(|row| {
             let protocol = match row.protocol {
                 packet::tcp::PROTOCOL => "tcp".to_owned(),
                 packet::udp::PROTOCOL => "udp".to_owned(),

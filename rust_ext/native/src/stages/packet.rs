@@ -1,8 +1,8 @@
-//! A packet as a stage gives it: bytes, anything with a buffer, or a scapy packet.
+//! packet: packets that a stage passes in: bytes, any buffer, or a scapy packet; and packets for scapy.
 
 use pyo3::{buffer::PyBuffer, exceptions::PyTypeError, prelude::*, types::PyBytes};
 
-/// Lends the packet's bytes to `body`.
+/// Runs `body` with the packet's bytes.
 pub(super) fn with_bytes<T>(
     packet: &Bound<'_, PyAny>,
     body: impl FnOnce(&[u8]) -> PyResult<T>,
@@ -18,10 +18,10 @@ pub(super) fn with_bytes<T>(
         return body(bytes.cast::<PyBytes>()?.as_bytes());
     }
     let kind = packet.get_type().name()?;
-    Err(PyTypeError::new_err(format!("a packet is bytes or a scapy packet, not {kind}")))
+    Err(PyTypeError::new_err(format!("a packet must be bytes or a scapy packet, not {kind}")))
 }
 
-/// Dissects with scapy, which is asked for here and nowhere else.
+/// Dissects a packet with scapy, which only this function imports.
 pub(super) fn to_scapy<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let module = if bytes.first().is_some_and(|b| b >> 4 == 6) { "inet6" } else { "inet" };
     let class = if module == "inet6" { "IPv6" } else { "IP" };

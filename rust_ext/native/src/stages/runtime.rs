@@ -1,49 +1,47 @@
-//! The interpreter, as data threads enter it.
-//!
-//! In: a body to run attached. Out: how long the attachment had to be waited for. A data thread keeps
-//! one thread state for as long as it lives: making one costs more than a batch.
+//! runtime: the Python interpreter as data threads use it.
 
 use std::{cell::OnceCell, time::Instant};
 
 use pyfw_core::stages::chain::Runtime;
 use pyo3::{ffi, prelude::*};
 
-use super::kept_out;
+use super::gil_wait;
 
-/// See the module.
+/// Attaches threads to the interpreter. A data thread keeps one thread state for as long as it lives, because
+/// creating one costs more than a batch.
 pub(super) struct Interpreter;
 
 impl Runtime for Interpreter {
-    fn enter(&self, body: &mut dyn FnMut()) -> u64 {
+    fn attach(&self, body: &mut dyn FnMut()) -> u64 {
         keep_thread_state();
-        let asked = Instant::now();
+        let start = Instant::now();
         Python::attach(|_| {
-            let waited_ns = asked.elapsed().as_nanos() as u64;
+            let waited_ns = start.elapsed().as_nanos() as u64;
             body();
             waited_ns
         })
     }
 
-    fn leave(&self, body: &mut dyn FnMut()) {
-        /// Of a closure that stays on this thread.
-        struct Here<'b>(&'b mut dyn FnMut());
-        // SAFETY: `detach` runs its closure on the calling thread.
-        unsafe impl Send for Here<'_> {}
-        let here = Here(body);
+    fn detach(&self, body: &mut dyn FnMut()) {
+        /// A closure that stays on its thread.
+        struct SameThread<'b>(&'b mut dyn FnMut());
+        // SAFETY: `py.detach` runs its closure on the calling thread.
+        unsafe impl Send for SameThread<'_> {}
+        let body = SameThread(body);
         Python::attach(|py| {
             py.detach(move || {
-                let here = here;
-                (here.0)();
+                let body = body;
+                (body.0)();
             });
         });
     }
 
-    fn thread(&self) -> u64 {
-        kept_out::this_thread()
+    fn thread_id(&self) -> u64 {
+        gil_wait::thread_id()
     }
 
-    fn is_kept_out(&self, thread: u64, now_ns: u64) -> bool {
-        kept_out::is_kept_out(thread, now_ns)
+    fn waits_for_gil(&self, thread_id: u64, now_ns: u64) -> bool {
+        gil_wait::waits_for_gil(thread_id, now_ns)
     }
 
     fn now_ns(&self) -> u64 {
@@ -51,48 +49,48 @@ impl Runtime for Interpreter {
     }
 }
 
-/// Boot nanoseconds where there is such a clock, else since the first call.
+/// Returns the boot time in nanoseconds.
 #[cfg(target_os = "linux")]
-pub(super) fn now_ns() -> u64 {
+fn now_ns() -> u64 {
     pyfw_linux::sys::clock::boottime_ns()
 }
 
-/// Boot nanoseconds where there is such a clock, else since the first call.
+/// Returns the nanoseconds since the first call.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn now_ns() -> u64 {
+fn now_ns() -> u64 {
     static FIRST: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     FIRST.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1
 }
 
-/// A thread's state, kept from its first batch to its end.
-struct KeptState {
+/// A thread's Python thread state, kept from its first batch until the thread ends.
+struct ThreadState {
     state: ffi::PyGILState_STATE,
     thread: *mut ffi::PyThreadState,
 }
 
 thread_local! {
-    static KEPT: OnceCell<KeptState> = const { OnceCell::new() };
+    static THREAD_STATE: OnceCell<ThreadState> = const { OnceCell::new() };
 }
 
 fn keep_thread_state() {
-    KEPT.with(|kept| {
-        // SAFETY: may be called from any thread. A state that is there is Python's own: it stays.
+    THREAD_STATE.with(|kept| {
+        // SAFETY: may be called from any thread. A state that exists belongs to Python and stays.
         if kept.get().is_none() && unsafe { ffi::PyGILState_GetThisThreadState() }.is_null() {
-            // SAFETY: the interpreter runs, as it made the chain that this thread serves; the two calls
-            // leave the thread detached, with a state that the drop below gives back.
+            // SAFETY: the interpreter runs, because it created the chain that this thread serves; the two
+            // calls leave the thread detached, with a state that `drop` below gives back.
             let state = unsafe {
                 let state = ffi::PyGILState_Ensure();
-                KeptState { state, thread: ffi::PyEval_SaveThread() }
+                ThreadState { state, thread: ffi::PyEval_SaveThread() }
             };
-            // It was empty a moment ago, and this thread's alone.
+            // Cannot fail: the cell is this thread's and was empty above.
             let _ = kept.set(state);
         }
     });
 }
 
-impl Drop for KeptState {
+impl Drop for ThreadState {
     fn drop(&mut self) {
-        // SAFETY: the state is this thread's, and saved. Where the interpreter has ended it is gone.
+        // SAFETY: the state belongs to this thread and is saved. If the interpreter has ended, it is gone.
         unsafe {
             if ffi::Py_IsInitialized() != 0 {
                 ffi::PyEval_RestoreThread(self.thread);

@@ -1,7 +1,4 @@
-//! handle: what a stage's own hands reach, in its calls and outside of them, from any thread.
-//!
-//! In: frames that it holds, sends on or makes, counts, the wish for a tick. Out: what waits for the
-//! paths, and a word to whoever has to fetch it. Drops and order: see `state`.
+//! handle: what a stage's code calls back, during its calls and outside of them, from any thread.
 
 use std::sync::{
     Arc,
@@ -15,19 +12,20 @@ use super::{options::SlotOptions, shared::ChainShared};
 use crate::{
     stage_api::Direction,
     stages::{
-        fixup::Unfit,
-        state::{EmitError, Held, StageState},
+        fixup::PacketError,
+        state::{EmitError, HeldFrame, StageState},
     },
 };
 
-/// See the module.
+/// Holds, emits and counts for one stage, and wakes the paths that have to act on it.
 pub struct StageHandle {
     pub(super) state: StageState,
     pub(super) shared: Arc<ChainShared>,
-    /// The path whose batch the stage is being called with, plus 1; 0: none.
-    pub(super) calling: AtomicU8,
+    /// Direction of the batch that the stage is being called with, plus 1; 0: none.
+    pub(super) in_call: AtomicU8,
+    /// When the next tick is due; `u64::MAX`: never.
     pub(super) due_ns: AtomicU64,
-    /// The MTU it saw last.
+    /// MTU of the last batch.
     pub(super) mtu: AtomicU64,
 }
 
@@ -37,58 +35,62 @@ impl StageHandle {
         Self {
             state: StageState::new(options.hold, options.reorders),
             shared,
-            calling: AtomicU8::new(0),
+            in_call: AtomicU8::new(0),
             due_ns: AtomicU64::new(due_ns),
             mtu: AtomicU64::new(1420),
         }
     }
 
-    /// Where the handler's holdings and counters are kept.
+    /// Returns the stage's held frames and counters.
     pub fn state(&self) -> &StageState {
         &self.state
     }
 
-    /// Sends a held frame on; see [`StageState::emit`].
+    /// Emits a held frame; see [`StageState::emit`].
     ///
     /// # Errors
     /// See [`EmitError`].
-    pub fn emit(&self, held: &mut Option<Held>, direction: Direction) -> Result<(), EmitError> {
-        let from = held.as_ref().map(|held| held.direction);
+    pub fn emit(
+        &self,
+        held: &mut Option<HeldFrame>,
+        direction: Direction,
+    ) -> Result<(), EmitError> {
+        let held_direction = held.as_ref().map(|held| held.direction);
         self.state.emit(held, direction)?;
         self.wake(direction);
-        if let Some(from) = from.filter(|&from| from != direction) {
-            self.wake(from);
+        if let Some(other) = held_direction.filter(|&other| other != direction) {
+            self.wake(other);
         }
         Ok(())
     }
 
-    /// Sends a packet of the stage's own; see [`StageState::make`].
+    /// Emits a packet that the stage made; see [`StageState::emit_packet`].
     ///
     /// # Errors
-    /// Where it is no packet.
-    pub fn make(&self, bytes: Vec<u8>, direction: Direction) -> Result<(), Unfit> {
-        self.state.make(bytes, direction, self.mtu.load(Relaxed) as usize)?;
+    /// If the bytes are not an IP packet.
+    pub fn emit_packet(&self, bytes: Vec<u8>, direction: Direction) -> Result<(), PacketError> {
+        self.state.emit_packet(bytes, direction, self.mtu.load(Relaxed) as usize)?;
         self.wake(direction);
         Ok(())
     }
 
-    /// A held frame is gone.
-    pub fn forget(&self, held: &Held) {
+    /// Drops a held frame that the stage no longer references.
+    pub fn forget(&self, held: &HeldFrame) {
         self.state.forget(held);
         self.wake(held.direction);
     }
 
-    /// Asks for a tick.
+    /// Requests a tick at `when_ns`.
     pub fn wake_at(&self, when_ns: u64) {
         if self.due_ns.fetch_min(when_ns.max(1), SeqCst) > when_ns {
             self.shared.wake_for_tick();
         }
     }
 
-    /// Whoever is called with a batch of that path takes what waits before it returns.
+    /// Wakes a path, unless the stage is being called with a batch of it: that call takes what is pending.
     pub(super) fn wake(&self, direction: Direction) {
-        if self.calling.load(SeqCst) != direction as u8 + 1 {
-            self.shared.with(|host| host.wake(direction));
+        if self.in_call.load(SeqCst) != direction as u8 + 1 {
+            self.shared.with_host(|host| host.wake(direction));
         }
     }
 }

@@ -1,64 +1,61 @@
-//! handler: a stage's code, in whatever language, and how it is entered.
-//!
-//! In: a batch on stage_batch, with the rows that were selected. Out: the batch, with what was said of them.
+//! handler: what a language binding implements: the stage's code, and its interpreter.
 
 use std::sync::Arc;
 
 use super::handle::StageHandle;
 use crate::{
     stage_api::StageBatch,
-    stages::{filter::PeerNames, verdicts::Verdicts},
+    stages::{filter::PeerKeys, verdicts::Verdicts},
 };
 
-/// A stage's code, in whatever language.
+/// A stage's code.
 pub trait StageHandler: Send {
-    /// Looks at the rows of `work`, which is given back whatever happens.
-    fn process(&mut self, work: Call) -> (Call, Result<(), Failure>);
+    /// Calls the stage with the selected rows. Returns `call` in any case, with the verdicts in it.
+    fn process(&mut self, call: Call) -> (Call, Result<(), Failure>);
 
-    /// Gets the time, boot nanoseconds.
+    /// Calls the stage's `tick` with the boot time in nanoseconds.
     ///
     /// # Errors
-    /// Where the call failed.
+    /// If the call failed.
     fn tick(&mut self, now_ns: u64) -> Result<(), Failure>;
 }
 
-/// How guests are entered, and the clock that measures them.
+/// The interpreter that handlers need, and its clock.
 pub trait Runtime: Send + Sync {
-    /// Runs `body` where guests can be called (attached to their interpreter), and returns how long
-    /// that had to be waited for, nanoseconds.
-    fn enter(&self, body: &mut dyn FnMut()) -> u64;
+    /// Runs `body` attached to the interpreter. Returns how long the thread waited for that, in nanoseconds.
+    fn attach(&self, body: &mut dyn FnMut()) -> u64;
 
-    /// Runs `body`, which may have to wait, where no handler is kept from going on by it.
-    fn leave(&self, body: &mut dyn FnMut());
+    /// Runs `body`, which may block, detached from the interpreter.
+    fn detach(&self, body: &mut dyn FnMut());
 
-    /// The calling thread, by a number of the runtime's own.
-    fn thread(&self) -> u64 {
+    /// Identifies the calling thread for [`Self::waits_for_gil`].
+    fn thread_id(&self) -> u64 {
         0
     }
 
-    /// Whether that thread, in the middle of a handler's call, is kept from going on by somebody else's code.
-    /// Asked several times a second as long as the call lasts.
-    fn is_kept_out(&self, _thread: u64, _now_ns: u64) -> bool {
+    /// Whether that thread, inside a stage call, waits for the GIL while other code holds it. Called several
+    /// times a second as long as the call lasts.
+    fn waits_for_gil(&self, _thread_id: u64, _now_ns: u64) -> bool {
         false
     }
 
-    /// Boot nanoseconds.
+    /// Returns the boot time in nanoseconds.
     fn now_ns(&self) -> u64;
 }
 
-/// What a handler is called with.
+/// One call of a stage: the batch, and its verdicts in the making.
 pub struct Call {
-    /// The batch, with rows that were not selected as well.
+    /// The batch, including the rows that the stage's filter did not select.
     pub stage_batch: StageBatch,
-    /// The selected rows, and what is said of them.
+    /// The selected rows and their verdicts.
     pub verdicts: Verdicts,
-    /// The number of the call.
-    pub call: u64,
-    /// The peers' names.
-    pub peers: Arc<PeerNames>,
-    /// Where the stage holds, emits and counts.
+    /// Number of the call.
+    pub number: u64,
+    /// Public keys of the tunnel's peers.
+    pub peers: Arc<PeerKeys>,
+    /// The stage's handle.
     pub handle: Arc<StageHandle>,
 }
 
-/// Why a call failed; the text is made only where somebody reads it.
+/// Why a call failed. The text is made only if it is logged.
 pub struct Failure(pub Box<dyn FnOnce() -> String + Send>);

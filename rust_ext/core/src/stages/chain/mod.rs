@@ -1,8 +1,8 @@
-//! chain: the stages of one tunnel, in the order in which they are called.
+//! chain: calls the stages of one tunnel, in order.
 //!
-//! In: batches of both paths; what stages emitted in between. Out: the batches behind the last
-//! stage. Drops: see `slot`. Order: each stage is entered by one thread at a time and gets batches in
-//! order. Time: `tick` where a stage asked for it.
+//! In: batches of both paths; frames that stages emitted between batches. Out: the batch behind the last
+//! stage. Drops: see `slot`. Order: one thread at a time is inside a stage, and batches reach it in order;
+//! what a removed stage emitted goes before the next batch. Time: calls `tick` of stages that asked for it.
 
 mod handle;
 mod handler;
@@ -12,7 +12,6 @@ mod slot;
 
 use std::{
     cmp::Reverse,
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, RwLock,
         atomic::{
@@ -29,142 +28,145 @@ pub use self::{
     slot::Slot,
 };
 use self::{
-    shared::{ChainShared, TICKS, Watch},
+    shared::{CallWatch, ChainShared, TICKS},
     slot::BatchContext,
 };
-use super::filter::PeerNames;
-use crate::wireguard::peer::PeerId;
 use crate::{
-    stage_api::{Direction, Notice, Outcome, Running, StageBatch, StageHost, Stages},
+    stage_api::{Direction, Notice, Outcome, RunningCall, StageBatch, StageHost, Stages},
     sync,
+    wireguard::peer::PeerId,
 };
 
-/// A call that lasts so long is looked at more closely.
-const LONG_NS: u64 = 100_000_000;
+/// A call of this length is checked for a wait for the GIL, and a thread that waits for the GIL no longer
+/// hides it.
+const LONG_CALL_NS: u64 = 100_000_000;
 
-/// How long paths had to wait for the interpreter.
+/// How long threads waited for the GIL before a batch or tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitCounts {
-    /// How often they entered.
+    /// Number of times a thread attached to the interpreter.
     pub entries: u64,
-    /// All waits together, nanoseconds.
+    /// Sum of the waits, in nanoseconds.
     pub total_ns: u64,
-    /// The longest.
+    /// Longest wait, in nanoseconds.
     pub longest_ns: u64,
 }
 
-/// See the module.
+/// The stages of one tunnel.
 pub struct Chain {
     runtime: Box<dyn Runtime>,
     slots: RwLock<Arc<[Arc<Slot>]>>,
-    /// Stages that were left out and have something to book.
-    leaving: Mutex<Vec<Arc<Slot>>>,
+    /// Removed stages with frames or count adjustments that a path has still to take.
+    removed: Mutex<Vec<Arc<Slot>>>,
     shared: Arc<ChainShared>,
-    wants: [AtomicBool; 2],
+    has_stages: [AtomicBool; 2],
     waits: Mutex<WaitCounts>,
 }
 
 impl Chain {
-    /// A chain without stages.
+    /// Returns a chain without stages.
     pub fn new(runtime: Box<dyn Runtime>) -> Self {
         Self {
             runtime,
             slots: RwLock::new(Arc::new([])),
-            leaving: Mutex::default(),
+            removed: Mutex::default(),
             shared: Arc::default(),
-            wants: Default::default(),
+            has_stages: Default::default(),
             waits: Mutex::default(),
         }
     }
 
-    /// A place for a stage of this chain; it is called once it is among those of [`Self::set`].
+    /// Returns a slot for a stage of this chain. The stage is called once [`Self::set`] includes the slot.
     pub fn slot(&self, options: SlotOptions, handler: Box<dyn StageHandler>) -> Arc<Slot> {
-        let id = self.shared.ids.fetch_add(1, Relaxed) + 1;
+        let id = self.shared.last_id.fetch_add(1, Relaxed) + 1;
         Arc::new(Slot::new(id, options, handler, Arc::clone(&self.shared)))
     }
 
-    /// Goes over to these stages, between batches. What those that are left out hold is dropped; who is
-    /// inside one of them comes out behind it ([`Slot::is_busy`]). One thread at a time calls this.
+    /// Replaces the stages between batches. Frames that removed stages hold are dropped; a call that is
+    /// inside one of them still returns ([`Slot::is_busy`]). Called by one thread at a time.
     pub fn set(&self, slots: Vec<Arc<Slot>>) {
         let before = self.slots();
-        let left = before.iter().filter(|slot| !slots.iter().any(|one| Arc::ptr_eq(slot, one)));
-        // Before anyone sees the others: what they emit is older than any batch that goes without them.
-        for slot in left {
-            slot.leave();
-            self.leaving().push(Arc::clone(slot));
+        let removed = before.iter().filter(|slot| !slots.iter().any(|new| Arc::ptr_eq(slot, new)));
+        // Before the new stages are visible: what the old ones emitted is older than any batch of the new.
+        for slot in removed {
+            slot.mark_removed();
+            self.removed().push(Arc::clone(slot));
         }
         *sync::write(&self.slots) = slots.into();
-        self.look_who_wants();
+        self.update_directions();
         for direction in Direction::BOTH {
-            self.shared.with(|host| host.wake(direction));
+            self.shared.with_host(|host| host.wake(direction));
         }
         self.shared.wake_for_tick();
     }
 
-    fn leaving(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
-        sync::lock(&self.leaving)
+    fn removed(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
+        sync::lock(&self.removed)
     }
 
-    /// What stages that left have still to book or to send goes before the batch.
-    fn settle_leaving(&self, direction: Direction, stage_batch: &mut StageBatch) {
-        let mut leaving = self.leaving();
-        for slot in leaving.iter().filter(|slot| slot.handle.state.has_pending(direction)) {
-            slot.pass_pending(direction, stage_batch);
+    /// Puts what removed stages emitted before the batch, and takes their count adjustments.
+    fn flush_removed(&self, direction: Direction, stage_batch: &mut StageBatch) {
+        let mut removed = self.removed();
+        for slot in removed.iter().filter(|slot| slot.handle.state.has_pending(direction)) {
+            slot.flush_pending(direction, stage_batch);
         }
-        leaving.retain(|slot| {
+        removed.retain(|slot| {
             slot.is_busy() || Direction::BOTH.iter().any(|&d| slot.handle.state.has_pending(d))
         });
     }
 
-    /// The stages.
+    /// Returns the stages in order.
     pub fn slots(&self) -> Arc<[Arc<Slot>]> {
         Arc::clone(&sync::read(&self.slots))
     }
 
-    /// How long paths had to wait for the interpreter.
+    /// Returns how long threads waited for the GIL.
     pub fn waits(&self) -> WaitCounts {
         *sync::lock(&self.waits)
     }
 
-    /// Takes the notices that nobody was there to hear.
+    /// Takes the notices kept while the chain had no host.
     pub fn take_notices(&self) -> Vec<Notice> {
         std::mem::take(&mut *sync::lock(&self.shared.notices))
     }
 
-    /// Works out anew which directions have to be lent; after a slot's options changed.
-    pub fn look_who_wants(&self) {
+    /// Recomputes which directions have stages. Called after a slot's options have changed.
+    pub fn update_directions(&self) {
         let slots = self.slots();
         for direction in Direction::BOTH {
-            let stands = |slot: &&Arc<Slot>| slot.options().directions[direction as usize];
-            let wants = slots.iter().filter(stands).any(|slot| !slot.out.load(SeqCst));
-            self.wants[direction as usize].store(wants, SeqCst);
+            let serves = |slot: &Arc<Slot>| {
+                slot.options().directions[direction as usize] && !slot.is_removed()
+            };
+            self.has_stages[direction as usize].store(slots.iter().any(serves), SeqCst);
         }
     }
 
-    /// In which stage a call is (0: it waits for the interpreter), and for how long.
-    fn under_way(&self, watch: &Watch, now_ns: u64) -> Option<(u64, u64)> {
+    /// Returns the stage that a thread is in (0: it waits for the GIL), and for how long.
+    fn active_call(&self, watch: &CallWatch, now_ns: u64) -> Option<(u64, u64)> {
         let (since_ns, stage) = (watch.since_ns.load(Relaxed), watch.stage.load(Relaxed));
-        let lasts_ns = Some(now_ns.saturating_sub(since_ns)).filter(|_| since_ns != 0)?;
-        let is_kept_out = stage != 0 && lasts_ns >= LONG_NS && {
-            self.runtime.is_kept_out(watch.thread.load(Relaxed), now_ns)
-        };
-        if is_kept_out {
-            watch.kept_out_ns.store(now_ns, Relaxed);
-            return Some((0, lasts_ns));
+        let total_ns = Some(now_ns.saturating_sub(since_ns)).filter(|_| since_ns != 0)?;
+        let waits_for_gil = stage != 0
+            && total_ns >= LONG_CALL_NS
+            && self.runtime.waits_for_gil(watch.thread_id.load(Relaxed), now_ns);
+        if waits_for_gil {
+            watch.gil_wait_ns.store(now_ns, Relaxed);
+            return Some((0, total_ns));
         }
-        let began_ns = since_ns.max(watch.kept_out_ns.load(Relaxed));
-        Some((stage, now_ns.saturating_sub(began_ns)))
+        // After a wait the stage's time starts again.
+        let start_ns = since_ns.max(watch.gil_wait_ns.load(Relaxed));
+        Some((stage, now_ns.saturating_sub(start_ns)))
     }
 
-    fn enter(&self, watch: usize, body: &mut dyn FnMut()) {
-        let watch = &self.shared.watches[watch];
-        let entry = watch.entry.fetch_add(1, Relaxed) + 1;
+    /// Runs `body` attached to the interpreter, under the watch of that index.
+    fn run_attached(&self, watch: usize, body: &mut dyn FnMut()) {
+        let watch = &self.shared.calls[watch];
+        let entry = watch.entries.fetch_add(1, Relaxed) + 1;
         watch.stage.store(0, Relaxed);
-        watch.thread.store(self.runtime.thread(), Relaxed);
+        watch.thread_id.store(self.runtime.thread_id(), Relaxed);
         watch.since_ns.store(self.runtime.now_ns(), Relaxed);
-        let waited_ns = self.runtime.enter(body);
-        // Another thread may have taken our place, and be inside now.
-        if watch.entry.load(Relaxed) == entry {
+        let waited_ns = self.runtime.attach(body);
+        // Unless another thread has taken over the path and is in a call of its own.
+        if watch.entries.load(Relaxed) == entry {
             watch.since_ns.store(0, Relaxed);
         }
         let mut waits = sync::lock(&self.waits);
@@ -175,18 +177,19 @@ impl Chain {
 }
 
 impl Stages for Chain {
-    fn wants(&self, direction: Direction) -> bool {
-        // Before what is pending is looked for: who no longer wants has left something there.
-        self.wants[direction as usize].load(SeqCst)
+    fn has_stages(&self, direction: Direction) -> bool {
+        // Callers ask this before `has_pending`: a stage that was removed in between has left something
+        // there.
+        self.has_stages[direction as usize].load(SeqCst)
     }
 
     fn has_pending(&self, direction: Direction) -> bool {
         let pending = |slot: &Arc<Slot>| slot.handle.state.has_pending(direction);
-        self.slots().iter().any(pending) || self.leaving().iter().any(pending)
+        self.slots().iter().any(pending) || self.removed().iter().any(pending)
     }
 
-    fn holds(&self) -> bool {
-        self.slots().iter().any(|slot| slot.handle.state.holds())
+    fn holds_frames(&self) -> bool {
+        self.slots().iter().any(|slot| slot.handle.state.holds_frames())
     }
 
     fn process_while(
@@ -194,36 +197,38 @@ impl Stages for Chain {
         direction: Direction,
         stage_batch: &mut StageBatch,
         mtu: usize,
-        wanted: &dyn Fn() -> bool,
+        is_current: &dyn Fn() -> bool,
     ) {
-        // In this order: what stages emitted that are no more among these is found there.
+        // In this order: a stage that is no longer in `slots` is in `removed`.
         let slots = self.slots();
-        self.settle_leaving(direction, stage_batch);
+        self.flush_removed(direction, stage_batch);
         let peers = self.shared.peers();
         let first = slots.iter().position(|slot| slot.has_work(direction, stage_batch, &peers));
         let Some(first) = first else { return };
-        let call = BatchContext { direction, mtu, peers: &peers, clock: &*self.runtime, wanted };
-        self.enter(direction as usize, &mut || {
+        let runtime = &*self.runtime;
+        let context = BatchContext { direction, mtu, peers: &peers, runtime, is_current };
+        self.run_attached(direction as usize, &mut || {
             for slot in &slots[first..] {
-                slot.run(stage_batch, &call);
+                slot.run(stage_batch, &context);
             }
         });
-        if slots.iter().any(|slot| slot.out.load(Relaxed)) {
-            self.look_who_wants();
+        if slots.iter().any(|slot| slot.removed.load(Relaxed)) {
+            self.update_directions();
         }
     }
 
     fn due_ns(&self) -> Option<u64> {
-        let live = self.slots();
-        let live = live.iter().filter(|slot| !slot.out.load(Relaxed));
-        live.map(|slot| slot.handle.due_ns.load(SeqCst)).min().filter(|&due_ns| due_ns != u64::MAX)
+        let slots = self.slots();
+        let active = slots.iter().filter(|slot| !slot.removed.load(Relaxed));
+        let due_ns = active.map(|slot| slot.handle.due_ns.load(SeqCst)).min();
+        due_ns.filter(|&due_ns| due_ns != u64::MAX)
     }
 
     fn tick(&self, now_ns: u64) {
         let slots = self.slots();
         let is_due = |slot: &&Arc<Slot>| slot.handle.due_ns.load(SeqCst) <= now_ns;
         if slots.iter().any(|slot| is_due(&slot)) {
-            self.enter(TICKS, &mut || {
+            self.run_attached(TICKS, &mut || {
                 for slot in slots.iter().filter(is_due) {
                     slot.tick(now_ns, &*self.runtime);
                 }
@@ -231,26 +236,25 @@ impl Stages for Chain {
         }
     }
 
-    fn connect(&self, host: Arc<dyn StageHost>) {
-        let mut held = sync::write(&self.shared.host);
-        *held = Some(host);
+    fn set_host(&self, host: Arc<dyn StageHost>) {
+        *sync::write(&self.shared.host) = Some(host);
     }
 
     fn set_peers(&self, peers: &[(PeerId, [u8; 32])]) {
-        let names: PeerNames = peers.iter().copied().collect::<HashMap<_, _>>();
-        *sync::write(&self.shared.peers) = Arc::new(names);
+        let keys = Arc::new(peers.iter().copied().collect());
+        *sync::write(&self.shared.peers) = keys;
     }
 
-    fn running(&self, now_ns: u64) -> Option<Running> {
-        let calls = self.shared.watches.iter().filter_map(|watch| self.under_way(watch, now_ns));
-        // Whoever waits may wait for the stage that does not return, and is not to hide it.
-        let (stage, for_ns) = calls
-            .min_by_key(|&(stage, for_ns)| (stage == 0 || for_ns < LONG_NS, Reverse(for_ns)))?;
+    fn longest_call(&self, now_ns: u64) -> Option<RunningCall> {
+        let calls = self.shared.calls.iter().filter_map(|watch| self.active_call(watch, now_ns));
+        // A thread that waits may wait for the very stage that does not return: long calls come first.
+        let (stage, for_ns) = calls.min_by_key(|&(stage, for_ns)| {
+            (stage == 0 || for_ns < LONG_CALL_NS, Reverse(for_ns))
+        })?;
         let slots = self.slots();
         let options = slots.iter().find(|slot| slot.id == stage).map(|slot| slot.options());
-        // Who waits for the interpreter is held up by somebody else's code, and no stage of ours is to
-        // blame: that is waited for.
-        Some(Running {
+        // A wait for the GIL has no limit: other code of the process holds it, not a stage of this tunnel.
+        Some(RunningCall {
             stage,
             name: match &options {
                 Some(options) => options.name.clone(),
@@ -264,13 +268,13 @@ impl Stages for Chain {
 
     fn abandon(&self, stage: u64) {
         for slot in self.slots().iter().filter(|slot| slot.id == stage) {
-            slot.take_out("it did not return");
+            slot.remove("it did not return");
         }
-        // Who comes back from it is not waited for.
-        for watch in self.shared.watches.iter().filter(|w| w.stage.load(Relaxed) == stage) {
+        // Its call is no longer watched.
+        for watch in self.shared.calls.iter().filter(|w| w.stage.load(Relaxed) == stage) {
             watch.since_ns.store(0, Relaxed);
         }
-        self.look_who_wants();
+        self.update_directions();
     }
 }
 

@@ -1,31 +1,31 @@
-//! options: how a stage is built in.
+//! options: how a slot runs its stage.
 
 use crate::{
     stage_api::Outcome,
     stages::{filter::Filter, state::HoldLimit},
 };
 
-/// How a stage is built in.
+/// How a slot runs its stage.
 #[derive(Clone, Debug)]
 pub struct SlotOptions {
-    /// What it is called.
+    /// Name of the stage in counters and logs.
     pub name: String,
-    /// Whether it stands in each path.
+    /// Whether the stage sees frames of each direction, indexed by `Direction`.
     pub directions: [bool; 2],
     /// Which frames it sees; `None`: all.
     pub filter: Option<Filter>,
-    /// Whether it may send on a frame that a later one has passed.
+    /// Whether it may emit a frame after a later one of the same flow.
     pub reorders: bool,
-    /// Whether frames go on where its call failed.
+    /// Whether the frames of a failed call are passed instead of dropped.
     pub pass_on_error: bool,
-    /// What it may hold.
+    /// How much it may hold.
     pub hold: HoldLimit,
-    /// Time between ticks; 0: only those it asks for.
+    /// Time between ticks in nanoseconds; 0: only those that it asks for.
     pub tick_ns: u64,
-    /// Calls in a row that fail before `outcome` follows.
+    /// Failed calls in a row until `outcome` is applied.
     pub failures: u32,
-    /// How long a call may last before `outcome` follows; `None`: for ever.
+    /// How long a call may last until `outcome` is applied, in nanoseconds; `None`: no limit.
     pub stall_ns: Option<u64>,
-    /// See above.
+    /// What happens after `failures` or `stall_ns`.
     pub outcome: Outcome,
 }

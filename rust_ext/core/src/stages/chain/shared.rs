@@ -1,14 +1,14 @@
-//! shared: what the slots of a chain share: the host, the peers' names, the calls under way.
+//! shared: what the slots of a chain share: the host, the peers' public keys, the calls that are running.
 
 use std::sync::{Arc, Mutex, RwLock, atomic::AtomicU64};
 
 use crate::{
     stage_api::{Notice, StageHost},
-    stages::filter::PeerNames,
+    stages::filter::PeerKeys,
     sync,
 };
 
-/// Notices kept while nobody surrounds the chain (tests, replays).
+/// Notices kept while the chain has no host, as in tests and replays.
 const NOTICES_MAX: usize = 256;
 
 /// What the slots of a chain share.
@@ -16,46 +16,50 @@ const NOTICES_MAX: usize = 256;
 pub(super) struct ChainShared {
     pub(super) host: RwLock<Option<Arc<dyn StageHost>>>,
     pub(super) notices: Mutex<Vec<Notice>>,
-    pub(super) watches: [Watch; 3],
-    pub(super) peers: RwLock<Arc<PeerNames>>,
-    pub(super) ids: AtomicU64,
+    /// The call that runs in each direction, then that of ticks.
+    pub(super) calls: [CallWatch; 3],
+    pub(super) peers: RwLock<Arc<PeerKeys>>,
+    pub(super) last_id: AtomicU64,
 }
 
-/// A call that is under way on one thread: since when, and in which stage (0: waiting to enter).
-#[derive(Default)]
-pub(super) struct Watch {
-    pub(super) since_ns: AtomicU64,
-    pub(super) stage: AtomicU64,
-    /// Whose call it is, as the runtime knows it.
-    pub(super) thread: AtomicU64,
-    /// When it was last found to be kept out in the middle of a stage.
-    pub(super) kept_out_ns: AtomicU64,
-    /// Counts the calls.
-    pub(super) entry: AtomicU64,
-}
-
-/// The watch of ticks, behind those of the two directions.
+/// Index of ticks in [`ChainShared::calls`].
 pub(super) const TICKS: usize = 2;
 
+/// The call that one thread is in.
+#[derive(Default)]
+pub(super) struct CallWatch {
+    /// When the thread entered the stage, or began to wait for the GIL; 0: no call.
+    pub(super) since_ns: AtomicU64,
+    /// The stage; 0: the thread waits for the GIL.
+    pub(super) stage: AtomicU64,
+    /// The thread, as the runtime identifies it.
+    pub(super) thread_id: AtomicU64,
+    /// When the call was last found to wait for the GIL.
+    pub(super) gil_wait_ns: AtomicU64,
+    /// Number of times a thread has entered the chain.
+    pub(super) entries: AtomicU64,
+}
+
 impl ChainShared {
-    pub(super) fn with(&self, say: impl FnOnce(&dyn StageHost)) {
-        let held = sync::read(&self.host).clone();
-        if let Some(host) = held {
-            say(&*host);
+    /// Runs `body` with the host, if there is one.
+    pub(super) fn with_host(&self, body: impl FnOnce(&dyn StageHost)) {
+        let host = sync::read(&self.host).clone();
+        if let Some(host) = host {
+            body(&*host);
         }
     }
 
     pub(super) fn wake_for_tick(&self) {
-        self.with(|host| host.wake_for_tick());
+        self.with_host(|host| host.wake_for_tick());
     }
 
-    pub(super) fn peers(&self) -> Arc<PeerNames> {
+    pub(super) fn peers(&self) -> Arc<PeerKeys> {
         Arc::clone(&sync::read(&self.peers))
     }
 
     pub(super) fn notify(&self, notice: Notice) {
-        let held = sync::read(&self.host).clone();
-        match held {
+        let host = sync::read(&self.host).clone();
+        match host {
             Some(host) => host.notify(notice),
             None => {
                 let mut notices = sync::lock(&self.notices);

@@ -1,8 +1,8 @@
-//! slot: a stage in its place: what it is called with, and what becomes of its answer.
+//! slot: one stage's place in the chain: calls its handler and applies its verdicts.
 //!
-//! In: batches of both paths, the time. Out: the batches behind it. Drops: what the stage drops; the
-//! frames of a call that failed, unless the stage passes them. Order: one thread at a time is inside;
-//! what it emitted goes before the batch that it is called with.
+//! In: batches of both paths, the time. Out: the batch behind the stage. Drops: what the stage drops; the
+//! frames of a failed call, unless the stage passes them. Order: one thread at a time is inside; emitted
+//! frames go before the batch that the stage is called with.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, RwLock,
@@ -21,44 +21,47 @@ use super::{
 use crate::{
     stage_api::{Direction, Notice, Outcome, StageBatch},
     stages::{
-        filter::{Filter, PeerNames},
-        state::{Emission, StageCounts},
+        filter::{Filter, PeerKeys},
+        state::{CallCounts, Emission, StageCounts},
         verdicts::Verdicts,
     },
     sync,
     time::SECOND_NS,
 };
 
-/// A stage in its place.
+/// One stage's place in the chain.
 pub struct Slot {
     pub(super) id: u64,
-    pub(super) name: String,
-    pub(super) options: RwLock<Arc<SlotOptions>>,
+    name: String,
+    options: RwLock<Arc<SlotOptions>>,
     inner: Mutex<Inner>,
     pub(super) handle: Arc<StageHandle>,
-    /// Taken out: it is not called any more.
-    pub(super) out: AtomicBool,
-    pub(super) failures_in_a_row: AtomicU32,
-    pub(super) said_ns: AtomicU64,
-    pub(super) unsaid: AtomicU64,
+    /// Whether the stage was removed; then it is not called any more.
+    pub(super) removed: AtomicBool,
+    failures_in_a_row: AtomicU32,
+    /// When a failure was last reported; 0: never.
+    reported_ns: AtomicU64,
+    /// Failures since then.
+    unreported: AtomicU64,
 }
 
-/// What all stages are called with for one batch.
+/// What every stage is called with for one batch.
 pub(super) struct BatchContext<'c> {
     pub(super) direction: Direction,
     pub(super) mtu: usize,
-    pub(super) peers: &'c Arc<PeerNames>,
-    pub(super) clock: &'c dyn Runtime,
-    /// False once another thread has the caller's place: its batch goes no further.
-    pub(super) wanted: &'c dyn Fn() -> bool,
+    pub(super) peers: &'c Arc<PeerKeys>,
+    pub(super) runtime: &'c dyn Runtime,
+    /// False once another thread has taken over the path: the batch goes no further.
+    pub(super) is_current: &'c dyn Fn() -> bool,
 }
 
 struct Inner {
     handler: Box<dyn StageHandler>,
     verdicts: Verdicts,
+    /// Indices of the frames that the stage sees.
     selected: Vec<u32>,
     emitted: Vec<Emission>,
-    call: u64,
+    calls: u64,
 }
 
 impl Slot {
@@ -75,43 +78,41 @@ impl Slot {
             handle: Arc::new(StageHandle::new(&options, shared)),
             name: options.name.clone(),
             options: RwLock::new(Arc::new(options)),
-            inner: Mutex::new(Inner { handler, verdicts, selected, emitted, call: 0 }),
-            out: AtomicBool::new(false),
+            inner: Mutex::new(Inner { handler, verdicts, selected, emitted, calls: 0 }),
+            removed: AtomicBool::new(false),
             failures_in_a_row: AtomicU32::new(0),
-            said_ns: AtomicU64::new(0),
-            unsaid: AtomicU64::new(0),
+            reported_ns: AtomicU64::new(0),
+            unreported: AtomicU64::new(0),
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        sync::lock(&self.inner)
-    }
-
-    fn vacant(&self) -> Option<MutexGuard<'_, Inner>> {
+    fn try_enter(&self) -> Option<MutexGuard<'_, Inner>> {
         sync::try_lock(&self.inner)
     }
 
-    /// The handler, once no other thread is inside; who is may need what we hold to come out.
-    fn entered(&self, runtime: &dyn Runtime) -> MutexGuard<'_, Inner> {
+    /// Waits until no other thread is inside. Waits detached: the thread inside may need the GIL to come out.
+    fn enter(&self, runtime: &dyn Runtime) -> MutexGuard<'_, Inner> {
         loop {
-            if let Some(inner) = self.vacant() {
+            if let Some(inner) = self.try_enter() {
                 return inner;
             }
-            runtime.leave(&mut || drop(self.inner()));
+            runtime.detach(&mut || {
+                drop(sync::lock(&self.inner));
+            });
         }
     }
 
-    /// Whether somebody is inside.
+    /// Whether a thread is inside.
     pub fn is_busy(&self) -> bool {
-        self.vacant().is_none()
+        self.try_enter().is_none()
     }
 
-    /// What it is called.
+    /// Returns the stage's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What its handler reaches from outside of its calls, too.
+    /// Returns what the stage's code calls back.
     pub fn handle(&self) -> &Arc<StageHandle> {
         &self.handle
     }
@@ -120,31 +121,30 @@ impl Slot {
         Arc::clone(&sync::read(&self.options))
     }
 
-    /// Whether it was taken out.
-    pub fn is_out(&self) -> bool {
-        self.out.load(SeqCst)
+    /// Whether the stage was removed.
+    pub fn is_removed(&self) -> bool {
+        self.removed.load(SeqCst)
     }
 
-    /// What it counted.
+    /// Returns the stage's counters.
     pub fn counts(&self) -> StageCounts {
         self.handle.state.counts()
     }
 
-    /// Puts another handler into the place of the one that is there, between two of its calls: `change`
-    /// makes it, and where it fails, the old one stays. `None` where somebody is inside. What is held
-    /// stays held; the name stays the slot's.
+    /// Replaces the handler between two calls by the one that `make` returns; if that fails, the old one
+    /// stays. Returns `None` if a thread is inside. Held frames stay held, and the slot keeps its name.
     pub fn replace<E>(
         &self,
         options: &SlotOptions,
-        change: impl FnOnce() -> Result<Box<dyn StageHandler>, E>,
+        make: impl FnOnce() -> Result<Box<dyn StageHandler>, E>,
     ) -> Option<Result<(), E>> {
-        let mut inner = self.vacant()?;
-        let handler = match change() {
+        let mut inner = self.try_enter()?;
+        let handler = match make() {
             Ok(handler) => handler,
             Err(error) => return Some(Err(error)),
         };
         inner.handler = handler;
-        self.handle.state.set_rules(options.hold, options.reorders);
+        self.handle.state.set_limits(options.hold, options.reorders);
         let tick_ns = if options.tick_ns == 0 { u64::MAX } else { 1 };
         self.handle.due_ns.fetch_min(tick_ns, SeqCst);
         *sync::write(&self.options) = Arc::new(options.clone());
@@ -153,114 +153,115 @@ impl Slot {
         Some(Ok(()))
     }
 
+    /// Whether the stage has to be entered for this batch.
     pub(super) fn has_work(
         &self,
         direction: Direction,
         stage_batch: &StageBatch,
-        peers: &PeerNames,
+        peers: &PeerKeys,
     ) -> bool {
         let options = self.options();
-        // First: what a stage emitted before it was taken out is pending then.
-        let stands = self.stands_in(direction, &options);
-        if self.handle.state.has_pending(direction) {
-            return true;
-        }
-        stands
-            && stage_batch.batch.frames.iter().any(|frame| match &options.filter {
-                None => true,
-                Some(words) => {
-                    words.holds(frame, &stage_batch.buffer, &stage_batch.batch.slices, peers)
-                }
-            })
+        // First, so that what a removed stage emitted before is pending below.
+        let serves = self.serves(direction, &options);
+        self.handle.state.has_pending(direction)
+            || serves && matching(&options.filter, stage_batch, peers).next().is_some()
     }
 
-    pub(super) fn stands_in(&self, direction: Direction, options: &SlotOptions) -> bool {
-        !self.has_left() && options.directions[direction as usize]
+    fn serves(&self, direction: Direction, options: &SlotOptions) -> bool {
+        !self.stop_if_removed() && options.directions[direction as usize]
     }
 
-    /// Whether it was taken out; then a tick that is under way emits nothing any more.
-    fn has_left(&self) -> bool {
-        let out = self.is_out();
-        if out {
-            // Whoever took it out may not have come to that yet.
+    /// Returns whether the stage was removed. If so, it emits nothing from here on, not even from a tick that
+    /// is running: the thread that removed it may not have stopped its state yet.
+    fn stop_if_removed(&self) -> bool {
+        let removed = self.is_removed();
+        if removed {
             self.handle.state.stop();
         }
-        out
+        removed
     }
 
-    /// Takes a batch through this stage.
-    pub(super) fn run(self: &Arc<Self>, stage_batch: &mut StageBatch, call: &BatchContext<'_>) {
-        let &BatchContext { direction, mtu, peers, clock, wanted } = call;
-        if !wanted() || !self.has_work(direction, stage_batch, peers) {
+    /// Runs a batch through the stage.
+    pub(super) fn run(&self, stage_batch: &mut StageBatch, context: &BatchContext<'_>) {
+        let &BatchContext { direction, mtu, peers, runtime, is_current } = context;
+        if !is_current() || !self.has_work(direction, stage_batch, peers) {
             return;
         }
         self.handle.mtu.store(mtu as u64, Relaxed);
-        if self.has_left() {
-            return self.pass_pending(direction, stage_batch);
+        if self.stop_if_removed() {
+            return self.flush_pending(direction, stage_batch);
         }
-        let watch = &self.handle.shared.watches[direction as usize];
+        let watch = &self.handle.shared.calls[direction as usize];
         watch.stage.store(self.id, Relaxed);
-        let mut inner = self.entered(clock);
-        // Who takes over waits here for us, so that frames come in order.
-        if !wanted() {
+        let mut inner = self.enter(runtime);
+        // A thread that takes over the path waits above for this one, so that frames stay in order.
+        if !is_current() {
             return;
         }
-        // Behind the lock: they change with the handler.
+        // Under the lock: options change together with the handler.
         let options = self.options();
-        inner.select(&options.filter, stage_batch, peers, self.stands_in(direction, &options));
-        inner.call += 1;
-        let Inner { handler, verdicts, selected, emitted, call } = &mut *inner;
+        let Inner { handler, verdicts, selected, emitted, calls } = &mut *inner;
+        selected.clear();
+        if self.serves(direction, &options) {
+            selected.extend(matching(&options.filter, stage_batch, peers));
+        }
+        *calls += 1;
+        let number = *calls;
         verdicts.begin(direction, mtu, &stage_batch.batch.frames, selected);
-        let shown = (selected.len() as u64, verdicts.frames().map(|f| u64::from(f.segments)).sum());
-        let (mut result, start_ns) = (Ok(()), clock.now_ns());
-        // What was waited for until here is not its doing.
+        let frames = selected.len() as u64;
+        let segments = verdicts.frames().map(|frame| u64::from(frame.segments)).sum();
+        let (mut result, start_ns) = (Ok(()), runtime.now_ns());
+        // The wait to enter does not count against the stage.
         watch.since_ns.store(start_ns, Relaxed);
-        if shown.0 != 0 {
-            self.handle.calling.store(direction as u8 + 1, SeqCst);
-            let work = Call {
+        if frames != 0 {
+            self.handle.in_call.store(direction as u8 + 1, SeqCst);
+            let call = Call {
                 stage_batch: std::mem::take(stage_batch),
                 verdicts: std::mem::take(verdicts),
-                call: *call,
+                number,
                 peers: Arc::clone(peers),
                 handle: Arc::clone(&self.handle),
             };
-            let back;
-            (back, result) = handler.process(work);
-            (*stage_batch, *verdicts) = (back.stage_batch, back.verdicts);
-            self.handle.calling.store(0, SeqCst);
+            let returned;
+            (returned, result) = handler.process(call);
+            (*stage_batch, *verdicts) = (returned.stage_batch, returned.verdicts);
+            self.handle.in_call.store(0, SeqCst);
         }
-        let now_ns = clock.now_ns();
+        let now_ns = runtime.now_ns();
         if result.is_err() {
-            verdicts.fail(options.pass_on_error, &stage_batch.batch.frames, selected);
+            verdicts.reset(options.pass_on_error, &stage_batch.batch.frames, selected);
         }
-        self.handle.state.take(direction, emitted, &mut stage_batch.adjustments);
-        verdicts.finish(stage_batch, selected, emitted, *call);
-        self.handle.state.answer(direction.other(), verdicts.answers());
-        self.handle.state.passed(direction, *call, verdicts.passing());
-        let spent_ns = now_ns.saturating_sub(start_ns);
-        let failed = result.is_err();
-        self.handle.state.called(shown, &verdicts.dropped, verdicts.created, spent_ns, failed);
+        self.handle.state.take_pending(direction, emitted, &mut stage_batch.adjustments);
+        verdicts.apply(stage_batch, selected, emitted, number);
+        self.handle.state.push_answers(direction.other(), verdicts.answers());
+        self.handle.state.record_passed(direction, number, verdicts.passed());
+        let time_ns = now_ns.saturating_sub(start_ns);
+        let (created, failed) = (verdicts.created, result.is_err());
+        let counts = CallCounts { frames, segments, created, time_ns, failed };
+        self.handle.state.record_call(counts, &verdicts.dropped);
         drop(inner);
         if self.handle.state.has_pending(direction.other()) {
             self.handle.wake(direction.other());
         }
-        if shown.0 != 0 {
-            self.judge(result, now_ns);
+        if frames != 0 {
+            self.record_result(result, now_ns);
         }
     }
 
-    /// What a stage emitted before it was taken out still goes its way.
-    pub(super) fn pass_pending(&self, direction: Direction, stage_batch: &mut StageBatch) {
+    /// Puts what the stage emitted before it was removed in front of the batch.
+    pub(super) fn flush_pending(&self, direction: Direction, stage_batch: &mut StageBatch) {
         let mut emitted = Vec::new();
-        self.handle.state.take(direction, &mut emitted, &mut stage_batch.adjustments);
+        self.handle.state.take_pending(direction, &mut emitted, &mut stage_batch.adjustments);
         let mut verdicts = Verdicts::new();
         verdicts.begin(direction, 0, &stage_batch.batch.frames, &[]);
-        verdicts.finish(stage_batch, &[], &mut emitted, u64::MAX);
-        self.handle.state.called((0, 0), &verdicts.dropped, verdicts.created, 0, false);
+        verdicts.apply(stage_batch, &[], &mut emitted, u64::MAX);
+        let counts = CallCounts { created: verdicts.created, ..CallCounts::default() };
+        self.handle.state.record_call(counts, &verdicts.dropped);
     }
 
-    pub(super) fn tick(&self, now_ns: u64, clock: &dyn Runtime) {
-        if self.is_out() {
+    /// Calls the stage's `tick`.
+    pub(super) fn tick(&self, now_ns: u64, runtime: &dyn Runtime) {
+        if self.is_removed() {
             self.handle.due_ns.store(u64::MAX, SeqCst);
             return;
         }
@@ -270,79 +271,75 @@ impl Slot {
         };
         // Before the call, which may ask for an earlier one.
         self.handle.due_ns.store(next_ns, SeqCst);
-        let watch = &self.handle.shared.watches[TICKS];
+        let watch = &self.handle.shared.calls[TICKS];
         watch.stage.store(self.id, Relaxed);
-        let mut inner = self.entered(clock);
-        let start_ns = clock.now_ns();
+        let mut inner = self.enter(runtime);
+        let start_ns = runtime.now_ns();
         watch.since_ns.store(start_ns, Relaxed);
         let result = inner.handler.tick(now_ns);
         drop(inner);
-        let spent_ns = clock.now_ns().saturating_sub(start_ns);
-        self.handle.state.called((0, 0), &[], 0, spent_ns, result.is_err());
-        self.judge(result, start_ns + spent_ns);
+        let time_ns = runtime.now_ns().saturating_sub(start_ns);
+        let counts = CallCounts { time_ns, failed: result.is_err(), ..CallCounts::default() };
+        self.handle.state.record_call(counts, &[]);
+        self.record_result(result, start_ns + time_ns);
     }
 
-    /// A call that failed is told once a second; too many in a row have the outcome that was chosen.
-    pub(super) fn judge(&self, result: Result<(), Failure>, now_ns: u64) {
+    /// Reports failures at most once per second, and applies the outcome after too many in a row.
+    fn record_result(&self, result: Result<(), Failure>, now_ns: u64) {
         let Err(Failure(text)) = result else {
             return self.failures_in_a_row.store(0, Relaxed);
         };
         let in_a_row = self.failures_in_a_row.fetch_add(1, Relaxed) + 1;
-        let last_ns = self.said_ns.load(Relaxed);
-        let unsaid = self.unsaid.fetch_add(1, Relaxed) + 1;
+        let reported_ns = self.reported_ns.load(Relaxed);
+        let unreported = self.unreported.fetch_add(1, Relaxed) + 1;
         let options = self.options();
-        let given_up = in_a_row == options.failures;
-        if last_ns == 0 || now_ns >= last_ns + SECOND_NS || given_up {
-            self.said_ns.store(now_ns.max(1), Relaxed);
-            self.unsaid.store(0, Relaxed);
-            self.notify("stage.raised", text(), unsaid);
+        let is_last = in_a_row == options.failures;
+        if reported_ns == 0 || now_ns >= reported_ns + SECOND_NS || is_last {
+            self.reported_ns.store(now_ns.max(1), Relaxed);
+            self.unreported.store(0, Relaxed);
+            self.notify("stage.raised", text(), unreported);
         }
-        if given_up {
+        if is_last {
             let text = format!("{in_a_row} calls in a row failed");
             match options.outcome {
-                Outcome::Remove => self.take_out(&text),
+                Outcome::Remove => self.remove(&text),
                 Outcome::Close => {
                     let reason = format!("stage {}: {text}", self.name);
-                    self.handle.shared.with(|host| host.close(reason));
+                    self.handle.shared.with_host(|host| host.close(reason));
                 }
             }
         }
     }
 
-    /// It is not called any more, what it holds is dropped, and nothing that it emits from now on goes.
-    pub(super) fn leave(&self) -> bool {
-        let was_in = !self.out.swap(true, SeqCst);
+    /// Ends all calls of the stage and drops what it holds; what it emits from here on is refused. Returns
+    /// false if it was removed before.
+    pub(super) fn mark_removed(&self) -> bool {
+        let was_active = !self.removed.swap(true, SeqCst);
         self.handle.state.stop();
-        was_in
+        was_active
     }
 
-    pub(super) fn take_out(&self, text: &str) {
-        if self.leave() {
-            self.notify("stage.removed", text.to_owned(), 1);
+    /// Removes the stage and reports it.
+    pub(super) fn remove(&self, reason: &str) {
+        if self.mark_removed() {
+            self.notify("stage.removed", reason.to_owned(), 1);
         }
     }
 
-    pub(super) fn notify(&self, message: &'static str, text: String, times: u64) {
+    fn notify(&self, message: &'static str, text: String, times: u64) {
         self.handle.shared.notify(Notice { message, stage: self.name.clone(), text, times });
     }
 }
 
-impl Inner {
-    fn select(
-        &mut self,
-        filter: &Option<Filter>,
-        stage_batch: &StageBatch,
-        peers: &PeerNames,
-        stands: bool,
-    ) {
-        self.selected.clear();
-        let rows = if stands { &stage_batch.batch.frames[..] } else { &[] };
-        let chosen = rows.iter().enumerate().filter(|(_, frame)| match filter {
-            None => true,
-            Some(words) => {
-                words.holds(frame, &stage_batch.buffer, &stage_batch.batch.slices, peers)
-            }
-        });
-        self.selected.extend(chosen.map(|(index, _)| index as u32));
-    }
+/// Returns the indices of the frames that a filter selects; without one, all.
+fn matching<'b>(
+    filter: &'b Option<Filter>,
+    stage_batch: &'b StageBatch,
+    peers: &'b PeerKeys,
+) -> impl Iterator<Item = u32> + 'b {
+    let StageBatch { batch, buffer, .. } = stage_batch;
+    let matches = move |(_, frame): &(usize, &_)| {
+        filter.as_ref().is_none_or(|filter| filter.matches(frame, buffer, &batch.slices, peers))
+    };
+    batch.frames.iter().enumerate().filter(matches).map(|(index, _)| index as u32)
 }

@@ -1,30 +1,31 @@
 //! reason: why a stage's frame was dropped.
 
-/// Why a stage's frame was dropped: one of ours, or a name that the stage gave.
+/// Why a stage's frame was dropped: a built-in reason, or a name that the stage chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reason(pub(super) u8);
 
 impl Reason {
-    /// The call that should have judged it failed.
+    /// The stage's call failed.
     pub const RAISED: Self = Self(0);
-    /// A packet was sent the other way instead.
+    /// The stage answered it with a packet in the other direction.
     pub const ANSWERED: Self = Self(1);
-    /// It was replaced by a frame of fewer segments.
+    /// The stage replaced it by a frame of fewer segments.
     pub const REPLACED: Self = Self(2);
-    /// It was sent to another peer.
+    /// The stage changed its destination, so it goes to another peer.
     pub const REROUTED: Self = Self(3);
-    /// It was sent the other way.
+    /// The stage emitted it in the other direction.
     pub const TURNED: Self = Self(4);
-    /// The stage held as much as it may.
+    /// The stage holds as much as it may.
     pub const HOLD_OVERFLOW: Self = Self(5);
-    /// The batch's buffer had no room for what was written.
+    /// The batch's buffer has no room for what the stage wrote.
     pub const NO_ROOM: Self = Self(6);
-    /// It was held, and nobody has it any more.
+    /// The stage held it and no longer references it.
     pub const FORGOTTEN: Self = Self(7);
-    /// It was held when the stage was stopped or taken out.
+    /// The stage held it when it was stopped or removed.
     pub const STOPPED: Self = Self(8);
 
-    pub(super) const OURS: [&'static str; 9] = [
+    /// Names of the built-in reasons, by number.
+    pub(super) const BUILT_IN: [&'static str; 9] = [
         "raised",
         "answered",
         "replaced",

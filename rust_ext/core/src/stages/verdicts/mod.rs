@@ -1,109 +1,70 @@
-//! verdicts: what one stage says of the frames it was shown, and the batch that follows from it.
+//! verdicts: what a stage decides about the frames of one call, and the batch that follows from it (`apply`).
 //!
-//! In: the rows that a stage was shown, its verdicts, packets it made. Out: the same, for `layout` to
-//! make a batch of. Drops: nothing yet. Order: rows keep their numbers; segments of a split frame get
-//! numbers behind all others, and take its place.
+//! A row is a frame that the stage was shown. Segments of a split frame become rows behind all others, so row
+//! numbers stay valid; they leave in place of the frame.
 
-mod layout;
+mod apply;
+mod row;
 
 use std::{borrow::Cow, ops::Range};
 
+pub use self::row::VerdictError;
+use self::row::{Origin, Row, Verdict};
 use super::{
-    filter::{Filter, PeerNames},
-    fixup::{Cut, Unfit, fixup},
+    filter::{Filter, PeerKeys},
+    fixup::{Segmentation, fixup},
     state::Reason,
 };
 use crate::stage_api::Direction;
 use crate::{
-    frame::{Frame, NO_PEER, Slice},
+    frame::{Frame, NO_PEER, Slice, flags},
     packet::{ip, pieces::pieces, split::Segments, tcp},
 };
 
-/// The verdicts of one call, in the making.
+/// The verdicts of one call. Reused from call to call.
 #[derive(Debug)]
 pub struct Verdicts {
     direction: Direction,
     mtu: usize,
-    /// What the stage was shown, then what it split.
     rows: Vec<Row>,
-    shown: usize,
     /// Bytes that the stage wrote, and frames that it split.
     data: Vec<u8>,
+    /// Frames that the stage inserted, in `data`, each with the row that it goes before.
     inserted: Vec<(u32, Frame)>,
     answers: Vec<(Frame, Vec<u8>)>,
+    /// Whether the batch has to be laid out anew.
     changed: bool,
-    kept: Vec<Frame>,
-    /// What was dropped and what was made, for the stage's own counters.
+    /// The frames of the next batch; empty between calls.
+    output: Vec<Frame>,
+    /// Segments dropped, by reason, for the stage's counters.
     pub dropped: Vec<(Reason, u64)>,
-    /// Segments made.
+    /// Segments created, for the stage's counters.
     pub created: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    frame: Frame,
-    origin: Origin,
-    /// Other bytes, in `data`.
-    replaced: Option<Frame>,
-    ecn: Option<u8>,
-    fate: Fate,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Origin {
-    Batch,
-    Segment { parent: u32, number: u32 },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Keep,
-    Drop(Reason),
-    Hold,
-    /// Its segments are rows of their own; its bytes lie in `data`.
-    Split {
-        first: u32,
-        count: u32,
-        flat: u32,
-    },
-}
-
-/// Why a verdict cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// There is no such row.
-    NoRow,
-    /// The frame was dropped, held or split before.
-    Gone,
-    /// The bytes are no packet.
-    Unfit(Unfit),
-}
-
 impl Verdicts {
-    /// Nothing, for `begin`.
+    /// Returns verdicts without rows; see [`Self::begin`].
     pub fn new() -> Self {
         Self {
             direction: Direction::Outbound,
             mtu: 0,
             rows: Vec::new(),
-            shown: 0,
             data: Vec::new(),
             inserted: Vec::new(),
             answers: Vec::new(),
             changed: false,
-            kept: Vec::new(),
+            output: Vec::new(),
             dropped: Vec::new(),
             created: 0,
         }
     }
 
-    /// Starts over with the selected rows of a batch.
+    /// Starts a call with the selected frames of a batch as rows.
     pub fn begin(&mut self, direction: Direction, mtu: usize, batch: &[Frame], selected: &[u32]) {
         self.direction = direction;
         self.mtu = mtu;
         self.rows.clear();
         self.rows.extend(selected.iter().map(|&index| Row::new(batch[index as usize])));
-        self.shown = self.rows.len();
         self.data.clear();
         self.inserted.clear();
         self.answers.clear();
@@ -112,32 +73,32 @@ impl Verdicts {
         self.changed = false;
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The path the rows are on.
+    /// Returns the path that the rows are on.
     pub fn direction(&self) -> Direction {
         self.direction
     }
 
-    /// A row as it is now: replaced, if it was.
+    /// Returns a row's frame, or the one that replaces it.
     pub fn frame(&self, row: usize) -> Option<&Frame> {
         self.rows.get(row).map(|row| row.replaced.as_ref().unwrap_or(&row.frame))
     }
 
-    /// All rows as they came, those of segments included.
+    /// Returns the frames of all rows as the stage was shown them.
     pub fn frames(&self) -> impl ExactSizeIterator<Item = &Frame> {
         self.rows.iter().map(|row| &row.frame)
     }
 
-    /// A row's bytes as they are now: borrowed where they lie in one piece.
+    /// Returns a row's current bytes, borrowed if they are contiguous.
     pub fn bytes<'b>(
         &'b self,
         row: usize,
@@ -162,111 +123,113 @@ impl Verdicts {
         Some(bytes)
     }
 
-    fn parent(&self, parent: u32) -> Option<(Segments, &[u8])> {
-        let row = self.rows.get(parent as usize)?;
-        let Fate::Split { flat, .. } = row.fate else { return None };
+    /// Returns a split row's segments and bytes.
+    fn parent(&self, row: u32) -> Option<(Segments, &[u8])> {
+        let row = self.rows.get(row as usize)?;
+        let Verdict::Split { offset, .. } = row.verdict else { return None };
         let frame = row.replaced.unwrap_or(row.frame);
-        let whole = &self.data[flat as usize..][..frame.length as usize];
-        Some((Segments::new(&frame, whole), whole))
+        let bytes = &self.data[offset as usize..][..frame.length as usize];
+        Some((Segments::new(&frame, bytes), bytes))
     }
 
-    /// Whether a frame is still to be judged, and all words of a filter hold for it.
-    pub fn selects(
+    /// Whether a row is still undecided and matches a filter.
+    pub fn matches(
         &self,
         row: usize,
-        words: &Filter,
+        filter: &Filter,
         buffer: &[u8],
         slices: &[Slice],
-        peers: &PeerNames,
+        peers: &PeerKeys,
     ) -> bool {
-        let Some(Row { frame, origin, replaced, fate: Fate::Keep, .. }) = self.rows.get(row) else {
+        let Some(Row { frame, origin, replaced, verdict: Verdict::Keep, .. }) = self.rows.get(row)
+        else {
             return false;
         };
         match (replaced, origin) {
-            (Some(replaced), _) => words.holds(replaced, &self.data, &[], peers),
-            (None, Origin::Batch) => words.holds(frame, buffer, slices, peers),
+            (Some(replaced), _) => filter.matches(replaced, &self.data, &[], peers),
+            (None, Origin::Batch) => filter.matches(frame, buffer, slices, peers),
             (None, Origin::Segment { .. }) => {
                 let bytes = self.bytes(row, buffer, slices).unwrap_or_default();
-                words.holds(&Frame { offset: 0, ..*frame }, &bytes, &[], peers)
+                filter.matches(&Frame { offset: 0, ..*frame }, &bytes, &[], peers)
             }
         }
     }
 
     // Verdicts
 
-    /// The row ends here. Nothing changes where it ended before.
+    /// Drops a row, unless it is already decided.
     ///
     /// # Errors
-    /// Where there is no such row.
-    pub fn drop(&mut self, row: usize, reason: Reason) -> Result<(), Refused> {
-        let row = self.rows.get_mut(row).ok_or(Refused::NoRow)?;
-        if row.fate == Fate::Keep {
-            row.fate = Fate::Drop(reason);
+    /// If there is no such row.
+    pub fn drop(&mut self, row: usize, reason: Reason) -> Result<(), VerdictError> {
+        let row = self.rows.get_mut(row).ok_or(VerdictError::NoSuchRow)?;
+        if row.verdict == Verdict::Keep {
+            row.verdict = Verdict::Drop(reason);
             self.changed = true;
         }
         Ok(())
     }
 
-    /// Other bytes for the row.
+    /// Replaces a row's bytes.
     ///
     /// # Errors
-    /// Where the row is gone, or the bytes are no packet.
-    pub fn replace(&mut self, row: usize, bytes: &[u8]) -> Result<(), Refused> {
+    /// If the row is decided, or the bytes are not a packet.
+    pub fn replace(&mut self, row: usize, bytes: &[u8]) -> Result<(), VerdictError> {
         let mtu = self.mtu;
-        let segment_size = self.alive(row)?.frame.segment_size;
-        let mut frame = self.write(bytes, Cut { segment_size, mtu })?;
+        let segment_size = self.undecided(row)?.frame.segment_size;
+        let mut frame = self.write(bytes, Segmentation { segment_size, mtu })?;
         let row = &mut self.rows[row];
-        let was = row.frame;
-        frame.mark = was.mark;
+        let before = row.frame;
+        frame.mark = before.mark;
         frame.peer = match self.direction {
-            Direction::Outbound if destination(&frame) != destination(&was) => NO_PEER,
-            _ => was.peer,
+            Direction::Outbound if destination(&frame) != destination(&before) => NO_PEER,
+            _ => before.peer,
         };
         row.replaced = Some(frame);
         self.changed = true;
         Ok(())
     }
 
-    /// A packet of the stage's own, before a row, or (with the number of rows) behind all.
+    /// Inserts a packet before a row; with `before` equal to the number of rows, behind all.
     ///
     /// # Errors
-    /// Where there is no such row, or the bytes are no packet.
-    pub fn insert(&mut self, before: usize, bytes: &[u8]) -> Result<(), Refused> {
+    /// If there is no such row, or the bytes are not a packet.
+    pub fn insert(&mut self, before: usize, bytes: &[u8]) -> Result<(), VerdictError> {
         if before > self.rows.len() {
-            return Err(Refused::NoRow);
+            return Err(VerdictError::NoSuchRow);
         }
-        let frame = self.write(bytes, Cut { segment_size: 0, mtu: self.mtu })?;
+        let frame = self.write(bytes, Segmentation { segment_size: 0, mtu: self.mtu })?;
         let before = if before == self.rows.len() { u32::MAX } else { before as u32 };
         self.inserted.push((before, frame));
         self.changed = true;
         Ok(())
     }
 
-    /// Drops the row and sends a packet the other way.
+    /// Drops a row and sends a packet in the other direction.
     ///
     /// # Errors
-    /// Where the row is gone, or the bytes are no packet.
-    pub fn answer(&mut self, row: usize, bytes: &[u8]) -> Result<(), Refused> {
-        self.alive(row)?;
+    /// If the row is decided, or the bytes are not a packet.
+    pub fn answer(&mut self, row: usize, bytes: &[u8]) -> Result<(), VerdictError> {
+        self.undecided(row)?;
         let mut bytes = bytes.to_vec();
-        let cut = Cut { segment_size: 0, mtu: self.mtu };
-        let frame = fixup(&mut bytes, cut).map_err(Refused::Unfit)?;
+        let segmentation = Segmentation { segment_size: 0, mtu: self.mtu };
+        let frame = fixup(&mut bytes, segmentation).map_err(VerdictError::InvalidPacket)?;
         self.answers.push((frame, bytes));
         self.drop(row, Reason::ANSWERED)
     }
 
-    /// Takes the row out, for the stage to keep.
+    /// Takes a row out of the batch. Returns its frame and bytes.
     ///
     /// # Errors
-    /// Where the row is gone.
+    /// If the row is decided.
     pub fn hold(
         &mut self,
         row: usize,
         buffer: &[u8],
         slices: &[Slice],
-    ) -> Result<(Frame, Vec<u8>), Refused> {
-        self.alive(row)?;
-        let bytes = self.bytes(row, buffer, slices).ok_or(Refused::NoRow)?.into_owned();
+    ) -> Result<(Frame, Vec<u8>), VerdictError> {
+        self.undecided(row)?;
+        let bytes = self.bytes(row, buffer, slices).ok_or(VerdictError::NoSuchRow)?.into_owned();
         let held = &mut self.rows[row];
         let mut frame = Frame { offset: 0, slices: 0, ..held.replaced.unwrap_or(held.frame) };
         if let Origin::Segment { .. } = held.origin {
@@ -275,36 +238,35 @@ impl Verdicts {
         if let Some(ecn) = held.ecn {
             frame.ds = frame.ds & !0b11 | ecn;
         }
-        held.fate = Fate::Hold;
+        held.verdict = Verdict::Hold;
         self.changed = true;
         Ok((frame, bytes))
     }
 
-    /// Puts a row back that was held in this same call.
-    fn put_back(&mut self, row: usize) {
-        if let Some(row) = self.rows.get_mut(row).filter(|row| row.fate == Fate::Hold) {
-            row.fate = Fate::Keep;
+    /// Returns a row that was held in this call to its place.
+    fn unhold(&mut self, row: usize) {
+        if let Some(row) = self.rows.get_mut(row).filter(|row| row.verdict == Verdict::Hold) {
+            row.verdict = Verdict::Keep;
         }
     }
 
-    /// Replaces the row by its segments: rows behind all others, which leave in its place. A row of
-    /// one segment stays itself.
+    /// Splits a row into its segments. Returns their rows; a row of one segment stays as it is.
     ///
     /// # Errors
-    /// Where the row is gone.
+    /// If the row is decided.
     pub fn split(
         &mut self,
         row: usize,
         buffer: &[u8],
         slices: &[Slice],
-    ) -> Result<Range<usize>, Refused> {
-        self.alive(row)?;
+    ) -> Result<Range<usize>, VerdictError> {
+        self.undecided(row)?;
         let Row { frame, replaced, ecn, .. } = self.rows[row];
         let whole = replaced.unwrap_or(frame);
         if whole.segments <= 1 {
             return Ok(row..row + 1);
         }
-        let bytes = self.bytes(row, buffer, slices).ok_or(Refused::NoRow)?.into_owned();
+        let bytes = self.bytes(row, buffer, slices).ok_or(VerdictError::NoSuchRow)?.into_owned();
         let segments = Segments::new(&whole, &bytes);
         let (first, count) = (self.rows.len(), segments.count());
         for number in 0..count {
@@ -315,26 +277,27 @@ impl Verdicts {
                 segments: 1,
                 segment_size: 0,
                 slices: 0,
-                flags: whole.flags & !crate::frame::flags::PARTIAL_CHECKSUM,
+                flags: whole.flags & !flags::PARTIAL_CHECKSUM,
                 ..whole
             };
             let origin = Origin::Segment { parent: row as u32, number: number as u32 };
             self.rows.push(Row { origin, ecn, ..Row::new(segment) });
         }
-        let flat = self.data.len() as u32;
+        let offset = self.data.len() as u32;
         self.data.extend_from_slice(&bytes);
-        let (at, count) = (first as u32, count as u32);
-        self.rows[row].fate = Fate::Split { first: at, count, flat };
+        let rows = first..self.rows.len();
+        let (first, count) = (first as u32, count as u32);
+        self.rows[row].verdict = Verdict::Split { first, count, offset };
         self.changed = true;
-        Ok(first..self.rows.len())
+        Ok(rows)
     }
 
-    /// Writes a number on the row.
+    /// Marks a row for the stages behind this one.
     ///
     /// # Errors
-    /// Where there is no such row.
-    pub fn mark(&mut self, row: usize, mark: u32) -> Result<(), Refused> {
-        let row = self.rows.get_mut(row).ok_or(Refused::NoRow)?;
+    /// If there is no such row.
+    pub fn mark(&mut self, row: usize, mark: u32) -> Result<(), VerdictError> {
+        let row = self.rows.get_mut(row).ok_or(VerdictError::NoSuchRow)?;
         row.frame.mark = mark;
         if let Some(replaced) = &mut row.replaced {
             replaced.mark = mark;
@@ -343,51 +306,52 @@ impl Verdicts {
         Ok(())
     }
 
-    /// Sets the ECN field of all the row's segments.
+    /// Sets the ECN field of all of a row's segments.
     ///
     /// # Errors
-    /// Where the row is gone.
-    pub fn set_ecn(&mut self, row: usize, ecn: u8) -> Result<(), Refused> {
-        self.alive(row)?.ecn = Some(ecn & 0b11);
+    /// If the row is decided.
+    pub fn set_ecn(&mut self, row: usize, ecn: u8) -> Result<(), VerdictError> {
+        self.undecided(row)?.ecn = Some(ecn & 0b11);
         self.changed = true;
         Ok(())
     }
 
-    fn alive(&mut self, row: usize) -> Result<&mut Row, Refused> {
-        let row = self.rows.get_mut(row).ok_or(Refused::NoRow)?;
-        if row.fate == Fate::Keep { Ok(row) } else { Err(Refused::Gone) }
+    fn undecided(&mut self, row: usize) -> Result<&mut Row, VerdictError> {
+        let row = self.rows.get_mut(row).ok_or(VerdictError::NoSuchRow)?;
+        if row.verdict == Verdict::Keep { Ok(row) } else { Err(VerdictError::AlreadyDecided) }
     }
 
-    /// A stage's bytes, repaired, in `data`.
-    fn write(&mut self, bytes: &[u8], cut: Cut) -> Result<Frame, Refused> {
+    /// Appends a packet that the stage wrote to `data`, with lengths and checksums corrected.
+    fn write(&mut self, bytes: &[u8], segmentation: Segmentation) -> Result<Frame, VerdictError> {
         let offset = self.data.len();
         self.data.extend_from_slice(bytes);
-        match fixup(&mut self.data[offset..], cut) {
+        match fixup(&mut self.data[offset..], segmentation) {
             Ok(frame) => Ok(Frame { offset: offset as u32, ..frame }),
-            Err(unfit) => {
+            Err(error) => {
                 self.data.truncate(offset);
-                Err(Refused::Unfit(unfit))
+                Err(VerdictError::InvalidPacket(error))
             }
         }
     }
 
-    /// The call failed: what is not held is dropped, or goes on as it came in `batch`. A frame of which
-    /// segments are held stays split.
-    pub fn fail(&mut self, pass: bool, batch: &[Frame], selected: &[u32]) {
-        let fate = if pass { Fate::Keep } else { Fate::Drop(Reason::RAISED) };
-        // Backwards, segments before what they were split from: who is still split then, has held ones.
-        let has_held = |row: &Row| matches!(row.fate, Fate::Hold | Fate::Split { .. });
+    /// Undoes the verdicts of a failed call: what is not held is dropped, or with `pass` goes on as it came
+    /// in `batch`. A frame stays split if any of its segments is held.
+    pub fn reset(&mut self, pass: bool, batch: &[Frame], selected: &[u32]) {
+        let verdict = if pass { Verdict::Keep } else { Verdict::Drop(Reason::RAISED) };
+        let is_held = |row: &Row| matches!(row.verdict, Verdict::Hold | Verdict::Split { .. });
+        // Backwards, so that segments come before their frame: one that is still split then has held
+        // segments.
         for number in (0..self.rows.len()).rev() {
-            match (self.rows[number].fate, selected.get(number)) {
-                (Fate::Hold, _) => {}
-                (Fate::Split { first, count, .. }, _)
-                    if self.rows[first as usize..][..count as usize].iter().any(has_held) => {}
+            match (self.rows[number].verdict, selected.get(number)) {
+                (Verdict::Hold, _) => {}
+                (Verdict::Split { first, count, .. }, _)
+                    if self.rows[first as usize..][..count as usize].iter().any(is_held) => {}
                 (_, Some(&index)) => {
-                    self.rows[number] = Row { fate, ..Row::new(batch[index as usize]) };
+                    self.rows[number] = Row { verdict, ..Row::new(batch[index as usize]) };
                 }
                 (_, None) => {
                     let row = &mut self.rows[number];
-                    (row.replaced, row.ecn, row.fate) = (None, None, fate);
+                    (row.replaced, row.ecn, row.verdict) = (None, None, verdict);
                 }
             }
         }
@@ -403,22 +367,17 @@ impl Default for Verdicts {
     }
 }
 
-impl Row {
-    fn new(frame: Frame) -> Self {
-        Self { frame, origin: Origin::Batch, replaced: None, ecn: None, fate: Fate::Keep }
-    }
-}
-
-/// A segment's TCP flags, as the splitter writes them.
+/// Returns a segment's TCP flags, as `packet::split` writes them.
 fn segment_flags(whole: u8, first: bool, last: bool) -> u8 {
-    let without = if first { 0 } else { tcp::CWR } | if last { 0 } else { tcp::FIN | tcp::PSH };
-    whole & !without
+    let cleared = if first { 0 } else { tcp::CWR } | if last { 0 } else { tcp::FIN | tcp::PSH };
+    whole & !cleared
 }
 
 fn destination(frame: &Frame) -> (u8, [u8; 16]) {
     (frame.version, frame.destination)
 }
 
+/// Copies the bytes of a frame that lies in several slices.
 fn gather(frame: &Frame, buffer: &[u8], slices: &[Slice]) -> Vec<u8> {
     let mut whole = [Slice { offset: 0, length: 0 }];
     let mut bytes = Vec::with_capacity(frame.length as usize);

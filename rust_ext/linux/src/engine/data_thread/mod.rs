@@ -157,11 +157,10 @@ impl DataThread {
         direction: Direction,
         now_ns: &mut u64,
     ) -> Step<'s> {
-        let is_wanted = self
-            .shared
-            .stages
-            .as_ref()
-            .is_some_and(|stages| stages.wants(direction) || stages.has_pending(direction));
+        let is_wanted =
+            self.shared.stages.as_ref().is_some_and(|stages| {
+                stages.has_stages(direction) || stages.has_pending(direction)
+            });
         let plane =
             if is_wanted { self.call_stages(plane, direction, now_ns) } else { Some(plane) };
         let Some(mut plane) = plane else { return Ok(None) };

@@ -1,4 +1,4 @@
-"""pyfw.StageTest with a clock in every call: what leaves at which moment."""
+"""A StageTest whose calls take the time, to see what leaves when."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pyfw
 
 
-class Trial(pyfw.StageTest):
-    """One stage, from the moment 0 on."""
+class TimedStageTest(pyfw.StageTest):
+    """One stage, from time 0 on."""
 
     def __init__(self, stage: pyfw.Stage) -> None:
         super().__init__(stage, now_ns=0)
@@ -20,23 +20,23 @@ class Trial(pyfw.StageTest):
         towards: str = "inbound",
         segment_size: int = 0,
     ) -> list[bytes]:
-        """Feeds a batch that comes then."""
+        """Feeds a batch at that time."""
         self.now_ns = now_ns
         feed = self.inbound if towards == "inbound" else self.outbound
         return feed(*packets, segment_size=segment_size)
 
     def until(self, now_ns: int, towards: str = "inbound") -> list[bytes]:
-        """Lets time pass; what leaves meanwhile."""
+        """Advances the clock, and returns what leaves meanwhile."""
         self.tick(now_ns)
         return self.feed([], now_ns, towards)
 
-    def change(self, stage: pyfw.Stage) -> None:
-        """Reloads the stage."""
+    def reload(self, stage: pyfw.Stage) -> None:
+        """Replaces the stage."""
         self._set.change([stage])
         self.stage = stage
 
     @property
     def counts(self) -> dict[str, Any]:
         """The stage's counters."""
-        counters: dict[str, Any] = self.counters["stages"][self.stage.name]
-        return counters
+        counts: dict[str, Any] = self.counters["stages"][self.stage.name]
+        return counts

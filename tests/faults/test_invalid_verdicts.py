@@ -1,4 +1,4 @@
-"""What a stage can get wrong in a call: values, types, indices, amounts. It costs what it is shown."""
+"""Invalid verdicts: wrong values, types, indices and amounts fail only the call."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 import pyfw
-from tests.faults.judged import Judged, batch_of, numbered, numbers
+from tests.faults.conservation import ConservationTest, make_packet, make_packets, numbers
 
 Body = Callable[[Any], Any]
 
 
-class Says(pyfw.Stage):
-    """Does what it is told, on inbound."""
+class Runs(pyfw.Stage):
+    """Runs a function with each inbound batch."""
 
     direction = "inbound"
 
@@ -21,14 +21,14 @@ class Says(pyfw.Stage):
         self.body = body
 
     def process(self, batch: pyfw.FrameBatch) -> None:
-        return self.body(batch)  # type: ignore[no-any-return] # that is what is tried
+        return self.body(batch)  # type: ignore[no-any-return] # an invalid return value is what some tests need
 
 
 async def coroutine(batch: pyfw.FrameBatch) -> None:
-    raise AssertionError("nobody awaits it")
+    raise AssertionError("must never run")
 
 
-WRONG: dict[str, tuple[str, Body]] = {
+INVALID: dict[str, tuple[str, Body]] = {
     "a list returned": ("TypeError", lambda batch: [batch]),
     "the batch returned": ("TypeError", lambda batch: batch),
     "False returned": ("TypeError", lambda batch: False),
@@ -39,7 +39,7 @@ WRONG: dict[str, tuple[str, Body]] = {
     "drop by text": ("TypeError", lambda batch: batch.drop("0")),
     "drop by float": ("TypeError", lambda batch: batch.drop(0.0)),
     "drop without a reason": ("TypeError", lambda batch: batch.drop(0, None)),
-    "drop for no name": ("ValueError", lambda batch: batch.drop(0, "a reason")),
+    "drop for an invalid name": ("ValueError", lambda batch: batch.drop(0, "a reason")),
     "drop for an empty name": ("ValueError", lambda batch: batch.drop(0, "")),
     "drop for 65 reasons": (
         "ValueError",
@@ -55,20 +55,20 @@ WRONG: dict[str, tuple[str, Body]] = {
     "mark with 33 bits": ("OverflowError", lambda batch: batch.mark(0, 1 << 32)),
     "ecn -1": ("IndexError", lambda batch: batch.set_ecn(-1, 1)),
     "ecn 4": ("ValueError", lambda batch: batch.set_ecn(0, 4)),
-    "insert -1": ("IndexError", lambda batch: batch.insert(-1, numbered(9))),
-    "insert behind the end": ("IndexError", lambda batch: batch.insert(4, numbered(9))),
-    "replace -1": ("IndexError", lambda batch: batch.replace(-1, numbered(9))),
-    "answer -1": ("IndexError", lambda batch: batch.answer(-1, numbered(9))),
+    "insert -1": ("IndexError", lambda batch: batch.insert(-1, make_packet(9))),
+    "insert behind the end": ("IndexError", lambda batch: batch.insert(4, make_packet(9))),
+    "replace -1": ("IndexError", lambda batch: batch.replace(-1, make_packet(9))),
+    "answer -1": ("IndexError", lambda batch: batch.answer(-1, make_packet(9))),
     "replace by text": ("TypeError", lambda batch: batch.replace(0, "packet")),
     "replace by nothing": ("TypeError", lambda batch: batch.replace(0, None)),
     "replace by integers": ("TypeError", lambda batch: batch.replace(0, [69, 0])),
-    "replace by no packet": ("ValueError", lambda batch: batch.replace(0, bytes(40))),
-    "replace by no byte": ("ValueError", lambda batch: batch.replace(0, b"")),
-    "insert no packet": ("ValueError", lambda batch: batch.insert(0, b"\x45" * 19)),
-    "answer with no packet": ("ValueError", lambda batch: batch.answer(0, b"\x60" * 39)),
+    "replace by an invalid packet": ("ValueError", lambda batch: batch.replace(0, bytes(40))),
+    "replace by no bytes": ("ValueError", lambda batch: batch.replace(0, b"")),
+    "insert an invalid packet": ("ValueError", lambda batch: batch.insert(0, b"\x45" * 19)),
+    "answer with an invalid packet": ("ValueError", lambda batch: batch.answer(0, b"\x60" * 39)),
     "a frame beyond 64 KiB": (
         "ValueError",
-        lambda batch: batch.replace(0, numbered(0, length=65_535) + b"x"),
+        lambda batch: batch.replace(0, make_packet(0, length=65_535) + b"x"),
     ),
     "an insertion beyond 64 KiB": (
         "ValueError",
@@ -76,39 +76,39 @@ WRONG: dict[str, tuple[str, Body]] = {
     ),
     "a frame dropped, then replaced": (
         "ValueError",
-        lambda batch: (batch.drop(0), batch.replace(0, numbered(9))),
+        lambda batch: (batch.drop(0), batch.replace(0, make_packet(9))),
     ),
-    "an unknown word": ("TypeError", lambda batch: batch.where(colour="red")),
-    "a word that cannot be": ("ValueError", lambda batch: batch.where(dst_port=65_536)),
-    "no attribute": ("AttributeError", lambda batch: batch.headers),
+    "an unknown filter key": ("TypeError", lambda batch: batch.where(colour="red")),
+    "an invalid filter value": ("ValueError", lambda batch: batch.where(dst_port=65_536)),
+    "an unknown attribute": ("AttributeError", lambda batch: batch.headers),
     "a column written": ("TypeError", lambda batch: batch.length.__setitem__(0, 1)),
     "bytes written": ("TypeError", lambda batch: batch.data(0).__setitem__(0, 1)),
 }
 
 
-@pytest.mark.parametrize(("kind", "body"), WRONG.values(), ids=WRONG)
-def test_is_told_by_its_kind_and_costs_the_frames_of_its_batch(kind: str, body: Body) -> None:
-    with Judged(Says(body)) as test:
-        assert test.inbound(*batch_of(3)) == []
+@pytest.mark.parametrize(("kind", "body"), INVALID.values(), ids=INVALID)
+def test_an_invalid_verdict_raises_and_fails_the_call(kind: str, body: Body) -> None:
+    with ConservationTest(Runs(body)) as test:
+        assert test.inbound(*make_packets(3)) == []
         (notice,) = test.notices()
         assert f"\n{kind}: " in f"\n{notice['reason']}", notice["reason"]
         assert (test.drops, test.counts["failures"]) == ({"raised": 3}, 1)
 
 
-def test_a_coroutine_is_no_process() -> None:
-    with Judged(Says(coroutine)) as test:
+def test_a_coroutine_cannot_be_process() -> None:
+    with ConservationTest(Runs(coroutine)) as test:
         with pytest.warns(RuntimeWarning, match="never awaited"):
-            assert test.inbound(numbered(0)) == []
+            assert test.inbound(make_packet(0)) == []
         assert test.drops == {"raised": 1}
 
 
-def test_a_verdict_may_be_said_a_million_times_and_counts_once() -> None:
+def test_a_repeated_drop_counts_once() -> None:
     def drops(batch: pyfw.FrameBatch) -> None:
         for _ in range(1_000_000):
             batch.drop(1, "unwanted")
 
-    with Judged(Says(drops)) as test:
-        assert numbers(test.inbound(*batch_of(3))) == [0, 2]
+    with ConservationTest(Runs(drops)) as test:
+        assert numbers(test.inbound(*make_packets(3))) == [0, 2]
         assert test.drops == {"unwanted": 1}
 
 
@@ -117,72 +117,72 @@ def test_a_million_frames_are_dropped_and_counted() -> None:
         for i in range(len(batch)):
             batch.drop(i, "unwanted")
 
-    packet = numbered(0)
-    with Judged(Says(drops)) as test:
+    packet = make_packet(0)
+    with ConservationTest(Runs(drops)) as test:
         for _ in range(100):
             assert test.inbound(*[packet] * 10_000) == []
         assert test.drops == {"unwanted": 1_000_000}
 
 
-def test_a_frame_grows_up_to_what_an_ip_packet_can_be() -> None:
+def test_a_frame_grows_up_to_65535_bytes() -> None:
     def grows(batch: pyfw.FrameBatch) -> None:
-        batch.replace(0, numbered(0, length=65_535))
+        batch.replace(0, make_packet(0, length=65_535))
 
-    with Judged(Says(grows)) as test:
-        (packet,) = test.inbound(numbered(0))
+    with ConservationTest(Runs(grows)) as test:
+        (packet,) = test.inbound(make_packet(0))
         assert (len(packet), packet[2:4]) == (65_535, b"\xff\xff")
 
 
-def test_what_finds_no_room_in_a_batch_is_dropped_by_that_name_and_the_rest_goes_on() -> None:
+def test_frames_without_room_in_the_buffer_are_dropped() -> None:
     def grows(batch: pyfw.FrameBatch) -> None:
         for i in range(len(batch)):
-            batch.replace(i, numbered(i, length=65_000))
+            batch.replace(i, make_packet(i, length=65_000))
 
-    with Judged(Says(grows)) as test:
-        left = numbers(test.inbound(*batch_of(20)))
+    with ConservationTest(Runs(grows)) as test:
+        left = numbers(test.inbound(*make_packets(20)))
         assert left == list(range(len(left)))
         assert test.drops == {"no_room": 20 - len(left)}
         assert 10 < len(left) < 20
-        assert numbers(test.inbound(numbered(7))) == [0]
+        assert numbers(test.inbound(make_packet(7))) == [0]
 
 
-def test_what_is_made_beyond_all_room_is_made_and_dropped() -> None:
-    def makes(batch: pyfw.FrameBatch) -> None:
+def test_insertions_without_room_are_counted_and_dropped() -> None:
+    def inserts(batch: pyfw.FrameBatch) -> None:
         for _ in range(1000):
-            batch.insert(0, numbered(9, length=65_000))
+            batch.insert(0, make_packet(9, length=65_000))
 
-    with Judged(Says(makes)) as test:
-        left = numbers(test.inbound(numbered(0)))
+    with ConservationTest(Runs(inserts)) as test:
+        left = numbers(test.inbound(make_packet(0)))
         assert left == [9] * (len(left) - 1) + [0]
         assert test.counts["created"] == 1000
         assert test.drops == {"no_room": 1000 - (len(left) - 1)}
 
 
-def test_answers_without_end_leave_on_the_other_path_or_are_dropped_there() -> None:
+def test_answers_leave_on_the_other_path_or_are_dropped() -> None:
     def answers(batch: pyfw.FrameBatch) -> None:
         for i in range(len(batch)):
-            batch.answer(i, numbered(i, length=65_000))
+            batch.answer(i, make_packet(i, length=65_000))
 
-    with Judged(Says(answers)) as test:
-        assert test.inbound(*batch_of(40)) == []
+    with ConservationTest(Runs(answers)) as test:
+        assert test.inbound(*make_packets(40)) == []
         left = numbers(test.outbound())
         assert left == list(range(len(left)))
         assert test.counts["created"] == 40
         assert test.drops == {"answered": 40, "no_room": 40 - len(left)}
 
 
-def test_a_buffer_given_and_written_after_the_call_changes_nothing_that_was_given() -> None:
-    given = [bytearray(numbered(n)) for n in (10, 11, 12)]
+def test_writing_to_a_passed_buffer_changes_no_packet() -> None:
+    buffers = [bytearray(make_packet(n)) for n in (10, 11, 12)]
 
-    def gives(batch: pyfw.FrameBatch) -> None:
-        batch.replace(0, given[0])
-        batch.insert(1, memoryview(given[1]))
-        batch.answer(2, given[2])
-        for buffer in given:
+    def passes(batch: pyfw.FrameBatch) -> None:
+        batch.replace(0, buffers[0])
+        batch.insert(1, memoryview(buffers[1]))
+        batch.answer(2, buffers[2])
+        for buffer in buffers:
             buffer[:] = bytes(len(buffer))
 
-    with Judged(Says(gives)) as test:
-        assert numbers(test.inbound(*batch_of(3))) == [10, 11, 1]
-        for buffer in given:
+    with ConservationTest(Runs(passes)) as test:
+        assert numbers(test.inbound(*make_packets(3))) == [10, 11, 1]
+        for buffer in buffers:
             buffer[:] = b"\xff" * len(buffer)
         assert numbers(test.outbound()) == [12]

@@ -1,4 +1,4 @@
-"""pyfw.StageTest under the conservation law: what was fed or made has left, was dropped, or is held."""
+"""A StageTest that asserts conservation: entered + created = left + dropped + held."""
 
 import struct
 from types import TracebackType
@@ -9,15 +9,15 @@ from pyfw.config.stages import StageConfig
 from pyfw.stages.stage_set import StageSet
 
 
-class Judged(pyfw.StageTest):
-    """Counts what goes in and out, and asserts at its end that nothing vanished."""
+class ConservationTest(pyfw.StageTest):
+    """Counts what enters and leaves, and asserts on exit that nothing vanished."""
 
     def __init__(self, *stages: pyfw.Stage, now_ns: int = 1_000_000_000, **keys: Any) -> None:
         """keys: of `[[stages]]`, for all of them."""
         super().__init__(*stages, now_ns=now_ns)
         configs = [StageConfig(use=type(stage).__name__, **keys) for stage in stages]
         self._set = StageSet(stages, configs)
-        self.fed = 0
+        self.entered = 0
         self.left = 0
         self.names = [stage.name for stage in stages]
 
@@ -29,26 +29,38 @@ class Judged(pyfw.StageTest):
     ) -> None:
         try:
             if error is None:
-                self.judge()
+                self.assert_conserved()
         finally:
             super().__exit__(kind, error, trace)
 
-    def judge(self) -> None:
-        """Asserts the law, once what waits has left."""
+    def assert_conserved(self) -> None:
+        """Asserts conservation once everything that is pending has left."""
         self.inbound()
         self.outbound()
-        self.inbound()  # what an outbound call sent the other way
+        self.inbound()  # what the outbound call sent in the other direction
         rows = self.counters["stages"].values()
         created = sum(row["created"] for row in rows)
         dropped = sum(sum(row["drops"].values()) for row in rows)
         held = sum(row["held_segments"] for row in rows)
-        assert self.fed + created == self.left + dropped + held, self.counters
+        assert self.entered + created == self.left + dropped + held, self.counters
+
+    def change(self, *stages: pyfw.Stage) -> None:
+        """Replaces the stages."""
+        self._set.change(stages)
+
+    def slot_counters(self, index: int = 0) -> Any:
+        """Returns a function that reads a stage's counters, also after the stage is removed."""
+        return self._set._running[index].slot.counters
+
+    def forget_counts(self) -> None:
+        """Skips the final check, because a removed stage took its counters along."""
+        self.entered = self.left = 0
 
     def _feed(
         self, packets: tuple[Any, ...], towards: str, segment_size: int, peer: str
     ) -> list[bytes]:
         left = super()._feed(packets, towards, segment_size, peer)
-        self.fed += sum(segments(bytes(packet), segment_size) for packet in packets)
+        self.entered += sum(segments(bytes(packet), segment_size) for packet in packets)
         self.left += len(left)
         return left
 
@@ -59,26 +71,26 @@ class Judged(pyfw.StageTest):
         return counts
 
 
-def numbered(number: int, length: int = 40, port: int = 7) -> bytes:
-    """A UDP packet from the peer with a number and zeros as payload; flows differ by their port."""
+def make_packet(number: int, length: int = 40, port: int = 7) -> bytes:
+    """A UDP packet from the peer whose payload is a number and zeros. Different ports are different flows."""
     payload = struct.pack("!I", number) + bytes(length - 32)
     udp = struct.pack("!4H", port, 9, 8 + len(payload), 0)
-    ends = bytes((10, 0, 0, 2)) + bytes((192, 0, 2, 9))
-    ip = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(payload), 0, 0x4000, 64, 17, 0) + ends
+    addresses = bytes((10, 0, 0, 2)) + bytes((192, 0, 2, 9))
+    ip = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(payload), 0, 0x4000, 64, 17, 0) + addresses
     total = sum(struct.unpack("!10H", ip))
     total = (total & 0xFFFF) + (total >> 16)
     checksum = struct.pack("!H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
     return ip[:10] + checksum + ip[12:] + udp + payload
 
 
+def make_packets(count: int, **fields: int) -> list[bytes]:
+    """The packets 0 to count - 1."""
+    return [make_packet(number, **fields) for number in range(count)]
+
+
 def numbers(packets: list[bytes]) -> list[int]:
-    """Of numbered packets."""
+    """The numbers of packets."""
     return [int.from_bytes(packet[28:32], "big") for packet in packets]
-
-
-def batch_of(count: int, **given: int) -> list[bytes]:
-    """So many of them, from 0 on."""
-    return [numbered(number, **given) for number in range(count)]
 
 
 def segments(packet: bytes, size: int) -> int:

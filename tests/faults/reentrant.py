@@ -1,10 +1,10 @@
-"""A stage that calls back into its own tunnel; a script that runs inside a lab's machine.
+"""A stage that calls methods of its own tunnel; a script that runs inside a lab's machine.
 
-    python calls_back.py THREADS
+    python reentrant.py THREADS
 
-Two tunnels of one process talk over loopback; the receiving one has the stage. For each thing that a stage
-may think of, a packet is sent that has it done. Prints one JSON object: what came of each, how long it took,
-and what was counted at the end.
+Two tunnels in one process talk over loopback; the receiving one has the stage. Each method is called from
+`process`, from `tick` and from a thread that `process` starts. Prints one JSON object: the result and
+duration of each call, and the counters at the end.
 """
 
 import json
@@ -24,29 +24,29 @@ from pyfw.observe import log
 from tests.interop.two_tunnels import config, packet, packet_socket
 
 
-class Asks(pyfw.Stage):
-    """Does what it is told with its tunnel, once, in `process` or `tick`, itself or by another thread."""
+class CallsTunnel(pyfw.Stage):
+    """Runs a function once, in `process`, in `tick`, or in a thread that `process` starts."""
 
     direction = "inbound"
 
     def __init__(self) -> None:
         super().__init__()
         self.tunnel: Tunnel
-        self.ask: tuple[str, Callable[[], Any]] | None = None
+        self.request: tuple[str, Callable[[], Any]] | None = None
         self.done: list[tuple[str, str, float]] = []
 
     def process(self, batch: pyfw.FrameBatch) -> None:
-        if self.ask and self.ask[0] != "tick":
-            self._do()
+        if self.request and self.request[0] != "tick":
+            self._run()
 
     def tick(self, now_ns: int) -> None:
-        if self.ask:
-            self._do()
+        if self.request:
+            self._run()
 
-    def _do(self) -> None:
-        assert self.ask is not None
-        (how, call), self.ask = self.ask, None
-        if how == "thread":
+    def _run(self) -> None:
+        assert self.request is not None
+        (where, call), self.request = self.request, None
+        if where == "thread":
             thread = threading.Thread(target=self._try, args=(call,))
             thread.start()
             thread.join()
@@ -64,13 +64,13 @@ class Asks(pyfw.Stage):
 
 
 class Other(pyfw.Stage):
-    """What it may be exchanged for."""
+    """A stage to replace it with."""
 
 
-def asks(stage: Asks, configs: Any) -> dict[str, Callable[[], Any]]:
+def calls(stage: CallsTunnel, configs: Any) -> dict[str, Callable[[], Any]]:
     tunnel = stage.tunnel
-    stranger = pyfw.Peer(public_key=_native.public_key(_native.generate_private_key()))
-    more = msgspec.structs.replace(configs[1], peers=(*configs[1].peers, stranger))
+    other_peer = pyfw.Peer(public_key=_native.public_key(_native.generate_private_key()))
+    more = msgspec.structs.replace(configs[1], peers=(*configs[1].peers, other_peer))
 
     def syncs() -> None:
         tunnel.sync(more)
@@ -101,8 +101,8 @@ def asks(stage: Asks, configs: Any) -> dict[str, Callable[[], Any]]:
 def run(threads: int) -> dict[str, Any]:
     private = [_native.generate_private_key() for _ in range(2)]
     configs = [config(number, private) for number in range(2)]
-    stage = Asks()
-    told: dict[str, Any] = {}
+    stage = CallsTunnel()
+    results: dict[str, Any] = {}
     settings = Settings(threads=threads)
     with (
         Tunnel(config=configs[0]) as sender,
@@ -124,27 +124,33 @@ def run(threads: int) -> dict[str, Any]:
                         return int.from_bytes(got[20:24], "big") == number
 
             assert passes()
-            for how in ("process", "tick", "thread"):
-                for name, call in asks(stage, configs).items():
-                    if how == "thread" and name in ("close", *_EXCHANGES):
-                        continue  # that is nobody's business but the thread's
-                    stage.ask = (how, call)
-                    if how == "tick":
+            for where in ("process", "tick", "thread"):
+                for name, call in calls(stage, configs).items():
+                    if where == "thread" and name in ("close", *_REPLACEMENTS):
+                        continue  # would deadlock, because `process` waits for the thread
+                    stage.request = (where, call)
+                    if where == "tick":
                         stage.wake_at(1)
-                    assert passes(), (how, name)
+                    assert passes(), (where, name)
                     deadline = time.monotonic() + 10
-                    while len(stage.done) <= len(told):
-                        assert time.monotonic() < deadline, (how, name)
+                    while len(stage.done) <= len(results):
+                        assert time.monotonic() < deadline, (where, name)
                         time.sleep(0.005)
-                    assert passes(), (how, name)
-                    told[f"{how}: {name}"] = stage.done[-1]
+                    assert passes(), (where, name)
+                    results[f"{where}: {name}"] = stage.done[-1]
         counters = tunnel.counters().to_dict()
         alive = tunnel.is_open and tunnel.tun_fd >= 0
         sent = sender.counters().to_dict()
-    return {"told": told, "counters": counters, "sender": sent, "alive": alive, "packets": number}
+    return {
+        "calls": results,
+        "counters": counters,
+        "sender": sent,
+        "alive": alive,
+        "packets": number,
+    }
 
 
-_EXCHANGES = (
+_REPLACEMENTS = (
     "set_stages to none",
     "set_stages to itself",
     "set_stages to another",

@@ -1,4 +1,4 @@
-"""A batch is dead once `process` has returned, whoever asks; during the call any thread may."""
+"""A batch can be used from any thread until `process` returns; afterwards every access raises."""
 
 import inspect
 import operator
@@ -11,9 +11,9 @@ import pytest
 
 import pyfw
 from pyfw import Frame, FrameBatch
-from tests.faults.judged import Judged, batch_of, numbered, numbers
+from tests.faults.conservation import ConservationTest, make_packet, make_packets, numbers
 
-WITH_ARGUMENTS: dict[str, Callable[[FrameBatch], Any]] = {
+BATCH_METHODS: dict[str, Callable[[FrameBatch], Any]] = {
     "__len__": len,
     "__getitem__": lambda batch: batch[0],
     "__iter__": iter,
@@ -21,41 +21,44 @@ WITH_ARGUMENTS: dict[str, Callable[[FrameBatch], Any]] = {
     "where": lambda batch: batch.where(protocol="udp"),
     "data": lambda batch: batch.data(0),
     "drop": lambda batch: batch.drop(0),
-    "answer": lambda batch: batch.answer(0, numbered(9)),
-    "replace": lambda batch: batch.replace(0, numbered(9)),
-    "insert": lambda batch: batch.insert(0, numbered(9)),
+    "answer": lambda batch: batch.answer(0, make_packet(9)),
+    "replace": lambda batch: batch.replace(0, make_packet(9)),
+    "insert": lambda batch: batch.insert(0, make_packet(9)),
     "hold": lambda batch: batch.hold(0),
     "split": lambda batch: batch.split(0),
     "mark": lambda batch: batch.mark(0, 1),
     "set_ecn": lambda batch: batch.set_ecn(0, 1),
 }
-STAY = {"direction", "now_ns"}
-"""What a batch knows of itself, not of its frames."""
-OF_A_FRAME: dict[str, Callable[[Frame], Any]] = {"__repr__": repr, "to_scapy": Frame.to_scapy}
+READABLE = {"direction", "now_ns"}
+"""What stays readable, because it does not need the frames."""
+FRAME_METHODS: dict[str, Callable[[Frame], Any]] = {"__repr__": repr, "to_scapy": Frame.to_scapy}
 
 
 def accessors(
     kind: type, named: dict[str, Callable[[Any], Any]]
 ) -> dict[str, Callable[[Any], Any]]:
-    """All that an object offers: what has arguments by name, the rest by getting it."""
+    """Every access that a class offers: `named` for methods, and a getter for each property.
+
+    Sorted, because the order of an extension class's attributes differs from process to process.
+    """
     found = dict(named)
-    for name, value in vars(kind).items():
-        if name in found or name in STAY:
+    for name, value in sorted(vars(kind).items()):
+        if name in found or name in READABLE:
             continue
         if inspect.isgetsetdescriptor(value):
             found[name] = operator.attrgetter(name)
         else:
-            # Nothing of ours is left out of the test.
+            # No method of ours is missing from `named`.
             assert name in vars(object) or name in ("__module__", "__doc__", "__contains__"), name
     return found
 
 
-ACCESSORS = accessors(FrameBatch, WITH_ARGUMENTS)
-FRAME_ACCESSORS = accessors(Frame, OF_A_FRAME)
+ACCESSORS = accessors(FrameBatch, BATCH_METHODS)
+FRAME_ACCESSORS = accessors(Frame, FRAME_METHODS)
 
 
 class Leaks(pyfw.Stage):
-    """Leaves its batch and frames to others."""
+    """Keeps its batch and frames."""
 
     def process(self, batch: pyfw.FrameBatch) -> None:
         self.batch, self.frames, self.iterator = batch, list(batch), iter(batch)
@@ -67,37 +70,37 @@ class LeaksAndRaises(Leaks):
         raise ValueError
 
 
-def test_there_is_a_test_for_every_accessor() -> None:
+def test_every_accessor_is_tested() -> None:
     assert len(ACCESSORS) == 30, sorted(ACCESSORS)
     assert len(FRAME_ACCESSORS) == 18, sorted(FRAME_ACCESSORS)
 
 
 @pytest.mark.parametrize("kind", [Leaks, LeaksAndRaises])
 @pytest.mark.parametrize("name", ACCESSORS)
-def test_everything_of_a_batch_raises_once_its_call_is_over(name: str, kind: type[Leaks]) -> None:
+def test_every_access_to_a_batch_raises_after_its_call(name: str, kind: type[Leaks]) -> None:
     stage = kind()
-    with Judged(stage) as test:
-        test.inbound(*batch_of(3))
+    with ConservationTest(stage) as test:
+        test.inbound(*make_packets(3))
         for _ in range(2):
             with pytest.raises(RuntimeError, match="the batch is over"):
                 ACCESSORS[name](stage.batch)
-            test.inbound(*batch_of(3))
+            test.inbound(*make_packets(3))
 
 
 @pytest.mark.parametrize("name", FRAME_ACCESSORS)
-def test_everything_of_a_frame_raises_once_its_call_is_over(name: str) -> None:
+def test_every_access_to_a_frame_raises_after_its_call(name: str) -> None:
     stage = Leaks()
-    with Judged(stage) as test:
-        test.inbound(*batch_of(3))
+    with ConservationTest(stage) as test:
+        test.inbound(*make_packets(3))
         for frame in (*stage.frames, *stage.iterator):
             with pytest.raises(RuntimeError, match="the batch is over"):
                 FRAME_ACCESSORS[name](frame)
 
 
-def test_what_a_batch_knows_of_itself_stays() -> None:
+def test_direction_and_time_of_a_batch_stay_readable() -> None:
     stage = Leaks()
-    with Judged(stage, now_ns=77) as test:
-        test.outbound(numbered(1))
+    with ConservationTest(stage, now_ns=77) as test:
+        test.outbound(make_packet(1))
         assert (stage.batch.direction, stage.batch.now_ns) == ("outbound", 77)
 
 
@@ -105,7 +108,7 @@ def test_what_a_batch_knows_of_itself_stays() -> None:
 
 
 def in_thread(body: Callable[[], Any]) -> Any:
-    """Runs it in another thread, to its end, and gives what came of it."""
+    """Runs a function in another thread. Returns its result, or the exception."""
     found: list[Any] = []
 
     def run() -> None:
@@ -117,44 +120,44 @@ def in_thread(body: Callable[[], Any]) -> Any:
     thread = threading.Thread(target=run)
     thread.start()
     thread.join(10)
-    assert found, "it did not return"
+    assert found, "the thread did not end"
     return found[0]
 
 
 class Delegates(pyfw.Stage):
-    """Has another thread do its work during the call."""
+    """Uses its batch in another thread during the call."""
 
     def process(self, batch: pyfw.FrameBatch) -> None:
         assert in_thread(lambda: batch.where(src_port=7)) == [0, 1, 2]
-        assert bytes(in_thread(lambda: batch.data(0))) == numbered(0)
+        assert bytes(in_thread(lambda: batch.data(0))) == make_packet(0)
         assert in_thread(lambda: batch.drop(0, "unwanted")) is None
-        assert in_thread(lambda: batch.replace(1, numbered(11))) is None
+        assert in_thread(lambda: batch.replace(1, make_packet(11))) is None
         assert isinstance(in_thread(lambda: batch.drop(9)), IndexError)
 
 
-def test_another_thread_may_judge_frames_during_the_call() -> None:
-    with Judged(Delegates()) as test:
-        assert numbers(test.inbound(*batch_of(3))) == [11, 2]
+def test_another_thread_may_use_the_batch_during_the_call() -> None:
+    with ConservationTest(Delegates()) as test:
+        assert numbers(test.inbound(*make_packets(3))) == [11, 2]
         assert (test.drops, test.counts["failures"]) == ({"unwanted": 1}, 0)
 
 
-class Races(pyfw.Stage):
-    """Threads that go on asking, during calls and after them."""
+class RacesWithCalls(pyfw.Stage):
+    """Has threads that use its batch during calls and after them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.batch: FrameBatch | None = None
-        self.over = False
-        self.others: list[BaseException] = []
-        self.asked = self.refused = 0
+        self.stopping = False
+        self.errors: list[BaseException] = []
+        self.accesses = self.refused = 0
 
     def start(self) -> None:
-        self.threads = [threading.Thread(target=self._ask) for _ in range(3)]
+        self.threads = [threading.Thread(target=self._use) for _ in range(3)]
         for thread in self.threads:
             thread.start()
 
     def stop(self) -> None:
-        self.over = True
+        self.stopping = True
         for thread in self.threads:
             thread.join()
 
@@ -164,74 +167,74 @@ class Races(pyfw.Stage):
             batch.mark(i, i)
             time.sleep(0)  # lets another thread run
 
-    def _ask(self) -> None:
-        while not self.over:
+    def _use(self) -> None:
+        while not self.stopping:
             batch = self.batch
             if batch is None:
                 continue
             try:
                 data = bytes(batch[1].data)
                 batch.drop(0, "unwanted")
-                self.asked += 1
-                assert data == numbered(1)
+                self.accesses += 1
+                assert data == make_packet(1)
             except RuntimeError:
                 self.refused += 1
             except BaseException as error:
-                self.others.append(error)
+                self.errors.append(error)
 
 
-def test_threads_that_race_with_the_end_of_a_call_see_their_frames_or_are_refused() -> None:
-    stage = Races()
-    with Judged(stage) as test:
+def test_threads_racing_the_end_of_a_call_get_data_or_an_error() -> None:
+    stage = RacesWithCalls()
+    with ConservationTest(stage) as test:
         calls = 0
-        while calls < 200 or (not stage.asked and calls < 10_000):
-            left = numbers(test.inbound(*batch_of(3)))
+        while calls < 200 or (not stage.accesses and calls < 10_000):
+            left = numbers(test.inbound(*make_packets(3)))
             assert left in ([0, 1, 2], [1, 2])
             calls += 1
-        assert stage.others == []
-        assert stage.asked > 0 and stage.refused > 0
+        assert stage.errors == []
+        assert stage.accesses > 0 and stage.refused > 0
         assert set(test.drops) <= {"unwanted"}
 
 
-class Collects:
-    """Looks at a batch when it is collected, in whatever call of ours that happens."""
+class UsesBatchWhenCollected:
+    """Uses a batch when it is garbage collected, which may happen inside a call of the batch."""
 
     batch: FrameBatch | None = None
-    looked = 0
+    uses = 0
 
     def __init__(self) -> None:
         self.cycle = self
 
     def __del__(self) -> None:
-        if Collects.batch is not None:
-            Collects.looked += len(Collects.batch) == 3
+        if UsesBatchWhenCollected.batch is not None:
+            UsesBatchWhenCollected.uses += len(UsesBatchWhenCollected.batch) == 3
 
 
-class Litters(pyfw.Stage):
-    """Has garbage collected in each call that it makes."""
+class CollectsGarbage(pyfw.Stage):
+    """Triggers a garbage collection in each call that it makes."""
 
     def process(self, batch: pyfw.FrameBatch) -> None:
         import gc
 
-        Collects.batch = batch
+        UsesBatchWhenCollected.batch = batch
         thresholds = gc.get_threshold()
         gc.set_threshold(1, 1, 1)
         try:
             views = []
             for i in range(len(batch)):
-                Collects()
+                UsesBatchWhenCollected()
                 views.append(batch.data(i))
-                Collects()
+                UsesBatchWhenCollected()
                 views.append(batch[i].data)
-                Collects()
+                UsesBatchWhenCollected()
                 views.append(memoryview(batch.length))
         finally:
             gc.set_threshold(*thresholds)
-            Collects.batch = None
+            UsesBatchWhenCollected.batch = None
 
 
-def test_a_collection_in_the_middle_of_a_call_of_ours_may_look_at_the_batch() -> None:
-    with Judged(Litters()) as test:
-        test.inbound(*batch_of(3))
+def test_a_garbage_collection_may_use_the_batch() -> None:
+    with ConservationTest(CollectsGarbage()) as test:
+        test.inbound(*make_packets(3))
         assert test.counts["failures"] == 0
-    assert Collects.looked > 0
+    assert UsesBatchWhenCollected.uses > 0

@@ -1,4 +1,4 @@
-//! HeldFrame: a frame in a stage's keeping.
+//! held_frame: HeldFrame, a frame that a stage holds.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use pyfw_core::{
     stage_api::Direction,
     stages::{
         chain::StageHandle,
-        state::{EmitError, Held},
+        state::{self, EmitError},
     },
     sync,
 };
@@ -21,7 +21,7 @@ use super::packet::to_scapy;
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "pyfw._native")]
 pub(crate) struct HeldFrame {
-    held: Mutex<Option<Held>>,
+    held: Mutex<Option<state::HeldFrame>>,
     handle: Arc<StageHandle>,
     #[pyo3(get)]
     direction: &'static str,
@@ -38,7 +38,11 @@ pub(crate) struct HeldFrame {
 }
 
 impl HeldFrame {
-    pub(super) fn new(held: Held, handle: Arc<StageHandle>, peer: Option<String>) -> Self {
+    pub(super) fn new(
+        held: state::HeldFrame,
+        handle: Arc<StageHandle>,
+        peer: Option<String>,
+    ) -> Self {
         Self {
             direction: held.direction.name(),
             length: held.frame.length,
@@ -56,17 +60,16 @@ impl HeldFrame {
         let own = held.as_ref().map_or(Direction::Outbound, |held| held.direction);
         self.handle.emit(&mut held, direction.unwrap_or(own)).map_err(|error| {
             PyValueError::new_err(match error {
-                EmitError::Gone => "the frame was emitted before, or its stage was stopped",
+                EmitError::NotHeld => "the frame was emitted before, or its stage was stopped",
                 EmitError::Overtaken => {
                     "a later frame of the same flow has passed this one; emit in order, or declare \
                      reorders = True"
                 }
-                EmitError::Unfit(unfit) => unfit.text(),
             })
         })
     }
 
-    fn with<T>(&self, body: impl FnOnce(&Held) -> PyResult<T>) -> PyResult<T> {
+    fn with<T>(&self, body: impl FnOnce(&state::HeldFrame) -> PyResult<T>) -> PyResult<T> {
         match &*sync::lock(&self.held) {
             Some(held) => body(held),
             None => Err(PyValueError::new_err("the frame was emitted")),
