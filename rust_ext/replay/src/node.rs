@@ -252,8 +252,8 @@ impl Node {
         };
         stages.process(direction, &mut stage_batch, self.mtu);
         match direction {
-            Direction::Outbound => self.outbound.take_back(&mut stage_batch),
-            Direction::Inbound => self.inbound.take_back(&mut stage_batch),
+            Direction::Outbound => self.outbound.return_from_stages(&mut stage_batch),
+            Direction::Inbound => self.inbound.return_from_stages(&mut stage_batch),
         }
         (self.batch, self.stage_buffer) = (stage_batch.batch, stage_batch.buffer);
     }
@@ -261,7 +261,7 @@ impl Node {
     /// Counts the batch as written.
     fn write(&mut self) {
         for frame in &self.batch.frames {
-            self.inbound.depart(frame, None);
+            self.inbound.complete(frame, None);
         }
         self.frames_written += self.batch.frames.len() as u64;
         self.inbound.publish();
@@ -391,7 +391,7 @@ impl Node {
         self.outbound.finish(now.boot_ns);
         while let Some((batch, payload)) = self.outbound.gso().oldest() {
             out.batch(batch, payload);
-            self.outbound.depart(usize::MAX, None);
+            self.outbound.complete(usize::MAX, None);
         }
         self.outbound.publish();
     }

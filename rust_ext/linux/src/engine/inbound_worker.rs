@@ -129,14 +129,14 @@ impl InboundWorker {
 
     /// Takes it back.
     pub(crate) fn take_back(&mut self, mut stage_batch: StageBatch) {
-        self.inbound.take_back(&mut stage_batch);
+        self.inbound.return_from_stages(&mut stage_batch);
         (self.batch, self.buffer) = (stage_batch.batch, stage_batch.buffer);
     }
 
     /// Drops a drain that was lent: its stage did not return in time.
     pub(crate) fn abandon(&mut self, mut stage_batch: StageBatch) {
-        self.inbound.take_back(&mut stage_batch);
-        self.inbound.stall(&mut stage_batch.batch);
+        self.inbound.return_from_stages(&mut stage_batch);
+        self.inbound.drop_stalled(&mut stage_batch.batch);
         self.inbound.publish();
     }
 
@@ -196,7 +196,7 @@ impl InboundWorker {
                     Some(InboundDrop::WriteError)
                 }
             };
-            self.inbound.depart(frame, refused);
+            self.inbound.complete(frame, refused);
         }
         self.batch.frames = frames;
         ended
@@ -214,19 +214,19 @@ impl InboundWorker {
                 .ok()
                 .and_then(|alone| shared.tun.write(&virtio_header(&alone), &segment, &slice).ok());
             let refused = written.is_none().then_some(InboundDrop::WriteError);
-            self.inbound.depart(&Frame { segments: 1, ..*frame }, refused);
+            self.inbound.complete(&Frame { segments: 1, ..*frame }, refused);
         }
     }
 
     /// Writes packets that outbound made for the senders of what it dropped.
     pub(crate) fn answer(&mut self, packets: &[Box<[u8]>], shared: &Shared) {
         for packet in packets {
-            let Some(frame) = self.inbound.create(packet) else { continue };
+            let Some(frame) = self.inbound.inject(packet) else { continue };
             let batch = FrameBatch { frames: vec![frame], ..FrameBatch::default() };
             shared.capture.frames(Point::Tun, false, &batch, packet);
             let whole = [Slice { offset: 0, length: frame.length }];
             let written = shared.tun.write(&virtio_header(&frame), packet, &whole);
-            self.inbound.depart(&frame, written.is_err().then_some(InboundDrop::WriteError));
+            self.inbound.complete(&frame, written.is_err().then_some(InboundDrop::WriteError));
         }
         self.inbound.publish();
     }

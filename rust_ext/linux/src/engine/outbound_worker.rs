@@ -110,15 +110,15 @@ impl OutboundWorker {
 
     /// Takes it back.
     pub(crate) fn take_back(&mut self, mut stage_batch: StageBatch) {
-        self.outbound.take_back(&mut stage_batch);
+        self.outbound.return_from_stages(&mut stage_batch);
         (self.batch, self.buffer) = (stage_batch.batch, stage_batch.buffer);
         self.next = 0;
     }
 
     /// Drops a drain that was lent: its stage did not return in time.
     pub(crate) fn abandon(&mut self, mut stage_batch: StageBatch) {
-        self.outbound.take_back(&mut stage_batch);
-        self.outbound.stall(&mut stage_batch.batch);
+        self.outbound.return_from_stages(&mut stage_batch);
+        self.outbound.drop_stalled(&mut stage_batch.batch);
         self.outbound.publish();
     }
 

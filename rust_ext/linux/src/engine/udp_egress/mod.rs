@@ -78,7 +78,7 @@ impl UdpEgress {
             let segment = first.segment_size();
             let Some(socket) = sockets.towards(&path) else {
                 // No IPv6 here.
-                outbound.depart(usize::MAX, Some(OutboundDrop::SendError));
+                outbound.complete(usize::MAX, Some(OutboundDrop::SendError));
                 continue;
             };
             if self.destinations.is_due(&path.destination, now_ns) {
@@ -115,7 +115,7 @@ impl UdpEgress {
             });
             drop(messages);
             match sent {
-                Ok(counts) => counts.into_iter().for_each(|n| outbound.depart(n, None)),
+                Ok(counts) => counts.into_iter().for_each(|n| outbound.complete(n, None)),
                 Err(error) => {
                     let flush = self.refused(outbound, shared, now_ns, &failed, &error);
                     if flush != Flush::Done {
@@ -228,7 +228,7 @@ impl UdpEgress {
                 }
             }
             SendFailure::PathMtu => {
-                outbound.depart(failed.datagrams, Some(OutboundDrop::TooBig));
+                outbound.complete(failed.datagrams, Some(OutboundDrop::TooBig));
             }
             _ => self.give_up(outbound, shared, now_ns, failed, error),
         }
@@ -244,7 +244,7 @@ impl UdpEgress {
         failed: &Failed,
         error: &io::Error,
     ) {
-        outbound.depart(failed.datagrams, Some(OutboundDrop::SendError));
+        outbound.complete(failed.datagrams, Some(OutboundDrop::SendError));
         let to = failed.path.destination;
         if self.destinations.fail(&to, failed.datagrams, now_ns) {
             let fields = [
