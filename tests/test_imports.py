@@ -17,6 +17,8 @@ RUST_RULE = {
     "pyfw-linux": {"pyfw-core"},
     "pyfw-replay": {"pyfw-core"},
     "pyfw-native": {"pyfw-core", "pyfw-aead", "pyfw-linux", "pyfw-replay"},
+    # Only a development dependency of the others.
+    "pyfw-testkit": {"pyfw-core"},
 }
 
 

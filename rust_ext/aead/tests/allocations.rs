@@ -1,54 +1,19 @@
-//! A call allocates nothing: the ciphers run once a batch on the data path.
+//! A call of a cipher allocates nothing, because the data path makes one per batch.
 //!
-//! Counts Rust's allocator on this thread. IPsec-MB has its own: of it, the library imports
-//! `posix_memalign` alone, to allocate a manager.
+//! Counted is Rust's allocator on this thread. IPsec-MB has its own; of it, the library imports only
+//! `posix_memalign`, to allocate a manager.
 
 mod installed;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use installed::ciphers;
 use pyfw_core::aead::{Slot, TransportKey};
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: hands every request to the system's allocator unchanged; the count is a plain cell of
-// this thread that itself never allocates (const, no destructor).
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as the caller's.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use pyfw_testkit::allocator::{CountingAllocator, allocations_of};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations_of(run: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
-    run();
-    ALLOCATIONS.get() - before
-}
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
-fn counter_counts() {
+fn the_allocator_counts() {
     assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(1)))), 1);
 }
 

@@ -1,8 +1,6 @@
-//! Sending and receiving allocate nothing once their buffers are there.
+//! Sending and receiving allocate nothing once their buffers exist.
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::AsFd,
 };
@@ -12,39 +10,19 @@ use pyfw_linux::sys::{
     epoll::{Epoll, Interest},
     udp::{Outgoing, RECEIVE_BUFFER_LENGTH, Receiver, Sender, UdpSocket},
 };
-
-/// Counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; the counter itself needs no memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use pyfw_testkit::allocator::{CountingAllocator, allocations_of};
 
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
-fn batches_are_sent_waited_for_and_received_without_allocation() {
+fn sending_and_receiving_allocate_nothing() {
     for (ipv4, ip) in
         [(true, IpAddr::V4(Ipv4Addr::LOCALHOST)), (false, IpAddr::V6(Ipv6Addr::LOCALHOST))]
     {
         let Ok(socket) = UdpSocket::bind(ipv4, 0, 0) else {
             assert!(!ipv4);
-            eprintln!("skipped for IPv6: there is none");
+            eprintln!("skipped for IPv6: not available");
             continue;
         };
         socket.set_gro(true).unwrap();
@@ -60,19 +38,21 @@ fn batches_are_sent_waited_for_and_received_without_allocation() {
         let mut ready = Vec::with_capacity(8);
 
         let mut arrived = 0;
-        let before = ALLOCATIONS.get();
-        for _ in 0..50 {
-            sender.send(&socket, &[batch; 2]).unwrap();
-            ready.clear();
-            epoll.wait(Some(5000), &mut ready).unwrap();
-            while {
-                received.clear();
-                receiver.receive(&socket, &mut buffer, &mut received).unwrap() > 0
-            } {
-                arrived += received.iter().map(|message| message.length as usize).sum::<usize>();
+        let allocations = allocations_of(|| {
+            for _ in 0..50 {
+                sender.send(&socket, &[batch; 2]).unwrap();
+                ready.clear();
+                epoll.wait(Some(5000), &mut ready).unwrap();
+                while {
+                    received.clear();
+                    receiver.receive(&socket, &mut buffer, &mut received).unwrap() > 0
+                } {
+                    arrived +=
+                        received.iter().map(|message| message.length as usize).sum::<usize>();
+                }
             }
-        }
-        assert_eq!(ALLOCATIONS.get() - before, 0);
-        assert!(arrived >= bytes.len(), "what was counted did run: {arrived}");
+        });
+        assert_eq!(allocations, 0);
+        assert!(arrived >= bytes.len(), "only {arrived} bytes arrived");
     }
 }
