@@ -116,7 +116,8 @@ def test_all_errors_are_reported_with_line_and_key(folder: Path) -> None:
     ("added", "error"),
     [
         ('stages = ["a:B"]', "stages[0]: is a table; write [[stages]]"),
-        ('capture = "/etc/passwd"', "not TOML: cannot overwrite a value"),
+        ('capture = "b.pcap"', "cannot overwrite a value"),
+        ('keylog = "/etc/passwd"', "keylog: is not a path relative to this file"),
         ("mtu = true", "mtu: is not a whole number"),
         ("mtu = 67", "mtu: is not a whole number from 68 to 65475"),
         ("impairment.loss = 1.5", "impairment.loss: is not a number from 0 to 1"),

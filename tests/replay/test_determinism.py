@@ -20,11 +20,18 @@ CASES = (
 )
 
 
-def test_json_and_junit_are_equal_with_one_and_two_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "paths",
+    [
+        pytest.param([f"pcaps/{case}" for case in CASES], id="some"),
+        pytest.param(["pcaps"], id="all", marks=pytest.mark.long),
+    ],
+)
+def test_outputs_are_equal_with_one_and_two_processes(paths: list[str], tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         to_json, to_junit = tmp_path / f"{jobs}.json", tmp_path / f"{jobs}.xml"
         pyfw = Path(sys.executable).with_name("pyfw")
-        command: list[str | Path] = [pyfw, "replay", "-q", "pcaps", "-n", jobs]
+        command: list[str | Path] = [pyfw, "replay", "-q", *paths, "-n", jobs]
         command += ["--json", to_json, "--junitxml", to_junit]
         subprocess.run(command, cwd=ROOT, check=True, timeout=100)
     for suffix in ("json", "xml"):

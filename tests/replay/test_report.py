@@ -66,8 +66,9 @@ def both_rules() -> list[Run]:
 
 def test_equal_runs_give_equal_bytes() -> None:
     script = (
-        "import sys; from tests.replay.test_report import both_rules, render; "
-        "sys.stdout.buffer.write(render(both_rules()).encode())"
+        "import sys; from pyfw.replay.report import render; from tests.replay.results import seed_run; "
+        "page = render([seed_run('by-size'), seed_run('ordered')]); "
+        "sys.stdout.buffer.write(page.encode())"
     )
     pages = {
         subprocess.run(
