@@ -10,7 +10,7 @@ HANG_S = 3
 _REQUEST = Path("/run/hang")
 
 
-class HangingStage(pyfw.Stage):
+class Hanging(pyfw.Stage):
     """Looks for the file at each batch."""
 
     def process(self, batch: pyfw.FrameBatch) -> None:

@@ -12,7 +12,7 @@ from lab import TUNNEL, Daemon, Implementation, Pair, Stream, pyfw_run
 from tests.interop.conftest import MakePair
 from tests.interop.hanging_stage import HANG_S
 
-_STAGE = f'[[stages]]\nuse = "{Path(__file__).with_name("hanging_stage.py")}:HangingStage"\n'
+_STAGE = f'[[stages]]\nuse = "{Path(__file__).with_name("hanging_stage.py")}:Hanging"\n'
 _STALLED_MS = 250
 _LOOK_MS = 125
 
