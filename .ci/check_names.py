@@ -1,6 +1,6 @@
 """Fails if a renamed definition is back under its old name.
 
-`.ci/renamed.csv` lists what was renamed: the file or folder that holds the definition now, its kind, the old name
+`.ci/renamed.csv` lists what was renamed: the file or folder that holds the definition, its kind, the old name
 and the new one. Only definitions count; the words themselves may be used freely.
 """
 
@@ -92,7 +92,10 @@ def main() -> int:
                 print(f"{place}: {row['kind']} {row['old']} was renamed: {row['new']}")
                 failures += 1
     cited = subprocess.run(
-        ["git", "grep", "-nIE", "design (§|section)", "--", ":!.ci"], cwd=ROOT, capture_output=True, text=True
+        ["git", "grep", "-nIE", "design (§|section)", "--", ":!.ci"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     print(cited.stdout, end="")
     return 1 if failures or cited.stdout else 0

@@ -70,7 +70,11 @@ _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--keylog", type=_INPUT, help="Key log to decrypt a capture of WireGuard.")
 @click.option("--outer", is_flag=True, help="The captures are WireGuard and contain their keys.")
 @click.option(
-    "--client", "clients", multiple=True, metavar="NET", help="Network behind the client; repeatable."
+    "--client",
+    "clients",
+    multiple=True,
+    metavar="NET",
+    help="Network behind the client; repeatable.",
 )
 @click.option("--tso", is_flag=True, help="Merge segments to super-packets, as a kernel with TSO.")
 @click.option(

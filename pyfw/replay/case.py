@@ -222,7 +222,9 @@ def _ends(reader: Reader, value: Any) -> tuple[End, ...]:
         elif any(end.name == table["name"] for end in ends):
             reader.add_problem(f"{key}.name", "is already the name of an earlier end")
         if i and not table.get("addresses"):
-            reader.add_problem(f"{key}.addresses", "is missing; write the inner networks behind this end")
+            reader.add_problem(
+                f"{key}.addresses", "is missing; write the inner networks behind this end"
+            )
         ends.append(
             End(
                 name=table.get("name", f"end{i}"),

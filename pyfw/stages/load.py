@@ -54,7 +54,9 @@ def _import_class(config: StageConfig, base: Path, modules: _Modules) -> type[St
     """Imports the class that `use` names."""
     parts = USE.fullmatch(config.use)
     if parts is None:
-        raise StageLoadError(config.location.problem("use", f'"{config.use}" does not name a stage'))
+        raise StageLoadError(
+            config.location.problem("use", f'"{config.use}" does not name a stage')
+        )
     if parts["entry_point"]:
         value = _entry_point(config)
     else:

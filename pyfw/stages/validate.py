@@ -45,7 +45,9 @@ def convert_options(cls: type[Stage], config: StageConfig, base: Path) -> msgspe
         except msgspec.ValidationError as error:
             text, _, path = str(error).partition(" - at `$")
             text = f"{text[:1].lower()}{text[1:]}"
-            raise StageLoadError(config.location.problem(key + path.removesuffix("`"), text)) from None
+            raise StageLoadError(
+                config.location.problem(key + path.removesuffix("`"), text)
+            ) from None
 
     known = {
         field.encode_name: field for field in guarded(label, location, msgspec.structs.fields, kind)
