@@ -11,70 +11,61 @@ use gungraun::{library_benchmark, library_benchmark_group, main};
 use pyfw_core::{
     counters::DatagramTally,
     frame::FrameBatch,
-    inbound::source_check::SourceCheck,
     inbound::{
-        decrypt::Decrypt,
-        udp_ingress::{Arrival, classify_drain},
+        decrypt::Decrypt, source_check::SourceCheck, state::InboundState, udp_ingress::UdpIngress,
     },
 };
 use traffic::{
     Drain, NOW_NS, NoCipher, PEER, SEGMENT, SENT_AT_ONCE, Wire, one_route, outbound,
-    receive_session, receiver_index,
+    receive_session,
 };
 
 struct Ready {
     decrypt: Decrypt,
+    state: InboundState,
     source_check: SourceCheck,
     batch: FrameBatch,
-    tally: DatagramTally,
     wire: Wire,
-    arrivals: Vec<Arrival>,
+    udp_ingress: UdpIngress,
 }
 
 impl Ready {
     fn run(&mut self) {
-        let Self { decrypt, source_check, batch, tally, wire, arrivals } = self;
+        let Self { decrypt, state, source_check, batch, wire, udp_ingress } = self;
         let Wire { buffer, received } = wire;
-        decrypt.process(receiver_index(), arrivals, received, buffer, batch, source_check, tally);
+        for run in udp_ingress.runs() {
+            decrypt.process(state, run, received, buffer, source_check, batch);
+        }
     }
 
-    fn take(&mut self, wire: Wire) {
+    fn set_next(&mut self, wire: Wire) {
         self.wire = wire;
         self.batch.clear();
-        let mut arrivals = Vec::new();
-        let Wire { buffer, received } = &mut self.wire;
+        let Wire { buffer, received } = &self.wire;
         let mut tally = DatagramTally::default();
-        classify_drain(
-            received,
-            buffer,
-            &mut arrivals,
-            &mut Vec::new(),
-            &mut tally,
-            |_, _, _, _| {},
-        );
-        self.arrivals = arrivals;
+        self.udp_ingress.process(received, buffer, &mut Vec::new(), &mut tally);
     }
 }
 
 /// The stage after one run, and the next.
 fn ready(drain: Drain) -> Box<Ready> {
-    let mut decrypt = Decrypt::new(Box::new(NoCipher));
-    decrypt.add_peer(PEER, Arc::default());
-    decrypt.install(receive_session(), None);
+    let mut state = InboundState::default();
+    state.add_peer(PEER, Arc::default());
+    state.install(receive_session(), None);
     let mut source_check = SourceCheck::default();
     source_check.replace(Arc::new(one_route("10.0.0.1/32")));
     let mut ready = Ready {
-        decrypt,
+        decrypt: Decrypt::new(Box::new(NoCipher)),
+        state,
         source_check,
         batch: FrameBatch { received_ns: NOW_NS, ..FrameBatch::default() },
-        tally: DatagramTally::default(),
         wire: Wire::default(),
-        arrivals: Vec::new(),
+        udp_ingress: UdpIngress::default(),
     };
     let mut path = outbound();
-    ready.take(Wire::of(&mut path, &drain));
+    ready.set_next(Wire::of(&mut path, &drain));
     ready.run();
-    ready.take(Wire::of(&mut path, &drain));
+    ready.set_next(Wire::of(&mut path, &drain));
     Box::new(ready)
 }
 

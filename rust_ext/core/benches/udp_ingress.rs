@@ -6,26 +6,25 @@
 mod traffic;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use pyfw_core::{
-    counters::DatagramTally,
-    inbound::udp_ingress::{Arrival, classify_drain},
-};
+use pyfw_core::{counters::DatagramTally, inbound::udp_ingress::UdpIngress};
 use traffic::{Drain, SEGMENT, SENT_AT_ONCE, Wire, outbound};
 
-type Ready = Box<(Wire, Vec<Arrival>, DatagramTally)>;
+/// The stage after one drain, and the next.
+type Ready = Box<(Wire, UdpIngress, DatagramTally)>;
 
 fn ready(drain: Drain) -> Ready {
-    let arrivals = Vec::with_capacity(256);
-    Box::new((Wire::of(&mut outbound(), &drain), arrivals, DatagramTally::default()))
+    let (wire, mut udp_ingress) = (Wire::of(&mut outbound(), &drain), UdpIngress::default());
+    let mut tally = DatagramTally::default();
+    udp_ingress.process(&wire.received, &wire.buffer, &mut Vec::new(), &mut tally);
+    Box::new((wire, udp_ingress, tally))
 }
 
 #[library_benchmark]
 #[bench::of_180_messages(ready(Drain::bulk(4, SENT_AT_ONCE * SEGMENT)))]
 fn udp_ingress(mut ready: Ready) -> Ready {
-    let (Wire { buffer, received }, arrivals, tally) = &mut *ready;
-    let (mut runs, mut handshakes) = (0, Vec::new());
-    classify_drain(received, buffer, arrivals, &mut handshakes, tally, |_, _, _, _| runs += 1);
-    assert_eq!((runs, arrivals.len()), (1, 180));
+    let (Wire { buffer, received }, udp_ingress, tally) = &mut *ready;
+    udp_ingress.process(received, buffer, &mut Vec::new(), tally);
+    assert!(udp_ingress.runs().map(|run| run.messages.len()).eq([180]));
     ready
 }
 

@@ -20,6 +20,7 @@ pub mod frame;
 pub mod inbound;
 pub mod outbound;
 pub mod packet;
+pub mod rate_limit;
 pub mod stage_api;
 pub mod stages;
 pub mod sync;

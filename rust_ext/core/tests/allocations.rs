@@ -107,7 +107,7 @@ impl Drain {
                 waited_ns: 0,
             });
             wire.buffer.extend_from_slice(payload);
-            end.outbound.depart(usize::MAX, None);
+            end.outbound.complete(usize::MAX, None);
         }
         end.outbound.publish();
     }
@@ -127,7 +127,7 @@ impl Wire {
         let mut handshakes = Vec::new();
         end.inbound.process(&self.received, &mut self.buffer, batch, &mut handshakes);
         for frame in &batch.frames {
-            end.inbound.depart(frame, None);
+            end.inbound.complete(frame, None);
         }
         end.inbound.publish();
     }

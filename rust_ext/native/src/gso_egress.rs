@@ -97,7 +97,7 @@ impl GsoEgress {
                 payload: PyBytes::new(py, payload).unbind(),
             })
             .collect();
-        while self.egress.depart(usize::MAX).is_some() {}
+        while self.egress.complete(usize::MAX).is_some() {}
         batches
     }
 }

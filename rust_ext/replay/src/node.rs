@@ -136,7 +136,7 @@ impl Node {
 
     fn run_outbound_stages(&mut self, drain: &[u8]) {
         let outbound = &mut self.outbound;
-        let account = |batch: &mut _| outbound.take_back(batch);
+        let account = |batch: &mut _| outbound.return_from_stages(batch);
         self.stages.process(Direction::Outbound, &mut self.batch, (drain, 0), account);
     }
 
@@ -157,7 +157,7 @@ impl Node {
         self.outbound.finish(now.boot_ns);
         while let Some((batch, payload)) = self.outbound.gso().oldest() {
             sink.send_batch(batch, payload);
-            self.outbound.depart(usize::MAX, None);
+            self.outbound.complete(usize::MAX, None);
         }
         self.outbound.publish();
     }
@@ -194,14 +194,14 @@ impl Node {
 
     fn run_inbound_stages(&mut self, drain: &[u8], start: u32) {
         let inbound = &mut self.inbound;
-        let account = |batch: &mut _| inbound.take_back(batch);
+        let account = |batch: &mut _| inbound.return_from_stages(batch);
         self.stages.process(Direction::Inbound, &mut self.batch, (drain, start), account);
     }
 
     /// Counts the batch as written to the TUN.
     fn write(&mut self) {
         for frame in &self.batch.frames {
-            self.inbound.depart(frame, None);
+            self.inbound.complete(frame, None);
         }
         self.frames_written += self.batch.frames.len() as u64;
         self.inbound.publish();

@@ -182,7 +182,7 @@ pub(crate) fn send(
     path.finish(NOW_NS);
     while let Some((batch, payload)) = path.gso().oldest() {
         sent(batch.segment_size(), payload);
-        path.depart(usize::MAX, None);
+        path.complete(usize::MAX, None);
     }
     path.publish();
 }
@@ -198,7 +198,7 @@ pub(crate) fn receive(
     batch.received_ns = NOW_NS;
     path.process(&wire.received, &mut wire.buffer, batch, handshakes);
     for frame in &batch.frames {
-        path.depart(frame, None);
+        path.complete(frame, None);
     }
     path.publish();
 }
@@ -265,11 +265,6 @@ pub(crate) fn receive_session() -> ReceiveSession {
         created_ns: NOW_NS,
         initiator: false,
     }
-}
-
-/// The index that datagrams carry.
-pub(crate) fn receiver_index() -> u32 {
-    INDEX
 }
 
 /// Leaves all as it is, and believes all.

@@ -1,15 +1,16 @@
 //! The inbound path: UDP → udp_ingress → decrypt → source_check → coalesce → [stages] → tun_egress → TUN.
 //!
-//! In: what a drain of the socket gave, and control's commands between drains. Out: frames for the
-//! TUN, handshake messages for control. Drops: what its stages drop, each counted. Order: frames
-//! leave in the order in which their first segment arrived; segments of a flow keep their order.
+//! A drain of the socket is `process`; then `outbound_commands`, which the outbound path must run before an answer
+//! is sent; the stages and `return_from_stages` if there are any; `complete` for each frame that was written, and
+//! `publish`.
 //!
-//! A drain is `process`, then `outbound_commands` handed to the outbound path, the stages and `take_back` where
-//! there are any, a `depart` for each frame, and `publish`.
+//! Order: frames leave in the order in which their first segment arrived; segments of a flow keep their order.
 
 pub mod coalesce;
 pub mod decrypt;
+mod inbound_peer;
 pub mod source_check;
+pub mod state;
 pub mod tun_egress;
 pub mod udp_ingress;
 
@@ -20,31 +21,32 @@ use crate::{
     counters::{DatagramCounts, DatagramTally, InboundCounts},
     drop_reason::InboundDrop,
     frame::{Frame, FrameBatch},
-    inbound::source_check::SourceCheck,
     inbound::{
         coalesce::{Coalesce, CoalesceOptions},
         decrypt::Decrypt,
-        udp_ingress::{Arrival, Handshake, Received, classify_drain},
+        source_check::SourceCheck,
+        state::InboundState,
+        udp_ingress::{Handshake, Received, UdpIngress},
     },
     packet,
     stage_api::StageBatch,
     wireguard::commands::{InboundCommand, OutboundCommand, Report},
 };
 
-/// The path's state.
+/// The inbound path of one tunnel.
 pub struct Inbound {
+    udp_ingress: UdpIngress,
     decrypt: Decrypt,
     source_check: SourceCheck,
     coalesce: Coalesce,
-    arrivals: Vec<Arrival>,
-    datagrams: DatagramTally,
+    state: InboundState,
     counts: Arc<InboundCounts>,
     datagram_counts: Arc<DatagramCounts>,
 }
 
 impl Inbound {
-    /// A path that opens with `aead` and publishes its counts. `seed` is random: it keeps strangers
-    /// from aiming at one place of the flow table.
+    /// Creates a path that opens with `aead` and publishes its counts. `seed` must be random, so that no attacker
+    /// can make the flows of the flow table collide.
     pub fn new(
         aead: Box<dyn Aead>,
         options: CoalesceOptions,
@@ -53,31 +55,31 @@ impl Inbound {
         datagram_counts: Arc<DatagramCounts>,
     ) -> Self {
         Self {
+            udp_ingress: UdpIngress::default(),
             decrypt: Decrypt::new(aead),
             source_check: SourceCheck::default(),
             coalesce: Coalesce::new(options, seed),
-            arrivals: Vec::new(),
-            datagrams: DatagramTally::default(),
+            state: InboundState::default(),
             counts,
             datagram_counts,
         }
     }
 
-    /// Carries out one command; see [`InboundCommand`].
+    /// Runs one command.
     pub fn handle_command(&mut self, command: InboundCommand) {
-        let decrypt = &mut self.decrypt;
+        let state = &mut self.state;
         match command {
-            InboundCommand::AddPeer { peer, activity } => decrypt.add_peer(peer, activity),
-            InboundCommand::RemovePeer(peer) => decrypt.remove_peer(peer),
-            InboundCommand::SetPath(peer, path) => decrypt.set_path(peer, path),
-            InboundCommand::Install { session, next } => decrypt.install(session, next),
-            InboundCommand::Erase(local_index) => decrypt.erase(local_index),
+            InboundCommand::AddPeer { peer, activity } => state.add_peer(peer, activity),
+            InboundCommand::RemovePeer(peer) => state.remove_peer(peer),
+            InboundCommand::SetPath(peer, path) => state.set_path(peer, path),
+            InboundCommand::Install { session, next } => state.install(session, next),
+            InboundCommand::Erase(local_index) => state.erase(local_index),
             InboundCommand::Routes(allowed_ips) => self.source_check.replace(allowed_ips),
         }
     }
 
-    /// Takes one drain: opens its data messages into frames of `batch`, whose slices point into
-    /// `buffer`, and collects its handshake messages.
+    /// Processes one drain: opens its data messages into frames of `batch`, whose slices point into `buffer`, and
+    /// collects its handshake messages.
     pub fn process(
         &mut self,
         received: &[Received],
@@ -85,71 +87,68 @@ impl Inbound {
         batch: &mut FrameBatch,
         handshakes: &mut Vec<Handshake>,
     ) {
-        let Self { decrypt, source_check, coalesce, arrivals, datagrams, .. } = self;
-        classify_drain(
-            received,
-            buffer,
-            arrivals,
-            handshakes,
-            datagrams,
-            |index, arrivals, buffer, datagrams| {
-                decrypt.process(index, arrivals, received, buffer, batch, source_check, datagrams);
-            },
-        );
-        decrypt.finish(batch.received_ns);
+        let Self { udp_ingress, decrypt, source_check, coalesce, state, .. } = self;
+        udp_ingress.process(received, buffer, handshakes, &mut state.datagrams);
+        for run in udp_ingress.runs() {
+            decrypt.process(state, run, received, buffer, source_check, batch);
+        }
+        let InboundState { peers, reports, outbound_commands, .. } = state;
+        peers.finish(batch.received_ns, reports, outbound_commands);
         coalesce.process(batch, buffer);
     }
 
-    /// Takes back what was lent to the stages: counts what they dropped and made.
-    pub fn take_back(&mut self, stage_batch: &mut StageBatch) {
-        self.decrypt.book(&stage_batch.adjustments);
-        stage_batch.adjustments.clear();
-    }
-
-    /// Drops a batch: a stage does not return.
-    pub fn stall(&mut self, batch: &mut FrameBatch) {
-        for frame in batch.frames.drain(..) {
-            self.decrypt.depart(&frame, Some(InboundDrop::StageStalled));
+    /// Takes a batch back from the stages: counts what they created and dropped.
+    pub fn return_from_stages(&mut self, stage_batch: &mut StageBatch) {
+        for adjustment in stage_batch.adjustments.drain(..) {
+            self.state.count_adjustment(&adjustment);
         }
     }
 
-    /// Takes a packet that outbound made for a sender (see [`crate::outbound::icmp_error`]): counted as created, and to
-    /// be written and departed as any frame. It goes by the stages, as the host's own errors do.
-    pub fn create(&mut self, packet: &[u8]) -> Option<Frame> {
+    /// Drops a batch whose stage did not return in time.
+    pub fn drop_stalled(&mut self, batch: &mut FrameBatch) {
+        for frame in batch.frames.drain(..) {
+            self.state.complete(&frame, Some(InboundDrop::StageStalled));
+        }
+    }
+
+    /// Counts an ICMP error of the outbound path as created and returns its frame, to be written and completed
+    /// as any other. It does not pass the stages, as the host's own errors do not.
+    pub fn inject(&mut self, packet: &[u8]) -> Option<Frame> {
         let frame = packet::parse(packet, 0).ok()?;
-        self.decrypt.create();
+        self.state.tally.created += 1;
+        self.state.tally.queued += 1;
         Some(frame)
     }
 
-    /// Books one frame: written, or refused for a reason.
-    pub fn depart(&mut self, frame: &Frame, refused: Option<InboundDrop>) {
-        self.decrypt.depart(frame, refused);
+    /// Counts one frame: as written, or as dropped for a reason.
+    pub fn complete(&mut self, frame: &Frame, dropped: Option<InboundDrop>) {
+        self.state.complete(frame, dropped);
     }
 
-    /// Ends a drain: shows the counts to all readers.
+    /// Publishes the counts to all readers: once a batch, after its frames were completed.
     pub fn publish(&mut self) {
-        self.decrypt.publish();
-        self.counts.publish(self.decrypt.tally());
-        self.datagram_counts.publish(&self.datagrams);
+        self.state.peers.publish();
+        self.counts.publish(&self.state.tally);
+        self.datagram_counts.publish(&self.state.datagrams);
     }
 
-    /// Counts of datagrams, for those who drop some (a full handshake queue).
+    /// The counts of datagrams, for a caller that drops some itself.
     pub fn datagrams(&mut self) -> &mut DatagramTally {
-        &mut self.datagrams
+        &mut self.state.datagrams
     }
 
-    /// What control must be told; the caller drains it.
+    /// Reports for control; the caller drains them.
     pub fn reports(&mut self) -> &mut Vec<Report> {
-        self.decrypt.reports()
+        &mut self.state.reports
     }
 
-    /// What the outbound path must be told before the batch is written, as an answer may come at once;
-    /// the caller drains it.
+    /// Commands for the outbound path, which must run before the batch is written, as an answer may follow at
+    /// once. The caller drains them.
     pub fn outbound_commands(&mut self) -> &mut Vec<OutboundCommand> {
-        self.decrypt.outbound_commands()
+        &mut self.state.outbound_commands
     }
 
-    /// What is merged from now on; a TUN that loses an offload loses it here as well.
+    /// Sets what is merged from now on.
     pub fn set_coalesce(&mut self, options: CoalesceOptions) {
         self.coalesce.set_options(options);
     }

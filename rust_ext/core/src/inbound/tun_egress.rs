@@ -1,7 +1,4 @@
-//! tun_egress: what goes before and into one write to the TUN.
-//!
-//! In: a frame. Out: its virtio-net header, and the pieces that follow it. Drops nothing. Order: a
-//! frame is one write, its pieces in the order of its slices.
+//! tun_egress: the virtio-net header of a frame that is written to the TUN.
 
 use crate::{
     frame::{Frame, flags},
@@ -11,8 +8,8 @@ use crate::{
     },
 };
 
-/// The virtio-net header of a frame: all zero for a packet that is complete, whose checksum the
-/// kernel then verifies itself.
+/// Returns the virtio-net header of a frame. A complete packet gets zeros: the kernel then verifies its checksum
+/// itself.
 pub fn virtio_header(frame: &Frame) -> [u8; virtio::VIRTIO_HEADER_LENGTH] {
     let mut header = VirtioHeader::default();
     if frame.flags & flags::PARTIAL_CHECKSUM != 0 {
@@ -48,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_super_packet_names_its_type_and_size() {
+    fn a_super_packet_has_its_type_and_size() {
         for (build, gso_type, start, offset, header_length) in [
             (Build::tcp4(), virtio::GSO_TCPV4, 20, 16, 40),
             (Build::tcp6(), virtio::GSO_TCPV6, 40, 16, 60),
@@ -72,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_segment_with_cwr_says_so() {
+    fn a_super_packet_with_cwr_has_the_ecn_bit() {
         let mut frame = parse(&Build::tcp4().flags(tcp::ACK | tcp::CWR).bytes(), 0).unwrap();
         frame.segments = 2;
         assert_eq!(virtio_header(&frame)[1], virtio::GSO_TCPV4 | virtio::GSO_ECN);

@@ -1,19 +1,20 @@
 //! The outbound path: TUN → tun_ingress → route → [stages] → encrypt → gso_egress → UDP.
 //!
-//! In: what a drain of the TUN gave, and control's commands between drains. Out: the GSO list.
-//! Drops: what its stages drop, each counted. Order: frames go through in the order in which they
-//! were read; a command that gives a peer keys sends its staged frames before the next is read.
+//! A drain of the TUN is `ingress` for each frame, then `run_tun_aqm`, `route`, the stages and
+//! `return_from_stages` if there are any, `encrypt` until it has taken all frames (sending in between while the
+//! GSO list is full), `finish`, `complete` for what was sent, and `publish`.
 //!
-//! A drain is `ingress` for each frame, then `run_tun_aqm`, `route`, the stages and `take_back` where there are any,
-//! `encrypt` until it has taken all (sending in between where it says that it is full), and `finish`.
+//! Order: frames pass in the order in which they were read. Commands run between drains; one that gives a
+//! peer keys sends its staged frames before the next frame is read.
 
-pub mod encrypt;
+mod encrypt;
 pub mod gso_batch;
 pub mod gso_egress;
 pub mod icmp_error;
 mod outbound_peer;
 pub mod route;
-pub mod staged;
+mod staged;
+mod state;
 mod tun_aqm;
 pub mod tun_ingress;
 
@@ -21,10 +22,13 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     aead::Aead,
-    counters::{OutboundCounts, OutboundTally},
+    counters::OutboundCounts,
     drop_reason::OutboundDrop,
     frame::{FrameBatch, NO_PEER},
-    outbound::{encrypt::Encrypt, gso_egress::GsoEgress, route::Route, tun_aqm::TunAqm},
+    outbound::{
+        encrypt::Encrypt, gso_egress::GsoEgress, icmp_error::IcmpError, route::Route,
+        state::OutboundState, tun_aqm::TunAqm,
+    },
     stage_api::StageBatch,
     wireguard::{
         commands::{OutboundCommand, Report},
@@ -32,19 +36,20 @@ use crate::{
     },
 };
 
-/// The path's state.
+/// The outbound path of one tunnel.
 pub struct Outbound {
+    tun_aqm: TunAqm,
     route: Route,
     encrypt: Encrypt,
-    /// Peers with new keys whose staged frames, or the empty message in their stead, did not all fit
-    /// into the list.
+    state: OutboundState,
+    /// Peers with new keys, whose staged frames, or the keepalive that confirms the keys, must still be sent.
     unflushed: VecDeque<PeerId>,
-    tun_aqm: TunAqm,
     counts: Arc<OutboundCounts>,
 }
 
 impl Outbound {
-    /// A path that batches in `gso`, seals with `aead` and publishes its counts in `counts`.
+    /// Creates a path that batches in `gso`, seals with `aead` and publishes its counts in `counts`; `mtu` is
+    /// the TUN's.
     pub fn new(
         gso: GsoEgress,
         aead: Box<dyn Aead>,
@@ -52,157 +57,171 @@ impl Outbound {
         counts: Arc<OutboundCounts>,
     ) -> Self {
         Self {
+            tun_aqm: TunAqm::default(),
             route: Route::default(),
-            encrypt: Encrypt::new(gso, aead, mtu),
+            encrypt: Encrypt::new(aead, mtu),
+            state: OutboundState::new(gso),
             unflushed: VecDeque::new(),
-            tun_aqm: TunAqm::new(),
             counts,
         }
     }
 
-    /// Carries out one command; see [`OutboundCommand`].
+    /// Runs one command.
     pub fn handle_command(&mut self, command: OutboundCommand, now_ns: u64) {
-        let encrypt = &mut self.encrypt;
+        let Self { encrypt, state, .. } = self;
         match command {
-            OutboundCommand::AddPeer { peer, activity } => encrypt.add_peer(peer, activity),
-            OutboundCommand::RemovePeer(peer) => encrypt.remove_peer(peer),
-            OutboundCommand::SetPath(peer, path) => encrypt.set_path(peer, path),
-            OutboundCommand::Install { peer, session, confirm } => {
-                encrypt.install(peer, session);
-                if encrypt.has_staged(peer) || confirm && !encrypt.keepalive(peer, now_ns) {
-                    self.unflushed.push_back(peer);
+            OutboundCommand::AddPeer { peer, activity } => state.peers.add(peer, activity),
+            OutboundCommand::RemovePeer(peer) => {
+                state.drop_staged(peer);
+                state.peers.remove(peer);
+            }
+            OutboundCommand::SetPath(peer, path) => state.set_path(peer, path),
+            OutboundCommand::Install { peer: id, session, confirm } => {
+                let Some(peer) = state.peers.get_mut(id) else { return };
+                peer.install(session);
+                if !peer.staged.is_empty() || confirm && !encrypt.keepalive(state, id, now_ns) {
+                    self.unflushed.push_back(id);
                 }
             }
-            OutboundCommand::Erase(peer) => encrypt.erase(peer),
-            OutboundCommand::DropStaged(peer) => encrypt.drop_staged(peer),
+            OutboundCommand::Erase(peer) => {
+                if let Some(peer) = state.peers.get_mut(peer) {
+                    peer.erase();
+                }
+            }
+            OutboundCommand::DropStaged(peer) => state.drop_staged(peer),
             OutboundCommand::Keepalive(peer) => {
-                encrypt.keepalive(peer, now_ns);
+                // Without room, datagrams are on their way already, though perhaps not to this peer.
+                encrypt.keepalive(state, peer, now_ns);
             }
             OutboundCommand::Routes(allowed_ips) => self.route.replace(allowed_ips),
         }
     }
 
-    /// Sends frames that waited for keys. Returns false where the list is full: send, then call
-    /// again. Nothing is read from the TUN before this is true.
+    /// Encrypts frames that waited for keys. Returns false if the GSO list is full: send, then call again.
+    /// No frame may be read from the TUN before this returns true.
     pub fn flush_staged(&mut self, now_ns: u64) -> bool {
-        while let Some(&peer) = self.unflushed.front() {
-            let flushed = match self.encrypt.has_staged(peer) {
-                true => self.encrypt.flush_staged(peer, now_ns),
-                false => self.encrypt.keepalive(peer, now_ns),
+        let Self { encrypt, state, unflushed, .. } = self;
+        while let Some(&peer) = unflushed.front() {
+            let has_staged = state.peers.get(peer).is_some_and(|peer| !peer.staged.is_empty());
+            let is_done = match has_staged {
+                true => encrypt.flush_staged(state, peer, now_ns),
+                false => encrypt.keepalive(state, peer, now_ns),
             };
-            if !flushed {
+            if !is_done {
                 return false;
             }
-            self.unflushed.pop_front();
+            unflushed.pop_front();
         }
         true
     }
 
-    /// Takes one frame, as read from the TUN with its virtio-net header at `offset`, into the batch.
+    /// Parses one frame, as read from the TUN with its virtio-net header at `offset`, into the batch.
     pub fn ingress(&mut self, batch: &mut FrameBatch, buffer: &[u8], offset: usize, length: usize) {
         if let Err(reason) = tun_ingress::accept(batch, buffer, offset, length) {
-            self.tally().entered += 1;
-            self.tally().drop(reason, 1);
+            self.state.tally.entered += 1;
+            self.state.tally.drop(reason, 1);
         }
     }
 
-    /// Has the sender of the drain's first frame slow down, where a queue stands at the TUN; `emptied`: the
-    /// drain took all there was. Called for each drain, one without a frame as well.
+    /// Signals congestion to the sender of the drain's first frame if a queue stands at the TUN; `emptied`: the
+    /// drain read all that waited there. Must be called for every drain, also for one without frames.
     pub fn run_tun_aqm(&mut self, batch: &mut FrameBatch, buffer: &mut [u8], emptied: bool) {
-        self.tun_aqm.process(batch, buffer, emptied, self.encrypt.tally());
+        self.tun_aqm.process(batch, buffer, emptied, &mut self.state.tally);
     }
 
-    /// Gives each frame its peer, or drops and refuses it; what has one is counted in.
+    /// Assigns each frame its peer and counts it in; frames without a peer are dropped and answered.
     pub fn route(&mut self, batch: &mut FrameBatch, buffer: &[u8]) {
-        let (tally, icmp_errors) = self.encrypt.tally_and_icmp_errors();
+        let OutboundState { tally, icmp_errors, .. } = &mut self.state;
         self.route.process(batch, buffer, tally, icmp_errors);
-        self.encrypt.admit(batch);
+        for frame in &batch.frames {
+            self.state.count_entered(frame);
+        }
     }
 
-    /// Takes back what was lent to the stages: counts what they dropped and made, and routes what
-    /// has no peer yet.
-    pub fn take_back(&mut self, stage_batch: &mut StageBatch) {
-        self.encrypt.book(&stage_batch.adjustments);
-        stage_batch.adjustments.clear();
-        let Self { route, encrypt, .. } = self;
-        stage_batch.batch.frames.retain_mut(|frame| {
+    /// Takes a batch back from the stages: counts what they created and dropped, and routes the frames that
+    /// have no peer yet.
+    pub fn return_from_stages(&mut self, stage_batch: &mut StageBatch) {
+        let Self { route, state, .. } = self;
+        let StageBatch { batch, buffer, adjustments } = stage_batch;
+        for adjustment in adjustments.drain(..) {
+            state.count_adjustment(&adjustment);
+        }
+        let now_ns = batch.received_ns;
+        batch.frames.retain_mut(|frame| {
             if frame.peer != NO_PEER {
                 return true;
             }
-            match route.of(frame) {
+            let peer = route.peer_of(frame);
+            match peer {
                 Some(peer) => {
                     frame.peer = peer.0;
-                    encrypt.adopt(frame);
-                    true
+                    state.peers.count_created(frame);
                 }
                 None => {
-                    encrypt.refuse(
-                        frame,
-                        frame.bytes(&stage_batch.buffer),
-                        stage_batch.batch.received_ns,
-                    );
-                    encrypt.discard(frame, OutboundDrop::NoRoute);
-                    false
+                    let bytes = frame.bytes(buffer);
+                    state.icmp_errors.push(frame, bytes, IcmpError::HostUnreachable, now_ns);
+                    state.count_drop(frame, OutboundDrop::NoRoute);
                 }
             }
+            peer.is_some()
         });
     }
 
-    /// Drops a routed batch: a stage does not return.
-    pub fn stall(&mut self, batch: &mut FrameBatch) {
+    /// Drops a routed batch whose stage did not return in time.
+    pub fn drop_stalled(&mut self, batch: &mut FrameBatch) {
         for frame in batch.frames.drain(..) {
-            self.encrypt.discard(&frame, OutboundDrop::StageStalled);
+            self.state.count_drop(&frame, OutboundDrop::StageStalled);
         }
     }
 
-    /// See [`Encrypt::process`].
+    /// Encrypts the frames from index `first` on into the GSO list. Returns the index of the first frame that
+    /// the list has no room for: send, then call again from there.
     pub fn encrypt(&mut self, batch: &FrameBatch, buffer: &[u8], first: usize) -> usize {
-        self.encrypt.process(batch, buffer, first)
+        self.encrypt.process(&mut self.state, batch, buffer, first)
     }
 
-    /// Ends a drain, a flush or a run of commands: seals, and writes activity.
+    /// Ends a drain, a flush or a run of commands: writes the activity of the peers that were sent to.
     pub fn finish(&mut self, now_ns: u64) {
-        self.encrypt.finish(now_ns);
+        self.state.peers.finish(now_ns, &mut self.state.reports);
     }
 
     /// The list to send from, oldest batch first.
     pub fn gso(&self) -> &GsoEgress {
-        self.encrypt.gso()
+        &self.state.gso
     }
 
-    /// Books the next datagrams of the list; see [`Encrypt::depart`].
-    pub fn depart(&mut self, datagrams: usize, refused: Option<OutboundDrop>) {
-        self.encrypt.depart(datagrams, refused);
+    /// Takes the next `datagrams` of the oldest batch off the list (`usize::MAX`: all of it) and counts them:
+    /// as sent, or as dropped for a reason.
+    pub fn complete(&mut self, datagrams: usize, dropped: Option<OutboundDrop>) {
+        self.state.complete(datagrams, dropped);
     }
 
-    /// Shows the counts to all readers; once a batch, after its datagrams have departed.
+    /// Publishes the counts to all readers: once a batch, after its datagrams were completed.
     pub fn publish(&mut self) {
-        self.encrypt.publish();
-        self.counts.publish(self.encrypt.tally());
+        self.state.peers.publish();
+        self.counts.publish(&self.state.tally);
     }
 
-    fn tally(&mut self) -> &mut OutboundTally {
-        self.encrypt.tally()
-    }
-
-    /// ICMP errors for the senders of what was dropped, each a packet for the TUN; the inbound path writes
-    /// them (see [`crate::inbound::Inbound::create`]).
+    /// ICMP errors for the senders of dropped frames, each a packet for the inbound path to write to the TUN.
+    /// The caller drains them.
     pub fn icmp_errors(&mut self) -> &mut Vec<Box<[u8]>> {
-        self.encrypt.icmp_errors()
+        self.state.icmp_errors.pending()
     }
 
-    /// The longest datagram that one packet of the way to this peer carries, as far as is known. Packets
-    /// that do not fit are refused for the next two seconds.
-    pub fn set_max_datagram_size(&mut self, peer: PeerId, fits: Option<usize>, now_ns: u64) {
-        self.encrypt.set_max_datagram_size(peer, fits, now_ns);
-    }
-
-    /// What control must be told; the caller drains it.
+    /// Reports for control; the caller drains them.
     pub fn reports(&mut self) -> &mut Vec<Report> {
-        self.encrypt.reports()
+        &mut self.state.reports
     }
 
-    /// Follows the TUN's MTU.
+    /// Sets the longest datagram that one packet of the path to this peer carries; `None` if it is not known.
+    /// For the next two seconds, longer packets are answered with an ICMP error.
+    pub fn set_max_datagram_size(&mut self, peer: PeerId, size: Option<usize>, now_ns: u64) {
+        if let Some(peer) = self.state.peers.get_mut(peer) {
+            peer.set_max_datagram_size(size, now_ns);
+        }
+    }
+
+    /// Sets the TUN's MTU.
     pub fn set_mtu(&mut self, mtu: usize) {
         self.encrypt.set_mtu(mtu);
     }

@@ -26,8 +26,8 @@ impl Route {
         self.0.replace(allowed_ips);
     }
 
-    /// Gives each frame, whose bytes lie in `buffer`, the peer its destination belongs to; the others are
-    /// dropped, counted and refused.
+    /// Assigns each frame, whose bytes lie in `buffer`, its peer. Frames without one are counted as dropped, and
+    /// their senders get an ICMP error.
     pub fn process(
         &mut self,
         batch: &mut FrameBatch,
@@ -45,14 +45,14 @@ impl Route {
                 tally.entered += u64::from(frame.segments);
                 tally.drop(OutboundDrop::NoRoute, u64::from(frame.segments));
                 let bytes = frame.bytes(buffer);
-                icmp_errors.refuse(frame, bytes, IcmpError::HostUnreachable, now_ns);
+                icmp_errors.push(frame, bytes, IcmpError::HostUnreachable, now_ns);
                 false
             }
         });
     }
 
-    /// The peer of a frame that has none yet.
-    pub fn of(&mut self, frame: &Frame) -> Option<PeerId> {
+    /// Returns the peer that a frame's destination belongs to.
+    pub fn peer_of(&mut self, frame: &Frame) -> Option<PeerId> {
         self.0.peer_for(frame.version, &frame.destination)
     }
 }

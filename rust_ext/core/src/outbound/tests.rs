@@ -10,7 +10,7 @@ use crate::{
 
 const PEER: PeerId = PeerId(0);
 
-/// Every key (its first byte) and counter that something was sealed with.
+/// The key (its first byte) and counter of each slot that was sealed.
 type Sealed = Arc<Mutex<Vec<(u8, u64)>>>;
 
 struct Recorder(Sealed);
@@ -35,11 +35,11 @@ fn outbound(buffers: usize) -> (Outbound, Sealed) {
         OutboundCommand::AddPeer { peer: PEER, activity: Activity::default().into() },
         1,
     );
-    path.handle_command(to("192.0.2.1:51820"), 1);
+    path.handle_command(set_path("192.0.2.1:51820"), 1);
     (path, sealed)
 }
 
-fn to(destination: &str) -> OutboundCommand {
+fn set_path(destination: &str) -> OutboundCommand {
     OutboundCommand::SetPath(PEER, Some(Path::to(destination.parse().unwrap())))
 }
 
@@ -54,8 +54,8 @@ fn install(key: u8, confirm: bool) -> OutboundCommand {
     OutboundCommand::Install { peer: PEER, session, confirm }
 }
 
-/// The receiver index and the counter of each datagram in the list, in the order of the wire.
-fn on_the_wire(path: &Outbound) -> Vec<(u8, u64)> {
+/// The receiver index and the counter of each datagram in the list, in order.
+fn messages(path: &Outbound) -> Vec<(u8, u64)> {
     let mut messages = Vec::new();
     for (batch, mut payload) in path.gso().batches() {
         for length in batch.lengths() {
@@ -68,147 +68,147 @@ fn on_the_wire(path: &Outbound) -> Vec<(u8, u64)> {
 }
 
 #[test]
-fn a_message_is_sealed_with_the_keys_its_counter_was_drawn_from() {
+fn a_counter_is_used_with_the_keys_it_was_drawn_for() {
     let (mut path, sealed) = outbound(8);
     for command in [install(1, true), OutboundCommand::Keepalive(PEER), install(2, true)] {
         path.handle_command(command, 2);
     }
     path.finish(2);
-    assert_eq!(on_the_wire(&path), [(1, 0), (1, 1), (2, 0)]);
+    assert_eq!(messages(&path), [(1, 0), (1, 1), (2, 0)]);
     assert_eq!(*sealed.lock().unwrap(), [(1, 0), (1, 1), (2, 0)]);
 }
 
 #[test]
-fn nothing_leaves_unsealed_when_its_keys_are_forgotten() {
-    for forget in [OutboundCommand::Erase(PEER), OutboundCommand::RemovePeer(PEER)] {
+fn messages_are_sealed_before_their_keys_are_erased() {
+    for command in [OutboundCommand::Erase(PEER), OutboundCommand::RemovePeer(PEER)] {
         let (mut path, sealed) = outbound(8);
         path.handle_command(install(1, true), 2);
-        path.handle_command(forget, 2);
+        path.handle_command(command, 2);
         path.finish(2);
-        assert_eq!(on_the_wire(&path), [(1, 0)]);
+        assert_eq!(messages(&path), [(1, 0)]);
         assert_eq!(*sealed.lock().unwrap(), [(1, 0)]);
     }
 }
 
 #[test]
-fn a_peer_that_moves_there_and_back_does_not_overtake_itself() {
+fn a_path_that_changes_back_keeps_the_order() {
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, true), 2);
     for (destination, counter) in [("198.51.100.1:1", 1), ("192.0.2.1:51820", 2)] {
-        path.handle_command(to(destination), 2);
+        path.handle_command(set_path(destination), 2);
         path.handle_command(OutboundCommand::Keepalive(PEER), 2);
-        assert_eq!(on_the_wire(&path).last(), Some(&(1, counter)));
+        assert_eq!(messages(&path).last(), Some(&(1, counter)));
     }
-    assert_eq!(on_the_wire(&path), [(1, 0), (1, 1), (1, 2)]);
+    assert_eq!(messages(&path), [(1, 0), (1, 1), (1, 2)]);
 }
 
 #[test]
-fn a_confirmation_that_finds_the_list_full_leaves_when_there_is_room() {
+fn a_confirmation_waits_for_room_in_the_list() {
     let (mut path, _) = outbound(1);
     path.handle_command(install(1, true), 2);
-    path.handle_command(to("198.51.100.1:1"), 2);
+    path.handle_command(set_path("198.51.100.1:1"), 2);
     path.handle_command(install(2, true), 2);
     while !path.flush_staged(2) {
         path.finish(2);
         assert!(!path.gso().is_empty());
-        path.depart(usize::MAX, None);
+        path.complete(usize::MAX, None);
     }
-    assert_eq!(on_the_wire(&path), [(2, 0)]);
+    assert_eq!(messages(&path), [(2, 0)]);
 }
 
 #[test]
-fn without_an_mtu_packets_are_padded_all_the_same() {
+fn packets_are_padded_without_an_mtu() {
     let (mut path, _) = outbound(8);
     path.set_mtu(0);
     path.handle_command(install(1, false), 2);
-    all_to_the_peer(&mut path);
-    let (batch, frame) = routed(&mut path, Build::udp4().payload(1));
+    route_all_to_the_peer(&mut path);
+    let (batch, frame) = drain(&mut path, Build::udp4().payload(1));
     assert_eq!(path.encrypt(&batch, &frame, 0), 1);
     let lengths: Vec<_> = path.gso().batches().flat_map(|(batch, _)| batch.lengths()).collect();
     assert_eq!(lengths, [16 + 32 + 16]);
 }
 
 #[test]
-fn what_the_path_does_not_carry_is_refused_and_what_it_does_is_not_padded_above_it() {
+fn packets_are_neither_sent_nor_padded_beyond_the_path_mtu() {
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
-    all_to_the_peer(&mut path);
+    route_all_to_the_peer(&mut path);
     path.set_max_datagram_size(PEER, Some(1281 + 32), SECOND_NS);
-    let (batch, frame) = routed(&mut path, Build::udp4().payload(1254));
+    let (batch, frame) = drain(&mut path, Build::udp4().payload(1254));
     assert_eq!(path.encrypt(&batch, &frame, 0), 1);
     assert!(path.gso().is_empty());
-    assert_eq!(path.tally().drops[OutboundDrop::TooBig as usize], 1);
-    let refusal = path.icmp_errors().pop().unwrap();
-    assert_eq!(refusal[26..28], 1281u16.to_be_bytes());
-    let (batch, frame) = routed(&mut path, Build::udp4().payload(1253));
+    assert_eq!(path.state.tally.drops[OutboundDrop::TooBig as usize], 1);
+    let error = path.icmp_errors().pop().unwrap();
+    assert_eq!(error[26..28], 1281u16.to_be_bytes());
+    let (batch, frame) = drain(&mut path, Build::udp4().payload(1253));
     path.encrypt(&batch, &frame, 0);
     assert_eq!(lengths(&path), [1281 + 32]);
     assert!(path.icmp_errors().is_empty());
 }
 
 #[test]
-fn what_may_be_fragmented_outside_goes_on_a_path_that_does_not_carry_it() {
+fn a_packet_without_df_may_exceed_the_path_mtu() {
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
-    all_to_the_peer(&mut path);
+    route_all_to_the_peer(&mut path);
     path.set_max_datagram_size(PEER, Some(1280 + 32), SECOND_NS);
-    let (batch, frame) = routed(&mut path, Build::udp4().payload(1372).with(|b| b.fragment = 0));
+    let (batch, frame) = drain(&mut path, Build::udp4().payload(1372).with(|b| b.fragment = 0));
     path.encrypt(&batch, &frame, 0);
     assert_eq!(lengths(&path), [1408 + 32]);
     assert!(path.icmp_errors().is_empty());
 }
 
 #[test]
-fn what_a_path_carries_is_believed_for_two_seconds() {
+fn a_path_mtu_is_used_for_two_seconds() {
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
-    all_to_the_peer(&mut path);
+    route_all_to_the_peer(&mut path);
     path.set_max_datagram_size(PEER, Some(1280 + 32), SECOND_NS);
-    for (seconds, refused) in [(1, 1), (2, 1), (3, 0), (4, 0)] {
-        let (mut batch, frame) = routed(&mut path, Build::udp4().payload(1372));
+    for (seconds, errors) in [(1, 1), (2, 1), (3, 0), (4, 0)] {
+        let (mut batch, frame) = drain(&mut path, Build::udp4().payload(1372));
         batch.received_ns = seconds * SECOND_NS;
         path.encrypt(&batch, &frame, 0);
-        assert_eq!(path.icmp_errors().drain(..).count(), refused, "after {seconds} s");
+        assert_eq!(path.icmp_errors().drain(..).count(), errors, "after {seconds} s");
     }
 }
 
 #[test]
-fn another_destination_carries_what_it_carries() {
+fn another_destination_has_another_path_mtu() {
     let (mut path, _) = outbound(8);
     path.handle_command(install(1, false), 2);
-    all_to_the_peer(&mut path);
+    route_all_to_the_peer(&mut path);
     path.set_max_datagram_size(PEER, Some(1280 + 32), SECOND_NS);
-    path.handle_command(to("192.0.2.2:51820"), 3);
-    let (batch, frame) = routed(&mut path, Build::udp4().payload(1372));
+    path.handle_command(set_path("192.0.2.2:51820"), 3);
+    let (batch, frame) = drain(&mut path, Build::udp4().payload(1372));
     path.encrypt(&batch, &frame, 0);
     assert_eq!(lengths(&path), [1408 + 32]);
 }
 
 #[test]
-fn without_a_peer_or_an_endpoint_the_sender_is_told() {
+fn a_packet_without_peer_or_endpoint_gets_an_icmp_error() {
     let (mut path, _) = outbound(8);
-    let (batch, _) = routed(&mut path, Build::tcp4().payload(1));
+    let (batch, _) = drain(&mut path, Build::tcp4().payload(1));
     assert!(batch.frames.is_empty());
     assert_eq!(path.icmp_errors().drain(..).count(), 1);
-    all_to_the_peer(&mut path);
+    route_all_to_the_peer(&mut path);
     path.handle_command(OutboundCommand::SetPath(PEER, None), 3);
-    let (batch, frame) = routed(&mut path, Build::tcp4().payload(1));
+    let (batch, frame) = drain(&mut path, Build::tcp4().payload(1));
     path.encrypt(&batch, &frame, 0);
     assert_eq!(path.icmp_errors().drain(..).count(), 1);
-    let tally = path.tally();
+    let tally = &path.state.tally;
     let drops = |reason| tally.drops[reason as usize];
     assert_eq!([OutboundDrop::NoRoute, OutboundDrop::NoEndpoint].map(drops), [1, 1]);
     assert_eq!((tally.entered, tally.queued), (2, 0));
 }
 
-fn all_to_the_peer(path: &mut Outbound) {
+fn route_all_to_the_peer(path: &mut Outbound) {
     let mut routes = AllowedIps::default();
     routes.insert("0.0.0.0/0".parse().unwrap(), PEER);
     path.handle_command(OutboundCommand::Routes(Arc::new(routes)), 2);
 }
 
-/// A drain of one packet, and its buffer.
-fn routed(path: &mut Outbound, packet: Build) -> (FrameBatch, Vec<u8>) {
+/// A routed drain of one packet, and its buffer.
+fn drain(path: &mut Outbound, packet: Build) -> (FrameBatch, Vec<u8>) {
     let frame = [vec![0; VIRTIO_HEADER_LENGTH], packet.bytes()].concat();
     let mut batch = FrameBatch { received_ns: SECOND_NS, ..FrameBatch::default() };
     path.ingress(&mut batch, &frame, 0, frame.len());

@@ -1,13 +1,12 @@
-//! tun_aqm: a queue that stands at the TUN has its senders told to slow down.
+//! tun_aqm: tells senders to slow down if a queue stands at the TUN (active queue management, RFC 7567).
 //!
-//! In: a drain's frames, and whether the drain took all there was. Out: the same; one carries the signal
-//! where it is due (CoDel, RFC 8289): the CE mark, where its packets can carry it, else its first segment
-//! is missing, or all of it where it has not three. Drops: that, as `congested`. Order: it is the first frame
-//! of a drain, and none is moved.
+//! In: a drain's frames, and whether the drain emptied the TUN. Out: the same frames; when CoDel (RFC 8289)
+//! signals, the first one is marked CE if it is ECN-capable, else it loses its first segment, or is dropped if it
+//! has fewer than three. Drops: those segments, as `congested`. Order: no frame is moved.
 //!
-//! Nobody can say how long a frame has waited in a TUN, and the kernel has no CoDel in front of one: a plain
-//! ring, which drops whole frames at its end. But a queue that a drain leaves empty does not stand, so
-//! what waits has waited no longer than since the first drain that left something.
+//! A TUN does not report how long a frame has waited, and the kernel has no CoDel in front of one, only a ring
+//! that drops whole frames at its tail. A frame has waited at most since the first of the latest drains that all
+//! left something in the TUN: a queue that a drain empties does not stand.
 
 use crate::{
     codel::Codel,
@@ -20,20 +19,16 @@ use crate::{
     },
 };
 
-/// What is known of the TUN's queue.
-#[derive(Debug)]
+/// The stage.
+#[derive(Debug, Default)]
 pub(crate) struct TunAqm {
     codel: Codel,
-    /// The first of the latest drains that all left something.
+    /// The time of the first of the latest drains that all left something.
     stands_since_ns: Option<u64>,
 }
 
 impl TunAqm {
-    pub(crate) fn new() -> Self {
-        Self { codel: Codel::default(), stands_since_ns: None }
-    }
-
-    /// Looks at a drain. `emptied`: it took all there was.
+    /// Processes one drain; `emptied`: it read all that waited in the TUN.
     pub(crate) fn process(
         &mut self,
         batch: &mut FrameBatch,
@@ -52,9 +47,9 @@ impl TunAqm {
             tally.marked += u64::from(frame.segments);
             return;
         }
-        let lost = if drop_first(frame, buffer) { 1 } else { batch.frames.remove(0).segments };
-        tally.entered += u64::from(lost);
-        tally.drop(OutboundDrop::Congested, u64::from(lost));
+        let dropped = if drop_first(frame, buffer) { 1 } else { batch.frames.remove(0).segments };
+        tally.entered += u64::from(dropped);
+        tally.drop(OutboundDrop::Congested, u64::from(dropped));
     }
 }
 
@@ -70,7 +65,7 @@ mod tests {
         time::MILLISECOND_NS,
     };
 
-    /// A drain of one super-packet, or packet, and its buffer.
+    /// A drain of one frame of so many segments, and its buffer.
     fn drain(build: &Build, segments: u16, at_ms: u64) -> (FrameBatch, Vec<u8>) {
         let build = build.clone().payload(usize::from(segments) * 100);
         let bytes = build.with(|p| p.partial = segments > 1).bytes();
@@ -83,9 +78,9 @@ mod tests {
         (FrameBatch { frames: vec![frame], received_ns, ..FrameBatch::default() }, bytes)
     }
 
-    /// What comes of drains, one each 10 ms, none of which leaves the queue empty.
+    /// The packets of 12 drains, one each 10 ms, none of which empties the TUN.
     fn standing(build: &Build, segments: u16) -> (Vec<Vec<Vec<u8>>>, OutboundTally) {
-        let (mut tun_aqm, mut tally) = (TunAqm::new(), OutboundTally::default());
+        let (mut tun_aqm, mut tally) = (TunAqm::default(), OutboundTally::default());
         let drains = (0..12).map(|n| {
             let (mut batch, mut buffer) = drain(build, segments, 10 * n);
             tun_aqm.process(&mut batch, &mut buffer, false, &mut tally);
@@ -95,12 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_each_drain_leaves_empty_is_left_alone() {
-        let (mut tun_aqm, mut tally) = (TunAqm::new(), OutboundTally::default());
+    fn a_queue_that_drains_empty_is_left_alone() {
+        let (mut tun_aqm, mut tally) = (TunAqm::default(), OutboundTally::default());
         for n in 0..1000 {
             let (mut batch, mut buffer) = drain(&Build::tcp4(), 10, n);
             let before = (batch.frames.clone(), buffer.clone());
-            // A drain that leaves something, and soon one that does not.
+            // Each drain that leaves something is soon followed by one that does not.
             tun_aqm.process(&mut batch, &mut buffer, n % 90 == 0, &mut tally);
             assert_eq!((batch.frames, buffer), before);
         }
@@ -108,24 +103,23 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_after_a_long_rest_finds_no_standing_queue() {
-        let (mut tun_aqm, mut tally) = (TunAqm::new(), OutboundTally::default());
+    fn drains_far_apart_see_no_standing_queue() {
+        let (mut tun_aqm, mut tally) = (TunAqm::default(), OutboundTally::default());
         for at_ms in [1, 1000, 5000] {
             let (mut batch, mut buffer) = drain(&Build::tcp4(), 10, at_ms);
             tun_aqm.process(&mut batch, &mut buffer, false, &mut tally);
-            let mut nothing =
-                FrameBatch { received_ns: batch.received_ns, ..FrameBatch::default() };
-            tun_aqm.process(&mut nothing, &mut buffer, true, &mut tally);
+            let mut empty = FrameBatch { received_ns: batch.received_ns, ..FrameBatch::default() };
+            tun_aqm.process(&mut empty, &mut buffer, true, &mut tally);
         }
         assert_eq!(tally, OutboundTally::default());
     }
 
     #[test]
-    fn a_standing_queue_costs_one_segment_of_a_frame() {
+    fn a_standing_queue_drops_one_segment_of_a_frame() {
         for build in [Build::tcp4(), Build::tcp6()] {
             let (drains, tally) = standing(&build, 10);
             let lengths: Vec<usize> = drains.iter().map(Vec::len).collect();
-            // It stood from the first drain on; the second is the first to know, and 100 ms later it is sure.
+            // The second drain is the first that sees a wait, and 100 ms later CoDel signals.
             assert_eq!(lengths, [10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9]);
             assert_eq!(drains[11], drains[10][1..]);
             assert_eq!((tally.entered, tally.dropped(), tally.marked), (1, 1, 0));
@@ -133,17 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_few_segments_goes_as_a_whole() {
+    fn a_frame_of_few_segments_is_dropped_whole() {
         for segments in [1, 2] {
             let (drains, tally) = standing(&Build::udp4(), segments);
             assert_eq!(drains[11], Vec::<Vec<u8>>::new());
-            let lost = u64::from(segments);
-            assert_eq!((tally.entered, tally.dropped()), (lost, lost));
+            let dropped = u64::from(segments);
+            assert_eq!((tally.entered, tally.dropped()), (dropped, dropped));
         }
     }
 
     #[test]
-    fn what_knows_ecn_is_marked_in_every_segment() {
+    fn an_ecn_capable_frame_is_marked_in_every_segment() {
         for build in [Build::tcp4(), Build::tcp6()] {
             let (drains, tally) = standing(&build.with(|p| p.ds = 0b10), 10);
             let ecn = |packet: &Vec<u8>| parse(packet, 0).unwrap().ds & 0b11;

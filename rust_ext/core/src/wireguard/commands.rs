@@ -1,9 +1,8 @@
-//! What control and the two paths tell each other. Plain data: the engine carries it between
-//! threads, the replay runner hands it over in the same call.
+//! Messages between control and the two paths: commands to a path, reports from it.
 //!
-//! Order: commands run between batches, in the order in which they were posted. What inbound learns
-//! outbound has to know before an answer to the same batch is sent, and control learns it too late:
-//! so inbound gives it to outbound directly, as the command that control would give.
+//! Commands run between batches, in the order in which they were posted. A change that the inbound path learns
+//! (a new endpoint, confirmed keys) must reach the outbound path before an answer to the same batch is sent.
+//! Control would be too late, so the inbound path issues that command itself.
 
 use std::{fmt, sync::Arc};
 
@@ -16,7 +15,7 @@ use crate::{
     },
 };
 
-/// The half of a session that sends.
+/// The sending half of a session.
 pub struct SendSession {
     /// Key of this direction.
     pub key: TransportKey,
@@ -26,11 +25,11 @@ pub struct SendSession {
     pub local_index: u32,
     /// Boot time at which the keys were derived.
     pub created_ns: u64,
-    /// Whether we initiated: only the initiator rekeys by time.
+    /// Whether we were the initiator: only the initiator rekeys by time.
     pub initiator: bool,
 }
 
-/// The half of a session that receives.
+/// The receiving half of a session.
 pub struct ReceiveSession {
     /// Key of this direction.
     pub key: TransportKey,
@@ -40,7 +39,7 @@ pub struct ReceiveSession {
     pub local_index: u32,
     /// Boot time at which the keys were derived.
     pub created_ns: u64,
-    /// Whether we initiated.
+    /// Whether we were the initiator.
     pub initiator: bool,
 }
 
@@ -62,69 +61,69 @@ impl fmt::Debug for ReceiveSession {
     }
 }
 
-/// From control to the outbound path.
+/// A command to the outbound path.
 #[derive(Debug)]
 pub enum OutboundCommand {
-    /// A peer exists from now on.
+    /// Adds a peer.
     AddPeer {
-        /// Its name.
+        /// Its id.
         peer: PeerId,
-        /// What is shared about it.
+        /// Where its counts and times are published.
         activity: Arc<Activity>,
     },
-    /// A peer is gone: its staged frames are dropped and counted.
+    /// Removes a peer; its staged frames are dropped and counted.
     RemovePeer(PeerId),
-    /// The way to a peer changed; `None` where it is not known.
+    /// Sets the path to a peer; `None` if it has no endpoint.
     SetPath(PeerId, Option<Path>),
-    /// Send with these keys from now on, then flush what is staged. Where nothing is staged and
-    /// `confirm` is set, send a keepalive, so that the responder may start to send.
+    /// Sends with these keys from now on, and flushes what is staged. If nothing is staged and `confirm` is set,
+    /// sends a keepalive, so that the responder may start to send.
     Install {
-        /// Whose session.
+        /// The session's peer.
         peer: PeerId,
         /// The keys.
         session: SendSession,
-        /// Whether the responder still waits for a first message under these keys.
+        /// Whether the responder still waits for the first message under these keys.
         confirm: bool,
     },
-    /// Forget the sending keys.
+    /// Erases the sending keys.
     Erase(PeerId),
-    /// Drop what is staged (the handshake was given up).
+    /// Drops what is staged: the handshake was given up.
     DropStaged(PeerId),
-    /// Send an empty message.
+    /// Sends an empty message.
     Keepalive(PeerId),
-    /// Route by these from now on.
+    /// Replaces the allowed IPs that frames are routed by.
     Routes(Arc<AllowedIps>),
 }
 
-/// From control to the inbound path.
+/// A command to the inbound path.
 #[derive(Debug)]
 pub enum InboundCommand {
-    /// A peer exists from now on.
+    /// Adds a peer.
     AddPeer {
-        /// Its name.
+        /// Its id.
         peer: PeerId,
-        /// What is shared about it.
+        /// Where its counts and times are published.
         activity: Arc<Activity>,
     },
-    /// A peer is gone, with all its sessions.
+    /// Removes a peer with all its sessions.
     RemovePeer(PeerId),
-    /// The way to a peer, as control knows it: a message from elsewhere is a move.
+    /// Sets the path to a peer as control has it: a message from elsewhere is reported as a move.
     SetPath(PeerId, Option<Path>),
-    /// Accept messages with this receiver index.
+    /// Accepts messages with this session's receiver index.
     Install {
         /// The keys.
         session: ReceiveSession,
-        /// A responder's half to send with: given to outbound, and reported, when the first
-        /// authenticated message shows that the initiator has the keys. `None`: it was installed.
+        /// The sending half, if we were the responder: installed on the outbound path, and reported, when the
+        /// first authenticated message proves that the initiator has the keys.
         next: Option<SendSession>,
     },
-    /// Forget the session with this local index.
+    /// Erases the session with this local index.
     Erase(u32),
-    /// Judge inner sources by these from now on.
+    /// Replaces the allowed IPs that inner sources are checked against.
     Routes(Arc<AllowedIps>),
 }
 
-/// From the device to a path.
+/// A command to one of the paths.
 #[derive(Debug)]
 pub enum Command {
     /// For the outbound path.
@@ -133,19 +132,19 @@ pub enum Command {
     Inbound(InboundCommand),
 }
 
-/// From a path to control. At most a few a batch, never one a packet.
+/// A report from a path to control: at most a few a batch, never one a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// Frames are staged and there is no session to send them with, or the session is due for
-    /// renewal (age or count), in either direction.
+    /// The peer needs a new session: frames are staged without one, or the current one is due for renewal by its
+    /// age or its count.
     WantsHandshake(PeerId),
-    /// The first authenticated message arrived under a responder's session; where no other has taken
-    /// its place, it is sent with from now on.
+    /// The first authenticated message arrived under a session that we responded to; unless a newer one has
+    /// replaced it, the path sends with it from now on.
     Confirmed(PeerId, u32),
-    /// An authenticated message came from elsewhere.
+    /// An authenticated message came from another address.
     Moved(PeerId, Path),
-    /// The local address that the peer's path names is gone: let the kernel choose.
+    /// The local address of the peer's path does not exist any more: the kernel must choose another.
     SourceLost(PeerId),
-    /// A timer may have to be armed: look at the peer's activity.
+    /// A timer may have to be armed: check the peer's activity.
     Active(PeerId),
 }

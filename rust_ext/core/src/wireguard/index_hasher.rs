@@ -1,8 +1,8 @@
-//! The hash of our own receiver indices and peer numbers.
+//! The hash of receiver indices that we chose ourselves, and of peer ids.
 
 use std::hash::Hasher;
 
-/// The identity, as a hasher of one `u32`.
+/// The identity, as a hasher of one `u32`. We draw the indices at random, so no attacker can choose keys that collide.
 #[derive(Default)]
 pub struct IndexHasher(u64);
 
@@ -14,7 +14,7 @@ impl Hasher for IndexHasher {
     }
 
     fn write_u32(&mut self, index: u32) {
-        // The table takes its tag from the upper bits and its bucket from the lower ones.
+        // std's HashMap takes its tag from the upper bits and its bucket from the lower ones.
         self.0 = u64::from(index) << 32 | u64::from(index);
     }
 

@@ -1,4 +1,4 @@
-//! The WireGuard protocol: handshakes, timers, peers and cryptokey routing.
+//! The WireGuard protocol: handshakes, timers, peers and cryptokey routing, without input or output.
 
 pub mod allowed_ips;
 pub mod commands;

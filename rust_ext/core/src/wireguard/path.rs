@@ -1,28 +1,28 @@
-//! Where a peer's datagrams go and where they leave from, as a value.
+//! The path to a peer: the destination and source of its datagrams.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The local address a datagram leaves from, and its interface (0: the route decides).
+/// The local address and interface that datagrams are sent from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     /// Local IP address.
     pub address: IpAddr,
-    /// Interface index as the kernel counts them; 0 where it is not pinned.
+    /// Interface index of the kernel; 0 if the route decides.
     pub interface: u32,
 }
 
-/// The way to a peer: the destination, and the source that the peer last addressed
-/// ("sticky": a reply leaves from the address that was asked).
+/// A destination, and the source that the peer last sent to ("sticky": an answer leaves from the address that
+/// was addressed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
-    /// Address and port of the peer; for link-local IPv6 with its scope id.
+    /// Address and port of the peer; a link-local IPv6 address with its scope id.
     pub destination: SocketAddr,
     /// Local address to send from; `None` lets the kernel choose.
     pub source: Option<Source>,
 }
 
 impl Path {
-    /// A path to `destination` whose source the kernel chooses.
+    /// Returns a path to `destination` whose source the kernel chooses.
     pub fn to(destination: SocketAddr) -> Self {
         Self { destination, source: None }
     }

@@ -1,4 +1,4 @@
-//! What control and the paths share about one peer: times and counts, written once a batch.
+//! A peer's identity, and what control and the two paths share about it: times and counts, written once a batch.
 
 use std::{
     collections::HashMap,
@@ -15,17 +15,17 @@ use crate::{
     wireguard::index_hasher::IndexHasher,
 };
 
-/// Names a peer for as long as the tunnel lives; never given to another peer.
+/// Identifies a peer within its tunnel; never reused for another peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(pub u32);
 
-/// What a path knows of each peer. No array: numbers only grow, and peers come and go.
+/// A path's state by peer. Not an array: ids only grow, and peers come and go.
 pub(crate) type ByPeer<T> = HashMap<PeerId, T, BuildHasherDefault<IndexHasher>>;
 
-/// When a peer last sent and received, for the timers of WireGuard's §6, and how much.
+/// When a peer last sent and received, for the timers of whitepaper §6, and how much.
 ///
-/// The paths write it once a batch; control reads it when a timer is due and works out whether it
-/// really is. Times are boot nanoseconds; 0 means "not since it was cleared".
+/// The paths write it once a batch. Control reads it when a timer fires and works out whether the timer is
+/// really due. Times are boot nanoseconds; 0 means "not since it was cleared".
 #[derive(Debug, Default)]
 pub struct Activity {
     /// The first data message sent after the last authenticated message was received.
@@ -34,15 +34,15 @@ pub struct Activity {
     unacknowledged_since: AtomicU64,
     last_sent: AtomicU64,
     last_received: AtomicU64,
-    /// When control will look at this peer next; `NEVER` where it will not.
-    looks_at: AtomicU64,
+    /// When control checks this peer's timers next; `NEVER` if it does not.
+    next_check: AtomicU64,
     /// Outer bytes (WireGuard messages of every type) sent to the peer.
     sent_bytes: AtomicU64,
     /// Outer bytes received and authenticated from the peer.
     received_bytes: AtomicU64,
-    /// The outbound half of the conservation law, for this peer.
+    /// The outbound counts of this peer.
     pub outbound: OutboundCounts,
-    /// The inbound half of the conservation law, for this peer.
+    /// The inbound counts of this peer.
     pub inbound: InboundCounts,
 }
 
@@ -50,59 +50,59 @@ pub struct Activity {
 pub const NEVER: u64 = u64::MAX;
 
 impl Activity {
-    /// Notes authenticated messages sent at `now_ns`; `data` says that one carried a packet.
-    /// Returns whether control must be told (it would look later than `within_ns` from now).
-    pub fn sent(&self, now_ns: u64, bytes: u64, data: bool, within_ns: u64) -> bool {
+    /// Records authenticated messages sent at `now_ns`, with or without a packet in them. Returns whether a
+    /// report is due because control's next check is later than `within_ns` from now.
+    pub fn record_sent(&self, now_ns: u64, bytes: u64, has_data: bool, within_ns: u64) -> bool {
         self.sent_bytes.fetch_add(bytes, Relaxed);
         self.last_sent.store(now_ns, Relaxed);
         self.unacknowledged_since.store(0, Relaxed);
-        if data && self.unanswered_since.load(Relaxed) == 0 {
+        if has_data && self.unanswered_since.load(Relaxed) == 0 {
             self.unanswered_since.store(now_ns, Relaxed);
         }
-        self.must_tell(now_ns, within_ns)
+        self.is_report_due(now_ns, within_ns)
     }
 
-    /// Notes authenticated messages received at `now_ns`; see [`Activity::sent`].
-    pub fn received(&self, now_ns: u64, bytes: u64, data: bool, within_ns: u64) -> bool {
+    /// Records authenticated messages received at `now_ns`; returns the same as [`Activity::record_sent`].
+    pub fn record_received(&self, now_ns: u64, bytes: u64, has_data: bool, within_ns: u64) -> bool {
         self.received_bytes.fetch_add(bytes, Relaxed);
         self.last_received.store(now_ns, Relaxed);
         self.unanswered_since.store(0, Relaxed);
-        if data && self.unacknowledged_since.load(Relaxed) == 0 {
+        if has_data && self.unacknowledged_since.load(Relaxed) == 0 {
             self.unacknowledged_since.store(now_ns, Relaxed);
         }
-        self.must_tell(now_ns, within_ns)
+        self.is_report_due(now_ns, within_ns)
     }
 
-    fn must_tell(&self, now_ns: u64, within_ns: u64) -> bool {
-        // Pairs with the fence in `will_look`: either control sees what was just written, or this
-        // sees the time that control has just promised.
+    fn is_report_due(&self, now_ns: u64, within_ns: u64) -> bool {
+        // Pairs with the fence in `schedule_check`: either control sees what was just written, or this sees
+        // the time that control has just set.
         fence(SeqCst);
-        self.looks_at.load(Relaxed) > now_ns.saturating_add(within_ns)
+        self.next_check.load(Relaxed) > now_ns.saturating_add(within_ns)
     }
 
-    /// Control's promise to look at this peer at `at_ns` (or [`NEVER`]). Control then reads the times
-    /// once more: what a path wrote in between, it did not report.
-    pub fn will_look(&self, at_ns: u64) {
-        self.looks_at.store(at_ns, Relaxed);
+    /// Sets the time of control's next check (or [`NEVER`]). Control must then read the times once more: what a
+    /// path wrote in between, it did not report.
+    pub fn schedule_check(&self, at_ns: u64) {
+        self.next_check.store(at_ns, Relaxed);
         fence(SeqCst);
     }
 
-    /// Control has acted upon unanswered data: only what is sent from now on counts again.
-    pub fn forget_unanswered(&self) {
+    /// Clears the time of unanswered data, once control has acted on it.
+    pub fn clear_unanswered(&self) {
         self.unanswered_since.store(0, Relaxed);
     }
 
-    /// Control has acted upon unacknowledged data; see [`Activity::forget_unanswered`].
-    pub fn forget_unacknowledged(&self) {
+    /// Clears the time of unacknowledged data, once control has acted on it.
+    pub fn clear_unacknowledged(&self) {
         self.unacknowledged_since.store(0, Relaxed);
     }
 
-    /// When data was first sent that nothing has answered since.
+    /// When data was first sent that nothing was received after.
     pub fn unanswered_since(&self) -> Option<u64> {
         Some(self.unanswered_since.load(Relaxed)).filter(|&t| t != 0)
     }
 
-    /// When data was first received after which nothing was sent.
+    /// When data was first received that nothing was sent after.
     pub fn unacknowledged_since(&self) -> Option<u64> {
         Some(self.unacknowledged_since.load(Relaxed)).filter(|&t| t != 0)
     }

@@ -112,9 +112,9 @@ impl End {
     /// Writes what the senders of dropped packets are told.
     fn refuse(&mut self) {
         for packet in std::mem::take(self.outbound.icmp_errors()) {
-            let frame = self.inbound.create(&packet).unwrap();
+            let frame = self.inbound.inject(&packet).unwrap();
             self.written.push((virtio_header(&frame), packet.into_vec(), 1));
-            self.inbound.depart(&frame, None);
+            self.inbound.complete(&frame, None);
         }
         self.inbound.publish();
     }
@@ -144,7 +144,7 @@ impl End {
         for frame in &frames.frames {
             let bytes = gather(frame, &frames, &buffer);
             self.written.push((virtio_header(frame), bytes, frame.segments));
-            self.inbound.depart(frame, None);
+            self.inbound.complete(frame, None);
         }
         self.inbound.publish();
         if !frames.frames.is_empty() {
@@ -215,7 +215,7 @@ impl End {
                 lengths: batch.lengths().collect(),
                 payload: payload.to_vec(),
             });
-            self.outbound.depart(usize::MAX, None);
+            self.outbound.complete(usize::MAX, None);
         }
         self.outbound.publish();
     }

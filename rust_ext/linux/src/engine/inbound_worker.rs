@@ -164,7 +164,7 @@ impl InboundWorker {
                     Some(InboundDrop::WriteError)
                 }
             };
-            self.inbound.depart(frame, dropped);
+            self.inbound.complete(frame, dropped);
         }
         self.batch.frames = frames;
         result
@@ -182,19 +182,19 @@ impl InboundWorker {
                 shared.tun.write(&virtio_header(&parsed), &segment, &slice).ok()
             });
             let dropped = written.is_none().then_some(InboundDrop::WriteError);
-            self.inbound.depart(&Frame { segments: 1, ..*frame }, dropped);
+            self.inbound.complete(&Frame { segments: 1, ..*frame }, dropped);
         }
     }
 
     /// Writes ICMP errors, which the outbound path made for the senders of frames it dropped.
     pub(crate) fn write_icmp_errors(&mut self, packets: &[Box<[u8]>], shared: &Shared) {
         for packet in packets {
-            let Some(frame) = self.inbound.create(packet) else { continue };
+            let Some(frame) = self.inbound.inject(packet) else { continue };
             let batch = FrameBatch { frames: vec![frame], ..FrameBatch::default() };
             shared.capture.frames(Point::Tun, false, &batch, packet);
             let whole = [Slice { offset: 0, length: frame.length }];
             let written = shared.tun.write(&virtio_header(&frame), packet, &whole);
-            self.inbound.depart(&frame, written.is_err().then_some(InboundDrop::WriteError));
+            self.inbound.complete(&frame, written.is_err().then_some(InboundDrop::WriteError));
         }
         self.inbound.publish();
     }
@@ -278,7 +278,7 @@ impl Worker for InboundWorker {
     }
 
     fn restore_batch(&mut self, mut batch: StageBatch) {
-        self.inbound.take_back(&mut batch);
+        self.inbound.return_from_stages(&mut batch);
         (self.batch, self.buffer) = (batch.batch, batch.buffer);
     }
 
@@ -290,8 +290,8 @@ impl Worker for InboundWorker {
     }
 
     fn drop_stalled(&mut self, mut batch: StageBatch) {
-        self.inbound.take_back(&mut batch);
-        self.inbound.stall(&mut batch.batch);
+        self.inbound.return_from_stages(&mut batch);
+        self.inbound.drop_stalled(&mut batch.batch);
         self.inbound.publish();
     }
 }

@@ -175,7 +175,7 @@ impl Worker for OutboundWorker {
     }
 
     fn restore_batch(&mut self, mut batch: StageBatch) {
-        self.outbound.take_back(&mut batch);
+        self.outbound.return_from_stages(&mut batch);
         (self.batch, self.buffer) = (batch.batch, batch.buffer);
         self.next_frame = 0;
     }
@@ -187,8 +187,8 @@ impl Worker for OutboundWorker {
     }
 
     fn drop_stalled(&mut self, mut batch: StageBatch) {
-        self.outbound.take_back(&mut batch);
-        self.outbound.stall(&mut batch.batch);
+        self.outbound.return_from_stages(&mut batch);
+        self.outbound.drop_stalled(&mut batch.batch);
         self.outbound.publish();
     }
 }

@@ -1,10 +1,10 @@
-//! gso_egress: the ordered list of GSO batches (design §3.1).
+//! gso_egress: the ordered list of GSO batches.
 //!
 //! In: datagrams, written through reservations straight into the buffer that will be sent.
-//! Out: batches, in the order in which they were opened. Drops: nothing; a full pool refuses the
-//! reservation, and the caller sends before it goes on. Order: only the newest batch to a
-//! destination can grow, and it can grow only at its end; so no datagram can overtake another one
-//! to the same destination, whatever their lengths, and nothing is ever sorted.
+//! Out: batches, in the order in which they were opened. Drops: nothing; without a free buffer a reservation
+//! fails, and the caller sends before it goes on.
+//! Order: only the newest batch to a destination can grow, and only at its end. So no datagram overtakes
+//! another one to the same destination, whatever their lengths, and nothing is sorted.
 
 use std::collections::VecDeque;
 
@@ -14,18 +14,18 @@ use crate::{
     wireguard::peer::PeerId,
 };
 
-/// Size of each pooled buffer; holds the largest send of either family.
+/// Size of each buffer of the pool, enough for the largest send of either family.
 const BUFFER_SIZE: usize = 65_536;
 
-/// The list, and the pool its buffers come from. Memory: `buffers` × 64 KiB, all of it allocated
-/// at the start and touched only as far as it is used.
+/// The list, and the pool of its buffers. Memory: `buffers` × 64 KiB, allocated at the start and touched only as
+/// far as it is used.
 #[derive(Debug)]
 pub struct GsoEgress {
     list: VecDeque<GsoBatch>,
     arena: Vec<u8>,
-    /// Unused buffers; the one used last is taken first, because it is still in the cache.
+    /// Free buffers; the one used last is taken first, because it is still in the cache.
     free: Vec<usize>,
-    /// Slot lists of batches that were sent, kept for their room.
+    /// Slot lists of completed batches, reused for their capacity.
     spare_slots: Vec<Vec<Slot>>,
     max_segments: usize,
     counts: GsoCounts,
@@ -34,27 +34,27 @@ pub struct GsoEgress {
 /// How datagrams were batched since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GsoCounts {
-    /// Batches that left.
+    /// Completed batches.
     pub batches: u64,
-    /// Datagrams that left in them.
+    /// Datagrams in them.
     pub datagrams: u64,
-    /// Batches by size: 1, 2, 3–4, 5–8, 9–16, 17–32, 33–64, more.
+    /// Batches by number of datagrams: 1, 2, 3–4, 5–8, 9–16, 17–32, 33–64, more.
     pub sizes: [u64; 8],
 }
 
-/// Datagrams that left the list together: what to count, and for whom.
+/// Datagrams that left the list together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Departed {
-    /// The peer.
+pub struct Completed {
+    /// The peer that they are counted for.
     pub peer: PeerId,
-    /// Datagrams that carry a packet.
+    /// How many of them carry a packet.
     pub segments: u64,
-    /// Bytes of all datagrams.
+    /// Bytes of all of them.
     pub bytes: u64,
 }
 
 impl GsoEgress {
-    /// A list whose sends carry at most `max_segments` datagrams, with `buffers` buffers.
+    /// Creates a list of at most `buffers` batches, each of at most `max_segments` datagrams.
     pub fn new(max_segments: usize, buffers: usize) -> Self {
         Self {
             list: VecDeque::with_capacity(buffers),
@@ -66,28 +66,28 @@ impl GsoEgress {
         }
     }
 
-    /// Room for one datagram of `length` bytes, or `None` while the pool is empty. The datagram
-    /// joins the newest batch to its destination where that may take it, else it opens a new one.
+    /// Reserves `length` bytes for one datagram: at the end of the newest batch to its destination if that
+    /// accepts it, else in a new batch. Returns `None` if no buffer is free.
     ///
     /// # Panics
-    /// If `length` is 0 or more than one send can carry: the caller drops such packets.
+    /// If `length` is 0 or more than one send can carry.
     pub fn reserve(&mut self, target: &Target, length: usize) -> Option<Reservation<'_>> {
         let destination = &target.path.destination;
-        assert!(0 < length && length <= send_limit(destination), "no datagram has {length} bytes");
+        assert!(0 < length && length <= send_limit(destination), "a datagram of {length} bytes");
         let batch = match self.list.back() {
-            // In bulk it goes where the one before went.
-            Some(last) if last.takes(target, length, self.max_segments) => self.list.len() - 1,
-            _ => self.search(target, length)?,
+            // Bulk traffic goes where the datagram before went.
+            Some(last) if last.accepts(target, length, self.max_segments) => self.list.len() - 1,
+            _ => self.find_or_open(target, length)?,
         };
         Some(Reservation { egress: self, batch, length })
     }
 
-    /// The newest batch to the destination, where that takes the datagram, or a new one.
-    fn search(&mut self, target: &Target, length: usize) -> Option<usize> {
+    /// Returns the newest batch to the destination if that accepts the datagram, or opens a new one.
+    fn find_or_open(&mut self, target: &Target, length: usize) -> Option<usize> {
         let destination = &target.path.destination;
         let newest = self.list.iter().rposition(|b| b.target.path.destination == *destination);
         match newest {
-            Some(i) if self.list[i].takes(target, length, self.max_segments) => Some(i),
+            Some(i) if self.list[i].accepts(target, length, self.max_segments) => Some(i),
             _ => self.open(target, length),
         }
     }
@@ -102,30 +102,30 @@ impl GsoEgress {
             buffer,
             slots: self.spare_slots.pop().unwrap_or_default(),
             sealed: 0,
-            consumed: 0,
+            completed: 0,
         });
         Some(self.list.len() - 1)
     }
 
-    /// Lets nothing join what waits for `peer`: it is sent to elsewhere from now on, and where it comes
-    /// back, what is new must stay behind what was sent there in between.
+    /// Closes all batches for `peer`, whose path changes. If it changes back, new datagrams must stay behind
+    /// those that were sent to the other destination in between.
     pub fn close(&mut self, peer: PeerId) {
         for batch in self.list.iter_mut().filter(|batch| batch.target.peer == peer) {
             batch.closed = true;
         }
     }
 
-    /// How many batches can still be opened.
+    /// Number of batches that can still be opened.
     pub fn free_buffers(&self) -> usize {
         self.free.len()
     }
 
-    /// Datagrams one send may carry.
+    /// Number of datagrams that one send may carry.
     pub fn max_segments(&self) -> usize {
         self.max_segments
     }
 
-    /// Seals what was committed since the last call, one cipher call a batch.
+    /// Seals what was committed since the last call, with one cipher call a batch.
     pub fn seal<'k>(
         &mut self,
         aead: &mut dyn Aead,
@@ -143,59 +143,59 @@ impl GsoEgress {
         }
     }
 
-    /// The batches in the order in which they leave, each with what is still to be sent of it.
+    /// The batches in order, each with the part of its payload that is not completed.
     pub fn batches(&self) -> impl Iterator<Item = (&GsoBatch, &[u8])> {
         self.list.iter().map(|batch| (batch, self.payload(batch)))
     }
 
-    /// The batch that leaves next.
+    /// The oldest batch.
     pub fn oldest(&self) -> Option<(&GsoBatch, &[u8])> {
         self.list.front().map(|batch| (batch, self.payload(batch)))
     }
 
     fn payload(&self, batch: &GsoBatch) -> &[u8] {
         let buffer = &self.arena[batch.buffer * BUFFER_SIZE..][..batch.length];
-        &buffer[(batch.consumed * batch.segment_size).min(batch.length)..]
+        &buffer[(batch.completed * batch.segment_size).min(batch.length)..]
     }
 
-    /// Whether the newest batch has room, and others leave before it: what is read next may fill it.
+    /// Whether the newest batch has room and is not the only one: the next drain may fill it.
     pub fn has_open_tail(&self) -> bool {
         self.list.len() > 1 && self.list.back().is_some_and(|last| last.has_room(self.max_segments))
     }
 
-    /// How many batches wait.
+    /// Number of batches.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether nothing waits.
+    /// Whether there is no batch.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Inner segments that wait, for the conservation law.
+    /// Number of inner segments in the list.
     pub fn queued_segments(&self) -> u64 {
-        self.list.iter().map(|b| carrying(&b.slots[b.consumed..])).sum()
+        self.list.iter().map(|b| count_segments(&b.slots[b.completed..])).sum()
     }
 
-    /// Takes the next `datagrams` of the oldest batch off the list: the kernel has them, or
-    /// refused them (`usize::MAX`: all of the batch). `None` where the list is empty.
-    pub fn depart(&mut self, datagrams: usize) -> Option<Departed> {
+    /// Takes the next `datagrams` of the oldest batch off the list (`usize::MAX`: all of it): they were sent, or
+    /// are dropped. Returns `None` if the list is empty.
+    pub fn complete(&mut self, datagrams: usize) -> Option<Completed> {
         let batch = self.list.front_mut()?;
-        let until = batch.consumed.saturating_add(datagrams).min(batch.slots.len());
-        let left = &batch.slots[batch.consumed..until];
-        let from = batch.consumed * batch.segment_size;
+        let until = batch.completed.saturating_add(datagrams).min(batch.slots.len());
+        let slots = &batch.slots[batch.completed..until];
+        let from = batch.completed * batch.segment_size;
         let to = (until * batch.segment_size).min(batch.length);
-        let departed = Departed {
+        let completed = Completed {
             peer: batch.target.peer,
-            segments: carrying(left),
+            segments: count_segments(slots),
             bytes: (to - from) as u64,
         };
-        batch.consumed = until;
+        batch.completed = until;
         if until == batch.slots.len() {
             self.recycle_oldest();
         }
-        Some(departed)
+        Some(completed)
     }
 
     fn recycle_oldest(&mut self) {
@@ -217,12 +217,13 @@ impl GsoEgress {
     }
 }
 
-fn carrying(slots: &[Slot]) -> u64 {
+/// Counts the datagrams that carry a packet.
+fn count_segments(slots: &[Slot]) -> u64 {
     slots.iter().filter(|slot| slot.length != 0).count() as u64
 }
 
-/// Room for one datagram at the end of a batch. Dropped without [`Reservation::commit`], it leaves
-/// the list as it was.
+/// Room for one datagram at the end of a batch. Dropping it without [`Reservation::commit`] leaves the list as
+/// it was.
 #[derive(Debug)]
 pub struct Reservation<'a> {
     egress: &'a mut GsoEgress,
@@ -231,13 +232,13 @@ pub struct Reservation<'a> {
 }
 
 impl Reservation<'_> {
-    /// The bytes to write the datagram into, exactly its length.
+    /// The reserved bytes.
     pub fn bytes(&mut self) -> &mut [u8] {
         let batch = &self.egress.list[self.batch];
         &mut self.egress.arena[batch.buffer * BUFFER_SIZE + batch.length..][..self.length]
     }
 
-    /// Keeps the datagram. Its text starts at `text_offset` in it, has `text_length` bytes and is
+    /// Appends the datagram to the batch. Its text starts at `text_offset`, has `text_length` bytes and will be
     /// sealed with `counter`.
     pub fn commit(self, text_offset: usize, text_length: usize, counter: u64) {
         let batch = &mut self.egress.list[self.batch];
@@ -248,7 +249,7 @@ impl Reservation<'_> {
         });
         batch.length += self.length;
         batch.closed = self.length < batch.segment_size;
-        // There is nothing left to undo.
+        // `drop` would undo the reservation.
         std::mem::forget(self);
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::wireguard::path::{Path, Source};
 
 #[test]
-fn the_seeds_ten_lengths_give_its_five_batches() {
+fn the_lengths_of_the_original_bug_give_five_batches() {
     let mut egress = GsoEgress::new(64, 16);
     for length in [1228, 834, 1031, 1228, 834, 1228, 1228, 637, 1228, 1228] {
         push(&mut egress, &peer_at("192.0.2.1:51820"), length);
@@ -16,7 +16,7 @@ fn the_seeds_ten_lengths_give_its_five_batches() {
 }
 
 #[test]
-fn a_new_destination_opens_a_batch_and_the_old_one_goes_on() {
+fn each_destination_keeps_its_open_batch() {
     let mut egress = GsoEgress::new(64, 16);
     let (here, there) = (peer_at("192.0.2.1:1"), peer_at("192.0.2.2:1"));
     for target in [&here, &there, &here, &there] {
@@ -27,7 +27,7 @@ fn a_new_destination_opens_a_batch_and_the_old_one_goes_on() {
 }
 
 #[test]
-fn an_older_batch_of_the_same_connection_is_never_extended() {
+fn an_older_batch_to_a_destination_is_never_extended() {
     let mut egress = GsoEgress::new(64, 16);
     let target = peer_at("192.0.2.1:1");
     for length in [1000, 1200, 1000, 1000] {
@@ -47,17 +47,17 @@ fn a_shorter_datagram_closes_its_batch() {
 }
 
 #[test]
-fn a_full_batch_seals_at_one_gso_send() {
+fn a_batch_ends_at_the_longest_send() {
     let mut egress = GsoEgress::new(64, 16);
     for _ in 0..46 {
         push(&mut egress, &peer_at("192.0.2.1:1"), 1452);
     }
-    // 45 × 1452 = 65,340 B; a 46th would pass 65,507 B.
+    // 45 × 1452 = 65,340 B; a 46th would exceed 65,507 B.
     assert_eq!(lengths(&egress).iter().map(Vec::len).collect::<Vec<_>>(), [45, 1]);
 }
 
 #[test]
-fn the_newest_batch_is_an_open_tail_while_it_has_room_and_is_not_alone() {
+fn an_open_tail_has_room_and_is_not_the_only_batch() {
     let mut egress = GsoEgress::new(3, 16);
     let target = peer_at("192.0.2.1:1");
     let mut open = |length| {
@@ -70,21 +70,21 @@ fn the_newest_batch_is_an_open_tail_while_it_has_room_and_is_not_alone() {
 }
 
 #[test]
-fn ipv6_may_carry_twenty_bytes_more() {
-    for (destination, fits) in [("192.0.2.1:1", 65_507), ("[2001:db8::1]:1", 65_527)] {
+fn an_ipv6_send_carries_twenty_bytes_more() {
+    for (destination, limit) in [("192.0.2.1:1", 65_507), ("[2001:db8::1]:1", 65_527)] {
         let mut egress = GsoEgress::new(64, 4);
-        push(&mut egress, &peer_at(destination), fits - 1000 - 1);
+        push(&mut egress, &peer_at(destination), limit - 1000 - 1);
         push(&mut egress, &peer_at(destination), 1001);
-        assert_eq!(lengths(&egress), [vec![fits - 1001, 1001]], "{destination}");
+        assert_eq!(lengths(&egress), [vec![limit - 1001, 1001]], "{destination}");
         let mut egress = GsoEgress::new(64, 4);
-        push(&mut egress, &peer_at(destination), fits - 1000);
+        push(&mut egress, &peer_at(destination), limit - 1000);
         push(&mut egress, &peer_at(destination), 1001);
-        assert_eq!(lengths(&egress), [vec![fits - 1000], vec![1001]], "{destination}");
+        assert_eq!(lengths(&egress), [vec![limit - 1000], vec![1001]], "{destination}");
     }
 }
 
 #[test]
-fn small_segments_seal_at_sixty_four() {
+fn a_batch_ends_at_the_segment_limit() {
     let mut egress = GsoEgress::new(64, 16);
     for _ in 0..65 {
         push(&mut egress, &peer_at("192.0.2.1:1"), 96);
@@ -93,7 +93,7 @@ fn small_segments_seal_at_sixty_four() {
 }
 
 #[test]
-fn a_change_of_ecn_opens_a_batch_and_never_goes_back() {
+fn a_change_of_ecn_opens_a_batch_each_time() {
     let mut egress = GsoEgress::new(64, 16);
     let plain = peer_at("192.0.2.1:1");
     let marked = Target { ds: 0b11, ..plain };
@@ -119,7 +119,7 @@ fn a_change_of_source_opens_a_batch() {
 }
 
 #[test]
-fn a_rolled_back_reservation_leaves_the_list_as_it_was() {
+fn a_dropped_reservation_leaves_the_list_as_it_was() {
     let mut egress = GsoEgress::new(64, 2);
     let target = peer_at("192.0.2.1:1");
     drop(egress.reserve(&target, 500));
@@ -132,32 +132,32 @@ fn a_rolled_back_reservation_leaves_the_list_as_it_was() {
 }
 
 #[test]
-fn an_empty_pool_refuses_and_a_departure_makes_room() {
+fn an_empty_pool_refuses_until_a_batch_completes() {
     let mut egress = GsoEgress::new(1, 2);
     let target = peer_at("192.0.2.1:1");
     push(&mut egress, &target, 100);
     push(&mut egress, &target, 100);
     assert!(egress.reserve(&target, 100).is_none());
-    let departed = egress.depart(1).unwrap();
-    assert_eq!(departed, Departed { peer: target.peer, segments: 1, bytes: 100 });
+    let completed = egress.complete(1).unwrap();
+    assert_eq!(completed, Completed { peer: target.peer, segments: 1, bytes: 100 });
     assert!(egress.reserve(&target, 100).is_some());
 }
 
 #[test]
-fn a_batch_that_is_partly_sent_is_not_extended() {
+fn a_partly_sent_batch_is_not_extended() {
     let mut egress = GsoEgress::new(64, 4);
     let target = peer_at("192.0.2.1:1");
     for _ in 0..3 {
         push(&mut egress, &target, 100);
     }
-    egress.depart(2);
+    egress.complete(2);
     push(&mut egress, &target, 100);
     assert_eq!(lengths(&egress), [[100], [100]]);
     assert_eq!(egress.queued_segments(), 2);
 }
 
 #[test]
-fn buffers_never_reallocate_and_are_recycled_last_used_first() {
+fn the_buffer_used_last_is_reused_first() {
     let mut egress = GsoEgress::new(64, 3);
     let target = peer_at("192.0.2.1:1");
     let mut starts = Vec::new();
@@ -166,7 +166,7 @@ fn buffers_never_reallocate_and_are_recycled_last_used_first() {
             push(&mut egress, &target, 1000);
         }
         starts.push(egress.batches().next().unwrap().1.as_ptr());
-        egress.depart(60);
+        egress.complete(60);
     }
     assert!(starts.iter().all(|&start| start == starts[0]));
     assert_eq!(egress.counts().sizes, [0, 0, 0, 0, 0, 0, 5, 0]);
@@ -174,7 +174,7 @@ fn buffers_never_reallocate_and_are_recycled_last_used_first() {
 
 proptest! {
     #[test]
-    fn order_per_destination_holds_and_nothing_is_lost(
+    fn each_destination_keeps_its_order_and_loses_nothing(
         sent in prop::collection::vec((0..4usize, 0..3u8, 1..1500usize), 1..400),
         max_segments in 1..65usize,
     ) {
@@ -188,11 +188,11 @@ proptest! {
             room.commit(0, length, number as u64);
         }
         for target in &targets {
-            let wanted: Vec<_> = (0..sent.len())
+            let expected: Vec<_> = (0..sent.len())
                 .filter(|&n| targets[sent[n].0].path == target.path)
                 .map(|n| (n as u64, sent[n].1, sent[n].2))
                 .collect();
-            let mut got = Vec::new();
+            let mut found = Vec::new();
             for (batch, payload) in egress.batches().filter(|(b, _)| b.target().path == target.path) {
                 prop_assert!(batch.datagrams() <= max_segments);
                 prop_assert!(payload.len() <= send_limit(&target.path.destination));
@@ -202,10 +202,10 @@ proptest! {
                 for (slot, length) in batch.slots.iter().zip(sizes) {
                     let at = slot.offset as usize;
                     prop_assert!(payload[at..at + length].iter().all(|&b| b == slot.counter as u8));
-                    got.push((slot.counter, batch.target().ds, length));
+                    found.push((slot.counter, batch.target().ds, length));
                 }
             }
-            prop_assert_eq!(got, wanted);
+            prop_assert_eq!(found, expected);
         }
     }
 }

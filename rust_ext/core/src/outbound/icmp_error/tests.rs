@@ -7,10 +7,11 @@ use crate::{
     time::{MILLISECOND_NS, SECOND_NS},
 };
 
-fn refused(bytes: &[u8], why: IcmpError) -> Option<Box<[u8]>> {
+/// The error that is made for a packet.
+fn error_for(bytes: &[u8], error: IcmpError) -> Option<Box<[u8]>> {
     let mut icmp_errors = IcmpErrors::default();
-    icmp_errors.refuse(&packet::parse(bytes, 0).unwrap(), bytes, why, SECOND_NS);
-    icmp_errors.made().pop()
+    icmp_errors.push(&packet::parse(bytes, 0).unwrap(), bytes, error, SECOND_NS);
+    icmp_errors.pending().pop()
 }
 
 fn checksum_is_right(packet: &[u8]) -> bool {
@@ -27,9 +28,9 @@ fn checksum_is_right(packet: &[u8]) -> bool {
 }
 
 #[test]
-fn a_packet_to_nowhere_is_answered_from_where_it_was_going() {
+fn an_error_comes_from_the_address_that_was_unreachable() {
     let sent = Build::udp4().payload(100).bytes();
-    let answer = refused(&sent, IcmpError::HostUnreachable).unwrap();
+    let answer = error_for(&sent, IcmpError::HostUnreachable).unwrap();
     assert!(checksum_is_right(&answer));
     let frame = packet::parse(&answer, 0).unwrap();
     assert_eq!((frame.source_ip(), frame.destination_ip()), (ip4(2), ip4(1)));
@@ -39,9 +40,9 @@ fn a_packet_to_nowhere_is_answered_from_where_it_was_going() {
 }
 
 #[test]
-fn ipv6_says_address_unreachable() {
+fn an_ipv6_error_is_address_unreachable() {
     let sent = Build::tcp6().payload(100).bytes();
-    let answer = refused(&sent, IcmpError::HostUnreachable).unwrap();
+    let answer = error_for(&sent, IcmpError::HostUnreachable).unwrap();
     assert!(checksum_is_right(&answer));
     assert_eq!(answer[40..42], [1, 3]);
     assert_eq!((&answer[8..24], &answer[24..40]), (&sent[24..40], &sent[8..24]));
@@ -49,13 +50,13 @@ fn ipv6_says_address_unreachable() {
 }
 
 #[test]
-fn what_is_too_big_is_told_the_mtu() {
-    let answer = refused(&Build::tcp4().payload(1380).bytes(), IcmpError::TooBig { mtu: 1280 });
+fn too_big_reports_the_mtu() {
+    let answer = error_for(&Build::tcp4().payload(1380).bytes(), IcmpError::TooBig { mtu: 1280 });
     let answer = answer.unwrap();
     assert!(checksum_is_right(&answer));
     assert_eq!((&answer[20..22], &answer[26..28]), (&[3, 4][..], &1280u16.to_be_bytes()[..]));
     assert_eq!(answer.len(), 576, "no longer than RFC 1812 allows");
-    let answer = refused(&Build::udp6().payload(1372).bytes(), IcmpError::TooBig { mtu: 1300 });
+    let answer = error_for(&Build::udp6().payload(1372).bytes(), IcmpError::TooBig { mtu: 1300 });
     let answer = answer.unwrap();
     assert!(checksum_is_right(&answer));
     assert_eq!((&answer[40..42], &answer[44..48]), (&[2, 0][..], &1300u32.to_be_bytes()[..]));
@@ -70,8 +71,8 @@ fn a_super_packet_is_quoted_as_its_first_segment() {
     (frame.segments, frame.segment_size) = (4, 1380);
     frame.flags |= flags::PARTIAL_CHECKSUM;
     let mut icmp_errors = IcmpErrors::default();
-    icmp_errors.refuse(&frame, &bytes, IcmpError::TooBig { mtu: 1280 }, SECOND_NS);
-    let answer = icmp_errors.made().pop().unwrap();
+    icmp_errors.push(&frame, &bytes, IcmpError::TooBig { mtu: 1280 }, SECOND_NS);
+    let answer = icmp_errors.pending().pop().unwrap();
     let quoted = &answer[28..];
     assert_eq!(usize::from(u16::from_be_bytes([quoted[2], quoted[3]])), 20 + 20 + 1380);
     assert_eq!(naive_checksum(&quoted[..20]), 0);
@@ -79,7 +80,7 @@ fn a_super_packet_is_quoted_as_its_first_segment() {
 }
 
 #[test]
-fn who_must_not_be_answered_is_not() {
+fn packets_that_must_not_be_answered_get_no_error() {
     let with = |change: fn(&mut Vec<u8>)| {
         let mut bytes = Build::udp4().payload(64).bytes();
         change(&mut bytes);
@@ -90,51 +91,51 @@ fn who_must_not_be_answered_is_not() {
         change(&mut bytes);
         bytes
     };
-    for (what, bytes) in [
-        ("from nobody", with(|b| b[12..16].fill(0))),
-        ("from this host", with(|b| b[12] = 127)),
-        ("from a group", with(|b| b[12] = 224)),
-        ("to a group", with(|b| b[16] = 239)),
-        ("to all", with(|b| b[16..20].fill(255))),
+    for (name, bytes) in [
+        ("from no address", with(|b| b[12..16].fill(0))),
+        ("from loopback", with(|b| b[12] = 127)),
+        ("from multicast", with(|b| b[12] = 224)),
+        ("to multicast", with(|b| b[16] = 239)),
+        ("to broadcast", with(|b| b[16..20].fill(255))),
         ("a later fragment", with(|b| b[7] = 9)),
-        ("from nobody, IPv6", v6(|b| b[8..24].fill(0))),
-        ("to a group, IPv6", v6(|b| b[24] = 0xFF)),
-        ("an error", icmp(4, 3)),
-        ("a redirect", icmp(4, 5)),
-        ("an IPv6 error", icmp(6, 2)),
+        ("from no address, IPv6", v6(|b| b[8..24].fill(0))),
+        ("to multicast, IPv6", v6(|b| b[24] = 0xFF)),
+        ("an ICMP error", icmp(4, 3)),
+        ("an ICMP redirect", icmp(4, 5)),
+        ("an ICMPv6 error", icmp(6, 2)),
     ] {
-        assert_eq!(refused(&bytes, IcmpError::HostUnreachable), None, "{what}");
+        assert_eq!(error_for(&bytes, IcmpError::HostUnreachable), None, "{name}");
     }
-    for (what, bytes) in [
+    for (name, bytes) in [
         ("a first fragment", with(|b| b[6] = 0x20)),
         ("an echo request", icmp(4, 8)),
-        ("an IPv6 echo request", icmp(6, 128)),
+        ("an ICMPv6 echo request", icmp(6, 128)),
     ] {
-        assert!(refused(&bytes, IcmpError::HostUnreachable).is_some(), "{what}");
+        assert!(error_for(&bytes, IcmpError::HostUnreachable).is_some(), "{name}");
     }
 }
 
 #[test]
-fn twenty_a_second_and_source_and_five_at_once_are_answered_each_kind_by_itself() {
+fn each_kind_of_error_has_a_rate_limit_of_its_own() {
     let mut icmp_errors = IcmpErrors::default();
     let bytes = Build::tcp4().payload(1380).bytes();
     let frame = packet::parse(&bytes, 0).unwrap();
-    let mut refuse = |why, at_ms: u64| {
-        icmp_errors.refuse(&frame, &bytes, why, SECOND_NS + at_ms * MILLISECOND_NS);
-        icmp_errors.made().drain(..).count()
+    let mut errors = |error, at_ms: u64| {
+        icmp_errors.push(&frame, &bytes, error, SECOND_NS + at_ms * MILLISECOND_NS);
+        icmp_errors.pending().drain(..).count()
     };
-    let flood: usize = (0..1000).map(|_| refuse(IcmpError::HostUnreachable, 0)).sum();
+    let flood: usize = (0..1000).map(|_| errors(IcmpError::HostUnreachable, 0)).sum();
     assert_eq!(flood, 5);
-    assert_eq!(refuse(IcmpError::TooBig { mtu: 1280 }, 0), 1);
-    let later: usize = (1..=1000).map(|ms| refuse(IcmpError::HostUnreachable, ms)).sum();
+    assert_eq!(errors(IcmpError::TooBig { mtu: 1280 }, 0), 1);
+    let later: usize = (1..=1000).map(|ms| errors(IcmpError::HostUnreachable, ms)).sum();
     assert_eq!(later, 20);
 }
 
 #[test]
-fn only_what_may_not_be_fragmented_is_too_big_and_only_where_its_sender_would_obey() {
+fn too_big_needs_df_and_an_mtu_that_a_sender_accepts() {
     let too_big = |build: Build, mtu| {
         let bytes = build.payload(1380).bytes();
-        is_too_big(&packet::parse(&bytes, 0).unwrap(), &bytes, mtu)
+        must_report_too_big(&packet::parse(&bytes, 0).unwrap(), &bytes, mtu)
     };
     assert!(too_big(Build::tcp4(), 1280));
     assert!(!too_big(Build::tcp4().with(|b| b.fragment = 0), 1280));

@@ -1,8 +1,8 @@
-//! tun_ingress: what was read from the TUN becomes a row.
+//! tun_ingress: a read from the TUN becomes a frame of the batch.
 //!
-//! In: one read, a virtio-net header and a packet, or a super-packet of several segments. Out: a
-//! row with its headers parsed and its segments counted. Drops: what is no IP packet, and a
-//! virtio-net header that contradicts its packet. Order: one row at the end for each read.
+//! In: one read: a virtio-net header, then a packet or a super-packet of several segments. Out: a frame with
+//! its headers parsed and its segments counted. Drops: bytes that are no IP packet, and a virtio-net header
+//! that contradicts its packet. Order: each read appends one frame.
 
 use crate::{
     drop_reason::OutboundDrop,
@@ -13,8 +13,8 @@ use crate::{
     },
 };
 
-/// Takes one read of `bytes_read` bytes, virtio-net header included, at `offset` of the buffer.
-/// The header's own header length is a hint that the kernel does not vouch for: it is not read.
+/// Appends one read of `bytes_read` bytes, virtio-net header included, at `offset` of the buffer. The header
+/// length in the virtio-net header is a hint without guarantee and is ignored.
 pub fn accept(
     batch: &mut FrameBatch,
     buffer: &[u8],
@@ -27,16 +27,16 @@ pub fn accept(
     let packet = &read[virtio::VIRTIO_HEADER_LENGTH..];
     let mut frame = packet::parse(packet, (offset + virtio::VIRTIO_HEADER_LENGTH) as u32)
         .map_err(|_| OutboundDrop::InvalidPacket)?;
-    if !take_checksum(&mut frame, &header) || !take_segments(&mut frame, &header) {
+    if !set_checksum(&mut frame, &header) || !set_segments(&mut frame, &header) {
         return Err(OutboundDrop::VirtioHeader);
     }
     batch.frames.push(frame);
     Ok(())
 }
 
-/// The checksum that is to be completed: behind the IP header, its field within the packet. It may
-/// lie deeper than the transport header, inside an encapsulation.
-fn take_checksum(frame: &mut Frame, header: &VirtioHeader) -> bool {
+/// Notes the checksum that is to be completed. It starts behind the IP header, possibly inside an encapsulation
+/// and so behind the transport header, and its field lies within the packet. Returns whether that holds.
+fn set_checksum(frame: &mut Frame, header: &VirtioHeader) -> bool {
     if header.flags & virtio::NEEDS_CSUM == 0 {
         return true;
     }
@@ -50,9 +50,9 @@ fn take_checksum(frame: &mut Frame, header: &VirtioHeader) -> bool {
     true
 }
 
-/// The segments of a super-packet, whose headers must be those that its type names, with their
-/// checksum left to us. Where all its payload fits into one segment it is one packet.
-fn take_segments(frame: &mut Frame, header: &VirtioHeader) -> bool {
+/// Counts the segments of a super-packet, whose headers must match its GSO type and whose checksum must be left
+/// to us. Returns whether they do. A payload that fits into one segment is one packet.
+fn set_segments(frame: &mut Frame, header: &VirtioHeader) -> bool {
     if header.gso_type == virtio::GSO_NONE {
         return true;
     }
@@ -80,7 +80,7 @@ fn take_segments(frame: &mut Frame, header: &VirtioHeader) -> bool {
     let payload = frame.length - u32::from(frame.header_length);
     let segments = payload.div_ceil(u32::from(header.gso_size));
     if segments > 1 {
-        // At most one a byte of a packet of 16 bits' length.
+        // At most one per byte of a packet whose length has 16 bits.
         frame.segments = segments as u16;
         frame.segment_size = header.gso_size;
     }

@@ -7,7 +7,7 @@ use crate::packet::{
     virtio::{GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM},
 };
 
-/// A read at an odd place of a buffer, behind the header that a kernel would write.
+/// A packet and the virtio-net header that a kernel would write before it.
 fn read(build: &Build, gso_type: u8, gso_size: u16) -> (VirtioHeader, Vec<u8>) {
     let bytes = build.clone().with(|p| p.partial = true).bytes();
     let checksum_start = if build.version == 4 { 20 } else { 40 };
@@ -39,7 +39,7 @@ fn segments(frame: &Frame, packet: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_super_packet_is_one_row_with_its_segments_counted() {
+fn a_super_packet_is_one_frame_of_many_segments() {
     for (build, gso_type, header_length) in [
         (Build::tcp4(), GSO_TCPV4, 40),
         (Build::tcp4(), GSO_TCPV4 | GSO_ECN, 40),
@@ -82,7 +82,7 @@ fn a_plain_packet_keeps_its_checksum() {
 }
 
 #[test]
-fn a_checksum_inside_an_encapsulation_is_taken() {
+fn a_checksum_inside_an_encapsulation_is_accepted() {
     // VXLAN: outer UDP without a checksum, 8 B of VXLAN, 14 B of Ethernet, the inner packet.
     let inner = Build::tcp4().payload(30).with(|p| p.partial = true).bytes();
     let complete = Build::tcp4().payload(30).bytes();
@@ -105,8 +105,8 @@ fn a_header_that_contradicts_its_packet_is_dropped() {
     let (good, tcp4) = read(&Build::tcp4().payload(2500), GSO_TCPV4, 1000);
     let (_, tcp6) = read(&Build::tcp6().payload(2500), GSO_TCPV6, 1000);
     let (_, udp4) = read(&Build::udp4().payload(2500), GSO_UDP_L4, 1000);
-    let mut cut_header = tcp4.clone();
-    cut_header[32] = 0x40;
+    let mut short_header = tcp4.clone();
+    short_header[32] = 0x40;
     let mut fragment = tcp4.clone();
     fragment[6] |= 0x20;
     for (name, header, packet) in [
@@ -123,7 +123,7 @@ fn a_header_that_contradicts_its_packet_is_dropped() {
         ("field not TCP's", VirtioHeader { checksum_offset: 6, ..good }, &tcp4),
         ("TCPV4 on IPv6", VirtioHeader { checksum_start: 40, ..good }, &tcp6),
         ("TCPV4 on UDP", good, &udp4),
-        ("TCP header that lies", good, &cut_header),
+        ("TCP header too short", good, &short_header),
         ("fragment", good, &fragment),
     ] {
         assert_eq!(accepted(header, packet), Err(OutboundDrop::VirtioHeader), "{name}");
@@ -131,7 +131,7 @@ fn a_header_that_contradicts_its_packet_is_dropped() {
 }
 
 #[test]
-fn the_hint_of_a_header_length_is_not_read() {
+fn the_header_length_is_ignored() {
     let (header, packet) = read(&Build::tcp4().payload(2500), GSO_TCPV4, 1000);
     let expected = accepted(header, &packet);
     for header_length in [0, 1, 9999] {
@@ -140,7 +140,7 @@ fn the_hint_of_a_header_length_is_not_read() {
 }
 
 #[test]
-fn a_field_on_the_last_two_bytes_is_within_the_packet() {
+fn a_checksum_field_may_be_the_last_two_bytes() {
     let packet = Build::new(4, 253).payload(40).bytes();
     let header = VirtioHeader {
         flags: NEEDS_CSUM,
@@ -154,7 +154,7 @@ fn a_field_on_the_last_two_bytes_is_within_the_packet() {
 }
 
 #[test]
-fn what_is_no_packet_is_dropped() {
+fn bytes_that_are_no_packet_are_dropped() {
     assert_eq!(accepted(VirtioHeader::default(), &[]), Err(OutboundDrop::InvalidPacket));
     assert_eq!(accepted(VirtioHeader::default(), &[0; 60]), Err(OutboundDrop::InvalidPacket));
     let mut batch = FrameBatch::default();
@@ -164,7 +164,7 @@ fn what_is_no_packet_is_dropped() {
 
 proptest! {
     #[test]
-    fn arbitrary_reads_never_panic_and_split_within_their_bytes(
+    fn arbitrary_reads_split_within_their_bytes(
         header in any::<[u8; 10]>(),
         build in prop::sample::select(vec![
             Build::tcp4(), Build::tcp6(), Build::udp4(), Build::udp6(), Build::new(4, 253),
@@ -183,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn any_header_gives_an_error_or_a_split_that_keeps_the_payload(
+    fn an_accepted_header_keeps_the_payload(
         kind in 0usize..4,
         payload in 0usize..4000,
         gso_type in prop::sample::select(vec![GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, 0x7F]),
@@ -206,7 +206,7 @@ proptest! {
             let joined: Vec<u8> = parts.iter().flat_map(|part| part[start..].to_vec()).collect();
             let (right, own) = if build.version == 4 { (20, 16) } else { (40, 16) };
             let own = if build.protocol == udp::PROTOCOL { 6 } else { own };
-            // A checksum somewhere else is completed there, as the header says.
+            // A checksum elsewhere is completed where the header has it.
             if !needs_checksum || (checksum_start, checksum_offset) == (right, own) {
                 prop_assert_eq!(&joined, &build.payload);
                 prop_assert!(parts.iter().all(|part| checksums_are_right(part)));

@@ -137,7 +137,7 @@ impl Device {
         }
         remote.last_stamp = Some(stamp);
         remote.last_initiation_ns = Some(now.boot_ns);
-        remote.activity.received(now.boot_ns, datagram.len() as u64, false, NEVER);
+        remote.activity.record_received(now.boot_ns, datagram.len() as u64, false, NEVER);
         self.move_to(peer, from);
 
         let ephemeral = self.new_secret();
@@ -153,7 +153,7 @@ impl Device {
         remote.jar.sign(&mut message, now.boot_ns);
         remote.timers.responded(now.boot_ns);
         remote.timers.derived(now.boot_ns);
-        remote.activity.sent(now.boot_ns, message.len() as u64, false, NEVER);
+        remote.activity.record_sent(now.boot_ns, message.len() as u64, false, NEVER);
         let created_ns = now.boot_ns;
         let erased = remote.sessions.responded(local_index, created_ns);
         let session =
@@ -195,7 +195,7 @@ impl Device {
             .ok_or(HandshakeDrop::BadHandshake)?;
         // The index goes on as the session's.
         remote.waiting = None;
-        remote.activity.received(now.boot_ns, datagram.len() as u64, false, NEVER);
+        remote.activity.record_received(now.boot_ns, datagram.len() as u64, false, NEVER);
         self.move_to(peer, from);
         self.complete_as_initiator(peer, local_index, first_index(datagram), keys, now);
         self.reschedule(peer);

@@ -66,7 +66,7 @@ impl Device {
         let Some(remote) = self.peers.get_mut(&peer) else { return };
         let (public_key, attempts) = (remote.secrets.public_key, remote.timers.attempts());
         remote.timers.gave_up(now.boot_ns);
-        remote.activity.forget_unacknowledged();
+        remote.activity.clear_unacknowledged();
         self.out.outbound(OutboundCommand::DropStaged(peer));
         self.out.event(Event::HandshakeGaveUp { peer, public_key, attempts });
     }
@@ -92,7 +92,7 @@ impl Device {
         remote.jar.sign(&mut message, now.boot_ns);
         let is_first = remote.timers.started_ns().is_none();
         remote.timers.initiated(now.boot_ns, jitter_ns);
-        remote.activity.sent(now.boot_ns, message.len() as u64, false, NEVER);
+        remote.activity.record_sent(now.boot_ns, message.len() as u64, false, NEVER);
         let attempt = remote.timers.attempts();
         let public_key = remote.secrets.public_key;
         if let Some(old) = remote.waiting.replace(Waiting { initiator, local_index }) {

@@ -28,6 +28,7 @@ pub use self::{
 use self::{remote::Remote, sessions::Erased};
 use crate::{
     counters::HandshakeTally,
+    rate_limit::RateLimit,
     time::Now,
     wireguard::{
         allowed_ips::AllowedIps,
@@ -36,7 +37,6 @@ use crate::{
             cookie::CookieChecker,
             handshake::{Identity, Secret},
             message::Message,
-            rate_limit::RateLimit,
             tai64n::Stamps,
             timers::{Due, jitter_ns},
         },
@@ -240,7 +240,7 @@ impl Device {
         };
         let mut at_ns = next_ns(remote);
         loop {
-            remote.activity.will_look(at_ns);
+            remote.activity.schedule_check(at_ns);
             // What was written before that promise was seen is not reported: look again.
             let earlier_ns = next_ns(remote);
             if earlier_ns >= at_ns {

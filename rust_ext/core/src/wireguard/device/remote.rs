@@ -42,7 +42,7 @@ impl Remote {
     pub(super) fn new(secrets: PeerSecrets) -> Self {
         let jar = CookieJar::new(&secrets.public_key);
         let activity = Arc::<Activity>::default();
-        activity.will_look(NEVER);
+        activity.schedule_check(NEVER);
         Self {
             secrets,
             activity,

@@ -6,7 +6,6 @@
 pub mod cookie;
 pub mod handshake;
 pub mod message;
-pub mod rate_limit;
 pub mod replay_window;
 pub mod symmetric;
 pub mod tai64n;

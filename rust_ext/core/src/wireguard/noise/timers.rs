@@ -109,8 +109,8 @@ impl Timers {
         match due {
             Due::Retry => self.retry_at_ns = None,
             Due::Deferred => self.deferred_until_ns = None,
-            Due::NewHandshake => activity.forget_unanswered(),
-            Due::Keepalive => activity.forget_unacknowledged(),
+            Due::NewHandshake => activity.clear_unanswered(),
+            Due::Keepalive => activity.clear_unacknowledged(),
             Due::PersistentKeepalive => self.persistent_fired_ns = now_ns,
             Due::Erase => self.erase_at_ns = None,
         }
@@ -248,8 +248,8 @@ mod tests {
     fn unanswered_data_is_counted_from_the_first() {
         let (activity, mut timers) = (Activity::default(), Timers::default());
         timers.completed(7 * MILLISECOND_NS);
-        activity.sent(S, 100, true, 0);
-        activity.sent(4 * S, 100, true, 0);
+        activity.record_sent(S, 100, true, 0);
+        activity.record_sent(4 * S, 100, true, 0);
         let at = 16 * S + 7 * MILLISECOND_NS;
         assert_eq!(timers.next(&activity), Some((at, Due::NewHandshake)));
         timers.fired(Due::NewHandshake, at, &activity);
@@ -259,25 +259,25 @@ mod tests {
     #[test]
     fn any_answer_stops_the_wait_for_one() {
         let activity = Activity::default();
-        activity.sent(S, 100, true, 0);
-        activity.received(2 * S, 32, false, 0);
+        activity.record_sent(S, 100, true, 0);
+        activity.record_received(2 * S, 32, false, 0);
         assert_eq!(Timers::default().next(&activity), None);
     }
 
     #[test]
     fn received_data_is_acknowledged_after_10_s_unless_something_was_sent() {
         let activity = Activity::default();
-        activity.received(S, 100, true, 0);
-        activity.received(3 * S, 100, true, 0);
+        activity.record_received(S, 100, true, 0);
+        activity.record_received(3 * S, 100, true, 0);
         assert_eq!(Timers::default().next(&activity), Some((11 * S, Due::Keepalive)));
-        activity.sent(4 * S, 32, false, 0);
+        activity.record_sent(4 * S, 32, false, 0);
         assert_eq!(Timers::default().next(&activity), None);
     }
 
     #[test]
     fn an_empty_message_is_not_acknowledged() {
         let activity = Activity::default();
-        activity.received(S, 32, false, 0);
+        activity.record_received(S, 32, false, 0);
         assert_eq!(Timers::default().next(&activity), None);
     }
 
@@ -286,8 +286,8 @@ mod tests {
         let (activity, mut timers) = (Activity::default(), Timers::default());
         timers.set_persistent_keepalive(25);
         assert_eq!(timers.persistent_keepalive_s(), 25);
-        activity.sent(S, 32, false, 0);
-        activity.received(3 * S, 32, false, 0);
+        activity.record_sent(S, 32, false, 0);
+        activity.record_received(3 * S, 32, false, 0);
         assert_eq!(timers.next(&activity), Some((28 * S, Due::PersistentKeepalive)));
         timers.fired(Due::PersistentKeepalive, 28 * S, &activity);
         assert_eq!(timers.next(&activity), Some((53 * S, Due::PersistentKeepalive)));

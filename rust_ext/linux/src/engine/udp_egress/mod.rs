@@ -82,7 +82,7 @@ impl UdpEgress {
             let segment_size = batch.segment_size();
             let Some(socket) = sockets.of_family(path.destination.is_ipv4()) else {
                 // The machine has no IPv6.
-                outbound.depart(usize::MAX, Some(OutboundDrop::SendError));
+                outbound.complete(usize::MAX, Some(OutboundDrop::SendError));
                 continue;
             };
             if self.destinations.is_mtu_check_due(&path.destination, now_ns) {
@@ -119,7 +119,7 @@ impl UdpEgress {
             });
             drop(messages);
             match sent {
-                Ok(counts) => counts.into_iter().for_each(|n| outbound.depart(n, None)),
+                Ok(counts) => counts.into_iter().for_each(|n| outbound.complete(n, None)),
                 Err(error) => {
                     let flush = self.handle_refusal(outbound, shared, now_ns, &oldest, &error);
                     if flush != Flush::Done {
@@ -230,7 +230,7 @@ impl UdpEgress {
                 }
             }
             SendFailure::PathMtu => {
-                outbound.depart(oldest.datagrams, Some(OutboundDrop::TooBig));
+                outbound.complete(oldest.datagrams, Some(OutboundDrop::TooBig));
             }
             _ => self.drop_oldest(outbound, shared, now_ns, oldest, error),
         }
@@ -246,7 +246,7 @@ impl UdpEgress {
         oldest: &OldestMessage,
         error: &io::Error,
     ) {
-        outbound.depart(oldest.datagrams, Some(OutboundDrop::SendError));
+        outbound.complete(oldest.datagrams, Some(OutboundDrop::SendError));
         let to = oldest.path.destination;
         if self.destinations.fail(&to, oldest.datagrams, now_ns) {
             let fields = [

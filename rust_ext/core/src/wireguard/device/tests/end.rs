@@ -98,7 +98,7 @@ impl End {
         let is_active = self
             .activity
             .as_ref()
-            .is_some_and(|a| a.received(now.boot_ns, 32, !is_empty, KEEPALIVE_TIMEOUT_NS));
+            .is_some_and(|a| a.record_received(now.boot_ns, 32, !is_empty, KEEPALIVE_TIMEOUT_NS));
         if !was_confirmed {
             if let Some(session) = self.next.take_if(|next| next.local_index == index) {
                 let peer = self.peer;

@@ -210,7 +210,7 @@ impl Wire {
         let datagram = Datagram::Data { index: session.remote_index, key: *session.key, is_empty };
         let is_due = session.initiator && now.boot_ns - session.created_ns > REKEY_AFTER_TIME_NS;
         if let Some(activity) = &end.activity
-            && activity.sent(now.boot_ns, 32, !is_empty, KEEPALIVE_TIMEOUT_NS)
+            && activity.record_sent(now.boot_ns, 32, !is_empty, KEEPALIVE_TIMEOUT_NS)
         {
             end.device.handle_report(Report::Active(end.peer), now);
         }

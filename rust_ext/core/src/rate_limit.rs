@@ -1,7 +1,4 @@
-//! How many handshakes one source may ask for while we are under load.
-//!
-//! In: the source of a message that showed a valid cookie, and a time. Out: whether to go on.
-//! Drops: what is above the rate, and new sources while the table is full.
+//! A rate limit per source: 20 a second, 5 at once.
 
 use std::{
     collections::BTreeMap,
@@ -10,20 +7,20 @@ use std::{
 
 use crate::time::SECOND_NS;
 
-/// Handshakes a second and source (kernel ratelimiter.c, PACKETS_PER_SECOND).
-pub const PER_SECOND: u64 = 20;
-/// As many may come at once (kernel ratelimiter.c, PACKETS_BURSTABLE).
-pub const BURST: u64 = 5;
-/// Sources that are remembered at once, about 1 MiB. The kernel allows 65,536 on a machine of 1 GiB
-/// (ratelimiter.c, max_entries); who comes in vain because of it retries after 5 s.
-pub const CAPACITY: usize = 16_384;
+/// Events a second and source (kernel ratelimiter.c, PACKETS_PER_SECOND).
+const PER_SECOND: u64 = 20;
+/// Events that may come at once (kernel ratelimiter.c, PACKETS_BURSTABLE).
+const BURST: u64 = 5;
+/// Sources in the table, about 1 MiB. New sources are refused while it is full: a handshake that is refused for
+/// that retries after 5 s. The kernel allows 65,536 sources on a machine of 1 GiB (ratelimiter.c, max_entries).
+const CAPACITY: usize = 16_384;
 
 const COST_NS: u64 = SECOND_NS / PER_SECOND;
 const FULL_NS: u64 = COST_NS * BURST;
-/// A source that was quiet for so long has its whole burst again and can be forgotten.
-const FORGET_AFTER_NS: u64 = SECOND_NS;
+/// A source that was quiet for this long has its whole burst again, so its bucket is removed.
+const EXPIRE_AFTER_NS: u64 = SECOND_NS;
 
-/// Token buckets by source: an IPv4 address, or the /64 of an IPv6 one, which is one customer's.
+/// Token buckets by source: an IPv4 address, or the /64 of an IPv6 address, which belongs to one customer.
 #[derive(Debug, Default)]
 pub struct RateLimit {
     buckets: BTreeMap<IpAddr, Bucket>,
@@ -37,7 +34,7 @@ struct Bucket {
 }
 
 impl RateLimit {
-    /// Whether one more message from `source` is within its rate.
+    /// Returns whether one more event of `source` is within its rate, and counts it.
     pub fn allow(&mut self, source: IpAddr, now_ns: u64) -> bool {
         self.sweep(now_ns);
         let source = subnet(source);
@@ -52,11 +49,11 @@ impl RateLimit {
         true
     }
 
-    /// Forgets quiet sources, once a second at most and only while somebody asks.
+    /// Removes quiet sources, at most once a second.
     fn sweep(&mut self, now_ns: u64) {
-        if now_ns.saturating_sub(self.swept_ns) >= FORGET_AFTER_NS {
+        if now_ns.saturating_sub(self.swept_ns) >= EXPIRE_AFTER_NS {
             self.swept_ns = now_ns;
-            self.buckets.retain(|_, b| now_ns.saturating_sub(b.seen_ns) < FORGET_AFTER_NS);
+            self.buckets.retain(|_, b| now_ns.saturating_sub(b.seen_ns) < EXPIRE_AFTER_NS);
         }
     }
 }
@@ -96,7 +93,7 @@ mod tests {
 
     /// The sequence of the kernel's selftest/ratelimiter.c and wireguard-go's ratelimiter_test.go.
     #[test]
-    fn a_burst_of_5_then_one_in_50_ms() {
+    fn five_at_once_then_one_in_50_ms() {
         let wait_and_allowed = [
             (0, true),
             (0, true),
@@ -122,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_64_is_one_source_and_ipv4_addresses_are_many() {
+    fn an_ipv6_64_is_one_source_an_ipv4_address_another() {
         let mut limit = RateLimit::default();
         for host in 0..5 {
             assert!(allowed(&mut limit, &format!("2001:db8::{host}"), 1));
@@ -135,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_capped_and_forgets_after_a_second() {
+    fn the_table_is_bounded_and_expires_after_a_second() {
         let mut limit = RateLimit::default();
         let source = |i: usize| IpAddr::from(u32::try_from(i).unwrap().to_be_bytes());
         for i in 0..CAPACITY {
             assert!(limit.allow(source(i), SECOND_NS));
         }
         assert!(!limit.allow(source(CAPACITY), SECOND_NS));
-        assert!(limit.allow(source(7), SECOND_NS), "a known source keeps its burst");
+        assert!(limit.allow(source(7), SECOND_NS), "known sources are still served");
         assert!(limit.allow(source(CAPACITY), 2 * SECOND_NS));
         assert_eq!(limit.buckets.len(), 1);
     }
