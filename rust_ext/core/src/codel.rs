@@ -1,26 +1,25 @@
-//! CoDel (RFC 8289): how long packets waited before us decides which of them are told to slow down.
+//! CoDel (RFC 8289): decides from the time that packets waited in a queue which of them signal congestion.
 //!
-//! In: how long each packet waited in the socket, in order of arrival. Out: whether this one carries
-//! the signal: marked where it is ECN-capable, else dropped. Order is untouched: who is dropped is at
-//! the head. Time: a queue that was never shorter than the target for an interval is a standing one;
-//! then signals come faster by the square root of their number, until it is gone.
+//! The caller marks a packet that signals with CE if it is ECN-capable, and drops it otherwise. A queue that was
+//! not shorter than the target for a whole interval is a standing queue; signals then come at intervals that
+//! shrink with the square root of their number, until the queue is gone.
 
 use crate::time::MILLISECOND_NS;
 
-/// A queue this long is worth its delay: what a burst of one drain takes. RFC 8289 has 5 ms for links
-/// of the internet; what waits here waits for a processor.
-pub const TARGET_NS: u64 = MILLISECOND_NS;
-/// A round trip's time for those who have to slow down (RFC 8289 §4.2).
-pub const INTERVAL_NS: u64 = 100 * MILLISECOND_NS;
+/// The delay that is acceptable, what a burst of one drain takes. RFC 8289 has 5 ms for links of the internet;
+/// packets here wait for a processor.
+const TARGET_NS: u64 = MILLISECOND_NS;
+/// The time of a round trip, in which senders can react (RFC 8289 §4.2).
+const INTERVAL_NS: u64 = 100 * MILLISECOND_NS;
 
 /// The state of one queue.
 #[derive(Debug, Default)]
 pub struct Codel {
-    /// When the wait will have been above the target for an interval; 0: it is not above.
+    /// When the wait will have been above the target for an interval; 0 if it is not above.
     first_above_ns: u64,
-    /// When the next signal is due, while signalling.
+    /// When the next signal is due while signalling.
     next_ns: u64,
-    /// The drain of the packet before.
+    /// The time of the drain of the packet before.
     drain_ns: u64,
     count: u32,
     last_count: u32,
@@ -28,10 +27,11 @@ pub struct Codel {
 }
 
 impl Codel {
-    /// Whether a packet that waited so long is to carry the signal. Called for each packet in turn.
+    /// Returns whether a packet that waited this long must signal congestion. Must be called for each packet in
+    /// order.
     pub fn signals(&mut self, waited_ns: u64, now_ns: u64) -> bool {
         if now_ns != self.drain_ns {
-            // Who came after the last drain found the queue empty, however long it waited since.
+            // A packet that came after the last drain found the queue empty, however long it waited since.
             if now_ns.saturating_sub(waited_ns) > self.drain_ns {
                 self.first_above_ns = 0;
             }
@@ -54,10 +54,10 @@ impl Codel {
             return false;
         }
         self.signalling = true;
-        // Soon after the last time: go on where that had got to (RFC 8289 §5.4).
-        let more = self.count - self.last_count;
+        // Soon after the last signals, continue at the rate that those had reached (RFC 8289 §5.4).
+        let signalled = self.count - self.last_count;
         let recently = now_ns.saturating_sub(self.next_ns) < 16 * INTERVAL_NS;
-        self.count = if more > 1 && recently { more } else { 1 };
+        self.count = if signalled > 1 && recently { signalled } else { 1 };
         self.last_count = self.count;
         self.next_ns = after(now_ns, self.count);
         true
@@ -77,7 +77,7 @@ impl Codel {
     }
 }
 
-/// The control law (RFC 8289 §3.3).
+/// Returns the time of the next signal by the control law (RFC 8289 §3.3).
 fn after(at_ns: u64, count: u32) -> u64 {
     at_ns + (INTERVAL_NS as f64 / f64::from(count).sqrt()) as u64
 }
@@ -89,18 +89,18 @@ mod tests {
 
     const MS: u64 = MILLISECOND_NS;
 
-    /// The times at which a packet a millisecond is signalled, each having waited as `waited` says.
+    /// The times of the signals among one packet a millisecond, each of which waited `waited_ns`.
     fn signals(codel: &mut Codel, times_ms: std::ops::Range<u64>, waited_ns: u64) -> Vec<u64> {
         times_ms.filter(|at| codel.signals(waited_ns, at * MS)).collect()
     }
 
     #[test]
-    fn a_queue_below_the_target_is_left_alone() {
+    fn a_queue_below_the_target_never_signals() {
         assert_eq!(signals(&mut Codel::default(), 1..10_000, TARGET_NS - 1), []);
     }
 
     #[test]
-    fn a_burst_shorter_than_an_interval_is_left_alone() {
+    fn a_burst_shorter_than_an_interval_never_signals() {
         let mut codel = Codel::default();
         for start in [1, 1000, 2000] {
             assert_eq!(signals(&mut codel, start..start + 100, 50 * MS), []);
@@ -109,14 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn a_standing_queue_is_signalled_ever_faster() {
-        // 100 ms to be sure; then 100, 100/√2, 100/√3 and 100/√4 ms between signals.
+    fn a_standing_queue_signals_ever_faster() {
+        // The first after 100 ms; then 100, 100/√2, 100/√3 and 100/√4 ms between signals.
         let found = signals(&mut Codel::default(), 0..480, 5 * MS);
         assert_eq!(found, [100, 200, 271, 329, 379, 424, 464]);
     }
 
     #[test]
-    fn signals_end_when_the_queue_is_gone_and_go_on_when_it_soon_comes_back() {
+    fn signals_resume_faster_when_the_queue_soon_returns() {
         let mut codel = Codel::default();
         assert_eq!(signals(&mut codel, 0..480, 5 * MS).len(), 7);
         assert!(!codel.signals(0, 480 * MS));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_finds_the_queue_empty_is_left_alone_however_long_it_waited() {
+    fn a_packet_that_found_the_queue_empty_never_signals() {
         let mut codel = Codel::default();
         for at in [100, 300, 500, 700] {
             assert!(!codel.signals(50 * MS, at * MS));
@@ -134,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_wait_and_no_clock_make_it_fail(waits in prop::collection::vec(any::<(u32, u32)>(), 0..99)) {
+        fn any_wait_and_any_clock_are_accepted(waits in prop::collection::vec(any::<(u32, u32)>(), 0..99)) {
             let (mut codel, mut now_ns) = (Codel::default(), 0);
             for (waited_ns, passed_ns) in waits {
                 now_ns += u64::from(passed_ns);

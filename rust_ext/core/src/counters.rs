@@ -1,8 +1,8 @@
-//! What is counted, so that nothing vanishes: in + created = out + Σ drops + queued (design §3.7).
+//! Counters that account for every packet: entered + created = left + queued + Σ drops.
 //!
-//! Each path counts in a plain tally of its own and publishes it once a batch; anyone may read what
-//! was published. Unit: inner segments (a frame counts as its segments), for `DatagramTally`
-//! datagrams.
+//! Each path counts in a plain tally of its own and publishes it once a batch; any thread may read the published
+//! counts. The unit is the inner segment (a frame counts as its segments); for datagrams and handshakes, the
+//! datagram.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -23,28 +23,28 @@ macro_rules! tally {
         }
 
         impl $tally {
-            /// Counts `n` drops.
+            /// Counts `n` drops for a reason.
             pub fn drop(&mut self, reason: $drop, n: u64) {
                 self.drops[reason as usize] += n;
             }
 
-            /// Every count but the drops, with its name.
+            /// All counts but the drops, with their names.
             pub fn fields(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($field), self.$field)),+]
             }
 
-            /// Every drop count with the name of its reason.
+            /// All drop counts with the names of their reasons.
             pub fn named_drops(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
                 $drop::ALL.iter().map(|&reason| (reason.name(), self.drops[reason as usize]))
             }
 
-            /// All drops together.
+            /// The sum of all drops.
             pub fn dropped(&self) -> u64 {
                 self.drops.iter().sum()
             }
         }
 
-        #[doc = concat!("What was published of a [`", stringify!($tally), "`].")]
+        #[doc = concat!("The published counts of a [`", stringify!($tally), "`].")]
         #[derive(Debug, Default)]
         pub struct $counts {
             $($field: AtomicU64,)+
@@ -52,15 +52,15 @@ macro_rules! tally {
         }
 
         impl $counts {
-            /// Shows a tally to all readers. A tally has one writer, so plain stores do.
+            /// Publishes a tally to all readers. It has one writer, so plain stores suffice.
             pub fn publish(&self, tally: &$tally) {
                 $(self.$field.store(tally.$field, Relaxed);)+
-                for (shown, count) in self.drops.iter().zip(tally.drops) {
-                    shown.store(count, Relaxed);
+                for (published, count) in self.drops.iter().zip(tally.drops) {
+                    published.store(count, Relaxed);
                 }
             }
 
-            /// What was published last.
+            /// Returns the counts that were published last.
             pub fn read(&self) -> $tally {
                 $tally {
                     $($field: self.$field.load(Relaxed),)+
@@ -74,15 +74,15 @@ macro_rules! tally {
 tally! {
     /// The outbound path: entered + created = left + queued + Σ drops.
     OutboundTally published as OutboundCounts, dropped by OutboundDrop {
-        /// Read from the TUN (for one peer: routed to it).
+        /// Read from the TUN (of a peer: routed to it).
         entered,
-        /// Made here: by a stage, or as a refusal.
+        /// Created by a stage.
         created,
-        /// Taken by the kernel in datagrams.
+        /// Sent: the kernel has accepted its datagram.
         left,
         /// Waiting: held by a stage, staged for a session, or in the GSO list.
         queued,
-        /// Packets whose ECN field was set to CE: a queue stood at the TUN (RFC 8289).
+        /// Packets marked CE because a queue stood at the TUN (RFC 8289).
         marked,
     }
 }
@@ -90,27 +90,27 @@ tally! {
 tally! {
     /// Datagrams received: received = data + handshakes + cookies + keepalives + others + Σ drops.
     DatagramTally published as DatagramCounts, dropped by DatagramDrop {
-        /// All that the sockets gave.
+        /// All datagrams from the sockets.
         received,
-        /// Data messages, authenticated, with a packet in them: what enters the inbound path.
+        /// Authenticated data messages with a packet, which enters the inbound path.
         data,
-        /// Handshake initiations and responses, handed to control.
+        /// Handshake initiations and responses, passed to control.
         handshakes,
-        /// Cookie replies, handed to control.
+        /// Cookie replies, passed to control.
         cookies,
-        /// Data messages, authenticated and empty.
+        /// Authenticated data messages without a packet.
         keepalives,
-        /// Messages of another protocol, given to its handler.
+        /// Messages of another protocol, passed to its handler.
         others,
     }
 }
 
 tally! {
-    /// What control did with handshake messages: received = taken + Σ drops.
+    /// Handshake messages at control: received = taken + Σ drops.
     HandshakeTally published as HandshakeCounts, dropped by HandshakeDrop {
-        /// All that the inbound path handed over.
+        /// All messages from the inbound path.
         received,
-        /// Initiations and responses that were right, and cookies that were kept.
+        /// Valid initiations, responses and cookie replies.
         taken,
         /// Initiations sent.
         initiations,
@@ -118,7 +118,7 @@ tally! {
         responses,
         /// Cookie replies sent.
         cookie_replies,
-        /// Handshakes that both ends have completed.
+        /// Handshakes completed by both ends.
         completed,
     }
 }
@@ -126,18 +126,18 @@ tally! {
 tally! {
     /// The inbound path: entered + created = left + queued + Σ drops.
     InboundTally published as InboundCounts, dropped by InboundDrop {
-        /// Packets that came out of data messages.
+        /// Packets of data messages.
         entered,
-        /// Made here: by a stage.
+        /// Created: by a stage, or as an ICMP error.
         created,
-        /// Taken by the kernel in frames.
+        /// Written: the kernel has accepted the frame.
         left,
         /// Held by a stage.
         queued,
-        /// Messages whose counter was below the highest already seen in their session.
+        /// Messages whose counter is below the highest seen in their session.
         late,
-        /// Packets whose ECN field was set to CE: the datagram's was (RFC 6040), or they waited too long
-        /// at our socket (RFC 8289).
+        /// Packets whose ECN field was changed: their datagram's field was merged into it (RFC 6040), or a
+        /// queue stood at our socket (RFC 8289).
         marked,
     }
 }

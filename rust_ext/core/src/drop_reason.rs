@@ -1,4 +1,4 @@
-//! Why a packet left the tunnel's paths without arriving: a closed list, each with a counter.
+//! Drop reasons: a closed list, each with a counter.
 
 macro_rules! reasons {
     ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $text:literal),+ $(,)? }) => {
@@ -8,10 +8,10 @@ macro_rules! reasons {
         pub enum $name { $($(#[$doc])* $variant),+ }
 
         impl $name {
-            /// Every reason, in the order of its number.
+            /// All reasons, in numerical order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The name operators see, and that counters carry.
+            /// The name of its counter.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
             }
@@ -20,49 +20,49 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Why a frame was dropped on its way out. Counted in inner segments.
+    /// Why the outbound path dropped a frame. Counted in inner segments.
     OutboundDrop {
         /// The virtio-net header contradicts the frame.
         VirtioHeader => "virtio_header",
-        /// Not an IPv4 or IPv6 packet, or its header lies about its length.
+        /// Not an IPv4 or IPv6 packet, or one with an invalid header.
         InvalidPacket => "invalid_packet",
-        /// A queue stood at the TUN, and it could not be marked (CoDel, RFC 8289).
+        /// A queue stood at the TUN, and the packet is not ECN-capable (CoDel, RFC 8289).
         Congested => "congested",
         /// No peer's allowed IPs cover the destination.
         NoRoute => "no_route",
-        /// The peer has no endpoint yet.
+        /// The peer has no endpoint.
         NoEndpoint => "no_endpoint",
-        /// The staging queue was full: the oldest went.
+        /// The staging queue was full; the oldest frames are dropped.
         StagedOverflow => "staged_overflow",
         /// The handshake was given up, or the peer removed, while the frame was staged.
         StagedExpired => "staged_expired",
-        /// The segment does not fit into a datagram.
+        /// A segment does not fit into a datagram, or exceeds the path MTU.
         TooBig => "too_big",
         /// The kernel refused the datagram (EPERM, ENETUNREACH, …).
         SendError => "send_error",
         /// A stage dropped it.
         Stage => "stage",
-        /// A stage did not return in time.
+        /// Its stage did not return in time.
         StageStalled => "stage_stalled",
     }
 }
 
 reasons! {
-    /// Why a datagram was dropped before a packet came out of it. Counted in datagrams.
+    /// Why a datagram was dropped. Counted in datagrams.
     DatagramDrop {
-        /// Not a WireGuard message of a known type and length, and no handler wants it.
+        /// Not a WireGuard message of a known type and length.
         Unknown => "unknown",
-        /// Truncated by the kernel: longer than the receive buffer.
+        /// Longer than the receive buffer: truncated by the kernel.
         Truncated => "truncated",
         /// The handshake queue was full.
         HandshakeOverflow => "handshake_overflow",
         /// No session has this receiver index.
         NoSession => "no_session",
-        /// The session's keys are too old (180 s) or spent.
+        /// The session's keys are too old (180 s), or its counters used up.
         Expired => "expired",
-        /// The counter was seen before, or lies behind the window.
+        /// The counter was seen before, or is behind the replay window.
         Replay => "replay",
-        /// The tag is wrong.
+        /// The authentication tag is wrong.
         Forged => "forged",
     }
 }
@@ -70,47 +70,47 @@ reasons! {
 reasons! {
     /// Why control dropped a handshake message. Counted in datagrams.
     HandshakeDrop {
-        /// Not of type 1, 2 or 3, of another length than its type's, or reserved bytes not 0.
+        /// Not of type 1, 2 or 3, of the wrong length, or with reserved bytes that are not 0.
         Malformed => "malformed",
         /// We have no private key.
         NoKey => "no_key",
-        /// mac1 is wrong: it was made for another public key than ours.
+        /// mac1 is wrong: it was made for another public key.
         InvalidMac1 => "invalid_mac1",
-        /// We are under load and mac2 is missing or wrong: a cookie was sent.
+        /// Under load, mac2 is missing or wrong: a cookie was sent.
         CookieRequired => "cookie_required",
-        /// We are under load and the source is above its rate.
+        /// Under load, the source exceeds its rate.
         RateLimited => "rate_limited",
-        /// An initiation whose static part does not open, or a key agreement that gives zero.
+        /// A message that does not authenticate, or a key agreement that gives zero.
         BadHandshake => "bad_handshake",
-        /// An initiation by a key that is no peer's.
+        /// An initiation by the key of no peer.
         UnknownPeer => "unknown_peer",
-        /// An initiation with the stamp of an earlier one, or an older one.
+        /// An initiation whose timestamp is not later than the last.
         ReplayedTimestamp => "replayed_timestamp",
         /// An initiation within 20 ms of the peer's last.
         Flood => "flood",
-        /// A response to no initiation of ours that still waits.
+        /// A response to no pending initiation.
         StaleResponse => "stale_response",
-        /// A cookie reply that answers no message of ours, or does not open.
+        /// A cookie reply to no message of ours, or one that does not authenticate.
         InvalidCookie => "invalid_cookie",
     }
 }
 
 reasons! {
-    /// Why an authenticated packet was dropped on its way in. Counted in inner segments.
+    /// Why the inbound path dropped an authenticated packet. Counted in inner segments.
     InboundDrop {
-        /// The opened text is not an IP packet, or its header lies about its length.
+        /// Not an IPv4 or IPv6 packet, or one with an invalid header.
         InvalidPacket => "invalid_packet",
-        /// The inner source is not among the peer's allowed IPs.
+        /// The inner source is not covered by the peer's allowed IPs.
         SourceNotAllowed => "source_not_allowed",
-        /// CE on the outside, Not-ECT inside (RFC 6040 §4.2).
+        /// The datagram is marked CE, the packet is not ECN-capable (RFC 6040 §4.2).
         EcnNotCapable => "ecn_not_capable",
-        /// It waited too long at our socket, with others, and cannot be marked (CoDel, RFC 8289).
+        /// A queue stood at our socket, and the packet is not ECN-capable (CoDel, RFC 8289).
         Congested => "congested",
-        /// The kernel refused the frame (EIO: the link is down, EINVAL: bad header).
+        /// The kernel refused the frame (EIO: the link is down; EINVAL: bad header).
         WriteError => "write_error",
         /// A stage dropped it.
         Stage => "stage",
-        /// A stage did not return in time.
+        /// Its stage did not return in time.
         StageStalled => "stage_stalled",
     }
 }

@@ -1,13 +1,17 @@
 //! The sans-IO core of pyfw: WireGuard, the stages of both paths, and their order.
 //!
-//! Nothing in here makes a system call, reads a clock, draws randomness or starts a thread. An input
-//! and a time go in, outputs are drained until there are none; that is why a replay is exact.
+//! Nothing in this crate makes a system call, reads a clock, draws randomness or starts a thread. An input and a
+//! time go in, then outputs are drained until there are none; that is why a replay is exact.
 //!
 //! ```text
-//! outbound   tun_ingress → route → [stages] → encrypt → gso_egress
-//! inbound    udp_ingress → decrypt → route → coalesce → [stages] → tun_egress
-//! control    device (handshakes, timers, allowed IPs) ⇄ exchange ⇄ both paths
+//! outbound   TUN → tun_ingress → route → [stages] → encrypt → gso_egress → UDP
+//! inbound    UDP → udp_ingress → decrypt → source_check → coalesce → [stages] → tun_egress → TUN
+//! wireguard  device (handshakes, timers, allowed IPs) ⇄ commands ⇄ both paths
+//! stages     the user's stages; stage_api is what they share with the paths
+//! packet     headers, checksums, segmentation
 //! ```
+//!
+//! `outbound` and `inbound` use `wireguard` and `packet`, and never each other.
 #![deny(unsafe_code)]
 
 pub mod aead;

@@ -1,11 +1,11 @@
-//! Time as the core knows it: told from outside, never asked for.
+//! Clock readings, which callers pass in: the core never reads a clock.
 
-/// One reading of both clocks, taken once a drain.
+/// A reading of both clocks, taken once a drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// Nanoseconds since boot, suspend included (CLOCK_BOOTTIME): every age and deadline.
     pub boot_ns: u64,
-    /// Nanoseconds since the Unix epoch: only for TAI64N stamps and what people read.
+    /// Nanoseconds since the Unix epoch: only for TAI64N timestamps and for display.
     pub unix_ns: u64,
 }
 

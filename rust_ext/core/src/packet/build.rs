@@ -1,9 +1,8 @@
-//! Packets for tests, built field by field. The checksum here is the plain loop of RFC 1071, so
-//! that it can judge the vectorised one.
+//! Builds packets for tests, with the plain checksum loop of RFC 1071 to check the vectorised one.
 
 use super::{ip, tcp, udp};
 
-/// A packet to be; every field can be changed before `bytes`.
+/// The fields of a packet.
 #[derive(Clone, Debug)]
 pub(crate) struct Build {
     pub(crate) version: u8,
@@ -14,7 +13,7 @@ pub(crate) struct Build {
     pub(crate) ds: u8,
     pub(crate) ttl: u8,
     pub(crate) identification: u16,
-    /// IPv4's word of flags and fragment offset.
+    /// IPv4's flags and fragment offset.
     pub(crate) fragment: u16,
     pub(crate) ip_options: Vec<u8>,
     /// IPv6 extension headers with their own number; "next header" bytes are filled in.
@@ -26,7 +25,7 @@ pub(crate) struct Build {
     pub(crate) window: u16,
     pub(crate) tcp_options: Vec<u8>,
     pub(crate) payload: Vec<u8>,
-    /// The checksum field holds only the pseudo-header's sum.
+    /// Whether the checksum field holds only the pseudo-header's sum.
     pub(crate) partial: bool,
 }
 
@@ -71,7 +70,7 @@ impl Build {
         Self::new(6, udp::PROTOCOL)
     }
 
-    /// A payload of this many bytes, which differ from their neighbours.
+    /// Sets a payload of this many bytes, which differ from their neighbours.
     pub(crate) fn payload(mut self, length: usize) -> Self {
         self.payload = (0..length).map(|i| (i * 7 + i / 256) as u8).collect();
         self
@@ -82,13 +81,13 @@ impl Build {
         self
     }
 
-    /// Any other change.
+    /// Applies any other change.
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
-    /// The packet that this sender sends next.
+    /// Returns the next packet of this sender.
     pub(crate) fn next(&self) -> Self {
         let mut next = self.clone();
         next.identification = next.identification.wrapping_add(1);
@@ -96,7 +95,7 @@ impl Build {
         next
     }
 
-    /// The packet, its lengths and checksums right.
+    /// Returns the packet with correct lengths and checksums.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut transport = match self.protocol {
             tcp::PROTOCOL => self.tcp(),
@@ -184,7 +183,7 @@ impl Build {
     }
 }
 
-/// The loop of RFC 1071 §4.1, word by word.
+/// Returns the checksum by the loop of RFC 1071 §4.1.
 pub(crate) fn naive_checksum(bytes: &[u8]) -> u16 {
     let mut sum = 0u32;
     for pair in bytes.chunks(2) {
@@ -194,7 +193,7 @@ pub(crate) fn naive_checksum(bytes: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-/// Whether all checksums of a whole TCP or UDP packet without extension headers are right.
+/// Whether all checksums of a TCP or UDP packet without extension headers are right.
 pub(crate) fn checksums_are_right(packet: &[u8]) -> bool {
     let version = packet[0] >> 4;
     let (header_length, protocol) = match version {

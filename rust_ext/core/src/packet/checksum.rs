@@ -1,12 +1,11 @@
-//! The internet checksum (RFC 1071), as wide as the processor allows.
+//! The internet checksum (RFC 1071), vectorised.
 //!
-//! In: bytes. Out: a one's complement sum that can be added to others, and the checksum made of it.
-//! One safe body is compiled several times; the widest that runs here is picked at run time. With
-//! AVX-512, from the first-level cache of one server core: 66 GB/s at 1,448 B a call, 22 ns each.
+//! One safe loop is compiled for several instruction sets, and the widest that the processor has is selected at run
+//! time. With AVX-512 and data in the first-level cache of one server core: 66 GB/s, 22 ns for 1,448 bytes.
 
 use std::ops::{Add, AddAssign};
 
-/// A sum of big-endian words that is still open: neither folded nor complemented.
+/// A one's complement sum of big-endian words, neither folded nor complemented; sums can be added.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum(u64);
 
@@ -16,24 +15,24 @@ impl Sum {
         Self(word as u64)
     }
 
-    /// Takes a word out again: in one's complement, by adding its complement.
+    /// Subtracts a word: in one's complement, adds its complement.
     #[must_use]
     pub const fn without(self, word: u16) -> Self {
         Self(self.0 + !word as u64)
     }
 
-    /// The same bytes, had they begun at an odd place: swaps the bytes of the sum (RFC 1071 §2B).
+    /// Returns the sum of the same bytes at an odd offset: its bytes are swapped (RFC 1071 §2B).
     #[must_use]
     pub const fn after_odd(self) -> Self {
         Self(fold(self.0).swap_bytes() as u64)
     }
 
-    /// Carries folded back in: what a virtio-net header calls a partial checksum.
+    /// Folds the carries back in: the value of a partial checksum.
     pub const fn fold(self) -> u16 {
         fold(self.0)
     }
 
-    /// The checksum: the complement of the sum. A sum that includes a right checksum gives 0.
+    /// Returns the checksum, the complement of the sum. A sum that includes a correct checksum gives 0.
     pub const fn checksum(self) -> u16 {
         !fold(self.0)
     }
@@ -53,19 +52,19 @@ impl AddAssign for Sum {
     }
 }
 
-/// Sums bytes; a last odd one counts as the upper half of a word.
+/// Sums bytes; an odd last byte counts as the upper half of a word.
 pub fn sum(bytes: &[u8]) -> Sum {
     let words = if bytes.len() < WIDE_FROM { body(bytes) } else { widest(bytes) };
     Sum(u64::from(u16::from_be(fold(words))))
 }
 
-/// The pseudo-header's sum: both addresses as they lie in the IP header, the protocol, the length
-/// of the transport header and payload (RFC 9293 §3.1 and, with the same result, RFC 8200 §8.1).
+/// Returns the sum of the pseudo-header: both addresses as they lie in the IP header, the protocol, the length of
+/// transport header and payload (RFC 9293 §3.1 and, with the same result, RFC 8200 §8.1).
 pub fn pseudo_header(addresses: &[u8], protocol: u8, length: usize) -> Sum {
     sum(addresses) + Sum(u64::from(protocol) + length as u64)
 }
 
-/// The checksum after one of the words it covers changed (RFC 1624, equation 3).
+/// Updates a checksum after one of the words it covers has changed (RFC 1624, equation 3).
 pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
     !fold(!checksum as u64 + !old as u64 + new as u64)
 }
@@ -77,7 +76,7 @@ const fn fold(sum: u64) -> u16 {
     ((sum & 0xFFFF) + (sum >> 16)) as u16
 }
 
-/// Below this, asking for the processor's features costs more than it gives.
+/// For fewer bytes, the check of the processor's features costs more than it saves.
 const WIDE_FROM: usize = 128;
 
 #[cfg(target_arch = "x86_64")]
@@ -85,18 +84,18 @@ const WIDE_FROM: usize = 128;
 fn widest(bytes: &[u8]) -> u64 {
     #[cfg(avx512)]
     if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
-        // SAFETY: the processor has the features, as was just asked.
+        // SAFETY: the processor has the features, as just checked.
         return unsafe { body_avx512(bytes) };
     }
     if is_x86_feature_detected!("avx2") {
-        // SAFETY: likewise.
+        // SAFETY: the processor has the feature, as just checked.
         unsafe { body_avx2(bytes) }
     } else {
         body(bytes)
     }
 }
 
-/// NEON is part of every aarch64; elsewhere the compiler does what it can.
+/// NEON is part of every aarch64 and needs no check.
 #[cfg(not(target_arch = "x86_64"))]
 fn widest(bytes: &[u8]) -> u64 {
     body(bytes)
@@ -114,9 +113,8 @@ fn body_avx2(bytes: &[u8]) -> u64 {
     body(bytes)
 }
 
-/// Sums in the machine's byte order, which the sum does not care about until it is read (RFC 1071
-/// §2B). One plain reduction, so that the compiler sees how to widen it; double words in a sum of
-/// 64 bits cannot overflow below 16 GiB.
+/// Sums in the machine's byte order, which matters only when the sum is read (RFC 1071 §2B). A plain reduction, so
+/// that the compiler vectorises it; 32-bit words in a 64-bit sum cannot overflow below 16 GiB.
 #[inline(always)]
 fn body(bytes: &[u8]) -> u64 {
     let words = bytes.chunks_exact(4);
@@ -158,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_version_equals_the_plain_loop(
+        fn every_instruction_set_equals_the_plain_loop(
             bytes in proptest::collection::vec(any::<u8>(), 0..3000)
         ) {
             let plain = naive_checksum(&bytes);
@@ -189,7 +187,7 @@ mod tests {
             mut bytes in proptest::collection::vec(any::<u8>(), 20),
             new: u16,
         ) {
-            bytes[0] = 0x45; // a header is never all zero, where the two zeros would differ
+            bytes[0] = 0x45; // all-zero bytes have two equal checksums; a header is never all zero
             let before = sum(&bytes).checksum();
             let old = u16::from_be_bytes([bytes[2], bytes[3]]);
             bytes[2..4].copy_from_slice(&new.to_be_bytes());
@@ -197,7 +195,7 @@ mod tests {
         }
 
         #[test]
-        fn a_word_taken_out_leaves_the_rest(
+        fn a_subtracted_word_leaves_the_rest(
             bytes in proptest::collection::vec(1u8.., 20),
         ) {
             let word = u16::from_be_bytes([bytes[0], bytes[1]]);

@@ -1,34 +1,33 @@
-//! IPv4 and IPv6 headers, and the ECN field that both carry.
+//! IPv4 and IPv6 headers, and the ECN field of both.
 //!
-//! In: bytes that begin with an IP header. Out: a row with addresses, protocol, lengths and DS.
-//! IPv6 extension headers are walked to find the transport header, and mark the row: what they do
-//! to a packet is not ours to judge, so it is never merged.
+//! IPv6 extension headers are walked to find the transport header. Such a packet is flagged and never merged,
+//! because extension headers may change what its other fields mean.
 
 use super::{Invalid, checksum, set_word, word};
 use crate::frame::{Frame, NO_PEER, flags};
 
-/// An IPv4 header without options.
+/// Bytes of an IPv4 header without options.
 pub const V4_HEADER_LENGTH: usize = 20;
-/// An IPv6 header.
+/// Bytes of an IPv6 header.
 pub const V6_HEADER_LENGTH: usize = 40;
-/// No TUN carries longer packets, with or without offload (MAX_MTU in Linux's drivers/net/tun.c).
+/// The longest packet of a TUN, with or without offload (MAX_MTU in Linux's drivers/net/tun.c).
 pub const MAX_LENGTH: usize = 65_535;
 
-/// More Fragments, and the fragment offset (RFC 791 §3.1).
+/// More Fragments and the fragment offset (RFC 791 §3.1).
 const V4_FRAGMENT: u16 = 0x3FFF;
-/// The fragment offset alone.
+/// The fragment offset.
 const V4_FRAGMENT_OFFSET: u16 = 0x1FFF;
 /// Don't Fragment.
 const V4_DONT_FRAGMENT: u16 = 0x4000;
 
-/// A row whose transport header was not read yet.
+/// A frame whose transport header is not parsed yet.
 pub(super) struct Parsed {
     pub(super) frame: Frame,
-    /// What follows need not be a transport header.
+    /// Whether it is a fragment, which need not contain a transport header.
     pub(super) fragment: bool,
 }
 
-/// Reads the IP header.
+/// Parses the IP header.
 pub(super) fn parse(bytes: &[u8], offset: u32) -> Result<Parsed, Invalid> {
     match bytes.first().map(|first| first >> 4) {
         Some(4) => parse_v4(bytes, offset),
@@ -51,7 +50,7 @@ fn parse_v4(bytes: &[u8], offset: u32) -> Result<Parsed, Invalid> {
     frame.destination[..4].copy_from_slice(&bytes[16..20]);
     frame.protocol = bytes[9];
     frame.ds = bytes[1];
-    transport_at(&mut frame, header_length);
+    set_transport_offset(&mut frame, header_length);
     if header_length > V4_HEADER_LENGTH {
         frame.flags |= flags::IP_OPTIONS;
     }
@@ -78,8 +77,8 @@ fn parse_v6(bytes: &[u8], offset: u32) -> Result<Parsed, Invalid> {
     Ok(Parsed { frame, fragment })
 }
 
-/// Finds the transport header behind the extensions (IANA's IPv6 Extension Header Types; ESP is
-/// none of them, since nothing behind it can be read). Says whether it met a fragment header.
+/// Finds the transport header behind the extensions (IANA's IPv6 Extension Header Types, except ESP, behind which
+/// all is encrypted). Returns whether there is a fragment header.
 fn walk_extensions(frame: &mut Frame, bytes: &[u8]) -> bool {
     const HOP_BY_HOP: u8 = 0;
     const ROUTING: u8 = 43;
@@ -101,7 +100,7 @@ fn walk_extensions(frame: &mut Frame, bytes: &[u8]) -> bool {
         let Some(&[following, units]) = bytes.get(at..at + 2) else { break };
         let length = match next {
             FRAGMENT => 8,
-            // In units of 4 B, less 2 (RFC 4302 §2.2).
+            // In units of 4 bytes, minus 2 (RFC 4302 §2.2).
             AUTHENTICATION => (usize::from(units) + 2) * 4,
             _ => (usize::from(units) + 1) * 8,
         };
@@ -116,7 +115,7 @@ fn walk_extensions(frame: &mut Frame, bytes: &[u8]) -> bool {
         }
     }
     frame.protocol = next;
-    transport_at(frame, at);
+    set_transport_offset(frame, at);
     fragment
 }
 
@@ -146,24 +145,24 @@ fn blank(version: u8, offset: u32, length: usize) -> Frame {
     }
 }
 
-/// `at` lies within the packet, so it fits.
-fn transport_at(frame: &mut Frame, at: usize) {
+/// Sets the transport offset; `at` lies within the packet, so it fits.
+fn set_transport_offset(frame: &mut Frame, at: usize) {
     frame.transport_offset = at as u16;
     frame.header_length = at as u16;
     frame.checksum_start = at as u16;
 }
 
-/// Both addresses as they lie in the header, for the pseudo-header.
+/// Returns both addresses as they lie in the header, for the pseudo-header.
 pub(crate) fn addresses(bytes: &[u8], version: u8) -> &[u8] {
     if version == 4 { &bytes[12..20] } else { &bytes[8..40] }
 }
 
-/// IPv4's identification.
+/// Returns IPv4's identification.
 pub(crate) fn identification(bytes: &[u8]) -> u16 {
     word(bytes, 4)
 }
 
-/// Whether an IPv4 packet must not be fragmented: then its identification means nothing (RFC 6864).
+/// Whether an IPv4 packet must not be fragmented; if so, its identification has no meaning (RFC 6864).
 pub(crate) fn dont_fragment(bytes: &[u8]) -> bool {
     word(bytes, 6) & V4_DONT_FRAGMENT != 0
 }
@@ -173,13 +172,13 @@ pub(crate) fn is_fragment(bytes: &[u8]) -> bool {
     bytes[0] >> 4 == 4 && word(bytes, 6) & V4_FRAGMENT != 0
 }
 
-/// Whether an IPv4 packet is a fragment, and not the first: what is behind its header is payload.
+/// Whether an IPv4 packet is a fragment other than the first, without a transport header.
 pub(crate) fn is_later_fragment(bytes: &[u8]) -> bool {
     word(bytes, 6) & V4_FRAGMENT_OFFSET != 0
 }
 
-/// Writes the length of a packet whose header has no extensions: IPv4's whole length with a new
-/// header checksum, IPv6's payload length.
+/// Sets the length of a packet without extension headers: IPv4's total length with a new header checksum, or IPv6's
+/// payload length.
 pub(crate) fn set_length(bytes: &mut [u8], version: u8, length: usize) {
     if version == 4 {
         let header_length = usize::from(bytes[0] & 0x0F) * 4;
@@ -201,18 +200,18 @@ pub const ECT_0: u8 = 0b10;
 /// Congestion experienced.
 pub const CE: u8 = 0b11;
 
-/// What the outer ECN field does to a packet that leaves the tunnel.
+/// The effect of the outer ECN field on a decapsulated packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EcnMerge {
     /// The inner field stays.
     Keep,
     /// The inner field becomes this.
     Set(u8),
-    /// Congestion was signalled to a packet that cannot carry the signal: it is dropped instead.
+    /// The packet must be dropped: congestion was signalled, and it is not ECN-capable.
     Drop,
 }
 
-/// The decapsulation table of RFC 6040, figure 4.
+/// Merges the ECN fields of datagram and packet (RFC 6040, figure 4).
 pub const fn merge_ecn(outer: u8, inner: u8) -> EcnMerge {
     match (outer & 0b11, inner & 0b11) {
         (CE, NOT_ECT) => EcnMerge::Drop,
@@ -222,13 +221,13 @@ pub const fn merge_ecn(outer: u8, inner: u8) -> EcnMerge {
     }
 }
 
-/// Sets the ECN field of a packet and of its row.
+/// Sets the ECN field of a packet and of its frame.
 pub fn mark(frame: &mut Frame, packet: &mut [u8], ecn: u8) {
     set_ecn(packet, ecn);
     frame.ds = frame.ds & !0b11 | ecn;
 }
 
-/// Sets the ECN field of a packet that was parsed, and repairs IPv4's header checksum for it.
+/// Sets the ECN field of a parsed packet and updates IPv4's header checksum.
 pub fn set_ecn(packet: &mut [u8], ecn: u8) {
     if packet[0] >> 4 == 4 {
         let old = word(packet, 0);

@@ -1,7 +1,4 @@
-//! WireGuard messages by their first bytes (whitepaper §5.4), and what else may share the port.
-//!
-//! In: a datagram. Out: what it is. Unknown is what has no known type, reserved bytes other than
-//! zero, or the wrong length. Only the header is looked at, never a key.
+//! Classification of datagrams by their header (whitepaper §5.4), STUN and TURN on the same port included.
 
 /// Bytes of a handshake initiation (§5.4.2).
 pub const INITIATION_LENGTH: usize = 148;
@@ -9,20 +6,20 @@ pub const INITIATION_LENGTH: usize = 148;
 pub const RESPONSE_LENGTH: usize = 92;
 /// Bytes of a cookie reply (§5.4.7).
 pub const COOKIE_LENGTH: usize = 64;
-/// Bytes before the text of a data message (§5.4.6).
+/// Bytes of the header of a data message (§5.4.6).
 pub const DATA_HEADER_LENGTH: usize = 16;
-/// A keepalive: header and tag. Any longer data message is judged by its tag, padded or not, as
-/// Linux does (drivers/net/wireguard/receive.c).
+/// Bytes of a keepalive, header and tag. Longer data messages need not be padded, as in Linux
+/// (drivers/net/wireguard/receive.c).
 pub const MIN_DATA_LENGTH: usize = 32;
 
-/// Type and reserved bytes of each message, read as a little-endian double word.
-pub const TYPE_INITIATION: u32 = 1;
-/// See [`TYPE_INITIATION`].
-pub const TYPE_RESPONSE: u32 = 2;
-/// See [`TYPE_INITIATION`].
-pub const TYPE_COOKIE: u32 = 3;
-/// See [`TYPE_INITIATION`].
-pub const TYPE_DATA: u32 = 4;
+/// Type and reserved bytes of an initiation as a little-endian 32-bit word.
+pub(crate) const TYPE_INITIATION: u32 = 1;
+/// The same of a response.
+pub(crate) const TYPE_RESPONSE: u32 = 2;
+/// The same of a cookie reply.
+pub(crate) const TYPE_COOKIE: u32 = 3;
+/// The same of a data message.
+pub(crate) const TYPE_DATA: u32 = 4;
 
 /// RFC 8489 §5.
 const STUN_MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
@@ -30,7 +27,7 @@ const STUN_HEADER_LENGTH: usize = 20;
 /// RFC 8656 §12.4.
 const CHANNEL_HEADER_LENGTH: usize = 4;
 
-/// What a datagram is.
+/// The class of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// A handshake initiation.
@@ -41,7 +38,7 @@ pub enum Class {
     Cookie,
     /// A data message.
     Data {
-        /// The receiver's index.
+        /// The receiver index.
         index: u32,
         /// The counter, not authenticated yet.
         counter: u64,
@@ -50,11 +47,11 @@ pub enum Class {
     Stun,
     /// TURN channel data.
     TurnChannel,
-    /// None of these.
+    /// None of these: unknown type, non-zero reserved bytes, or the wrong length.
     Unknown,
 }
 
-/// Looks at the first bytes and the length of a datagram.
+/// Classifies a datagram by its first bytes and its length.
 pub fn classify(datagram: &[u8]) -> Class {
     if let Some(data) = datagram.first_chunk::<DATA_HEADER_LENGTH>() {
         let [t0, t1, t2, t3, i0, i1, i2, i3, counter @ ..] = *data;
@@ -103,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn handshake_messages_have_exactly_their_length() {
+    fn handshake_messages_have_a_fixed_length() {
         for (kind, length, class) in [
             (1, INITIATION_LENGTH, Class::Initiation),
             (2, RESPONSE_LENGTH, Class::Response),
@@ -127,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reserved_byte_that_is_set_makes_a_message_unknown() {
+    fn a_message_with_reserved_bytes_set_is_unknown() {
         for at in 1..4 {
             let mut datagram = message([4, 0, 0, 0], 64);
             datagram[at] = 1;
@@ -136,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn stun_is_known_by_its_cookie_and_a_channel_by_its_number() {
+    fn stun_has_a_cookie_and_channel_data_a_number() {
         let mut stun = message([0, 1, 0, 0], 20);
         assert_eq!(classify(&stun), Class::Unknown);
         stun[4..8].copy_from_slice(&STUN_MAGIC_COOKIE);

@@ -1,8 +1,8 @@
-//! The pieces of a frame in its buffer.
+//! The contiguous pieces of a frame in its buffer.
 
 use crate::frame::{Frame, Slice};
 
-/// The pieces of a frame: its slices, or itself, for which `whole` is the room.
+/// Returns the pieces of a frame in order: its slices, or the frame itself, for which `whole` provides the storage.
 pub fn pieces<'s>(frame: &Frame, slices: &'s [Slice], whole: &'s mut [Slice; 1]) -> &'s [Slice] {
     if frame.slices == 0 {
         *whole = [Slice { offset: frame.offset, length: frame.length }];
@@ -17,7 +17,7 @@ mod tests {
     use crate::packet::{build::Build, parse};
 
     #[test]
-    fn an_unsliced_frame_is_one_piece() {
+    fn a_contiguous_frame_is_one_piece() {
         let bytes = Build::tcp4().payload(100).bytes();
         let frame = parse(&bytes, 7).unwrap();
         let whole = [Slice { offset: 7, length: 140 }];
@@ -25,7 +25,7 @@ mod tests {
     }
 
     #[test]
-    fn several_pieces_are_the_slices_of_the_frame() {
+    fn the_pieces_of_a_sliced_frame_are_its_slices() {
         let mut frame = parse(&Build::udp4().payload(10).bytes(), 0).unwrap();
         frame.first_slice = 1;
         frame.slices = 2;

@@ -5,25 +5,25 @@ use crate::frame::Frame;
 
 /// IP protocol number.
 pub const PROTOCOL: u8 = 6;
-/// A header without options.
+/// Bytes of a header without options.
 pub const HEADER_LENGTH: usize = 20;
-/// Where the checksum field is.
+/// Offset of the checksum field.
 pub const CHECKSUM_OFFSET: usize = 16;
-/// Where the flags byte is.
+/// Offset of the flags byte.
 pub const FLAGS_OFFSET: usize = 13;
 
-/// No more data from the sender.
+/// FIN: no more data from the sender.
 pub const FIN: u8 = 0x01;
-/// Deliver without waiting for more.
+/// PSH: deliver without waiting for more.
 pub const PSH: u8 = 0x08;
-/// The acknowledgement number counts.
+/// ACK: the acknowledgement number is valid.
 pub const ACK: u8 = 0x10;
-/// ECN echo (RFC 3168 §6.1).
+/// ECE: ECN echo (RFC 3168 §6.1).
 pub const ECE: u8 = 0x40;
-/// Congestion window reduced.
+/// CWR: congestion window reduced.
 pub const CWR: u8 = 0x80;
 
-/// Fills the columns of a row from its transport header; says whether it could be read.
+/// Sets the fields of a frame from its transport header; returns whether that is valid.
 pub(super) fn parse(frame: &mut Frame, transport: &[u8]) -> bool {
     if transport.len() < HEADER_LENGTH {
         return false;
@@ -40,7 +40,7 @@ pub(super) fn parse(frame: &mut Frame, transport: &[u8]) -> bool {
     true
 }
 
-/// The sequence number of the first byte.
+/// Returns the sequence number of the first byte.
 pub(crate) fn sequence(transport: &[u8]) -> u32 {
     long(transport, 4)
 }

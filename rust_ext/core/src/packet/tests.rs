@@ -13,7 +13,7 @@ fn frame(build: &Build) -> Frame {
 }
 
 #[test]
-fn tcp_over_ipv4_fills_every_column() {
+fn tcp_over_ipv4_sets_every_field() {
     let bytes = Build::tcp4()
         .with(|p| {
             p.ds = 0xB9;
@@ -35,7 +35,7 @@ fn tcp_over_ipv4_fills_every_column() {
 }
 
 #[test]
-fn udp_over_ipv6_fills_every_column() {
+fn udp_over_ipv6_sets_every_field() {
     let frame = frame(&Build::udp6().with(|p| p.ds = 0x2E << 2 | ECT_1).payload(33));
     assert_eq!(frame.source_ip().to_string(), "fd00::1");
     assert_eq!(frame.destination_ip().to_string(), "fd00::2");
@@ -55,7 +55,7 @@ fn bytes_behind_the_packet_are_padding() {
 }
 
 #[test]
-fn a_header_that_lies_is_invalid() {
+fn inconsistent_headers_are_invalid() {
     let v4 = Build::tcp4().bytes();
     let v6 = Build::tcp6().bytes();
     assert_eq!(parse(&[], 0), Err(Invalid::Version));
@@ -75,14 +75,14 @@ fn a_header_that_lies_is_invalid() {
 #[test]
 fn a_fragment_has_no_flow() {
     for fragment in [0x2000, 0x0001, 0x2001] {
-        let row = frame(&Build::udp4().with(|p| p.fragment = fragment).payload(64));
-        assert_eq!(row.flags, flags::NO_FLOW);
-        assert_eq!((row.source_port, row.header_length), (0, 20));
+        let frame = frame(&Build::udp4().with(|p| p.fragment = fragment).payload(64));
+        assert_eq!(frame.flags, flags::NO_FLOW);
+        assert_eq!((frame.source_port, frame.header_length), (0, 20));
     }
     let header = (44, vec![0, 0, 0, 1, 0, 0, 0, 9]);
-    let row = frame(&Build::udp6().with(|p| p.extensions = vec![header]).payload(64));
-    assert_eq!((row.flags, row.protocol), (flags::NO_FLOW, udp::PROTOCOL));
-    assert_eq!((row.source_port, row.header_length), (0, 48));
+    let frame = frame(&Build::udp6().with(|p| p.extensions = vec![header]).payload(64));
+    assert_eq!((frame.flags, frame.protocol), (flags::NO_FLOW, udp::PROTOCOL));
+    assert_eq!((frame.source_port, frame.header_length), (0, 48));
 }
 
 #[test]
@@ -91,29 +91,29 @@ fn extension_headers_are_walked_to_the_transport_header() {
     let authentication = (51, [vec![0, 1], vec![0; 10]].concat());
     let destination = (60, [vec![0, 1], vec![0; 14]].concat());
     let extensions = vec![hop_by_hop, authentication, destination];
-    let row = frame(&Build::tcp6().with(|p| p.extensions = extensions).payload(10));
-    assert_eq!((row.flags, row.protocol), (flags::NO_FLOW, tcp::PROTOCOL));
-    assert_eq!((row.transport_offset, row.header_length), (76, 96));
-    assert_eq!(row.destination_port, 443);
+    let frame = frame(&Build::tcp6().with(|p| p.extensions = extensions).payload(10));
+    assert_eq!((frame.flags, frame.protocol), (flags::NO_FLOW, tcp::PROTOCOL));
+    assert_eq!((frame.transport_offset, frame.header_length), (76, 96));
+    assert_eq!(frame.destination_port, 443);
 }
 
 #[test]
-fn an_extension_header_that_is_cut_passes_by_address() {
+fn a_truncated_extension_header_leaves_the_addresses() {
     let cut = (60, vec![0, 200, 0, 0, 0, 0, 0, 0]);
-    let row = frame(&Build::tcp6().with(|p| p.extensions = vec![cut]));
-    assert_eq!((row.flags, row.protocol), (flags::NO_FLOW, 60));
-    assert_eq!((row.transport_offset, row.source_port), (40, 0));
+    let frame = frame(&Build::tcp6().with(|p| p.extensions = vec![cut]));
+    assert_eq!((frame.flags, frame.protocol), (flags::NO_FLOW, 60));
+    assert_eq!((frame.transport_offset, frame.source_port), (40, 0));
 }
 
 #[test]
-fn ip_options_are_marked() {
-    let row = frame(&Build::tcp4().with(|p| p.ip_options = vec![1; 4]).payload(1));
-    assert_eq!((row.flags, row.transport_offset), (flags::IP_OPTIONS, 24));
-    assert_eq!(row.source_port, 40_000);
+fn ip_options_are_flagged() {
+    let frame = frame(&Build::tcp4().with(|p| p.ip_options = vec![1; 4]).payload(1));
+    assert_eq!((frame.flags, frame.transport_offset), (flags::IP_OPTIONS, 24));
+    assert_eq!(frame.source_port, 40_000);
 }
 
 #[test]
-fn a_transport_header_that_lies_passes_by_address() {
+fn an_invalid_transport_header_leaves_the_addresses() {
     let tcp = Build::tcp4().payload(4).bytes();
     let udp = Build::udp4().payload(4).bytes();
     let mut cases = vec![tcp.clone(), tcp.clone(), udp.clone(), udp];
@@ -122,21 +122,24 @@ fn a_transport_header_that_lies_passes_by_address() {
     cases[2][25] = 7;
     cases[3][25] = 13;
     for bytes in cases {
-        let row = parse(&bytes, 0).unwrap();
-        assert_eq!((row.flags, row.source_port, row.header_length), (flags::NO_FLOW, 0, 20));
+        let frame = parse(&bytes, 0).unwrap();
+        assert_eq!((frame.flags, frame.source_port, frame.header_length), (flags::NO_FLOW, 0, 20));
     }
 }
 
 #[test]
-fn protocols_without_ports_pass() {
+fn protocols_without_ports_are_valid() {
     for protocol in [1, 47, 50, 132, 253] {
-        let row = frame(&Build::new(4, protocol).payload(40));
-        assert_eq!((row.protocol, row.flags, row.source_port, row.length), (protocol, 0, 0, 60));
+        let frame = frame(&Build::new(4, protocol).payload(40));
+        assert_eq!(
+            (frame.protocol, frame.flags, frame.source_port, frame.length),
+            (protocol, 0, 0, 60)
+        );
     }
 }
 
 #[test]
-fn ecn_merges_as_rfc_6040_figure_4_says() {
+fn ecn_merges_by_rfc_6040_figure_4() {
     let names = [NOT_ECT, ECT_0, ECT_1, CE];
     // Rows are the inner field, columns the outer, in the order of the figure.
     let table = [
@@ -172,11 +175,11 @@ fn setting_ecn_keeps_dscp_and_checksums() {
     }
 }
 
-fn within(row: &Frame, bytes: &[u8]) -> bool {
-    row.length as usize <= bytes.len()
-        && row.transport_offset <= row.header_length
-        && u32::from(row.header_length) <= row.length
-        && row.segments == 1
+fn is_within(frame: &Frame, bytes: &[u8]) -> bool {
+    frame.length as usize <= bytes.len()
+        && frame.transport_offset <= frame.header_length
+        && u32::from(frame.header_length) <= frame.length
+        && frame.segments == 1
 }
 
 proptest! {
@@ -188,8 +191,8 @@ proptest! {
         if let Some(first) = bytes.first_mut() {
             *first = version;
         }
-        if let Ok(row) = parse(&bytes, 0) {
-            prop_assert!(within(&row, &bytes));
+        if let Ok(frame) = parse(&bytes, 0) {
+            prop_assert!(is_within(&frame, &bytes));
         }
     }
 
@@ -208,8 +211,8 @@ proptest! {
         bytes[at] = value;
         let cut = cut.min(bytes.len());
         for bytes in [&bytes[..], &bytes[..cut]] {
-            if let Ok(row) = parse(bytes, 0) {
-                prop_assert!(within(&row, bytes));
+            if let Ok(frame) = parse(bytes, 0) {
+                prop_assert!(is_within(&frame, bytes));
             }
         }
     }

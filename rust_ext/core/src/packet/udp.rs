@@ -5,14 +5,14 @@ use crate::frame::Frame;
 
 /// IP protocol number.
 pub const PROTOCOL: u8 = 17;
-/// A header.
+/// Bytes of a header.
 pub const HEADER_LENGTH: usize = 8;
-/// Where the length field is.
+/// Offset of the length field.
 pub const LENGTH_OFFSET: usize = 4;
-/// Where the checksum field is.
+/// Offset of the checksum field.
 pub const CHECKSUM_OFFSET: usize = 6;
 
-/// Fills the columns of a row from its transport header; says whether it could be read.
+/// Sets the fields of a frame from its transport header; returns whether that is valid.
 pub(super) fn parse(frame: &mut Frame, transport: &[u8]) -> bool {
     if transport.len() < HEADER_LENGTH {
         return false;
@@ -28,12 +28,12 @@ pub(super) fn parse(frame: &mut Frame, transport: &[u8]) -> bool {
     true
 }
 
-/// Bytes of header and payload.
+/// Returns the length of header and payload.
 pub(crate) fn length(transport: &[u8]) -> usize {
     usize::from(word(transport, LENGTH_OFFSET))
 }
 
-/// The checksum as it is sent: 0 would say that there is none.
+/// Returns the checksum as it is sent: 0 would mean "no checksum".
 pub(crate) fn sent_checksum(checksum: u16) -> u16 {
     if checksum == 0 { 0xFFFF } else { checksum }
 }

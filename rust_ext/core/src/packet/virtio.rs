@@ -1,45 +1,45 @@
-//! The virtio-net header that goes before each packet on a TUN with IFF_VNET_HDR.
+//! The virtio-net header before each packet of a TUN with IFF_VNET_HDR.
 //!
-//! In and out: 10 bytes (struct virtio_net_hdr in Linux's include/uapi/linux/virtio_net.h, without
-//! the num_buffers of TUNSETVNETHDRSZ 12). A TUN speaks the legacy form, in the host's byte order
-//! unless TUNSETVNETLE or TUNSETVNETBE was asked for: little endian wherever this is built.
+//! 10 bytes: struct virtio_net_hdr of Linux's include/uapi/linux/virtio_net.h, without the num_buffers of
+//! TUNSETVNETHDRSZ 12. A TUN uses the legacy form in the host's byte order, unless TUNSETVNETLE or TUNSETVNETBE
+//! was set.
 
 /// Bytes of the header.
 pub const VIRTIO_HEADER_LENGTH: usize = 10;
 
-/// The checksum field holds only the pseudo-header's sum: complete it (VIRTIO_NET_HDR_F_*).
+/// The checksum field holds only the pseudo-header's sum and must be completed (VIRTIO_NET_HDR_F_*).
 pub const NEEDS_CSUM: u8 = 1;
 
-/// One packet as it is (VIRTIO_NET_HDR_GSO_*).
+/// A single packet (VIRTIO_NET_HDR_GSO_*).
 pub const GSO_NONE: u8 = 0;
 /// TCP over IPv4.
 pub const GSO_TCPV4: u8 = 1;
 /// TCP over IPv6.
 pub const GSO_TCPV6: u8 = 4;
-/// UDP datagrams of one length (USO).
+/// UDP datagrams of one length, the last may be shorter (USO).
 pub const GSO_UDP_L4: u8 = 5;
-/// Joined to a TCP type: the first segment has CWR.
+/// Set with a TCP type if the first segment has CWR.
 pub const GSO_ECN: u8 = 0x80;
 
-/// The header's fields.
+/// The fields of the header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VirtioHeader {
-    /// [`NEEDS_CSUM`] and others.
+    /// [`NEEDS_CSUM`] and other flags.
     pub flags: u8,
     /// One of the GSO constants.
     pub gso_type: u8,
-    /// Bytes of all headers: a hint, which nobody may trust.
+    /// Bytes of all headers: a hint that must not be trusted.
     pub header_length: u16,
-    /// Payload bytes of each segment but the last.
+    /// Payload bytes of each segment but a shorter last one.
     pub gso_size: u16,
-    /// Where the checksummed part starts.
+    /// Offset of the checksummed part.
     pub checksum_start: u16,
-    /// Where the checksum field is, from there.
+    /// Offset of the checksum field from there.
     pub checksum_offset: u16,
 }
 
 impl VirtioHeader {
-    /// Reads the header at the start of `bytes`, if they are enough.
+    /// Reads the header at the start of `bytes`; `None` if they are too short.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let &[flags, gso_type, h0, h1, g0, g1, s0, s1, o0, o1] = bytes.first_chunk()?;
         Some(Self {
@@ -52,7 +52,7 @@ impl VirtioHeader {
         })
     }
 
-    /// The header's bytes.
+    /// Returns the bytes of the header.
     pub fn write(&self) -> [u8; VIRTIO_HEADER_LENGTH] {
         let [h0, h1] = self.header_length.to_ne_bytes();
         let [g0, g1] = self.gso_size.to_ne_bytes();

@@ -1,25 +1,24 @@
-//! Which frame is the newest of a flow: a table of fixed size that lives for one drain.
+//! The newest frame of each flow in a drain, in a table of fixed size.
 //!
-//! In: rows. Out: the frame that was opened last for the row's flow, or a free slot. Nothing is
-//! removed within a drain, so a flow that was found once is always found; where a flow's few slots
-//! are taken by others, it is not merged. Fences stand for packets whose flow could not be read:
-//! what lies before them must not be extended by what comes after.
+//! Nothing is removed within a drain, so a flow that was found once is always found. A flow whose few slots are taken
+//! by others is not merged. A packet of unknown flow sets a fence: frames before it must not be extended by packets
+//! after it.
 
 use crate::frame::Frame;
 
-/// More flows than this in one drain of 256 KiB leave nothing to merge anyway.
+/// A drain of 256 KiB with more flows than this has nothing to merge anyway.
 const SLOTS: usize = 1024;
-/// Slots that are looked at for one flow.
+/// Slots that are probed for one flow.
 const PROBES: usize = 8;
-/// Pairs of addresses share fences: one too many only means one merge less.
+/// Pairs of addresses share fences: a collision only prevents a merge.
 const FENCES: usize = 256;
 
 pub(super) struct FlowTable {
     seed: u64,
-    /// The drain that slots must carry to count.
+    /// The number of the drain; slots of other drains are free.
     stamp: u32,
     slots: Box<[Slot]>,
-    /// Rows before this one are closed to the pair of addresses.
+    /// Rows before this one are closed for the pair of addresses.
     fences: Box<[u32]>,
     any_fence: bool,
 }
@@ -31,11 +30,14 @@ struct Slot {
     opened: u32,
 }
 
-/// Where a flow's newest frame is, or could be noted.
+/// The result of a look-up.
 #[derive(Clone, Copy)]
 pub(super) enum Place {
+    /// The newest frame of the flow.
     Taken { opened: u32, slot: u32 },
+    /// The flow has no frame yet and may use this slot.
     Free { slot: u32 },
+    /// The flow has no frame, and no slot is free.
     Full,
 }
 
@@ -51,7 +53,7 @@ impl FlowTable {
         }
     }
 
-    /// Forgets all flows and fences.
+    /// Removes all flows and fences, for a new drain.
     pub(super) fn begin(&mut self) {
         self.stamp = self.stamp.wrapping_add(1);
         if self.stamp == 0 {
@@ -64,8 +66,8 @@ impl FlowTable {
         }
     }
 
-    /// Looks a flow up; `same` says whether a frame is of it. The slot of a free place must be
-    /// `set` before the next is looked up, or it stays free.
+    /// Looks up the flow of a packet; `same` returns whether a frame is of that flow. A free slot is taken by `set`,
+    /// which must be called before the next look-up.
     pub(super) fn find(&mut self, frame: &Frame, same: impl Fn(u32) -> bool) -> Place {
         let hash = self.flow_hash(frame);
         for probe in 0..PROBES {
@@ -82,22 +84,22 @@ impl FlowTable {
         Place::Full
     }
 
-    /// Notes the newest frame of the flow that was found at `slot`.
+    /// Sets the newest frame of the flow that was found at `slot`.
     pub(super) fn set(&mut self, slot: u32, opened: u32) {
         let slot = &mut self.slots[slot as usize];
         slot.stamp = self.stamp;
         slot.opened = opened;
     }
 
-    /// Closes every row before `row` to the packet's pair of addresses.
-    pub(super) fn fence(&mut self, frame: &Frame, row: usize) {
+    /// Closes all rows before `row` for the packet's pair of addresses.
+    pub(super) fn add_fence(&mut self, frame: &Frame, row: usize) {
         let at = self.pair_hash(frame) as usize % FENCES;
         self.fences[at] = row as u32;
         self.any_fence = true;
     }
 
-    /// Whether a fence stands between `row` and this packet.
-    pub(super) fn fenced(&self, frame: &Frame, row: usize) -> bool {
+    /// Whether there is a fence between `row` and this packet.
+    pub(super) fn has_fence(&self, frame: &Frame, row: usize) -> bool {
         self.any_fence && (row as u32) < self.fences[self.pair_hash(frame) as usize % FENCES]
     }
 
@@ -115,10 +117,10 @@ impl FlowTable {
     }
 }
 
-/// Odd, half of its bits set: 2^64 divided by the golden ratio.
+/// 2^64 divided by the golden ratio, odd.
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Folds a wide product: both factors reach every bit of it.
+/// Folds a wide product, so that every bit depends on both factors.
 fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64 ^ (product >> 64) as u64).wrapping_mul(MULTIPLIER)

@@ -1,12 +1,11 @@
-//! coalesce: segments of a flow become one frame again, without copying payload.
+//! coalesce: merges segments of a flow into one frame, without copying payload.
 //!
-//! In: a drain's rows, each one packet, in order of arrival, transport checksums not verified. Out:
-//! the same packets in fewer rows; a merged row is the first packet and slices of the others'
-//! payload. Drops nothing: what cannot merge passes untouched. Order: a segment may extend only the
-//! newest frame of its flow, and only while that is open; a packet that cannot merge closes it; one
-//! whose flow cannot be read closes every frame between its two addresses (design §3.3).
-//!
-//! The window is one drain: nothing is remembered from one to the next.
+//! In: the packets of a drain in order of arrival, their transport checksums not verified. Out: the same packets
+//! in fewer frames; a merged frame is its first packet and slices of the others' payload. Drops: nothing; a packet
+//! that cannot merge passes unchanged.
+//! Order: a segment may extend only the newest frame of its flow, and only while that is open. A packet that cannot
+//! merge closes it; one whose flow is unknown closes every frame between its two addresses.
+//! Time: frames are merged within one drain only.
 
 mod flow_table;
 mod open_frame;
@@ -22,7 +21,7 @@ use flow_table::{FlowTable, Place};
 use open_frame::{Extension, OpenFrame};
 use segment::Segment;
 
-/// What is merged: what the TUN takes, and the operator wants.
+/// What is merged: what the TUN supports and the operator allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoalesceOptions {
     /// TCP over IPv4.
@@ -31,72 +30,70 @@ pub struct CoalesceOptions {
     pub tcp6: bool,
     /// UDP over both.
     pub udp: bool,
-    /// A segment with PSH closes its frame; otherwise the merged header carries PSH on.
+    /// A segment with PSH closes its frame; otherwise the merged header has PSH.
     pub psh_closes: bool,
 }
 
-/// The stage. Its room is kept from drain to drain.
+/// The stage. Its vectors keep their capacity from drain to drain.
 pub struct Coalesce {
     options: CoalesceOptions,
     flows: FlowTable,
-    /// Every frame that was opened in this drain, closed or not.
+    /// All frames that were opened in this drain, closed or not.
     opened: Vec<OpenFrame>,
-    /// Every packet that joined another, in order of arrival.
-    joined: Vec<Joined>,
-    /// The frame that was extended or opened last: in bulk the next packet is its as well.
+    /// All packets that were merged into a frame, in order of arrival.
+    merged: Vec<Merged>,
+    /// The frame that was extended or opened last: in bulk traffic the next packet belongs to it as well.
     last: Option<u32>,
 }
 
-/// A packet's payload, and the frame that it joined.
-struct Joined {
+/// The payload of a merged packet, and its frame.
+struct Merged {
     opened: u32,
     payload: Slice,
 }
 
 impl Coalesce {
-    /// A stage that merges what `options` say. `seed` is random: it keeps strangers from aiming at
-    /// one place of the flow table.
+    /// Creates a stage. `seed` must be random, so that no attacker can make flows collide in the flow table.
     pub fn new(options: CoalesceOptions, seed: u64) -> Self {
         let flows = FlowTable::new(seed);
-        Self { options, flows, opened: Vec::new(), joined: Vec::new(), last: None }
+        Self { options, flows, opened: Vec::new(), merged: Vec::new(), last: None }
     }
 
-    /// What is merged from now on.
+    /// Sets what is merged from now on.
     pub fn set_options(&mut self, options: CoalesceOptions) {
         self.options = options;
     }
 
-    /// Merges one drain. Only headers of merged frames are changed in `buffer`.
+    /// Merges the packets of one drain. In `buffer`, only headers of merged frames change.
     pub fn process(&mut self, batch: &mut FrameBatch, buffer: &mut [u8]) {
         self.flows.begin();
         self.opened.clear();
-        self.joined.clear();
+        self.merged.clear();
         self.last = None;
-        let mut kept = 0;
+        let mut rows = 0;
         for i in 0..batch.frames.len() {
             let (before, rest) = batch.frames.split_at(i);
-            if !self.joins(&rest[0], &before[..kept], buffer) {
-                if kept < i {
-                    batch.frames[kept] = batch.frames[i];
+            if !self.merge(&rest[0], &before[..rows], buffer) {
+                if rows < i {
+                    batch.frames[rows] = batch.frames[i];
                 }
-                kept += 1;
+                rows += 1;
             }
         }
-        batch.frames.truncate(kept);
+        batch.frames.truncate(rows);
         self.finish(batch, buffer);
     }
 
-    /// Finds a packet's place among the rows that are kept: joined to one of them, or (false) a row
-    /// of its own behind them.
-    fn joins(&mut self, frame: &Frame, kept: &[Frame], buffer: &[u8]) -> bool {
+    /// Merges a packet into one of the rows before it. Returns false if it becomes a row of its own.
+    fn merge(&mut self, frame: &Frame, rows: &[Frame], buffer: &[u8]) -> bool {
         if frame.flags & flags::NO_FLOW != 0 {
-            self.flows.fence(frame, kept.len());
+            self.flows.add_fence(frame, rows.len());
             return false;
         }
-        if !self.wants(frame) {
+        if !self.is_enabled(frame) {
             return false;
         }
-        let place = self.find(frame, kept);
+        let place = self.find(frame, rows);
         let Some(segment) = Segment::read(frame, buffer) else {
             if let Place::Taken { opened, .. } = place {
                 self.opened[opened as usize].close();
@@ -106,26 +103,26 @@ impl Coalesce {
         match place {
             Place::Taken { opened, slot } => {
                 let newest = &mut self.opened[opened as usize];
-                if self.flows.fenced(frame, newest.row()) {
+                if self.flows.has_fence(frame, newest.row()) {
                     newest.close();
                 }
-                match newest.extend(&segment, frame, kept, buffer, self.options.psh_closes) {
-                    Extension::Joined => {
+                match newest.extend(&segment, frame, rows, buffer, self.options.psh_closes) {
+                    Extension::Merged => {
                         self.last = Some(opened);
-                        self.joined.push(Joined { opened, payload: segment.payload() });
+                        self.merged.push(Merged { opened, payload: segment.payload() });
                         return true;
                     }
-                    Extension::Refused => self.open(slot, frame, &segment, kept.len()),
+                    Extension::Refused => self.open(slot, frame, &segment, rows.len()),
                     Extension::Damaged => {}
                 }
             }
-            Place::Free { slot } => self.open(slot, frame, &segment, kept.len()),
+            Place::Free { slot } => self.open(slot, frame, &segment, rows.len()),
             Place::Full => {}
         }
         false
     }
 
-    fn wants(&self, frame: &Frame) -> bool {
+    fn is_enabled(&self, frame: &Frame) -> bool {
         match (frame.protocol, frame.version) {
             (tcp::PROTOCOL, 4) => self.options.tcp4,
             (tcp::PROTOCOL, _) => self.options.tcp6,
@@ -134,9 +131,9 @@ impl Coalesce {
         }
     }
 
-    fn find(&mut self, frame: &Frame, kept: &[Frame]) -> Place {
+    fn find(&mut self, frame: &Frame, rows: &[Frame]) -> Place {
         let opened = &self.opened;
-        let same = |number: u32| same_flow(&kept[opened[number as usize].row()], frame);
+        let same = |number: u32| same_flow(&rows[opened[number as usize].row()], frame);
         match self.last.filter(|&last| same(last)) {
             Some(last) => Place::Taken { opened: last, slot: opened[last as usize].slot() },
             None => self.flows.find(frame, same),
@@ -150,16 +147,16 @@ impl Coalesce {
         self.last = Some(opened);
     }
 
-    /// Lays out the slices of merged frames, each frame's side by side, and writes their headers.
+    /// Writes the headers of merged frames, and their slices, which are contiguous for each frame.
     fn finish(&mut self, batch: &mut FrameBatch, buffer: &mut [u8]) {
-        if self.joined.is_empty() {
+        if self.merged.is_empty() {
             return;
         }
         let FrameBatch { frames, slices, .. } = batch;
         for open in &mut self.opened {
             open.finish(&mut frames[open.row()], slices, buffer);
         }
-        for Joined { opened, payload } in &self.joined {
+        for Merged { opened, payload } in &self.merged {
             slices[self.opened[*opened as usize].next_slice()] = *payload;
         }
     }

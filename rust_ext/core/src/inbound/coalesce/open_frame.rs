@@ -1,8 +1,4 @@
-//! A frame that was opened in this drain, and what may still join it.
-//!
-//! In: segments of its flow, in order of arrival. Out: whether each joined; at the end of the drain
-//! the frame's row, its slices, and the one header that stands for all. Drops nothing. Order: once
-//! closed it stays closed.
+//! A frame that was opened in this drain and may be extended by later segments of its flow, until it is closed.
 
 use super::segment::{Segment, checksums_are_right, headers_agree};
 use crate::{
@@ -15,8 +11,8 @@ use crate::{
 
 /// UDP_MAX_SEGMENTS of Linux's include/linux/udp.h before 6.9; later kernels take 128.
 const MAX_UDP_SEGMENTS: u16 = 64;
-/// A frame is one writev with its virtio-net header before it: far below IOV_MAX (1024), above the
-/// 45 segments of a full frame of 1,448 B each.
+/// Segments of a frame, which is written by one writev: far below IOV_MAX (1024), and above the 45 segments of 1,448
+/// bytes of a full frame.
 const MAX_SEGMENTS: u16 = 256;
 
 pub(super) struct OpenFrame {
@@ -31,16 +27,16 @@ pub(super) struct OpenFrame {
     segments: u16,
     closed: bool,
     psh: bool,
-    /// The first segment's checksums were found right.
+    /// The first segment's checksums were verified.
     verified: bool,
-    /// Addresses and protocol: computed when a second segment comes.
+    /// The sum of addresses and protocol, computed for the second segment.
     shared: Sum,
     next_slice: u32,
 }
 
-/// How IPv4 identifications go on. Without DF they must rise by one; with DF they mean nothing
-/// (RFC 6864), and senders either raise them or leave them: the second segment shows which, as in
-/// Linux's inet_gro_receive and tcp_gro_receive (is_atomic).
+/// How IPv4 identifications continue. Without DF they must rise by one. With DF they have no meaning (RFC 6864), and
+/// senders either raise them or leave them constant: the second segment shows which, as in Linux's
+/// inet_gro_receive and tcp_gro_receive (is_atomic).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Identifications {
     Unknown,
@@ -48,13 +44,13 @@ enum Identifications {
     Constant,
 }
 
-/// What came of a segment.
+/// The result of extending a frame by a segment.
 pub(super) enum Extension {
-    /// It is part of the frame.
-    Joined,
-    /// It is not, and the frame is closed; it may open another.
+    /// The segment is part of the frame.
+    Merged,
+    /// The frame is closed; the segment may open another.
     Refused,
-    /// Its own checksum is wrong: the frame is closed, and it opens none.
+    /// The segment's checksum is wrong: the frame is closed, and the segment opens none.
     Damaged,
 }
 
@@ -96,19 +92,20 @@ impl OpenFrame {
         self.closed = true;
     }
 
-    /// Takes the next segment of the flow, or closes the frame.
+    /// Extends the frame by the next segment of its flow, or closes it.
     pub(super) fn extend(
         &mut self,
         segment: &Segment,
         frame: &Frame,
-        kept: &[Frame],
+        rows: &[Frame],
         buffer: &[u8],
         psh_closes: bool,
     ) -> Extension {
-        let first = &kept[self.row()];
+        let first = &rows[self.row()];
         let first_bytes = first.bytes(buffer);
         let bytes = frame.bytes(buffer);
-        let Some(identifications) = self.fits(segment, first, first_bytes, frame, bytes) else {
+        let Some(identifications) = self.check_headers(segment, first, first_bytes, frame, bytes)
+        else {
             self.closed = true;
             return Extension::Refused;
         };
@@ -131,11 +128,11 @@ impl OpenFrame {
         self.next_sequence = self.next_sequence.wrapping_add(segment.payload_length);
         self.psh |= segment.psh;
         self.closed = segment.payload_length < self.segment_size || psh_closes && segment.psh;
-        Extension::Joined
+        Extension::Merged
     }
 
-    /// Whether a segment may join as far as headers go; then how identifications go on.
-    fn fits(
+    /// Returns how identifications continue, or `None` if the segment's headers do not allow it to be merged.
+    fn check_headers(
         &self,
         segment: &Segment,
         first: &Frame,
@@ -173,7 +170,7 @@ impl OpenFrame {
         }
     }
 
-    /// Ends the drain: reserves the slices of a merged frame, writes its row and its header.
+    /// Ends the drain: reserves the slices of a merged frame, updates its row and writes its header.
     pub(super) fn finish(&mut self, row: &mut Frame, slices: &mut Vec<Slice>, buffer: &mut [u8]) {
         if self.segments == 1 {
             return;
@@ -205,7 +202,7 @@ impl OpenFrame {
         }
     }
 
-    /// Where the next payload's slice goes.
+    /// Returns the index of the next payload's slice.
     pub(super) fn next_slice(&mut self) -> usize {
         self.next_slice += 1;
         self.next_slice as usize - 1

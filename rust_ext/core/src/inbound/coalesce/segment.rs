@@ -1,8 +1,8 @@
-//! One packet as a candidate for merging.
+//! A packet as a candidate for merging.
 //!
-//! In: a row and its bytes. Out: what a frame must know to take it, or None where it merges with
-//! nothing: not plain data (SYN FIN RST URG CWR, no ACK, no payload), IP options, UDP without a
-//! checksum, a length that is not its packet's. Its checksums are verified only once it is to join.
+//! A packet does not merge if it is not plain data (SYN, FIN, RST, URG or CWR; no ACK; no payload), has IP options or
+//! a UDP length that differs from its packet's, or is UDP without a checksum. Checksums are verified only when it
+//! is about to be merged.
 
 use crate::{
     frame::{Frame, Slice, flags},
@@ -26,21 +26,22 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// Returns `None` if the packet cannot merge.
     pub(super) fn read(frame: &Frame, buffer: &[u8]) -> Option<Self> {
-        let touched = flags::IP_OPTIONS | flags::PARTIAL_CHECKSUM;
+        let excluded = flags::IP_OPTIONS | flags::PARTIAL_CHECKSUM;
         let header_length = u32::from(frame.header_length);
-        if frame.flags & touched != 0 || frame.segments != 1 || frame.length <= header_length {
+        if frame.flags & excluded != 0 || frame.segments != 1 || frame.length <= header_length {
             return None;
         }
         let bytes = frame.bytes(buffer);
         let transport = &bytes[usize::from(frame.transport_offset)..];
         let is_tcp = frame.protocol == tcp::PROTOCOL;
-        let plain = if is_tcp {
+        let is_plain = if is_tcp {
             frame.tcp_flags & !(tcp::PSH | tcp::ECE) == tcp::ACK
         } else {
             word(transport, udp::CHECKSUM_OFFSET) != 0 && udp::length(transport) == transport.len()
         };
-        plain.then(|| Self {
+        is_plain.then(|| Self {
             offset: frame.offset,
             header_length,
             payload_length: frame.length - header_length,
@@ -50,16 +51,15 @@ impl Segment {
         })
     }
 
-    /// Where the payload lies in the buffer.
+    /// The payload in the buffer.
     pub(super) fn payload(&self) -> Slice {
         Slice { offset: self.offset + self.header_length, length: self.payload_length }
     }
 }
 
-/// Whether two headers of one flow and one length are equal in all that a merged header can say
-/// only once; IPv4's identification and TCP's sequence number are the caller's. As in Linux's
-/// inet_gro_receive, ipv6_gro_receive and tcp_gro_receive: flow label, window and acknowledgement
-/// number are among it.
+/// Whether two headers of one flow and one length agree in all fields that a merged header has only once, flow label,
+/// window and acknowledgement number included (Linux's inet_gro_receive, ipv6_gro_receive and tcp_gro_receive). The
+/// caller checks IPv4's identification and TCP's sequence number.
 pub(super) fn headers_agree(first: &[u8], next: &[u8], frame: &Frame) -> bool {
     let ip_agrees = if frame.version == 4 {
         // Version, IHL, DS; flags and fragment offset, TTL.
@@ -82,8 +82,8 @@ pub(super) fn headers_agree(first: &[u8], next: &[u8], frame: &Frame) -> bool {
         && first[18..] == next[18..]
 }
 
-/// Whether the IPv4 header's and the transport's checksum are right. `shared` is the sum of the
-/// flow's addresses and protocol.
+/// Whether the checksums of IPv4 and transport header are right. `shared` is the sum of the flow's addresses and
+/// protocol.
 pub(super) fn checksums_are_right(bytes: &[u8], frame: &Frame, shared: Sum) -> bool {
     let transport = &bytes[usize::from(frame.transport_offset)..];
     let header_is_right = frame.version != 4 || sum(&bytes[..ip::V4_HEADER_LENGTH]).checksum() == 0;

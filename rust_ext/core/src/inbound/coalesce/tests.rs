@@ -1,4 +1,4 @@
-//! Each rule by itself; `properties` has what holds for any sequence.
+//! Each rule by itself; `properties` tests arbitrary sequences.
 
 use super::*;
 use crate::packet::pieces::pieces;
@@ -12,14 +12,14 @@ mod properties;
 pub(super) const ALL: CoalesceOptions =
     CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false };
 
-/// What came out of one drain.
+/// The result of one drain.
 pub(super) struct Drained {
     pub(super) batch: FrameBatch,
     pub(super) buffer: Vec<u8>,
 }
 
 impl Drained {
-    /// A frame's bytes, its slices joined.
+    /// The bytes of a frame, its slices concatenated.
     pub(super) fn bytes(&self, frame: &Frame) -> Vec<u8> {
         let mut whole = [Slice { offset: 0, length: 0 }];
         pieces(frame, &self.batch.slices, &mut whole)
@@ -28,7 +28,7 @@ impl Drained {
             .collect()
     }
 
-    /// The packets that a frame stands for, as split makes them.
+    /// The packets of a frame, split again.
     pub(super) fn packets(&self, frame: &Frame) -> Vec<Vec<u8>> {
         let bytes = self.bytes(frame);
         assert_eq!(bytes.len(), frame.length as usize);
@@ -44,7 +44,7 @@ impl Drained {
     }
 }
 
-/// One drain of packets, each from peer 0 and as far from the next as datagrams lie.
+/// Merges packets of peer 0, with gaps between them as between datagrams.
 pub(super) fn drain(coalesce: &mut Coalesce, packets: &[Vec<u8>]) -> Drained {
     let mut batch = FrameBatch::default();
     let mut buffer = Vec::new();
@@ -64,7 +64,7 @@ fn coalesced(packets: &[Vec<u8>]) -> Drained {
     drain(&mut Coalesce::new(ALL, 1), packets)
 }
 
-/// `count` packets in a row, from `build` on, each of `size`.
+/// `count` consecutive packets of a sender, each with `size` bytes of payload.
 fn run(build: &Build, size: usize, count: usize) -> Vec<Build> {
     let first = build.clone().payload(size);
     std::iter::successors(Some(first), |last| Some(last.next())).take(count).collect()
@@ -74,7 +74,7 @@ fn bytes(builds: &[Build]) -> Vec<Vec<u8>> {
     builds.iter().map(Build::bytes).collect()
 }
 
-/// How three packets in a row merge if the second is changed (and the third follows it).
+/// The segments of each frame of three consecutive packets, the second of which is changed.
 fn with_second(build: Build, change: impl FnOnce(&mut Build)) -> Vec<u16> {
     let mut packets = run(&build, 100, 3);
     change(&mut packets[1]);
@@ -85,7 +85,7 @@ fn with_second(build: Build, change: impl FnOnce(&mut Build)) -> Vec<u16> {
 }
 
 #[test]
-fn a_run_of_one_flow_is_one_frame_that_splits_into_the_same_bytes() {
+fn a_run_of_one_flow_is_one_frame() {
     for build in [Build::tcp4(), Build::tcp6(), Build::udp4(), Build::udp6()] {
         let input = bytes(&run(&build, 1000, 40));
         let drained = coalesced(&input);
@@ -94,7 +94,7 @@ fn a_run_of_one_flow_is_one_frame_that_splits_into_the_same_bytes() {
         assert_eq!((frame.slices, frame.segment_size), (40, 1000));
         assert_eq!(frame.flags, flags::PARTIAL_CHECKSUM);
         assert_eq!(drained.all_packets(), input);
-        // The header that the kernel reads is that of the super-packet itself.
+        // The header is that of the super-packet before segmentation.
         let whole = build.payload(0).with(|p| {
             p.payload = (0..40).flat_map(|_| Build::tcp4().payload(1000).payload).collect();
             p.partial = true;
@@ -104,7 +104,7 @@ fn a_run_of_one_flow_is_one_frame_that_splits_into_the_same_bytes() {
 }
 
 #[test]
-fn a_packet_alone_is_not_touched() {
+fn a_single_packet_passes_unchanged() {
     let mut input = bytes(&[Build::tcp4().payload(100)]);
     input[0][38] ^= 0x55;
     let drained = coalesced(&input);
@@ -115,7 +115,7 @@ fn a_packet_alone_is_not_touched() {
 }
 
 #[test]
-fn interleaved_flows_merge_each_with_its_own() {
+fn interleaved_flows_merge_separately() {
     let a = run(&Build::tcp4(), 100, 3);
     let b = run(&Build::tcp4().with(|p| p.ports.0 = 40_001), 100, 3);
     let c = run(&Build::udp6(), 100, 3);
@@ -144,25 +144,25 @@ fn flows_of_different_peers_or_directions_do_not_merge() {
         (p.source, p.destination) = (p.destination, p.source);
         p.ports = (p.ports.1, p.ports.0);
     });
-    // The first and third are of one flow, but their identifications leave a gap.
+    // The first and third are of one flow, but their identifications have a gap.
     assert_eq!(swapped, [1, 1, 1]);
 }
 
 #[test]
-fn psh_is_carried_on_by_the_merged_header() {
+fn the_merged_header_has_psh() {
     let mut packets = run(&Build::tcp4(), 100, 3);
     packets[1].tcp_flags |= tcp::PSH;
     let drained = coalesced(&bytes(&packets));
     assert_eq!(drained.segments(), [3]);
     assert_eq!(drained.batch.frames[0].tcp_flags, tcp::ACK | tcp::PSH);
-    // Split gives it to the last.
+    // Segmentation sets it on the last segment.
     packets[1].tcp_flags = tcp::ACK;
     packets[2].tcp_flags |= tcp::PSH;
     assert_eq!(drained.all_packets(), bytes(&packets));
 }
 
 #[test]
-fn psh_closes_its_frame_where_so_configured() {
+fn psh_closes_its_frame_if_configured() {
     let mut coalesce = Coalesce::new(CoalesceOptions { psh_closes: true, ..ALL }, 1);
     for (pushed, expected) in [(0, vec![1, 3]), (1, vec![2, 2]), (3, vec![4])] {
         let mut packets = run(&Build::tcp6(), 100, 4);
@@ -174,7 +174,7 @@ fn psh_closes_its_frame_where_so_configured() {
 }
 
 #[test]
-fn a_shorter_segment_joins_and_closes() {
+fn a_shorter_segment_is_merged_and_closes_the_frame() {
     for build in [Build::tcp4(), Build::udp6()] {
         let mut packets = run(&build, 100, 1);
         for length in [100, 60, 60, 100] {
@@ -183,14 +183,14 @@ fn a_shorter_segment_joins_and_closes() {
         }
         let input = bytes(&packets);
         let drained = coalesced(&input);
-        // 100 100 60 | 60 | 100: a longer one never joins.
+        // 100 100 60 | 60 | 100: a longer segment is never merged.
         assert_eq!(drained.segments(), [3, 1, 1]);
         assert_eq!(drained.all_packets(), input);
     }
 }
 
 #[test]
-fn flags_that_are_not_plain_data_close_the_flow() {
+fn control_flags_close_the_frame() {
     for flags in [tcp::FIN, 0x02, 0x04, 0x20, tcp::CWR] {
         let segments = with_second(Build::tcp4(), |p| p.tcp_flags |= flags);
         assert_eq!(segments, [1, 1, 1], "flags {flags:02x}");
@@ -212,7 +212,7 @@ fn a_pure_ack_is_not_overtaken() {
 }
 
 #[test]
-fn interleaved_flows_go_on_in_their_newest_frames() {
+fn interleaved_flows_extend_their_newest_frames() {
     let flow = |port| {
         let mut packets = run(&Build::tcp4().with(|p| p.ports.0 = port), 100, 6);
         packets.remove(2);
@@ -265,7 +265,7 @@ fn headers_that_differ_do_not_merge() {
 }
 
 #[test]
-fn equal_options_merge_and_different_ones_of_equal_length_do_not() {
+fn packets_merge_only_with_equal_options() {
     let timestamp = |value| vec![1, 1, 8, 10, 0, 0, 0, value, 0, 0, 0, 9];
     let build = Build::tcp4().with(|p| p.tcp_options = timestamp(1));
     assert_eq!(with_second(build.clone(), |_| ()), [3]);
@@ -273,7 +273,7 @@ fn equal_options_merge_and_different_ones_of_equal_length_do_not() {
 }
 
 #[test]
-fn a_wrong_checksum_closes_the_flow_and_stays_wrong() {
+fn a_wrong_checksum_closes_the_frame_and_stays_wrong() {
     for build in [Build::tcp4(), Build::tcp6(), Build::udp4(), Build::udp6()] {
         let packets = run(&build, 100, 5);
         for (damaged, expected) in
@@ -290,7 +290,7 @@ fn a_wrong_checksum_closes_the_flow_and_stays_wrong() {
 }
 
 #[test]
-fn a_wrong_ip_header_checksum_closes_the_flow_and_stays_wrong() {
+fn a_wrong_ip_checksum_closes_the_frame_and_stays_wrong() {
     let mut input = bytes(&run(&Build::tcp4(), 100, 4));
     input[2][10] ^= 1;
     let drained = coalesced(&input);
@@ -299,7 +299,7 @@ fn a_wrong_ip_header_checksum_closes_the_flow_and_stays_wrong() {
 }
 
 #[test]
-fn without_df_only_consecutive_identifications_merge() {
+fn identifications_without_df_must_rise_by_one() {
     let build = Build::tcp4().with(|p| p.fragment = 0);
     assert_eq!(with_second(build.clone(), |_| ()), [3]);
     assert_eq!(with_second(build.clone(), |p| p.identification -= 1), [1, 1, 1]);
@@ -307,7 +307,7 @@ fn without_df_only_consecutive_identifications_merge() {
 }
 
 #[test]
-fn with_df_identifications_rise_or_stay() {
+fn identifications_with_df_may_rise_or_stay() {
     let mut packets = run(&Build::tcp4(), 100, 4);
     for packet in &mut packets {
         packet.identification = 7;
@@ -347,7 +347,7 @@ fn a_fragment_closes_every_frame_between_its_addresses() {
 }
 
 #[test]
-fn fences_and_flows_end_with_their_drain() {
+fn a_new_drain_has_no_flows_and_no_fences() {
     let mut coalesce = Coalesce::new(ALL, 1);
     let packets = run(&Build::tcp6(), 100, 4);
     let fragment = Build::tcp6().with(|p| p.extensions = vec![(44, vec![0; 8])]).payload(8);
@@ -358,13 +358,13 @@ fn fences_and_flows_end_with_their_drain() {
 }
 
 #[test]
-fn an_extension_header_is_never_merged() {
+fn packets_with_extension_headers_never_merge() {
     let build = Build::tcp6().with(|p| p.extensions = vec![(60, vec![0, 0, 1, 4, 0, 0, 0, 0])]);
     assert_eq!(with_second(build, |_| ()), [1, 1, 1]);
 }
 
 #[test]
-fn udp_without_a_checksum_or_with_surplus_bytes_does_not_merge() {
+fn udp_needs_a_checksum_and_its_exact_length_to_merge() {
     let packets = run(&Build::udp4(), 100, 3);
     let mut input = bytes(&packets);
     input[1][26..28].fill(0);
@@ -377,7 +377,7 @@ fn udp_without_a_checksum_or_with_surplus_bytes_does_not_merge() {
 }
 
 #[test]
-fn udp_closes_at_64_segments_and_tcp_at_256() {
+fn a_udp_frame_has_64_segments_at_most_a_tcp_frame_256() {
     let udp = coalesced(&bytes(&run(&Build::udp6(), 10, 130)));
     assert_eq!(udp.segments(), [64, 64, 2]);
     let tcp = coalesced(&bytes(&run(&Build::tcp4(), 10, 300)));
@@ -385,7 +385,7 @@ fn udp_closes_at_64_segments_and_tcp_at_256() {
 }
 
 #[test]
-fn a_frame_ends_below_65_536_bytes() {
+fn a_frame_has_65_535_bytes_at_most() {
     for (build, header_length) in [(Build::tcp4(), 40), (Build::udp6(), 48)] {
         let input = bytes(&run(&build, 1448, 50));
         let drained = coalesced(&input);
@@ -396,7 +396,7 @@ fn a_frame_ends_below_65_536_bytes() {
 }
 
 #[test]
-fn a_switch_that_is_off_lets_its_packets_pass() {
+fn protocols_that_are_off_do_not_merge() {
     for (build, options) in [
         (Build::tcp4(), CoalesceOptions { tcp4: false, ..ALL }),
         (Build::tcp6(), CoalesceOptions { tcp6: false, ..ALL }),
@@ -412,7 +412,7 @@ fn a_switch_that_is_off_lets_its_packets_pass() {
 }
 
 #[test]
-fn other_protocols_pass_and_close_nothing() {
+fn other_protocols_close_no_frame() {
     let data = run(&Build::tcp4(), 100, 2);
     let ping = Build::new(4, 1).payload(64);
     let drained = coalesced(&bytes(&[data[0].clone(), ping.clone(), ping, data[1].clone()]));

@@ -1,9 +1,7 @@
-//! split: a frame's segments, each written straight into the place where it is sent.
+//! Segmentation: writes the segments of a contiguous frame, each straight into the buffer that is sent.
 //!
-//! In: a frame in one piece, and the number of a segment. Out: that segment, with the headers and
-//! checksums that it has on the wire. Drops nothing. Order: a segment's number is its order; IPv4
-//! identification and TCP sequence number rise with it, as Linux's inet_gso_segment and
-//! tcp_gso_segment make them.
+//! Headers and checksums are those of Linux's inet_gso_segment and tcp_gso_segment: IPv4's identification and TCP's
+//! sequence number rise with the number of the segment.
 
 use crate::{
     frame::{Frame, flags},
@@ -13,7 +11,7 @@ use crate::{
     },
 };
 
-/// A frame, ready to be cut: what all its segments share was computed once.
+/// The segments of a frame. What they share is computed once.
 pub struct Segments {
     count: usize,
     length: usize,
@@ -23,29 +21,29 @@ pub struct Segments {
 }
 
 enum Shape {
-    /// One packet; its checksum starts and lies there, if it is to be completed.
-    Whole { partial: Option<(usize, usize)> },
-    /// Several of a flow.
-    Cut(Template),
+    /// A single packet; if its checksum must be completed, the offsets of the checksummed part and of the field.
+    Single { partial: Option<(usize, usize)> },
+    /// Several segments.
+    Multiple(Template),
 }
 
-/// What the segments' headers share. Sums leave out what differs.
+/// What the headers of all segments share. The sums leave out the fields that differ.
 struct Template {
     version: u8,
     transport_offset: usize,
     identification: u16,
     ip: Sum,
     transport: Sum,
-    kind: Kind,
+    transport_kind: TransportKind,
 }
 
-enum Kind {
+enum TransportKind {
     Tcp { sequence: u32, segment_size: u32 },
     Udp,
 }
 
 impl Segments {
-    /// Looks at a frame whose bytes are `bytes`, in one piece.
+    /// Prepares the segments of a contiguous frame whose bytes are `bytes`.
     pub fn new(frame: &Frame, bytes: &[u8]) -> Self {
         let length = frame.length as usize;
         let header_length = usize::from(frame.header_length);
@@ -61,39 +59,39 @@ impl Segments {
                 let start = usize::from(frame.checksum_start);
                 (start, start + usize::from(frame.checksum_offset))
             });
-            let shape = Shape::Whole { partial };
+            let shape = Shape::Single { partial };
             return Self { count: 1, length, header_length, segment_size: length, shape };
         };
         let count = (length - header_length).div_ceil(segment_size);
-        let shape = Shape::Cut(Template::new(frame, &bytes[..length], is_tcp));
+        let shape = Shape::Multiple(Template::new(frame, &bytes[..length], is_tcp));
         Self { count, length, header_length, segment_size, shape }
     }
 
-    /// How many segments there are.
+    /// The number of segments.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Bytes of segment `i`.
+    /// The length of segment `i`.
     pub fn length(&self, i: usize) -> usize {
         match self.shape {
-            Shape::Whole { .. } => self.length,
-            Shape::Cut(_) => {
+            Shape::Single { .. } => self.length,
+            Shape::Multiple(_) => {
                 (self.header_length + self.segment_size).min(self.length - i * self.segment_size)
             }
         }
     }
 
-    /// Writes segment `i` into a slot of exactly its length. `bytes` are those given to `new`.
+    /// Writes segment `i` into a slot of exactly its length. `bytes` must be those of `new`.
     pub fn write(&self, i: usize, bytes: &[u8], slot: &mut [u8]) {
         match &self.shape {
-            Shape::Whole { partial } => {
+            Shape::Single { partial } => {
                 slot.copy_from_slice(&bytes[..self.length]);
                 if let Some((start, field)) = *partial {
-                    complete(slot, start, field);
+                    complete_checksum(slot, start, field);
                 }
             }
-            Shape::Cut(template) => {
+            Shape::Multiple(template) => {
                 let (header, payload) = slot.split_at_mut(self.header_length);
                 header.copy_from_slice(&bytes[..self.header_length]);
                 let from = self.header_length + i * self.segment_size;
@@ -104,9 +102,9 @@ impl Segments {
     }
 }
 
-/// Takes the first segment from a frame of at least three: its headers move up over what is dropped, and
-/// number the rest as they would have been numbered. Of two, one packet would be left, which is another
-/// kind of frame. Returns whether it was done.
+/// Removes the first segment of a frame of at least three: the headers move over its payload, and the other segments
+/// keep their sequence numbers and identifications. Returns false for fewer segments: the rest of two would be a
+/// single packet.
 pub fn drop_first(frame: &mut Frame, buffer: &mut [u8]) -> bool {
     if frame.segments < 3 {
         return false;
@@ -127,23 +125,23 @@ pub fn drop_first(frame: &mut Frame, buffer: &mut [u8]) -> bool {
     if frame.protocol == tcp::PROTOCOL {
         let sequence = tcp::sequence(transport).wrapping_add(size as u32);
         transport[4..8].copy_from_slice(&sequence.to_be_bytes());
-        // It is the first segment's alone.
+        // CWR belongs to the first segment only.
         transport[tcp::FLAGS_OFFSET] &= !tcp::CWR;
         frame.tcp_flags &= !tcp::CWR;
     } else {
         let length = frame.length as u16 - frame.transport_offset;
         set_word(transport, udp::LENGTH_OFFSET, length);
     }
-    // The pseudo-header's length.
+    // The length is part of the pseudo-header.
     let field = usize::from(frame.checksum_offset);
     let partial = Sum::of(word(transport, field)).without(size as u16).fold();
     set_word(transport, field, partial);
     true
 }
 
-/// Completes a checksum whose field holds the pseudo-header's sum. 0 becomes its equal 0xFFFF
-/// whatever the protocol, as in Linux's skb_checksum_help: UDP must not send 0.
-fn complete(packet: &mut [u8], start: usize, field: usize) {
+/// Completes a checksum whose field holds the pseudo-header's sum. For every protocol, 0 becomes its equal 0xFFFF as
+/// in Linux's skb_checksum_help, because UDP must not send 0.
+fn complete_checksum(packet: &mut [u8], start: usize, field: usize) {
     let checksum = sum(&packet[start..]).checksum();
     set_word(packet, field, udp::sent_checksum(checksum));
 }
@@ -153,32 +151,37 @@ impl Template {
         let transport_offset = usize::from(frame.transport_offset);
         let (identification, ip) = if frame.version == 4 {
             // All but total length, identification and checksum.
-            let kept = sum(&bytes[..2]) + sum(&bytes[6..10]) + sum(&bytes[12..transport_offset]);
-            (ip::identification(bytes), kept)
+            let shared = sum(&bytes[..2]) + sum(&bytes[6..10]) + sum(&bytes[12..transport_offset]);
+            (ip::identification(bytes), shared)
         } else {
             (0, Sum::default())
         };
         let header = &bytes[transport_offset..usize::from(frame.header_length)];
-        let (kind, own, field) = if is_tcp {
+        let (transport_kind, header_sum, field) = if is_tcp {
             // All but sequence number, flags and checksum.
-            let own = sum(&header[..4]) + sum(&header[8..12]) + sum(&header[14..16]);
-            let kind = Kind::Tcp {
+            let fixed = sum(&header[..4]) + sum(&header[8..12]) + sum(&header[14..16]);
+            let kind = TransportKind::Tcp {
                 sequence: tcp::sequence(header),
                 segment_size: frame.segment_size.into(),
             };
-            (kind, own + sum(&header[18..]), tcp::CHECKSUM_OFFSET)
+            (kind, fixed + sum(&header[18..]), tcp::CHECKSUM_OFFSET)
         } else {
-            (Kind::Udp, sum(&header[..4]), udp::CHECKSUM_OFFSET)
+            (TransportKind::Udp, sum(&header[..4]), udp::CHECKSUM_OFFSET)
         };
         let pseudo = if frame.flags & flags::NO_FLOW == 0 {
             pseudo_header(ip::addresses(bytes, frame.version), frame.protocol, 0)
         } else {
-            // A routing header hides the final destination: what the field holds knows it.
+            // A routing header hides the final destination; the sum in the field includes it.
             Sum::of(word(header, field)).without((bytes.len() - transport_offset) as u16)
         };
-        let transport = own + pseudo;
-        let version = frame.version;
-        Self { version, transport_offset, identification, ip, transport, kind }
+        Self {
+            version: frame.version,
+            transport_offset,
+            identification,
+            ip,
+            transport: header_sum + pseudo,
+            transport_kind,
+        }
     }
 
     fn patch(&self, header: &mut [u8], payload: &[u8], i: usize, last: bool) {
@@ -195,8 +198,8 @@ impl Template {
         let transport = &mut header[self.transport_offset..];
         let length = length - self.transport_offset;
         let shared = self.transport + Sum::of(length as u16) + sum(payload);
-        match self.kind {
-            Kind::Tcp { sequence, segment_size } => {
+        match self.transport_kind {
+            TransportKind::Tcp { sequence, segment_size } => {
                 let sequence = sequence.wrapping_add(i as u32 * segment_size);
                 transport[4..8].copy_from_slice(&sequence.to_be_bytes());
                 if i > 0 {
@@ -205,10 +208,11 @@ impl Template {
                 if !last {
                     transport[tcp::FLAGS_OFFSET] &= !(tcp::FIN | tcp::PSH);
                 }
-                let own = sum(&transport[4..8]) + Sum::of(word(transport, tcp::FLAGS_OFFSET - 1));
-                set_word(transport, tcp::CHECKSUM_OFFSET, (shared + own).checksum());
+                let flags = Sum::of(word(transport, tcp::FLAGS_OFFSET - 1));
+                let checksum = (shared + sum(&transport[4..8]) + flags).checksum();
+                set_word(transport, tcp::CHECKSUM_OFFSET, checksum);
             }
-            Kind::Udp => {
+            TransportKind::Udp => {
                 set_word(transport, udp::LENGTH_OFFSET, length as u16);
                 let checksum = (shared + Sum::of(length as u16)).checksum();
                 set_word(transport, udp::CHECKSUM_OFFSET, udp::sent_checksum(checksum));
@@ -217,7 +221,7 @@ impl Template {
     }
 }
 
-/// All segments of a frame whose bytes are `bytes`, in order.
+/// Returns all segments of a frame, in order.
 #[cfg(test)]
 pub(crate) fn all(frame: &Frame, bytes: &[u8]) -> Vec<Vec<u8>> {
     let segments = Segments::new(frame, bytes);

@@ -4,7 +4,7 @@ use crate::packet::{
     parse,
 };
 
-/// Splits what `build` is as a super-packet with segments of `size`.
+/// The segments of `build` as a super-packet with segments of `size`.
 fn split(build: &Build, size: u16) -> Vec<Vec<u8>> {
     let bytes = build.clone().with(|p| p.partial = true).bytes();
     let mut frame = parse(&bytes, 0).unwrap();
@@ -40,7 +40,7 @@ fn expected(build: &Build, size: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn segments_are_those_of_a_sender_without_offload() {
+fn segments_equal_those_of_a_sender_without_offload() {
     for build in [Build::tcp4(), Build::tcp6(), Build::udp4(), Build::udp6()] {
         for (payload, size) in [(3000, 1000), (3001, 1000), (2999, 1000), (20, 1), (65_000, 1448)] {
             let build = build.clone().payload(payload);
@@ -65,12 +65,12 @@ fn options_and_the_ds_byte_are_in_every_segment() {
 }
 
 #[test]
-fn fin_and_psh_are_on_the_last_segment_only_and_cwr_on_the_first() {
+fn fin_and_psh_are_on_the_last_segment_cwr_on_the_first() {
     let all = tcp::ACK | tcp::PSH | tcp::FIN | tcp::CWR | tcp::ECE;
     let segments = split(&Build::tcp4().flags(all).payload(300), 100);
     let flags: Vec<u8> = segments.iter().map(|segment| segment[20 + 13]).collect();
-    let kept = tcp::ACK | tcp::ECE;
-    assert_eq!(flags, [kept | tcp::CWR, kept, kept | tcp::PSH | tcp::FIN]);
+    let common = tcp::ACK | tcp::ECE;
+    assert_eq!(flags, [common | tcp::CWR, common, common | tcp::PSH | tcp::FIN]);
     assert!(segments.iter().all(|segment| checksums_are_right(segment)));
 }
 
@@ -103,7 +103,7 @@ fn a_udp_checksum_of_zero_is_sent_as_ffff() {
 }
 
 #[test]
-fn without_its_first_segment_a_frame_is_the_rest_of_what_it_was() {
+fn a_frame_without_its_first_segment_keeps_the_others() {
     for build in [Build::tcp4(), Build::tcp6(), Build::udp4(), Build::udp6()] {
         let flags = tcp::ACK | tcp::PSH | tcp::FIN | tcp::CWR;
         let build = build.flags(flags).payload(550).with(|p| {
@@ -123,17 +123,17 @@ fn without_its_first_segment_a_frame_is_the_rest_of_what_it_was() {
             assert!(drop_first(&mut frame, &mut buffer));
             let bytes = frame.bytes(&buffer);
             assert_eq!(all(&frame, bytes), rest);
-            // For a stage or a capture it is as a kernel would have given it.
-            let read = parse(bytes, frame.offset).unwrap();
+            // A stage or a capture sees what the kernel would have sent.
+            let parsed = parse(bytes, frame.offset).unwrap();
             let left = Frame { segments: 1, segment_size: 0, flags: 0, checksum_start: 0, ..frame };
-            assert_eq!(Frame { flags: 0, checksum_start: 0, ..read }, left);
+            assert_eq!(Frame { flags: 0, checksum_start: 0, ..parsed }, left);
             if frame.version == 4 {
                 assert_eq!(sum(&bytes[..ip::V4_HEADER_LENGTH]).checksum(), 0);
             }
             let length = bytes.len() - usize::from(frame.transport_offset);
             let pseudo = pseudo_header(ip::addresses(bytes, frame.version), frame.protocol, length);
-            let held = word(bytes, usize::from(frame.transport_offset) + field);
-            assert_eq!(held, pseudo.fold());
+            let partial = word(bytes, usize::from(frame.transport_offset) + field);
+            assert_eq!(partial, pseudo.fold());
         }
         let before = (frame, buffer.clone());
         assert!(!drop_first(&mut frame, &mut buffer), "two segments");
@@ -142,7 +142,7 @@ fn without_its_first_segment_a_frame_is_the_rest_of_what_it_was() {
 }
 
 #[test]
-fn one_packet_is_copied_and_its_checksum_completed() {
+fn the_checksum_of_a_single_packet_is_completed() {
     for build in [Build::tcp4(), Build::tcp6(), Build::udp4(), Build::udp6()] {
         let build = build.payload(333);
         assert_eq!(split(&build, 333), [build.bytes()]);
@@ -150,7 +150,7 @@ fn one_packet_is_copied_and_its_checksum_completed() {
 }
 
 #[test]
-fn one_packet_that_is_complete_is_not_touched() {
+fn a_complete_packet_is_copied_unchanged() {
     let mut bytes = Build::tcp4().payload(50).bytes();
     bytes[36] ^= 1;
     let frame = parse(&bytes, 0).unwrap();
@@ -160,7 +160,7 @@ fn one_packet_that_is_complete_is_not_touched() {
 }
 
 #[test]
-fn behind_extension_headers_the_checksum_keeps_what_the_sender_summed() {
+fn checksums_are_right_behind_extension_headers() {
     let build = Build::tcp6()
         .with(|p| p.extensions = vec![(60, vec![0, 0, 1, 4, 0, 0, 0, 0])])
         .payload(250);

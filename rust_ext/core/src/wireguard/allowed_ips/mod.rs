@@ -1,7 +1,7 @@
-//! Which peer an inner address belongs to: longest prefix match, IPv4 and IPv6.
+//! The allowed IPs: maps an inner address to its peer by the longest matching prefix.
 //!
-//! In: changes from the device, which owns the table. Out: snapshots that the paths read without a
-//! lock, and a listing a peer. A prefix belongs to one peer; giving it to another moves it.
+//! The device owns the table; the paths read immutable snapshots without a lock. A prefix belongs to one peer;
+//! assigning it to another peer moves it.
 
 mod lookup;
 
@@ -25,8 +25,8 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// The range of `length` bits around `address`, whose other bits are cleared; `None` where
-    /// the length exceeds the address's.
+    /// Creates the prefix of `length` bits of `address`, whose other bits are cleared; `None` if the length exceeds
+    /// the address's.
     pub fn new(address: IpAddr, length: u8) -> Option<Self> {
         let address = match address {
             IpAddr::V4(v4) if length <= 32 => {
@@ -42,12 +42,12 @@ impl Prefix {
         Some(Self { address, length })
     }
 
-    /// The first address of the range.
+    /// The first address.
     pub fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Bits that all addresses of the range share.
+    /// The number of leading bits that all addresses share.
     pub fn length(&self) -> u8 {
         self.length
     }
@@ -59,13 +59,17 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// A text that is not `address/length`.
+/// Text that is not a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrefixError(String);
 
 impl fmt::Display for PrefixError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a range of addresses such as 10.0.0.0/8 or fd00::/64: {:?}", self.0)
+        write!(
+            f,
+            "invalid prefix {:?}: expected ADDRESS/LENGTH such as 10.0.0.0/8 or fd00::/64",
+            self.0
+        )
     }
 }
 
@@ -74,7 +78,7 @@ impl std::error::Error for PrefixError {}
 impl FromStr for Prefix {
     type Err = PrefixError;
 
-    /// Reads `address/length`; an address alone is a range of one.
+    /// Parses `address/length`; a bare address is a prefix of its full length.
     fn from_str(text: &str) -> Result<Self, PrefixError> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address.parse::<IpAddr>().ok(), length.parse().ok()),
@@ -90,7 +94,7 @@ impl FromStr for Prefix {
     }
 }
 
-/// The table; cloned into a snapshot when it changed.
+/// The table; a clone of it is a snapshot.
 #[derive(Clone, Default)]
 pub struct AllowedIps {
     v4: PrefixMap<Bits<u32>, PeerId>,
@@ -98,8 +102,8 @@ pub struct AllowedIps {
 }
 
 impl AllowedIps {
-    /// The peer with the longest prefix that covers `address`: in its first four bytes for
-    /// version 4, all of it for version 6. Other versions belong to nobody.
+    /// Returns the peer with the longest prefix that covers `address`; an IPv4 address lies in its first four bytes.
+    /// A version other than 4 and 6 has no peer.
     pub fn peer_for(&self, version: u8, address: &[u8; 16]) -> Option<PeerId> {
         match version {
             4 => {
@@ -115,7 +119,7 @@ impl AllowedIps {
         }
     }
 
-    /// Gives `prefix` to `peer`, and so takes it from another. Returns whether that changed anything.
+    /// Assigns `prefix` to `peer`, and to no other. Returns whether that changed anything.
     pub fn insert(&mut self, prefix: Prefix, peer: PeerId) -> bool {
         let before = match prefix.address {
             IpAddr::V4(v4) => self.v4.insert(Bits::v4(v4, prefix.length), peer),
@@ -124,16 +128,15 @@ impl AllowedIps {
         before != Some(peer)
     }
 
-    /// Takes `prefix` from `peer`; where it belongs to another, it stays there. Returns whether that
-    /// changed anything.
+    /// Removes `prefix` if it belongs to `peer`. Returns whether that changed anything.
     pub fn remove(&mut self, prefix: Prefix, peer: PeerId) -> bool {
         match prefix.address {
-            IpAddr::V4(v4) => take(&mut self.v4, Bits::v4(v4, prefix.length), peer),
-            IpAddr::V6(v6) => take(&mut self.v6, Bits::v6(v6, prefix.length), peer),
+            IpAddr::V4(v4) => remove_owned(&mut self.v4, Bits::v4(v4, prefix.length), peer),
+            IpAddr::V6(v6) => remove_owned(&mut self.v6, Bits::v6(v6, prefix.length), peer),
         }
     }
 
-    /// Takes all prefixes from `peer`. Returns whether that changed anything.
+    /// Removes all prefixes of `peer`. Returns whether that changed anything.
     pub fn remove_peer(&mut self, peer: PeerId) -> bool {
         let before = self.len();
         self.v4.retain(|_, owner| *owner != peer);
@@ -141,7 +144,7 @@ impl AllowedIps {
         self.len() != before
     }
 
-    /// Every peer's prefixes: IPv4 before IPv6, each in the order of their addresses.
+    /// Returns the prefixes of every peer, IPv4 before IPv6, each in the order of addresses.
     pub fn by_peer(&self) -> BTreeMap<PeerId, Vec<Prefix>> {
         let v4 = self.v4.iter().map(|(key, peer)| (*peer, key.prefix()));
         let v6 = self.v6.iter().map(|(key, peer)| (*peer, key.prefix()));
@@ -152,12 +155,12 @@ impl AllowedIps {
         listing
     }
 
-    /// How many prefixes there are.
+    /// The number of prefixes.
     pub fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no prefix.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -169,11 +172,15 @@ impl fmt::Debug for AllowedIps {
     }
 }
 
-fn take<P: prefix_trie::Prefix>(map: &mut PrefixMap<P, PeerId>, key: P, peer: PeerId) -> bool {
+fn remove_owned<P: prefix_trie::Prefix>(
+    map: &mut PrefixMap<P, PeerId>,
+    key: P,
+    peer: PeerId,
+) -> bool {
     map.get(&key) == Some(&peer) && map.remove(&key).is_some()
 }
 
-/// A prefix as the trie wants it.
+/// A prefix as a key of the trie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bits<T> {
     bits: T,

@@ -1,4 +1,4 @@
-//! The table against a list that is searched from end to end.
+//! The table against a linear search.
 
 use proptest::prelude::*;
 
@@ -9,11 +9,11 @@ fn prefix(text: &str) -> Prefix {
 }
 
 fn owner(table: &AllowedIps, address: &str) -> Option<u32> {
-    let (version, bytes) = column(address.parse().unwrap());
+    let (version, bytes) = version_and_bytes(address.parse().unwrap());
     table.peer_for(version, &bytes).map(|peer| peer.0)
 }
 
-fn column(address: IpAddr) -> (u8, [u8; 16]) {
+fn version_and_bytes(address: IpAddr) -> (u8, [u8; 16]) {
     match address {
         IpAddr::V4(v4) => {
             let mut bytes = [0; 16];
@@ -64,25 +64,25 @@ fn the_longest_prefix_wins() {
 }
 
 #[test]
-fn families_do_not_cover_each_other() {
+fn an_address_family_does_not_cover_the_other() {
     assert_eq!(owner(&table(&[("::/0", 1)]), "0.0.0.0"), None);
     assert_eq!(owner(&table(&[("0.0.0.0/0", 1)]), "::"), None);
     assert_eq!(table(&[("0.0.0.0/0", 1), ("::/0", 1)]).peer_for(5, &[0; 16]), None);
 }
 
 #[test]
-fn a_prefix_given_to_another_peer_moves() {
+fn a_prefix_assigned_to_another_peer_moves() {
     let mut table = table(&[("10.0.0.0/8", 1)]);
     assert!(!table.insert(prefix("10.0.0.0/8"), PeerId(1)));
     assert!(table.insert(prefix("10.0.0.0/8"), PeerId(2)));
     assert_eq!(owner(&table, "10.1.2.3"), Some(2));
     assert!(!table.by_peer().contains_key(&PeerId(1)));
-    assert!(!table.remove(prefix("10.0.0.0/8"), PeerId(1)), "it is not the first peer's any more");
+    assert!(!table.remove(prefix("10.0.0.0/8"), PeerId(1)), "it belongs to the other peer now");
     assert_eq!(owner(&table, "10.1.2.3"), Some(2));
 }
 
 #[test]
-fn host_bits_do_not_matter() {
+fn host_bits_are_cleared() {
     assert_eq!(prefix("10.1.2.3/8"), prefix("10.0.0.0/8"));
     assert_eq!(prefix("fd00::1/0").to_string(), "::/0");
     assert_eq!(prefix("192.0.2.7").to_string(), "192.0.2.7/32");
@@ -90,7 +90,7 @@ fn host_bits_do_not_matter() {
 }
 
 #[test]
-fn what_is_no_prefix_is_named_in_the_error() {
+fn errors_quote_the_text() {
     for text in ["", "10.0.0.0/33", "::/129", "10.0.0.0/", "host/8", "10.0.0.0/-1", "10.0.0.0/8/8"]
     {
         let error = text.parse::<Prefix>().unwrap_err();
@@ -99,7 +99,7 @@ fn what_is_no_prefix_is_named_in_the_error() {
 }
 
 #[test]
-fn listing_is_sorted_with_ipv4_first() {
+fn the_listing_is_sorted_with_ipv4_first() {
     let listing = table(&[("fd00::/8", 1), ("10.0.0.0/8", 1), ("9.0.0.0/8", 1), ("8.0.0.0/8", 2)]);
     assert_eq!(
         listing.by_peer()[&PeerId(1)],
@@ -107,7 +107,7 @@ fn listing_is_sorted_with_ipv4_first() {
     );
 }
 
-/// Addresses from a small universe, so that prefixes nest and collide.
+/// Addresses from a small set, so that prefixes nest and collide.
 fn addresses() -> impl Strategy<Value = IpAddr> {
     prop_oneof![
         (0u32..64, 0u32..4).prop_map(|(high, low)| Ipv4Addr::from_bits(high << 26 | low).into()),
@@ -139,9 +139,9 @@ fn changes() -> impl Strategy<Value = Change> {
 
 proptest! {
     #[test]
-    fn agrees_with_a_linear_search(
+    fn the_table_agrees_with_a_linear_search(
         changes in prop::collection::vec(changes(), 0..60),
-        asked in prop::collection::vec(addresses(), 1..20),
+        queried in prop::collection::vec(addresses(), 1..20),
     ) {
         let mut table = AllowedIps::default();
         let mut list: Vec<(Prefix, u32)> = Vec::new();
@@ -162,12 +162,12 @@ proptest! {
                 }
             }
         }
-        for address in asked {
+        for address in queried {
             let best = list
                 .iter()
                 .filter(|(p, _)| Prefix::new(address, p.length()) == Some(*p))
                 .max_by_key(|(p, _)| p.length());
-            let (version, bytes) = column(address);
+            let (version, bytes) = version_and_bytes(address);
             prop_assert_eq!(table.peer_for(version, &bytes), best.map(|(_, peer)| PeerId(*peer)));
         }
         let mut listed: Vec<(Prefix, u32)> = table

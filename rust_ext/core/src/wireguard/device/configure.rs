@@ -1,13 +1,12 @@
-//! What the operator sets, and what is shown to him.
+//! Configuration of the device, and its state as `wg show` needs it.
 //!
-//! In: keys, peers, allowed IPs. Out: commands that follow from a change, and the state as `wg show`
-//! wants it. A change applies to what comes after it; sessions of peers that stay are kept.
+//! A change applies from then on; sessions of peers that remain are kept.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use zeroize::Zeroizing;
 
-use super::{Device, Own, remote::Remote};
+use super::{Device, LocalIdentity, remote::Remote};
 use crate::{
     counters::HandshakeTally,
     time::Now,
@@ -24,57 +23,57 @@ use crate::{
     },
 };
 
-/// A change to one peer; `None` leaves a property as it is.
+/// A change of one peer; `None` leaves a property unchanged.
 #[derive(Clone, Default)]
 pub struct PeerChange {
-    /// Which peer.
+    /// The peer.
     pub public_key: [u8; 32],
     /// Change it only if it exists.
     pub update_only: bool,
-    /// The pre-shared key; zeros remove it. It counts from the next handshake on.
+    /// The pre-shared key; zeros remove it. It is used from the next handshake on.
     pub preshared_key: Option<[u8; 32]>,
-    /// Where to send to.
+    /// The endpoint to send to.
     pub endpoint: Option<SocketAddr>,
-    /// Seconds of silence after which an empty message is sent; 0 for never.
+    /// Seconds without a message after which an empty one is sent; 0 for never.
     pub persistent_keepalive_s: Option<u16>,
-    /// Take away all allowed IPs first.
+    /// Remove all allowed IPs first.
     pub replace_allowed_ips: bool,
-    /// Allowed IPs to give to this peer, and so to take from others.
+    /// Allowed IPs to assign to this peer; other peers lose them.
     pub add_allowed_ips: Vec<Prefix>,
-    /// Allowed IPs to take from this peer.
+    /// Allowed IPs to remove from this peer.
     pub remove_allowed_ips: Vec<Prefix>,
 }
 
 impl PeerChange {
-    /// No change yet to this peer, but that it shall exist.
+    /// Creates a change that only adds the peer.
     pub fn new(public_key: [u8; 32]) -> Self {
         Self { public_key, ..Self::default() }
     }
 }
 
-/// A peer as it is shown.
+/// The state of a peer, for display.
 pub struct PeerStatus {
-    /// Its name in commands and counts.
+    /// Its id.
     pub peer: PeerId,
     /// Its static public key.
     pub public_key: [u8; 32],
     /// The pre-shared key, if there is one.
     pub preshared_key: Option<Secret>,
-    /// Where it was heard from last, or was said to be.
+    /// Where its last authenticated message came from, or the configured endpoint.
     pub endpoint: Option<SocketAddr>,
-    /// Seconds; 0 where it is off.
+    /// Seconds; 0 if it is off.
     pub persistent_keepalive_s: u16,
-    /// IPv4 before IPv6, each in the order of their addresses.
+    /// IPv4 before IPv6, each in the order of addresses.
     pub allowed_ips: Vec<Prefix>,
     /// When the last handshake was completed; 0 for never.
     pub last_handshake_unix_ns: u64,
-    /// Bytes and counts.
+    /// Bytes, times and counts.
     pub activity: Arc<Activity>,
 }
 
 impl Device {
-    /// Sets our private key, whose bits are clamped; `None` or zeros remove it. A peer that has the
-    /// same key is removed. Nothing more is sent with sessions made under the old key.
+    /// Sets our private key, whose bits are clamped; `None` or zeros remove it. A peer with the same key is removed.
+    /// Sessions of the old key send no more.
     pub fn set_private_key(&mut self, private_key: Option<[u8; 32]>, now: Now) {
         let private_key = private_key.map(Zeroizing::new).filter(|key| **key != [0; 32]);
         let identity = private_key.map(|key| Identity::new(&key));
@@ -86,11 +85,11 @@ impl Device {
         }
         for remote in self.peers.values_mut() {
             remote.secrets.static_static =
-                identity.as_ref().and_then(|own| own.agree(&remote.secrets.public_key));
+                identity.as_ref().and_then(|identity| identity.agree(&remote.secrets.public_key));
         }
         self.identity = identity.map(|identity| {
             let checker = CookieChecker::new(identity.public_key());
-            Own { identity, checker }
+            LocalIdentity { identity, checker }
         });
         let peers: Vec<PeerId> = self.peers.keys().copied().collect();
         for peer in peers {
@@ -101,22 +100,22 @@ impl Device {
 
     fn expire_sessions(&mut self, peer: PeerId, now: Now) {
         let Some(remote) = self.peers.get_mut(&peer) else { return };
-        let waiting = remote.waiting.take();
+        let pending = remote.pending.take();
         let erased = remote.sessions.expire();
         remote.timers.identity_changed();
         let is_initiating = remote.timers.is_initiating();
-        if let Some(waiting) = waiting {
-            self.by_index.remove(&waiting.local_index);
+        if let Some(pending) = pending {
+            self.by_index.remove(&pending.local_index);
         }
         self.out.outbound(OutboundCommand::Erase(peer));
-        self.forget(erased);
+        self.erase_sessions(erased);
         if is_initiating {
             self.initiate(peer, now);
         }
     }
 
-    /// Adds or changes a peer. Returns whether it exists afterwards: our own public key is no
-    /// peer's, and `update_only` adds none.
+    /// Adds or changes a peer. Returns whether it exists afterwards: a peer must not have our own public key, and
+    /// `update_only` adds none.
     pub fn set_peer(&mut self, change: PeerChange, now: Now) -> bool {
         if self.public_key() == Some(change.public_key) {
             return false;
@@ -142,7 +141,7 @@ impl Device {
             remote.timers.set_persistent_keepalive(seconds);
         }
         if wants_keepalive {
-            // Without a session it makes the path ask for one.
+            // Without a session, the path requests one.
             remote.timers.fired(Due::PersistentKeepalive, now.boot_ns, &remote.activity);
             self.out.outbound(OutboundCommand::Keepalive(peer));
         }
@@ -154,7 +153,8 @@ impl Device {
     fn add_peer(&mut self, public_key: [u8; 32]) -> PeerId {
         let peer = PeerId(self.next_peer);
         self.next_peer += 1;
-        let static_static = self.identity.as_ref().and_then(|own| own.identity.agree(&public_key));
+        let static_static =
+            self.identity.as_ref().and_then(|local| local.identity.agree(&public_key));
         let preshared_key = Zeroizing::default();
         let remote = Remote::new(PeerSecrets { public_key, static_static, preshared_key });
         let activity = Arc::clone(&remote.activity);
@@ -174,7 +174,7 @@ impl Device {
         for prefix in &change.remove_allowed_ips {
             changed |= table.remove(*prefix, peer);
         }
-        self.are_routes_stale |= changed;
+        self.are_routes_changed |= changed;
     }
 
     /// Removes a peer with its sessions and allowed IPs. Returns whether there was one.
@@ -183,7 +183,7 @@ impl Device {
         let Some(remote) = self.peers.remove(&peer) else { return false };
         self.by_index.retain(|_, owner| *owner != peer);
         self.wakes.remove(&(remote.wake_ns, peer));
-        self.are_routes_stale |= self.allowed_ips.remove_peer(peer);
+        self.are_routes_changed |= self.allowed_ips.remove_peer(peer);
         self.out.inbound(InboundCommand::RemovePeer(peer));
         self.out.outbound(OutboundCommand::RemovePeer(peer));
         true
@@ -197,22 +197,22 @@ impl Device {
         }
     }
 
-    /// Gives the secrets of handshakes to [`super::Event::KeyLog`], or no longer.
+    /// Turns [`super::Event::KeyLog`] on or off.
     pub fn set_key_log(&mut self, is_on: bool) {
         self.is_key_logged = is_on;
     }
 
-    /// Our public key.
+    /// Returns our public key.
     pub fn public_key(&self) -> Option<[u8; 32]> {
-        self.identity.as_ref().map(|own| *own.identity.public_key())
+        self.identity.as_ref().map(|local| *local.identity.public_key())
     }
 
-    /// Our private key, clamped.
+    /// Returns our private key, clamped.
     pub fn private_key(&self) -> Option<Secret> {
-        self.identity.as_ref().map(|own| own.identity.private_key())
+        self.identity.as_ref().map(|local| local.identity.private_key())
     }
 
-    /// All peers, in the order in which they were added.
+    /// Returns all peers in the order in which they were added.
     pub fn peers(&self) -> impl Iterator<Item = PeerStatus> + '_ {
         let mut allowed_ips = self.allowed_ips.by_peer();
         self.peers.iter().map(move |(&peer, remote)| PeerStatus {
@@ -227,7 +227,7 @@ impl Device {
         })
     }
 
-    /// What became of handshake messages.
+    /// The counts of handshake messages.
     pub fn counts(&self) -> &HandshakeTally {
         &self.tally
     }

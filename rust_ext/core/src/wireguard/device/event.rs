@@ -1,15 +1,15 @@
-//! What happened that an operator may want to know. Never once a packet.
+//! Events for operators, never one per packet.
 
 use std::{fmt, net::SocketAddr};
 
 use crate::wireguard::{noise::handshake::Secret, peer::PeerId};
 
-/// How much an event matters.
+/// The severity of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// For those who look into a problem.
+    /// Only of interest to diagnose a problem.
     Debug,
-    /// A change of state.
+    /// A normal change of state.
     Info,
     /// Something does not work.
     Warning,
@@ -25,7 +25,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The name operators see.
+    /// The name that operators see.
     pub fn name(self) -> &'static str {
         match self {
             Self::Initiator => "initiator",
@@ -34,9 +34,9 @@ impl Role {
     }
 }
 
-/// Something that happened. `peer` and `public_key` name the same peer.
+/// An event. `peer` and `public_key` identify the same peer.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the fields that each variant shares are said above")]
+#[allow(missing_docs, reason = "the common fields are documented on the enum")]
 pub enum Event {
     /// The first initiation was sent.
     HandshakeStarted { peer: PeerId, public_key: [u8; 32] },
@@ -44,29 +44,29 @@ pub enum Event {
     HandshakeRetried { peer: PeerId, public_key: [u8; 32], attempt: u32 },
     /// Both ends have the keys, `took_ns` after the first initiation.
     HandshakeCompleted { peer: PeerId, public_key: [u8; 32], role: Role, took_ns: u64 },
-    /// Nothing came back; what was staged is dropped. Traffic starts it anew.
+    /// No response came; staged frames are dropped. New traffic starts another handshake.
     HandshakeGaveUp { peer: PeerId, public_key: [u8; 32], attempts: u32 },
-    /// Data got no answer for 15 s.
+    /// Data was not answered for 15 s.
     Unanswered { peer: PeerId, public_key: [u8; 32] },
-    /// The peer was heard from another endpoint than it `was` before.
+    /// An authenticated message came from an endpoint other than it `was` before.
     EndpointMoved {
         peer: PeerId,
         public_key: [u8; 32],
         endpoint: SocketAddr,
         was: Option<SocketAddr>,
     },
-    /// The peer is under load; the next try shows its cookie.
+    /// The peer is under load; the next attempt carries its cookie.
     CookieReceived { peer: PeerId, public_key: [u8; 32] },
-    /// No new keys came for 540 s, so the old ones were erased.
+    /// No new keys were derived for 540 s, so the old ones were erased.
     KeysErased { peer: PeerId, public_key: [u8; 32] },
-    /// So many handshake messages wait that cookies are asked for.
+    /// Too many handshake messages are queued: cookies are required now.
     UnderLoad { queued: usize },
-    /// The secrets of a handshake, where the key log is on.
+    /// The secrets of a handshake, if the key log is on.
     KeyLog(KeyLog),
 }
 
 impl Event {
-    /// The name that log lines carry as their message.
+    /// The message of the log line.
     pub fn name(&self) -> &'static str {
         match self {
             Self::HandshakeStarted { .. } => "peer.handshake_started",
@@ -82,7 +82,7 @@ impl Event {
         }
     }
 
-    /// How much it matters.
+    /// The severity.
     pub fn severity(&self) -> Severity {
         match self {
             Self::HandshakeStarted { .. }
@@ -99,8 +99,8 @@ impl Event {
     }
 }
 
-/// The secrets of one handshake, with which a capture of it can be opened (Wireshark's
-/// wg.keylog_file). Given out only where the operator has asked for it.
+/// The secrets of a handshake, which decrypt a capture of it (Wireshark's wg.keylog_file). Emitted only if the
+/// operator has turned the key log on.
 #[derive(Clone)]
 pub struct KeyLog {
     /// The peer.
@@ -111,7 +111,7 @@ pub struct KeyLog {
     pub static_secret: Secret,
     /// LOCAL_EPHEMERAL_PRIVATE_KEY.
     pub ephemeral_secret: Secret,
-    /// PRESHARED_KEY; zeros where there is none.
+    /// PRESHARED_KEY; zeros if there is none.
     pub preshared_key: Secret,
 }
 

@@ -1,14 +1,11 @@
-//! The initiator's side, and what follows when a handshake is complete, given up or too old.
-//!
-//! In: wishes for a handshake, deadlines, confirmations. Out: initiations, at most one in 5 s a
-//! peer; sessions for the paths; the erasure of keys.
+//! Initiations, at most one in 5 s to a peer, and the end of handshakes and sessions.
 
 use zeroize::Zeroizing;
 
 use super::{
     Device, Transmit,
     event::{Event, KeyLog, Role},
-    remote::Waiting,
+    remote::PendingInitiation,
 };
 use crate::{
     time::Now,
@@ -24,11 +21,11 @@ use crate::{
 };
 
 impl Device {
-    /// Somebody has a use for a new session: now, or as soon as the last handshake is 5 s ago.
-    pub(super) fn want_handshake(&mut self, peer: PeerId, now: Now) {
+    /// Starts a handshake now, or as soon as the last one is 5 s ago.
+    pub(super) fn request_handshake(&mut self, peer: PeerId, now: Now) {
         let Some(remote) = self.peers.get_mut(&peer) else { return };
-        remote.timers.wanted();
-        if now.boot_ns >= remote.timers.may_initiate_at_ns() {
+        remote.timers.requested();
+        if now.boot_ns >= remote.timers.next_initiation_ns() {
             self.initiate(peer, now);
         } else if !remote.timers.is_initiating() && remote.sessions.are_due(now.boot_ns) {
             remote.timers.defer();
@@ -37,7 +34,7 @@ impl Device {
 
     pub(super) fn start_deferred(&mut self, peer: PeerId, now: Now) {
         if self.peers.get(&peer).is_some_and(|remote| remote.sessions.are_due(now.boot_ns)) {
-            self.want_handshake(peer, now);
+            self.request_handshake(peer, now);
         }
     }
 
@@ -45,8 +42,8 @@ impl Device {
         let Some(remote) = self.peers.get(&peer) else { return };
         let public_key = remote.secrets.public_key;
         self.out.event(Event::Unanswered { peer, public_key });
-        self.forget_source(peer);
-        self.want_handshake(peer, now);
+        self.clear_source(peer);
+        self.request_handshake(peer, now);
     }
 
     pub(super) fn retry(&mut self, peer: PeerId, now: Now) {
@@ -55,10 +52,10 @@ impl Device {
         if remote.timers.attempts() >= MAX_ATTEMPTS {
             return self.give_up(peer, now);
         }
-        if now.boot_ns < remote.timers.may_initiate_at_ns() {
+        if now.boot_ns < remote.timers.next_initiation_ns() {
             return remote.timers.retry_later(jitter_ns);
         }
-        self.forget_source(peer);
+        self.clear_source(peer);
         self.initiate(peer, now);
     }
 
@@ -71,18 +68,18 @@ impl Device {
         self.out.event(Event::HandshakeGaveUp { peer, public_key, attempts });
     }
 
-    /// Sends an initiation, unless we have no key or do not know where to.
+    /// Sends an initiation if we have a key and the peer an endpoint.
     pub(super) fn initiate(&mut self, peer: PeerId, now: Now) {
         let jitter_ns = self.jitter_ns();
         let ephemeral = self.new_secret();
         let local_index = self.new_index(peer);
-        let stamp = self.stamps.next(now.unix_ns);
+        let timestamp = self.timestamps.next(now.unix_ns);
         let Some(remote) = self.peers.get_mut(&peer) else { return };
         let mut message = Message::new(Kind::Initiation, &[local_index]);
-        let started = self.identity.as_ref().zip(remote.path).and_then(|(own, path)| {
+        let started = self.identity.as_ref().zip(remote.path).and_then(|(local, path)| {
             let noise = &mut message[INITIATION_NOISE];
-            let (identity, secrets) = (&own.identity, &remote.secrets);
-            Initiator::start(identity, secrets, &ephemeral, &stamp, noise).map(|i| (i, path))
+            let (identity, secrets) = (&local.identity, &remote.secrets);
+            Initiator::start(identity, secrets, &ephemeral, &timestamp, noise).map(|i| (i, path))
         });
         let Some((initiator, path)) = started else {
             remote.timers.unreachable();
@@ -95,7 +92,8 @@ impl Device {
         remote.activity.record_sent(now.boot_ns, message.len() as u64, false, NEVER);
         let attempt = remote.timers.attempts();
         let public_key = remote.secrets.public_key;
-        if let Some(old) = remote.waiting.replace(Waiting { initiator, local_index }) {
+        let pending = PendingInitiation { initiator, local_index };
+        if let Some(old) = remote.pending.replace(pending) {
             self.by_index.remove(&old.local_index);
         }
         self.tally.initiations += 1;
@@ -108,7 +106,7 @@ impl Device {
         self.log_keys(peer, &ephemeral);
     }
 
-    /// The response came: both ends can derive the keys, and we may send at once.
+    /// Installs the session of a response: both ends have the keys, and we may send at once.
     pub(super) fn complete_as_initiator(
         &mut self,
         peer: PeerId,
@@ -127,22 +125,21 @@ impl Device {
             SendSession { key: keys.send, remote_index, local_index, created_ns, initiator: true };
         self.out.inbound(InboundCommand::Install { session: receive, next: None });
         self.out.outbound(OutboundCommand::Install { peer, session: send, confirm: true });
-        self.forget(erased);
+        self.erase_sessions(erased);
         let started_ns = self.peers.get(&peer).and_then(|remote| remote.timers.started_ns());
         self.complete(peer, Role::Initiator, started_ns, now);
     }
 
-    /// The first message arrived under a session. Where we made it as responder, the paths send with
-    /// it from now on.
+    /// The first message has arrived under a session. If we were the responder, the paths send with it from now on.
     pub(super) fn confirm(&mut self, peer: PeerId, local_index: u32, now: Now) {
         let Some(remote) = self.peers.get_mut(&peer) else { return };
         let Some(erased) = remote.sessions.confirmed(local_index) else { return };
-        // Ours crossed the peer's; one session is enough.
-        if let Some(waiting) = remote.waiting.take() {
-            self.by_index.remove(&waiting.local_index);
+        // Our own initiation crossed the peer's; one session is enough.
+        if let Some(pending) = remote.pending.take() {
+            self.by_index.remove(&pending.local_index);
         }
         let started_ns = remote.last_initiation_ns;
-        self.forget(erased);
+        self.erase_sessions(erased);
         self.complete(peer, Role::Responder, started_ns, now);
     }
 
@@ -157,17 +154,17 @@ impl Device {
         self.out.event(Event::HandshakeCompleted { peer, public_key, role, took_ns });
     }
 
-    /// No new keys came for long: nothing that could open old messages is kept.
+    /// Erases all keys, because no new ones were derived for long.
     pub(super) fn erase_keys(&mut self, peer: PeerId) {
         let Some(remote) = self.peers.get_mut(&peer) else { return };
         let public_key = remote.secrets.public_key;
         remote.timers.unreachable();
-        let waiting = remote.waiting.take();
+        let pending = remote.pending.take();
         let erased = remote.sessions.clear();
-        if let Some(waiting) = waiting {
-            self.by_index.remove(&waiting.local_index);
+        if let Some(pending) = pending {
+            self.by_index.remove(&pending.local_index);
         }
-        self.forget(erased);
+        self.erase_sessions(erased);
         self.out.outbound(OutboundCommand::Erase(peer));
         self.out.outbound(OutboundCommand::DropStaged(peer));
         self.out.event(Event::KeysErased { peer, public_key });
@@ -177,11 +174,11 @@ impl Device {
         if !self.is_key_logged {
             return;
         }
-        let (Some(own), Some(remote)) = (&self.identity, self.peers.get(&peer)) else { return };
+        let (Some(local), Some(remote)) = (&self.identity, self.peers.get(&peer)) else { return };
         self.out.events.push_back(Event::KeyLog(KeyLog {
             peer,
             public_key: remote.secrets.public_key,
-            static_secret: own.identity.private_key(),
+            static_secret: local.identity.private_key(),
             ephemeral_secret: Zeroizing::new(**ephemeral),
             preshared_key: remote.secrets.preshared_key.clone(),
         }));

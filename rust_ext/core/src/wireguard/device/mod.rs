@@ -1,16 +1,16 @@
-//! Control: handshakes, timers, endpoints and allowed IPs of a tunnel, without any input or output.
+//! Control of a tunnel: handshakes, timers, endpoints and allowed IPs, without input or output.
 //!
-//! In: configuration, handshake messages, reports of the two paths, the time. Out, drained until
-//! there is none: commands to the paths, messages to send, events, and when to be woken next. Data
-//! messages never come here. Drops: handshake messages, each with a reason and a count.
-//! Order: a session's receiving half is commanded before its sending half, a peer before anything
-//! about it. Carry out the commands before the messages are sent, so that an answer finds its keys.
-//! Time: nothing ticks; a wake-up that finds its timer stopped only works out the next one.
+//! Inputs are configuration, handshake messages, reports of the two paths, and the time. Outputs, drained until
+//! there are none: commands to the paths, messages to send, events, and the time of the next timeout. Data
+//! messages do not pass here.
+//!
+//! Commands add a peer before they refer to it, and install a session's receiving half before its sending half.
+//! The caller must run the commands before it sends the messages, so that an answer finds its keys.
 
-mod answer;
 mod configure;
 mod event;
 mod initiate;
+mod receive;
 mod remote;
 mod sessions;
 
@@ -37,7 +37,7 @@ use crate::{
             cookie::CookieChecker,
             handshake::{Identity, Secret},
             message::Message,
-            tai64n::Stamps,
+            tai64n::TimestampClock,
             timers::{Due, jitter_ns},
         },
         path::Path,
@@ -45,22 +45,22 @@ use crate::{
     },
 };
 
-/// The DS byte of handshake messages: AF41, as they are few and all else waits for them (kernel
-/// messages.h, HANDSHAKE_DSCP).
+/// The DS byte of handshake messages: AF41, because they are few and all traffic waits for them (kernel messages.h,
+/// HANDSHAKE_DSCP).
 pub const HANDSHAKE_DS: u8 = 0x88;
 
-/// Where randomness comes from: the system, or a seed in tests and replays.
+/// The source of randomness: the system, or a seed in tests and replays.
 pub trait Entropy: Send {
-    /// Fills `bytes` with random ones.
+    /// Fills `bytes` with random bytes.
     fn fill(&mut self, bytes: &mut [u8]);
 }
 
-/// A handshake message to be sent.
+/// A handshake message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// Where to, and where from.
+    /// Destination and source.
     pub path: Path,
-    /// The peer it is for; none for a cookie reply, whose receiver has proved nothing.
+    /// The peer that it is for; `None` for a cookie reply, whose receiver is not authenticated.
     pub peer: Option<PeerId>,
     /// The DS byte of the IP header.
     pub ds: u8,
@@ -72,7 +72,7 @@ impl Transmit {
         Self { path, peer: Some(peer), ds: HANDSHAKE_DS, message }
     }
 
-    fn to_stranger(path: Path, message: Message) -> Self {
+    fn to_unauthenticated(path: Path, message: Message) -> Self {
         Self { path, peer: None, ds: HANDSHAKE_DS, message }
     }
 
@@ -82,34 +82,34 @@ impl Transmit {
     }
 }
 
-/// The protocol's brain, one a tunnel.
+/// The control state of one tunnel.
 pub struct Device {
     entropy: Box<dyn Entropy>,
-    identity: Option<Own>,
+    identity: Option<LocalIdentity>,
     peers: BTreeMap<PeerId, Remote>,
     by_key: BTreeMap<[u8; 32], PeerId>,
-    /// Our indices in use: of an initiation that waits, and of sessions.
+    /// Our indices in use, of pending initiations and of sessions.
     by_index: BTreeMap<u32, PeerId>,
     next_peer: u32,
     allowed_ips: AllowedIps,
-    are_routes_stale: bool,
-    stamps: Stamps,
+    are_routes_changed: bool,
+    timestamps: TimestampClock,
     rate_limit: RateLimit,
-    loaded_until_ns: u64,
-    /// When to look at which peer, earliest first.
+    under_load_until_ns: u64,
+    /// When to check the timers of which peer, earliest first.
     wakes: BTreeSet<(u64, PeerId)>,
     is_key_logged: bool,
     tally: HandshakeTally,
     out: Outbox,
 }
 
-/// What comes with our private key.
-struct Own {
+/// Our key pair, and what depends on it.
+struct LocalIdentity {
     identity: Identity,
     checker: CookieChecker,
 }
 
-/// Outputs that wait to be drained.
+/// Outputs that are not drained yet.
 #[derive(Default)]
 struct Outbox {
     commands: VecDeque<Command>,
@@ -118,7 +118,7 @@ struct Outbox {
 }
 
 impl Device {
-    /// A device without a key and without peers.
+    /// Creates a device without a key and without peers.
     pub fn new(entropy: Box<dyn Entropy>) -> Self {
         Self {
             entropy,
@@ -128,10 +128,10 @@ impl Device {
             by_index: BTreeMap::new(),
             next_peer: 0,
             allowed_ips: AllowedIps::default(),
-            are_routes_stale: false,
-            stamps: Stamps::default(),
+            are_routes_changed: false,
+            timestamps: TimestampClock::default(),
             rate_limit: RateLimit::default(),
-            loaded_until_ns: 0,
+            under_load_until_ns: 0,
             wakes: BTreeSet::new(),
             is_key_logged: false,
             tally: HandshakeTally::default(),
@@ -139,11 +139,11 @@ impl Device {
         }
     }
 
-    /// Takes what a path noticed.
+    /// Handles a report of a path.
     pub fn handle_report(&mut self, report: Report, now: Now) {
         let peer = match report {
             Report::WantsHandshake(peer) => {
-                self.want_handshake(peer, now);
+                self.request_handshake(peer, now);
                 peer
             }
             Report::Confirmed(peer, local_index) => {
@@ -155,7 +155,7 @@ impl Device {
                 peer
             }
             Report::SourceLost(peer) => {
-                self.forget_source(peer);
+                self.clear_source(peer);
                 peer
             }
             Report::Active(peer) => peer,
@@ -163,31 +163,31 @@ impl Device {
         self.reschedule(peer);
     }
 
-    /// Does what is due. Call it once [`Device::poll_timeout`] has come; earlier, it does nothing.
+    /// Handles the timers that are due; to be called at the time of [`Device::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(&(at_ns, peer)) = self.wakes.first() {
             if at_ns > now.boot_ns {
                 break;
             }
             while let Some(due) = self.take_due(peer, now.boot_ns) {
-                self.act(peer, due, now);
+                self.handle_due(peer, due, now);
             }
             self.reschedule(peer);
         }
     }
 
-    /// The sockets were replaced: addresses that were sent from may not exist any more.
+    /// Clears the source of every path: the sockets were replaced, and a source may not exist any more.
     pub fn handle_bind_changed(&mut self, _now: Now) {
         let peers: Vec<PeerId> = self.peers.keys().copied().collect();
         for peer in peers {
-            self.forget_source(peer);
+            self.clear_source(peer);
         }
     }
 
-    /// The next command for a path.
+    /// Returns the next command for a path.
     pub fn poll_command(&mut self) -> Option<Command> {
-        if self.out.commands.is_empty() && self.are_routes_stale {
-            self.are_routes_stale = false;
+        if self.out.commands.is_empty() && self.are_routes_changed {
+            self.are_routes_changed = false;
             let snapshot = Arc::new(self.allowed_ips.clone());
             self.out.outbound(OutboundCommand::Routes(Arc::clone(&snapshot)));
             self.out.inbound(InboundCommand::Routes(snapshot));
@@ -195,17 +195,17 @@ impl Device {
         self.out.commands.pop_front()
     }
 
-    /// The next message to send.
+    /// Returns the next message to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.out.transmits.pop_front()
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.out.events.pop_front()
     }
 
-    /// When [`Device::handle_timeout`] has something to do, in boot nanoseconds.
+    /// Returns when [`Device::handle_timeout`] must be called, in boot nanoseconds.
     pub fn poll_timeout(&self) -> Option<u64> {
         self.wakes.first().map(|(at_ns, _)| *at_ns)
     }
@@ -220,7 +220,7 @@ impl Device {
         Some(due)
     }
 
-    fn act(&mut self, peer: PeerId, due: Due, now: Now) {
+    fn handle_due(&mut self, peer: PeerId, due: Due, now: Now) {
         match due {
             Due::Retry => self.retry(peer, now),
             Due::Deferred => self.start_deferred(peer, now),
@@ -232,7 +232,7 @@ impl Device {
         }
     }
 
-    /// Works out when to look at a peer next, and promises it to the paths.
+    /// Works out when to check the timers of a peer next, and sets that time for the paths to see.
     fn reschedule(&mut self, peer: PeerId) {
         let Some(remote) = self.peers.get_mut(&peer) else { return };
         let next_ns = |remote: &Remote| {
@@ -241,7 +241,7 @@ impl Device {
         let mut at_ns = next_ns(remote);
         loop {
             remote.activity.schedule_check(at_ns);
-            // What was written before that promise was seen is not reported: look again.
+            // A path that did not see that time yet has not reported what it wrote: read once more.
             let earlier_ns = next_ns(remote);
             if earlier_ns >= at_ns {
                 break;
@@ -257,7 +257,7 @@ impl Device {
         }
     }
 
-    /// A peer was heard from there, and proved itself.
+    /// Moves a peer to the path that an authenticated message came from.
     fn move_to(&mut self, peer: PeerId, path: Path) {
         let Some(remote) = self.peers.get_mut(&peer) else { return };
         if remote.path == Some(path) {
@@ -272,15 +272,16 @@ impl Device {
         }
     }
 
-    /// Lets the kernel choose the source address again: the old one may be the cause of trouble.
-    fn forget_source(&mut self, peer: PeerId) {
+    /// Lets the kernel choose the source address again: the old one may not work any more.
+    fn clear_source(&mut self, peer: PeerId) {
         let Some(remote) = self.peers.get_mut(&peer) else { return };
         if remote.path.as_mut().and_then(|path| path.source.take()).is_some() {
             self.out.set_path(peer, remote.path);
         }
     }
 
-    fn forget(&mut self, erased: Erased) {
+    /// Erases sessions from the inbound path.
+    fn erase_sessions(&mut self, erased: Erased) {
         for local_index in erased {
             self.by_index.remove(&local_index);
             self.out.inbound(InboundCommand::Erase(local_index));
@@ -299,7 +300,7 @@ impl Device {
         secret
     }
 
-    /// A random index that none of our sessions has, taken for `peer`.
+    /// Draws a random index that is not in use and assigns it to `peer`.
     fn new_index(&mut self, peer: PeerId) -> u32 {
         loop {
             let mut random = [0; 4];

@@ -1,4 +1,4 @@
-//! What control knows about one peer.
+//! The control state of one peer.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::wireguard::{
     noise::{
         cookie::CookieJar,
         handshake::{Initiator, PeerSecrets},
-        tai64n::Stamp,
+        tai64n::Timestamp,
         timers::Timers,
     },
     path::Path,
@@ -20,20 +20,20 @@ pub(super) struct Remote {
     pub(super) path: Option<Path>,
     pub(super) timers: Timers,
     pub(super) jar: CookieJar,
-    /// Our initiation that waits for its response.
-    pub(super) waiting: Option<Waiting>,
+    /// Our initiation until its response arrives.
+    pub(super) pending: Option<PendingInitiation>,
     pub(super) sessions: Sessions,
-    /// The stamp of the last initiation that was accepted.
-    pub(super) last_stamp: Option<Stamp>,
-    /// When that was.
+    /// The timestamp of the last accepted initiation.
+    pub(super) last_timestamp: Option<Timestamp>,
+    /// When that initiation arrived.
     pub(super) last_initiation_ns: Option<u64>,
-    /// When the last handshake was completed, for people; 0 for never.
+    /// When the last handshake was completed, for display; 0 for never.
     pub(super) last_handshake_unix_ns: u64,
-    /// When the device will look at this peer: its entry in the device's list.
+    /// When the device checks this peer's timers: its entry in the device's list.
     pub(super) wake_ns: u64,
 }
 
-pub(super) struct Waiting {
+pub(super) struct PendingInitiation {
     pub(super) initiator: Initiator,
     pub(super) local_index: u32,
 }
@@ -49,9 +49,9 @@ impl Remote {
             path: None,
             timers: Timers::default(),
             jar,
-            waiting: None,
+            pending: None,
             sessions: Sessions::default(),
-            last_stamp: None,
+            last_timestamp: None,
             last_initiation_ns: None,
             last_handshake_unix_ns: 0,
             wake_ns: NEVER,

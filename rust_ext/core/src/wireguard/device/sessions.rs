@@ -1,25 +1,23 @@
-//! A peer's sessions as control knows them, and how they take turns.
+//! The sessions of a peer and their rotation, as in the kernel's noise.c (add_new_keypair, received_with_keypair).
 //!
-//! In: sessions made by us as initiator or responder, and the news that one was confirmed. Out: what
-//! to send with, and the indices of sessions that nothing will arrive under any more. The rules are
-//! those of the kernel's noise.c (add_new_keypair, received_with_keypair): a responder sends with a
-//! session only after something arrived under it; until then it goes on with the current one.
+//! A responder sends with a session only after a message has arrived under it, and until then continues with the
+//! current one.
 
 use std::collections::VecDeque;
 
 use crate::wireguard::noise::timers::REKEY_AFTER_TIME_NS;
 
-/// Local indices that are not used any more; at most three.
+/// Local indices of sessions to erase; at most three.
 pub(super) type Erased = VecDeque<u32>;
 
 /// The sessions of one peer.
 #[derive(Default)]
 pub(super) struct Sessions {
-    /// We send with it.
+    /// The session that we send with.
     current: Option<Session>,
-    /// What was current before; messages may still arrive under it.
+    /// The session that was current before; messages may still arrive under it.
     previous: Option<u32>,
-    /// We responded; the initiator has not shown yet that it has the keys.
+    /// The session that we responded to, until the initiator proves that it has the keys.
     next: Option<Session>,
 }
 
@@ -29,13 +27,13 @@ struct Session {
 }
 
 impl Sessions {
-    /// We initiated, and the response came: this one is current at once.
+    /// Adds a session that we initiated, as the current one.
     pub(super) fn initiated(&mut self, local_index: u32, created_ns: u64) -> Erased {
         let mut erased = Erased::from_iter(self.previous.take());
         let current = self.current.replace(Session { local_index, created_ns });
         let current = current.map(|current| current.local_index);
         match self.next.take() {
-            // The peer may have seen our response and send with it, so it outlives the older one.
+            // The peer may already send with the session that we responded to: keep it instead of the current one.
             Some(next) => {
                 erased.extend(current);
                 self.previous = Some(next.local_index);
@@ -45,7 +43,7 @@ impl Sessions {
         erased
     }
 
-    /// We responded: this one waits for its first message.
+    /// Adds a session that we responded to; it waits for its first message.
     pub(super) fn responded(&mut self, local_index: u32, created_ns: u64) -> Erased {
         let mut erased = Erased::from_iter(self.previous.take());
         let next = self.next.replace(Session { local_index, created_ns });
@@ -53,7 +51,7 @@ impl Sessions {
         erased
     }
 
-    /// Something arrived under a session. Where it was the next one, it is sent with now.
+    /// A message has arrived under a session: if that is the next one, it becomes current.
     pub(super) fn confirmed(&mut self, local_index: u32) -> Option<Erased> {
         let next = self.next.take_if(|next| next.local_index == local_index)?;
         let erased = Erased::from_iter(self.previous.take());
@@ -61,7 +59,7 @@ impl Sessions {
         Some(erased)
     }
 
-    /// Our identity changed: nothing more is sent, but what is on its way still arrives.
+    /// Our identity has changed: ends sending, but messages under way are still received.
     pub(super) fn expire(&mut self) -> Erased {
         let mut erased = Erased::from_iter(self.next.take().map(|next| next.local_index));
         if let Some(current) = self.current.take() {
@@ -70,14 +68,14 @@ impl Sessions {
         erased
     }
 
-    /// Forgets all.
+    /// Removes all sessions.
     pub(super) fn clear(&mut self) -> Erased {
         let current = self.current.take().map(|current| current.local_index);
         let next = self.next.take().map(|next| next.local_index);
         [self.previous.take(), current, next].into_iter().flatten().collect()
     }
 
-    /// Whether a new session would be of use.
+    /// Whether a new session is due.
     pub(super) fn are_due(&self, now_ns: u64) -> bool {
         let age_ns = self.current.as_ref().map(|c| now_ns.saturating_sub(c.created_ns));
         age_ns.is_none_or(|age_ns| age_ns >= REKEY_AFTER_TIME_NS)
@@ -89,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_initiators_sessions_move_from_current_to_previous() {
+    fn an_initiators_session_becomes_previous_after_current() {
         let mut sessions = Sessions::default();
         assert_eq!(sessions.initiated(1, 0), []);
         assert_eq!(sessions.initiated(2, 0), []);
@@ -109,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unconfirmed_session_gives_way_to_the_next() {
+    fn an_unconfirmed_session_is_replaced_by_the_next() {
         let mut sessions = Sessions::default();
         sessions.initiated(1, 0);
         sessions.initiated(2, 0);
@@ -119,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn after_crossed_initiations_both_sessions_receive() {
+    fn both_sessions_receive_after_crossed_initiations() {
         let mut sessions = Sessions::default();
         sessions.initiated(1, 0);
         sessions.responded(2, 0);
@@ -128,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_change_of_identity_only_the_current_one_receives() {
+    fn only_the_current_session_receives_after_expire() {
         let mut sessions = Sessions::default();
         sessions.initiated(1, 0);
         sessions.initiated(2, 0);

@@ -1,4 +1,4 @@
-//! Two devices on a virtual wire, with paths that keep to the exchange's rules.
+//! Two devices on a virtual wire, with paths that follow the rules of `wireguard::commands`.
 
 mod configuration;
 mod crossing;

@@ -1,8 +1,6 @@
-//! mac1, mac2 and cookies: what a message must show before any key agreement is paid for.
+//! mac1, mac2 and cookies, which are checked before any key agreement (whitepaper §5.3, §5.4.4, §5.4.7).
 //!
-//! In: messages about to be sent or just received, and their source. Out: macs, verdicts, cookie
-//! replies (whitepaper §5.3, §5.4.4, §5.4.7). A cookie is bound to address and port, and never moves
-//! an endpoint. Time: our secret lives 120 s, a cookie we were given 115 s.
+//! A cookie is bound to address and port. Our secret is used for 120 s, a cookie that we received for 115 s.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,29 +13,28 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
-    message::{COOKIE_REPLY_LENGTH, Kind, MAC_LENGTH, Message},
+    message::{Kind, MAC_LENGTH, Message},
     symmetric::hash,
 };
-use crate::time::SECOND_NS;
+use crate::{packet::message_header::COOKIE_LENGTH, time::SECOND_NS};
 
-/// Life of the secret that our cookies are made from (whitepaper §5.4.7: every two minutes).
+/// Lifetime of the secret that our cookies are made from (whitepaper §5.4.7: every two minutes).
 pub const SECRET_LIFE_NS: u64 = 120 * SECOND_NS;
-/// We stop using a cookie a little before its maker does (kernel messages.h,
-/// COOKIE_SECRET_LATENCY: 5 s).
+/// Lifetime of a received cookie, a little shorter than its secret's (kernel messages.h, COOKIE_SECRET_LATENCY: 5 s).
 pub const COOKIE_LIFE_NS: u64 = SECRET_LIFE_NS - 5 * SECOND_NS;
 
-/// Labels of the keys made from a public key (whitepaper §5.4.4, §5.4.7).
+/// Labels of the keys derived from a public key (whitepaper §5.4.4, §5.4.7).
 const LABEL_MAC1: &[u8] = b"mac1----";
 const LABEL_COOKIE: &[u8] = b"cookie--";
 
-/// Where a cookie reply's nonce and sealed cookie lie.
+/// Nonce and sealed cookie of a cookie reply.
 const NONCE: std::ops::Range<usize> = 8..32;
 const COOKIE: std::ops::Range<usize> = 32..48;
-const COOKIE_TAG: std::ops::Range<usize> = 48..COOKIE_REPLY_LENGTH;
+const COOKIE_TAG: std::ops::Range<usize> = 48..COOKIE_LENGTH;
 
 type Mac = [u8; MAC_LENGTH];
 
-/// The keys that everyone who knows a public key can make.
+/// The keys that anyone who has the public key can derive.
 struct PublicKeys {
     mac1: [u8; 32],
     cookie: [u8; 32],
@@ -49,7 +46,7 @@ impl PublicKeys {
     }
 }
 
-/// The end that judges messages and bakes cookies: one for our own public key.
+/// Checks the macs of received messages and makes cookies, for our own public key.
 pub struct CookieChecker {
     keys: PublicKeys,
     secret: Zeroizing<[u8; 32]>,
@@ -57,7 +54,7 @@ pub struct CookieChecker {
 }
 
 impl CookieChecker {
-    /// A checker of messages to `public_key`.
+    /// Creates a checker of messages to `public_key`.
     pub fn new(public_key: &[u8; 32]) -> Self {
         Self {
             keys: PublicKeys::of(public_key),
@@ -66,13 +63,13 @@ impl CookieChecker {
         }
     }
 
-    /// Whether an initiation's or response's mac1 is right: its sender knows our public key.
+    /// Whether mac1 of an initiation or response is right: its sender has our public key.
     pub fn is_mac1_right(&self, message: &[u8]) -> bool {
         let (body, mac1, _) = macs(message);
         mac(&self.keys.mac1, &[body]).ct_eq(mac1).into()
     }
 
-    /// Whether mac2 is right: the sender has seen what we sent to `from`.
+    /// Whether mac2 is right: the sender has received the cookie that we sent to `from`.
     pub fn is_mac2_right(&self, message: &[u8], from: SocketAddr, now_ns: u64) -> bool {
         if !self.has_secret(now_ns) {
             return false;
@@ -81,7 +78,7 @@ impl CookieChecker {
         mac(&self.cookie(from), &[body, mac1]).ct_eq(mac2).into()
     }
 
-    /// The reply that gives `from` a cookie for its `message`. `fill` is the source of randomness.
+    /// Returns the reply with a cookie for `from`, to its `message`. `fill` is the source of randomness.
     pub fn reply(
         &mut self,
         message: &[u8],
@@ -100,7 +97,7 @@ impl CookieChecker {
         let nonce = nonce(&reply);
         let mut cookie = self.cookie(from);
         let cipher = XChaCha20Poly1305::new(&self.keys.cookie.into());
-        // It only fails for texts of 256 GiB.
+        // Encryption fails only for texts of 256 GiB.
         if let Ok(tag) = cipher.encrypt_inout_detached(&nonce, mac1, cookie.as_mut_slice().into()) {
             reply[COOKIE].copy_from_slice(&cookie);
             reply[COOKIE_TAG].copy_from_slice(&tag);
@@ -121,17 +118,17 @@ impl CookieChecker {
     }
 }
 
-/// The end that signs messages and keeps cookies: one a peer, for its public key.
+/// Writes the macs of messages to one peer, and stores the peer's cookie.
 pub struct CookieJar {
     keys: PublicKeys,
     cookie: Zeroizing<Mac>,
     received_ns: Option<u64>,
-    /// mac1 of the last message, while no cookie came for it.
+    /// mac1 of the last message, until a cookie reply to it arrives.
     last_mac1: Option<Mac>,
 }
 
 impl CookieJar {
-    /// A jar for messages to `public_key`.
+    /// Creates a jar for messages to `public_key`.
     pub fn new(public_key: &[u8; 32]) -> Self {
         Self {
             keys: PublicKeys::of(public_key),
@@ -141,7 +138,7 @@ impl CookieJar {
         }
     }
 
-    /// Writes mac1, and mac2 where there is a cookie, into the end of an initiation or response.
+    /// Writes mac1, and mac2 if there is a cookie, at the end of an initiation or response.
     pub fn sign(&mut self, message: &mut [u8], now_ns: u64) {
         let mac1_at = message.len() - 2 * MAC_LENGTH;
         let mac2_at = message.len() - MAC_LENGTH;
@@ -157,7 +154,7 @@ impl CookieJar {
         }
     }
 
-    /// Keeps the cookie of a reply. Returns false where it answers no message of ours.
+    /// Stores the cookie of a reply. Returns false if it does not answer our last message.
     pub fn accept(&mut self, reply: &[u8], now_ns: u64) -> bool {
         let Some(last_mac1) = self.last_mac1 else { return false };
         let mut cookie = Mac::default();
@@ -174,8 +171,7 @@ impl CookieJar {
         if opened.is_ok() {
             *self.cookie = cookie;
             self.received_ns = Some(now_ns);
-            // One cookie a message: a copy of the reply does nothing (kernel cookie.c,
-            // have_sent_mac1).
+            // One cookie a message: a copy of the reply has no effect (kernel cookie.c, have_sent_mac1).
             self.last_mac1 = None;
         }
         opened.is_ok()
@@ -188,16 +184,16 @@ fn nonce(reply: &[u8]) -> XNonce {
     nonce
 }
 
-/// An initiation or response as its body, mac1 and mac2.
+/// Splits an initiation or response into body, mac1 and mac2.
 fn macs(message: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let (rest, mac2) = message.split_at(message.len() - MAC_LENGTH);
     let (body, mac1) = rest.split_at(rest.len() - MAC_LENGTH);
     (body, mac1, mac2)
 }
 
-/// Keyed BLAKE2s with 16 bytes of output, of parts in a row (whitepaper §5.4, Mac).
+/// Keyed BLAKE2s with 16 bytes of output over concatenated parts (whitepaper §5.4, Mac).
 fn mac(key: &[u8], parts: &[&[u8]]) -> Mac {
-    // Keys are of 16 or 32 bytes, which BLAKE2s takes.
+    // Keys have 16 or 32 bytes, which BLAKE2s accepts.
     let Ok(mut state) = Blake2sMac::<U16>::new_from_slice(key) else { return Mac::default() };
     for part in parts {
         state.update(part);
@@ -208,9 +204,9 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> Mac {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wireguard::noise::message::INITIATION_LENGTH;
+    use crate::packet::message_header::INITIATION_LENGTH;
 
-    const US: [u8; 32] = [7; 32];
+    const PUBLIC_KEY: [u8; 32] = [7; 32];
 
     fn from(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -226,9 +222,9 @@ mod tests {
         message
     }
 
-    /// A checker under load, and a jar that it gave a cookie at time 1.
-    fn acquainted(at: &str) -> (CookieChecker, CookieJar) {
-        let (mut checker, mut jar) = (CookieChecker::new(&US), CookieJar::new(&US));
+    /// A checker under load, and a jar with its cookie of time 1.
+    fn with_cookie(at: &str) -> (CookieChecker, CookieJar) {
+        let (mut checker, mut jar) = (CookieChecker::new(&PUBLIC_KEY), CookieJar::new(&PUBLIC_KEY));
         let message = signed(&mut jar, 1);
         let reply = checker.reply(&message, 9, from(at), 1, &mut fill);
         assert!(jar.accept(&reply, 1));
@@ -236,9 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn mac1_needs_our_public_key_and_every_byte() {
-        let checker = CookieChecker::new(&US);
-        let message = signed(&mut CookieJar::new(&US), 1);
+    fn mac1_covers_the_public_key_and_every_byte() {
+        let checker = CookieChecker::new(&PUBLIC_KEY);
+        let message = signed(&mut CookieJar::new(&PUBLIC_KEY), 1);
         assert!(checker.is_mac1_right(&message));
         assert!(!CookieChecker::new(&[8; 32]).is_mac1_right(&message));
         for i in 0..INITIATION_LENGTH - MAC_LENGTH {
@@ -249,9 +245,9 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_makes_mac2_right_for_its_address_and_port_only() {
+    fn a_cookie_is_valid_for_its_address_and_port_only() {
         for at in ["192.0.2.1:4000", "[2001:db8::1]:4000"] {
-            let (checker, mut jar) = acquainted(at);
+            let (checker, mut jar) = with_cookie(at);
             let message = signed(&mut jar, 2);
             assert!(checker.is_mac2_right(&message, from(at), 2));
             let elsewhere = ["192.0.2.2:4000", "192.0.2.1:4001", "[2001:db8::1]:4001"];
@@ -262,24 +258,24 @@ mod tests {
     }
 
     #[test]
-    fn without_a_cookie_mac2_is_zero_and_wrong() {
-        let (checker, _) = acquainted("192.0.2.1:4000");
-        let message = signed(&mut CookieJar::new(&US), 2);
+    fn mac2_is_zero_and_wrong_without_a_cookie() {
+        let (checker, _) = with_cookie("192.0.2.1:4000");
+        let message = signed(&mut CookieJar::new(&PUBLIC_KEY), 2);
         assert_eq!(message[INITIATION_LENGTH - MAC_LENGTH..], [0; MAC_LENGTH]);
         assert!(!checker.is_mac2_right(&message, from("192.0.2.1:4000"), 2));
     }
 
     #[test]
-    fn a_checker_without_a_secret_takes_no_mac2() {
-        let checker = CookieChecker::new(&US);
-        let message = signed(&mut CookieJar::new(&US), 1);
+    fn no_mac2_is_right_before_there_is_a_secret() {
+        let checker = CookieChecker::new(&PUBLIC_KEY);
+        let message = signed(&mut CookieJar::new(&PUBLIC_KEY), 1);
         assert!(!checker.is_mac2_right(&message, from("192.0.2.1:4000"), 1));
     }
 
     #[test]
-    fn the_secret_is_good_for_120_s() {
+    fn the_secret_is_used_for_120_s() {
         let at = from("192.0.2.1:4000");
-        let (mut checker, mut jar) = acquainted("192.0.2.1:4000");
+        let (mut checker, mut jar) = with_cookie("192.0.2.1:4000");
         let message = signed(&mut jar, 2);
         assert!(checker.is_mac2_right(&message, at, 1 + SECRET_LIFE_NS));
         assert!(!checker.is_mac2_right(&message, at, 2 + SECRET_LIFE_NS));
@@ -289,33 +285,33 @@ mod tests {
 
     #[test]
     fn a_cookie_is_used_for_115_s() {
-        let (_, mut jar) = acquainted("192.0.2.1:4000");
+        let (_, mut jar) = with_cookie("192.0.2.1:4000");
         let mac2 = |message: &[u8]| message[INITIATION_LENGTH - MAC_LENGTH..] != [0; MAC_LENGTH];
         assert!(mac2(&signed(&mut jar, 1 + COOKIE_LIFE_NS)));
         assert!(!mac2(&signed(&mut jar, 2 + COOKIE_LIFE_NS)));
     }
 
     #[test]
-    fn a_reply_counts_once_and_only_for_the_message_it_answers() {
-        let (mut checker, mut jar) = (CookieChecker::new(&US), CookieJar::new(&US));
+    fn a_reply_is_accepted_once_and_only_for_its_message() {
+        let (mut checker, mut jar) = (CookieChecker::new(&PUBLIC_KEY), CookieJar::new(&PUBLIC_KEY));
         let at = from("192.0.2.1:4000");
         let first = signed(&mut jar, 1);
         let reply = checker.reply(&first, 9, at, 1, &mut fill);
-        let mut other = CookieJar::new(&US);
-        assert!(!other.accept(&reply, 1), "it has sent nothing");
+        let mut other = CookieJar::new(&PUBLIC_KEY);
+        assert!(!other.accept(&reply, 1), "it has sent no message");
         let mut message = Message::new(Kind::Initiation, &[10]);
         other.sign(&mut message, 1);
-        assert!(!other.accept(&reply, 1), "it has sent something else");
+        assert!(!other.accept(&reply, 1), "it has sent another message");
         assert!(jar.accept(&reply, 1));
         assert!(!jar.accept(&reply, 1));
     }
 
     #[test]
-    fn each_flipped_bit_of_a_reply_is_noticed() {
-        let (mut checker, mut jar) = (CookieChecker::new(&US), CookieJar::new(&US));
+    fn each_flipped_bit_of_a_reply_is_detected() {
+        let (mut checker, mut jar) = (CookieChecker::new(&PUBLIC_KEY), CookieJar::new(&PUBLIC_KEY));
         let message = signed(&mut jar, 1);
         let reply = checker.reply(&message, 9, from("192.0.2.1:4000"), 1, &mut fill);
-        for bit in 8 * 8..COOKIE_REPLY_LENGTH * 8 {
+        for bit in 8 * 8..COOKIE_LENGTH * 8 {
             let mut other = reply.clone();
             other[bit / 8] ^= 1 << (bit % 8);
             assert!(!jar.accept(&other, 1), "bit {bit}");

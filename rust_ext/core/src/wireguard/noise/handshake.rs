@@ -1,8 +1,8 @@
-//! Noise_IKpsk2: who sends what, and what each end learns (whitepaper §5.4.2 and §5.4.3).
+//! The Noise_IKpsk2 handshake (whitepaper §5.4.2 and §5.4.3).
 //!
-//! In: keys, the other end's message, randomness as an ephemeral key. Out: our message, and the
-//! session's keys. Drops: a message that does not open, and a key agreement that gives zero (RFC
-//! 7748 §6.1). Nothing is kept before a message has proved right, so a forged one changes nothing.
+//! A message that does not authenticate is refused, as is a key agreement that gives zero (RFC 7748 §6.1). No state
+//! changes before a message is authenticated, so a forged one has no effect. Randomness is passed in, as the
+//! ephemeral key.
 //!
 //! ```text
 //! ← s
@@ -21,7 +21,7 @@ use crate::aead::{TAG_LENGTH, TransportKey};
 pub const KEY_LENGTH: usize = 32;
 const SEALED_KEY_LENGTH: usize = KEY_LENGTH + TAG_LENGTH;
 
-/// A secret of 32 bytes, wiped when dropped.
+/// A secret of 32 bytes, zeroed when dropped.
 pub type Secret = Zeroizing<[u8; KEY_LENGTH]>;
 
 /// Our static key pair.
@@ -31,7 +31,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The pair of a private key, whose bits are clamped (RFC 7748 §5).
+    /// Creates the pair of a private key, whose bits are clamped (RFC 7748 §5).
     pub fn new(private_key: &[u8; KEY_LENGTH]) -> Self {
         let mut clamped = Zeroizing::new(*private_key);
         clamped[0] &= 248;
@@ -51,47 +51,45 @@ impl Identity {
         Zeroizing::new(self.secret.to_bytes())
     }
 
-    /// The secret shared with a peer's static key, which each handshake needs; `None` where the
-    /// peer's key is one of the few that give zero with any other.
+    /// Returns the secret shared with a peer's static key, which each handshake needs; `None` if the peer's key is
+    /// one of the few that give zero with any other.
     pub fn agree(&self, public_key: &[u8; KEY_LENGTH]) -> Option<Secret> {
         agree(&self.secret, public_key).map(|shared| Zeroizing::new(shared.to_bytes()))
     }
 }
 
-/// The public key of a private key.
+/// Returns the public key of a private key.
 pub fn public_key(private_key: &[u8; KEY_LENGTH]) -> [u8; KEY_LENGTH] {
     Identity::new(private_key).public
 }
 
-/// What a handshake with one peer needs beside our identity.
+/// The keys of a handshake with one peer, beside our identity.
 pub struct PeerSecrets {
     /// The peer's static public key.
     pub public_key: [u8; KEY_LENGTH],
-    /// [`Identity::agree`] with it; without it, no handshake succeeds.
+    /// The result of [`Identity::agree`]; if `None`, no handshake succeeds.
     pub static_static: Option<Secret>,
-    /// The pre-shared key; zeros where there is none.
+    /// The pre-shared key; zeros if there is none.
     pub preshared_key: Secret,
 }
 
-/// The keys of a session, for one of its ends.
+/// The keys of a session for one of its ends.
 pub struct SessionKeys {
-    /// For what we send.
+    /// For messages that we send.
     pub send: TransportKey,
-    /// For what we receive.
+    /// For messages that we receive.
     pub receive: TransportKey,
 }
 
-/// An initiation on its way: what its response is opened with.
+/// The initiator's state between initiation and response.
 pub struct Initiator {
     symmetric: Symmetric,
     ephemeral: StaticSecret,
 }
 
 impl Initiator {
-    /// Writes an initiation with this payload (WireGuard: the stamp) into `message`, whose length
-    /// is that of two keys, the payload and two tags.
-    ///
-    /// `None` where the peer's key is no good.
+    /// Writes an initiation with this payload (WireGuard: the timestamp) into `message`, which has the length of
+    /// two keys, the payload and two tags. Returns `None` if a key agreement gives zero.
     pub fn start(
         identity: &Identity,
         peer: &PeerSecrets,
@@ -118,7 +116,7 @@ impl Initiator {
 
         symmetric.mix_hash(&peer.public_key);
         symmetric.mix_hash(&public);
-        // In a PSK handshake an ephemeral is key material as well (Noise §9.2).
+        // In a PSK handshake an ephemeral key is mixed into the key as well (Noise §9.2).
         symmetric.mix_key(&public);
         e.copy_from_slice(&public);
 
@@ -132,8 +130,8 @@ impl Initiator {
         Some(Self { symmetric, ephemeral })
     }
 
-    /// Opens a response and its payload (WireGuard: none). `None` where it is not the response to
-    /// this initiation; another may still be.
+    /// Opens a response and its payload (WireGuard: none). Returns `None` if it does not answer this initiation;
+    /// another message still may.
     pub fn finish(
         &self,
         identity: &Identity,
@@ -165,21 +163,21 @@ impl Initiator {
     }
 }
 
-/// An initiation of which only the sender's name was opened: enough to look the peer up.
-pub struct Greeting<'m> {
+/// An initiation of which only the sender's public key was opened, to look the peer up. It is not verified yet.
+pub struct UnverifiedInitiation<'m> {
     symmetric: Symmetric,
     ephemeral: [u8; KEY_LENGTH],
     public_key: [u8; KEY_LENGTH],
     sealed_payload: &'m [u8],
 }
 
-impl<'m> Greeting<'m> {
-    /// Opens the sender's public key. `None` where that fails.
-    pub fn read(identity: &Identity, message: &'m [u8]) -> Option<Self> {
-        Self::read_from(Symmetric::new(IDENTIFIER), identity, message)
+impl<'m> UnverifiedInitiation<'m> {
+    /// Opens the sender's public key. Returns `None` if that fails.
+    pub fn open(identity: &Identity, message: &'m [u8]) -> Option<Self> {
+        Self::open_from(Symmetric::new(IDENTIFIER), identity, message)
     }
 
-    fn read_from(mut symmetric: Symmetric, identity: &Identity, message: &'m [u8]) -> Option<Self> {
+    fn open_from(mut symmetric: Symmetric, identity: &Identity, message: &'m [u8]) -> Option<Self> {
         let (e, rest) = message.split_first_chunk::<KEY_LENGTH>()?;
         let (sealed_static, sealed_payload) = rest.split_at_checked(SEALED_KEY_LENGTH)?;
         symmetric.mix_hash(&identity.public);
@@ -195,13 +193,13 @@ impl<'m> Greeting<'m> {
         })
     }
 
-    /// Who claims to have sent it; proved by [`Greeting::accept`].
+    /// The claimed public key of the sender.
     pub fn public_key(&self) -> &[u8; KEY_LENGTH] {
         &self.public_key
     }
 
-    /// Opens the payload, which proves the sender.
-    pub fn accept(mut self, peer: &PeerSecrets, payload: &mut [u8]) -> Option<Responder> {
+    /// Opens the payload, which proves that the sender has the private key.
+    pub fn verify(mut self, peer: &PeerSecrets, payload: &mut [u8]) -> Option<Responder> {
         let ss = self.symmetric.mix_field_key(&**peer.static_static.as_ref()?);
         self.symmetric
             .open(ss, self.sealed_payload, payload)
@@ -209,15 +207,16 @@ impl<'m> Greeting<'m> {
     }
 }
 
-/// An initiation that proved right: what its response is made from.
+/// The responder's state: a verified initiation.
 pub struct Responder {
     symmetric: Symmetric,
-    /// The initiator's.
+    /// The initiator's ephemeral public key.
     ephemeral: [u8; KEY_LENGTH],
 }
 
 impl Responder {
-    /// Writes the response with this payload (WireGuard: none) into `message`.
+    /// Writes a response with this payload (WireGuard: none) into `message`. Returns `None` if a key agreement gives
+    /// zero.
     pub fn finish(
         self,
         peer: &PeerSecrets,

@@ -1,22 +1,19 @@
-//! Where the fields of messages of types 1 to 3 lie (whitepaper §5.4.2, §5.4.3, §5.4.7).
-//!
-//! In: a datagram. Out: its kind, if type, reserved bytes and length are exactly right.
+//! The layout of messages of types 1 to 3 (whitepaper §5.4.2, §5.4.3, §5.4.7).
 
-/// Bytes of a handshake initiation (kernel messages.h, struct message_handshake_initiation).
-pub const INITIATION_LENGTH: usize = 148;
-/// Bytes of a handshake response.
-pub const RESPONSE_LENGTH: usize = 92;
-/// Bytes of a cookie reply.
-pub const COOKIE_REPLY_LENGTH: usize = 64;
+use crate::packet::message_header::{
+    COOKIE_LENGTH, Class, INITIATION_LENGTH, RESPONSE_LENGTH, TYPE_COOKIE, TYPE_INITIATION,
+    TYPE_RESPONSE, classify,
+};
+
 /// Bytes of mac1, of mac2, and of a cookie.
 pub const MAC_LENGTH: usize = 16;
 
-/// The Noise message inside an initiation: ephemeral, static and stamp.
+/// The Noise message of an initiation: ephemeral key, static key and timestamp.
 pub const INITIATION_NOISE: std::ops::Range<usize> = 8..116;
-/// The Noise message inside a response: ephemeral and nothing, sealed.
+/// The Noise message of a response: ephemeral key and an empty payload.
 pub const RESPONSE_NOISE: std::ops::Range<usize> = 12..60;
 
-/// The kind of a message that control handles.
+/// The kind of a handshake message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Type 1.
@@ -28,39 +25,32 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What `datagram` is; `None` where anything about its outside is wrong.
+    /// Returns the kind of a datagram, or `None` unless type, reserved bytes and length are correct.
     pub fn of(datagram: &[u8]) -> Option<Self> {
-        let (header, _) = datagram.split_first_chunk::<4>()?;
-        [Self::Initiation, Self::Response, Self::CookieReply]
-            .into_iter()
-            .find(|kind| *header == kind.header() && datagram.len() == kind.length())
-    }
-
-    /// The type byte and the three reserved ones.
-    pub fn header(self) -> [u8; 4] {
-        match self {
-            Self::Initiation => [1, 0, 0, 0],
-            Self::Response => [2, 0, 0, 0],
-            Self::CookieReply => [3, 0, 0, 0],
+        match classify(datagram) {
+            Class::Initiation => Some(Self::Initiation),
+            Class::Response => Some(Self::Response),
+            Class::Cookie => Some(Self::CookieReply),
+            _ => None,
         }
     }
 
-    /// The exact length.
-    pub fn length(self) -> usize {
+    /// Type and length of a message.
+    fn layout(self) -> (u32, usize) {
         match self {
-            Self::Initiation => INITIATION_LENGTH,
-            Self::Response => RESPONSE_LENGTH,
-            Self::CookieReply => COOKIE_REPLY_LENGTH,
+            Self::Initiation => (TYPE_INITIATION, INITIATION_LENGTH),
+            Self::Response => (TYPE_RESPONSE, RESPONSE_LENGTH),
+            Self::CookieReply => (TYPE_COOKIE, COOKIE_LENGTH),
         }
     }
 }
 
-/// The first index: the sender's in types 1 and 2, the receiver's in type 3.
+/// Returns the first index: the sender's in types 1 and 2, the receiver's in type 3.
 pub fn first_index(message: &[u8]) -> u32 {
     index_at(message, 4)
 }
 
-/// The second index of a response: the receiver's.
+/// Returns the second index of a response: the receiver's.
 pub fn second_index(message: &[u8]) -> u32 {
     index_at(message, 8)
 }
@@ -71,7 +61,7 @@ fn index_at(message: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(bytes)
 }
 
-/// A message to be sent: one of the three kinds, so at most 148 bytes.
+/// A message to send, of at most 148 bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     bytes: [u8; INITIATION_LENGTH],
@@ -79,15 +69,16 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message of this kind with its first four bytes and its indices.
+    /// Creates a message of this kind with its type and indices, otherwise zero.
     pub fn new(kind: Kind, indices: &[u32]) -> Self {
+        let (message_type, length) = kind.layout();
         let mut bytes = [0; INITIATION_LENGTH];
-        bytes[..4].copy_from_slice(&kind.header());
+        bytes[..4].copy_from_slice(&message_type.to_le_bytes());
         for (slot, index) in bytes[4..].chunks_exact_mut(4).zip(indices) {
             slot.copy_from_slice(&index.to_le_bytes());
         }
         // At most 148.
-        Self { bytes, length: kind.length() as u8 }
+        Self { bytes, length: length as u8 }
     }
 }
 
@@ -116,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_exact_length_and_zero_reserved_bytes_are_taken() {
+    fn length_and_reserved_bytes_must_be_correct() {
         for kind in [Kind::Initiation, Kind::Response, Kind::CookieReply] {
             let message = Message::new(kind, &[1]);
             assert_eq!(Kind::of(&message), Some(kind));

@@ -1,7 +1,6 @@
-//! WireGuard's handshake protocol: messages of types 1 to 3 and the keys that come out of them.
+//! WireGuard's handshake protocol: messages of types 1 to 3, cookies, session keys, timers and the replay window.
 //!
-//! In: messages, keys, randomness and a time. Out: messages and transport keys. Nothing here knows
-//! of peers as the operator does, of sockets or of queues: that is the device's.
+//! Peers, sockets and queues belong to [`super::device`] and the paths.
 
 pub mod cookie;
 pub mod handshake;

@@ -1,35 +1,34 @@
-//! Which counters of a session were seen: RFC 6479's sliding bitmap, 8128 wide.
+//! The replay window of a session: RFC 6479's sliding bitmap over 8128 counters.
 //!
-//! In: the counter of a data message, before it is opened (`check`) and after its tag was found
-//! right (`accept`). Out: a verdict. Drops: what was seen before or lies behind the window; what is
-//! behind the highest yet new is late, which is exact reordering.
+//! `check` is called before a message is opened, `accept` once its tag was found right. A new counter below the
+//! highest is late: its message was reordered.
 
-/// A message whose counter is this or more is never accepted (whitepaper §6.1; wireguard-go
-/// constants.go: 2^64 − 2^13 − 1).
+/// Messages with this counter or a higher one are never accepted (whitepaper §6.1; wireguard-go constants.go:
+/// 2^64 − 2^13 − 1).
 pub use super::timers::REJECT_AFTER_MESSAGES;
 
 const BLOCK_BITS: u64 = u64::BITS as u64;
 const BLOCKS: usize = 128;
 
-/// Counters that far behind the highest are still told apart (wireguard-go replay.go: one block of
-/// the ring is always partly ahead, so it does not count).
+/// How far behind the highest a counter may be (wireguard-go replay.go: one block of the ring is always partly
+/// ahead, so it does not count).
 pub const WINDOW: u64 = (BLOCKS as u64 - 1) * BLOCK_BITS;
 
-/// What an authenticated counter turned out to be.
+/// The verdict on an authenticated counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accept {
     /// Higher than all before.
     Fresh,
-    /// Not seen before, but below the highest: it was overtaken on its way.
+    /// New, but below the highest: its message was overtaken.
     Late,
-    /// Seen before, too old to tell, or beyond the limit: to be dropped.
+    /// Seen before, behind the window, or beyond the limit: the message must be dropped.
     Replayed,
 }
 
-/// The counters a session has seen. Lives inside its session; never allocates.
+/// The counters that a session has seen.
 #[derive(Clone, Debug)]
 pub struct ReplayWindow {
-    /// The highest counter accepted, plus one; 0 while there is none.
+    /// The highest accepted counter plus one; 0 if there is none.
     next: u64,
     /// A ring of bitmaps: the block of counter c is c / 64 mod 128.
     blocks: [u64; BLOCKS],
@@ -42,8 +41,7 @@ impl Default for ReplayWindow {
 }
 
 impl ReplayWindow {
-    /// Whether `counter` may still be accepted: asked before the message is opened, as opening costs
-    /// more than looking.
+    /// Whether `counter` may be accepted. Checked before a message is opened, which costs more.
     pub fn check(&self, counter: u64) -> bool {
         if counter >= REJECT_AFTER_MESSAGES {
             return false;
@@ -52,7 +50,7 @@ impl ReplayWindow {
             || (!self.is_behind(counter) && self.blocks[block(counter)] & bit(counter) == 0)
     }
 
-    /// Notes the counter of a message whose tag was right.
+    /// Records the counter of an authenticated message.
     pub fn accept(&mut self, counter: u64) -> Accept {
         if !self.check(counter) {
             return Accept::Replayed;
@@ -69,7 +67,7 @@ impl ReplayWindow {
         self.next - 1 - counter > WINDOW
     }
 
-    /// Makes `counter` the highest and clears the blocks that come into the window with it.
+    /// Makes `counter` the highest and clears the blocks that enter the window.
     fn advance(&mut self, counter: u64) {
         let highest_block = self.next.saturating_sub(1) / BLOCK_BITS;
         let entering = (counter / BLOCK_BITS - highest_block).min(BLOCKS as u64);
@@ -99,24 +97,24 @@ mod tests {
     const L: u64 = WINDOW + 1;
     const R: u64 = REJECT_AFTER_MESSAGES;
 
-    fn taken(window: &mut ReplayWindow, counter: u64) -> bool {
+    fn accepts(window: &mut ReplayWindow, counter: u64) -> bool {
         let checked = window.check(counter);
         let accepted = window.accept(counter) != Accept::Replayed;
         assert_eq!(checked, accepted, "check and accept disagree on {counter}");
         accepted
     }
 
-    fn all_taken(counters: impl Iterator<Item = u64>) -> ReplayWindow {
+    fn accept_all(counters: impl Iterator<Item = u64>) -> ReplayWindow {
         let mut window = ReplayWindow::default();
         for counter in counters {
-            assert!(taken(&mut window, counter), "{counter}");
+            assert!(accepts(&mut window, counter), "{counter}");
         }
         window
     }
 
     /// The 34 steps of the kernel's selftest/counter.c, which wireguard-go's replay_test.go shares.
     #[test]
-    fn the_kernels_34_steps_come_out_as_in_the_kernel() {
+    fn the_34_steps_of_the_kernels_test_pass() {
         #[rustfmt::skip]
         let steps = [
             (0, true), (1, true), (1, false), (9, true), (8, true), (7, true), (7, false),
@@ -129,44 +127,44 @@ mod tests {
         ];
         let mut window = ReplayWindow::default();
         for (number, (counter, expected)) in steps.into_iter().enumerate() {
-            assert_eq!(taken(&mut window, counter), expected, "step {}: {counter}", number + 1);
+            assert_eq!(accepts(&mut window, counter), expected, "step {}: {counter}", number + 1);
         }
     }
 
     /// The six bulk runs of the same tests.
     #[test]
-    fn the_kernels_bulk_runs_come_out_as_in_the_kernel() {
-        let mut window = all_taken(1..=WINDOW);
-        assert!(taken(&mut window, 0));
-        assert!(!taken(&mut window, 0));
+    fn the_bulk_runs_of_the_kernels_test_pass() {
+        let mut window = accept_all(1..=WINDOW);
+        assert!(accepts(&mut window, 0));
+        assert!(!accepts(&mut window, 0));
 
-        let mut window = all_taken(2..=WINDOW + 1);
-        assert!(taken(&mut window, 1));
-        assert!(!taken(&mut window, 0));
+        let mut window = accept_all(2..=WINDOW + 1);
+        assert!(accepts(&mut window, 1));
+        assert!(!accepts(&mut window, 0));
 
-        all_taken((1..=WINDOW + 1).rev());
-        assert!(!taken(&mut all_taken((2..=WINDOW + 2).rev()), 0));
+        accept_all((1..=WINDOW + 1).rev());
+        assert!(!accepts(&mut accept_all((2..=WINDOW + 2).rev()), 0));
 
-        let mut window = all_taken((1..=WINDOW).rev());
-        assert!(taken(&mut window, WINDOW + 1));
-        assert!(!taken(&mut window, 0));
+        let mut window = accept_all((1..=WINDOW).rev());
+        assert!(accepts(&mut window, WINDOW + 1));
+        assert!(!accepts(&mut window, 0));
 
-        let mut window = all_taken((1..=WINDOW).rev());
-        assert!(taken(&mut window, 0));
-        assert!(taken(&mut window, WINDOW + 1));
+        let mut window = accept_all((1..=WINDOW).rev());
+        assert!(accepts(&mut window, 0));
+        assert!(accepts(&mut window, WINDOW + 1));
     }
 
     #[test]
     fn the_window_is_8128_counters_wide() {
         assert_eq!(WINDOW, 8128);
-        let mut window = all_taken([10_000].into_iter());
+        let mut window = accept_all([10_000].into_iter());
         assert!(window.check(10_000 - 8128));
         assert!(!window.check(10_000 - 8129));
         assert_eq!(window.accept(10_000 - 8128), Accept::Late);
     }
 
     #[test]
-    fn only_what_was_overtaken_is_late() {
+    fn only_overtaken_messages_are_late() {
         let mut window = ReplayWindow::default();
         let verdicts = [0, 2, 1, 1, 3].map(|counter| window.accept(counter));
         use Accept::{Fresh, Late, Replayed};
@@ -175,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_set_of_all_counters(
+        fn verdicts_agree_with_a_set_of_all_counters(
             jumps in prop::collection::vec((0u64..20_000, 0u64..10_000), 1..400),
         ) {
             let mut window = ReplayWindow::default();

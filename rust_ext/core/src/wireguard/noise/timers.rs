@@ -1,17 +1,14 @@
-//! Which timer of a peer is due next.
+//! The timers of a peer (whitepaper §6, as implemented by the kernel's timers.c and wireguard-go's timers.go).
 //!
-//! In: what control did (initiated, completed, derived keys) and what the paths noted in the peer's
-//! `Activity`. Out: the next deadline and what is to be done then. Nothing is armed or disarmed per
-//! packet: the paths only write when they last sent and received, and whether a timer that they
-//! would have stopped is really due is worked out when it comes up. The rules are those of the
-//! whitepaper's §6 as the kernel's timers.c and wireguard-go's timers.go carry them out.
+//! No timer is armed or disarmed per packet. The paths only record in the peer's `Activity` when they last sent and
+//! received; when a timer fires, control works out from that whether it is really due.
 
 use crate::{
     time::{MILLISECOND_NS, SECOND_NS},
     wireguard::peer::Activity,
 };
 
-/// A session that sent so many messages is renewed (whitepaper §6.1, Rekey-After-Messages).
+/// A session that has sent this many messages is renewed (whitepaper §6.1, Rekey-After-Messages).
 pub const REKEY_AFTER_MESSAGES: u64 = 1 << 60;
 /// A session carries no message with this counter or a higher one (whitepaper §6.1,
 /// Reject-After-Messages; kernel messages.h: U64_MAX − COUNTER_WINDOW_SIZE − 1 with a window of 8192).
@@ -22,47 +19,46 @@ pub const REKEY_AFTER_TIME_NS: u64 = 120 * SECOND_NS;
 pub const REJECT_AFTER_TIME_NS: u64 = 180 * SECOND_NS;
 /// Retries go on for this long (whitepaper §6.1, Rekey-Attempt-Time).
 pub const REKEY_ATTEMPT_TIME_NS: u64 = 90 * SECOND_NS;
-/// Between two initiations to one peer at least (whitepaper §6.1, Rekey-Timeout).
+/// The least time between two initiations to a peer (whitepaper §6.1, Rekey-Timeout).
 pub const REKEY_TIMEOUT_NS: u64 = 5 * SECOND_NS;
-/// Data that nothing was sent after is acknowledged by an empty message after this time
-/// (whitepaper §6.1, Keepalive-Timeout).
+/// Received data is acknowledged by an empty message if nothing is sent for this time (whitepaper §6.1,
+/// Keepalive-Timeout).
 pub const KEEPALIVE_TIMEOUT_NS: u64 = 10 * SECOND_NS;
-/// The initiator renews a session of this age when it receives, so that one who only receives is
-/// not cut off (whitepaper §6.2: Reject-After-Time − Keepalive-Timeout − Rekey-Timeout).
+/// The initiator renews a session of this age when it receives, so that a session without outbound data does not
+/// expire (whitepaper §6.2: Reject-After-Time − Keepalive-Timeout − Rekey-Timeout).
 pub const REKEY_ON_RECEIVE_AFTER_TIME_NS: u64 =
     REJECT_AFTER_TIME_NS - KEEPALIVE_TIMEOUT_NS - REKEY_TIMEOUT_NS;
-/// Data that nothing answers for this long, and a jitter, means a new handshake (whitepaper §6.5).
+/// Data that is not answered for this time and a jitter starts a new handshake (whitepaper §6.5).
 pub const NEW_HANDSHAKE_AFTER_NS: u64 = KEEPALIVE_TIMEOUT_NS + REKEY_TIMEOUT_NS;
-/// All keys are erased when none came for this long (whitepaper §6.3: Reject-After-Time × 3).
+/// All keys are erased if no new ones are derived for this time (whitepaper §6.3: Reject-After-Time × 3).
 pub const ERASE_AFTER_NS: u64 = 3 * REJECT_AFTER_TIME_NS;
 /// A jitter is below this many milliseconds (kernel messages.h, REKEY_TIMEOUT_JITTER_MAX: a third of
 /// a second; wireguard-go constants.go: 334).
 pub const JITTER_MS: u64 = 334;
-/// Initiations of one try at a handshake. wireguard-go's MaxTimerHandshakes is the same number, but
-/// its comparison lets two more through.
+/// Initiations after which a handshake is given up. wireguard-go's MaxTimerHandshakes is the same number, but its
+/// comparison allows two more.
 pub const MAX_ATTEMPTS: u32 = (REKEY_ATTEMPT_TIME_NS / REKEY_TIMEOUT_NS) as u32;
-/// A peer's initiations closer than this are dropped (kernel messages.h,
-/// INITIATIONS_PER_SECOND: 50).
+/// Initiations of a peer that are closer than this are dropped (kernel messages.h, INITIATIONS_PER_SECOND: 50).
 pub const INITIATION_INTERVAL_NS: u64 = SECOND_NS / 50;
 
-/// What is to be done when a deadline has come.
+/// What to do when a deadline has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
-    /// The initiation got no response: send another, or give up.
+    /// The initiation got no response: send another one, or give up.
     Retry,
-    /// A handshake was wanted too soon after the last: now it may start.
+    /// A handshake was requested too soon after the last; now it may start.
     Deferred,
-    /// Data got no answer: start a handshake.
+    /// Data was not answered: start a handshake.
     NewHandshake,
     /// Data was not acknowledged: send an empty message.
     Keepalive,
-    /// The operator wants a message from time to time.
+    /// The operator's keepalive interval has passed.
     PersistentKeepalive,
-    /// Forget all keys.
+    /// Erase all keys.
     Erase,
 }
 
-/// One peer's timers.
+/// The timers of one peer.
 #[derive(Clone, Debug, Default)]
 pub struct Timers {
     /// When the last initiation or response was sent.
@@ -70,9 +66,9 @@ pub struct Timers {
     retry_at_ns: Option<u64>,
     deferred_until_ns: Option<u64>,
     erase_at_ns: Option<u64>,
-    /// Initiations sent since the handshake was last asked for.
+    /// Initiations sent since the handshake was last requested.
     attempts: u32,
-    /// When the running series of initiations began.
+    /// When the current series of initiations began.
     started_ns: Option<u64>,
     new_handshake_jitter_ns: u64,
     persistent_interval_ns: u64,
@@ -80,7 +76,7 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// The next deadline and its purpose, as things stand.
+    /// Returns the next deadline and what is due then.
     pub fn next(&self, activity: &Activity) -> Option<(u64, Due)> {
         let unanswered = activity.unanswered_since();
         let unacknowledged = activity.unacknowledged_since();
@@ -104,7 +100,7 @@ impl Timers {
         .min()
     }
 
-    /// Marks a timer as spent, whatever is done about it.
+    /// Clears a timer that has fired.
     pub fn fired(&mut self, due: Due, now_ns: u64, activity: &Activity) {
         match due {
             Due::Retry => self.retry_at_ns = None,
@@ -116,13 +112,13 @@ impl Timers {
         }
     }
 
-    /// Somebody wants a handshake: what counts as giving up starts anew.
-    pub fn wanted(&mut self) {
+    /// A handshake was requested: the attempts until it is given up are counted anew.
+    pub fn requested(&mut self) {
         self.attempts = 0;
     }
 
-    /// The time from which the next initiation may be sent.
-    pub fn may_initiate_at_ns(&self) -> u64 {
+    /// The earliest time of the next initiation.
+    pub fn next_initiation_ns(&self) -> u64 {
         self.last_handshake_sent_ns.map_or(0, |at| at + REKEY_TIMEOUT_NS)
     }
 
@@ -131,22 +127,22 @@ impl Timers {
         self.retry_at_ns.is_some()
     }
 
-    /// Initiations sent since the handshake was last asked for.
+    /// Initiations sent since the handshake was last requested.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// When the running series of initiations began.
+    /// When the current series of initiations began.
     pub fn started_ns(&self) -> Option<u64> {
         self.started_ns
     }
 
-    /// Comes back to a handshake that was wanted too soon.
+    /// Postpones a handshake that was requested too soon.
     pub fn defer(&mut self) {
-        self.deferred_until_ns = Some(self.may_initiate_at_ns());
+        self.deferred_until_ns = Some(self.next_initiation_ns());
     }
 
-    /// An initiation is sent.
+    /// An initiation was sent.
     pub fn initiated(&mut self, now_ns: u64, jitter_ns: u64) {
         self.last_handshake_sent_ns = Some(now_ns);
         self.deferred_until_ns = None;
@@ -155,22 +151,22 @@ impl Timers {
         self.started_ns.get_or_insert(now_ns);
     }
 
-    /// A retry that would have come too soon after a response waits for its time.
+    /// Postpones a retry that would come too soon after a response.
     pub fn retry_later(&mut self, jitter_ns: u64) {
-        self.retry_at_ns = Some(self.may_initiate_at_ns() + jitter_ns);
+        self.retry_at_ns = Some(self.next_initiation_ns() + jitter_ns);
     }
 
-    /// A response is sent.
+    /// A response was sent.
     pub fn responded(&mut self, now_ns: u64) {
         self.last_handshake_sent_ns = Some(now_ns);
     }
 
-    /// Keys were derived: the time to their erasure starts again.
+    /// Keys were derived: the time until they are erased starts anew.
     pub fn derived(&mut self, now_ns: u64) {
         self.erase_at_ns = Some(now_ns + ERASE_AFTER_NS);
     }
 
-    /// The handshake is complete for both ends.
+    /// The handshake is complete at both ends.
     pub fn completed(&mut self, jitter_ns: u64) {
         self.retry_at_ns = None;
         self.deferred_until_ns = None;
@@ -179,7 +175,7 @@ impl Timers {
         self.new_handshake_jitter_ns = jitter_ns;
     }
 
-    /// The handshake is given up; what is left of it is erased in time.
+    /// The handshake was given up; existing keys will still be erased.
     pub fn gave_up(&mut self, now_ns: u64) {
         self.retry_at_ns = None;
         self.deferred_until_ns = None;
@@ -188,14 +184,14 @@ impl Timers {
         self.erase_at_ns.get_or_insert(now_ns + ERASE_AFTER_NS);
     }
 
-    /// Our identity changed: the next initiation need not wait.
+    /// Our identity has changed: the next initiation need not wait.
     pub fn identity_changed(&mut self) {
         self.last_handshake_sent_ns = None;
         self.deferred_until_ns = None;
         self.started_ns = None;
     }
 
-    /// The peer cannot be reached at all (no key, no endpoint): nothing is tried.
+    /// The peer cannot be reached (no key, no endpoint): no handshake is attempted.
     pub fn unreachable(&mut self) {
         self.retry_at_ns = None;
         self.deferred_until_ns = None;
@@ -207,14 +203,14 @@ impl Timers {
         self.persistent_interval_ns = u64::from(seconds) * SECOND_NS;
     }
 
-    /// The operator's keepalive interval; 0 where it is off.
+    /// The operator's keepalive interval; 0 if it is off.
     pub fn persistent_keepalive_s(&self) -> u16 {
-        // It was made from a u16.
+        // It was set from a u16.
         (self.persistent_interval_ns / SECOND_NS) as u16
     }
 }
 
-/// A delay of 0 to 333 ms out of 32 random bits.
+/// Returns a delay of 0 to 333 ms from 32 random bits.
 pub fn jitter_ns(random: u32) -> u64 {
     ((u64::from(random) * JITTER_MS) >> 32) * MILLISECOND_NS
 }
@@ -253,11 +249,11 @@ mod tests {
         let at = 16 * S + 7 * MILLISECOND_NS;
         assert_eq!(timers.next(&activity), Some((at, Due::NewHandshake)));
         timers.fired(Due::NewHandshake, at, &activity);
-        assert_eq!(timers.next(&activity), None, "only the next data arms it again");
+        assert_eq!(timers.next(&activity), None, "only new data arms it again");
     }
 
     #[test]
-    fn any_answer_stops_the_wait_for_one() {
+    fn any_answer_stops_the_timer() {
         let activity = Activity::default();
         activity.record_sent(S, 100, true, 0);
         activity.record_received(2 * S, 32, false, 0);
@@ -265,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn received_data_is_acknowledged_after_10_s_unless_something_was_sent() {
+    fn data_is_acknowledged_after_10_s_if_nothing_was_sent() {
         let activity = Activity::default();
         activity.record_received(S, 100, true, 0);
         activity.record_received(3 * S, 100, true, 0);
@@ -282,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn persistent_keepalive_counts_from_the_last_message_either_way() {
+    fn persistent_keepalive_counts_from_the_last_message() {
         let (activity, mut timers) = (Activity::default(), Timers::default());
         timers.set_persistent_keepalive(25);
         assert_eq!(timers.persistent_keepalive_s(), 25);

@@ -1,4 +1,4 @@
-//! What holds for any sequence of packets.
+//! Properties of arbitrary sequences of packets.
 
 use proptest::prelude::*;
 
@@ -8,16 +8,16 @@ use crate::packet::{
     ip, parse,
 };
 
-/// One step of a sender: which of its flows, how much, and what is odd about it.
+/// A packet of a sender: its flow, its payload length, and an anomaly.
 #[derive(Clone, Debug)]
 struct Step {
     flow: usize,
     length: usize,
-    oddity: Oddity,
+    anomaly: Anomaly,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Oddity {
+enum Anomaly {
     None,
     Push,
     Fin,
@@ -34,17 +34,17 @@ enum Oddity {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    use Oddity::*;
-    let oddity = prop_oneof![
+    use Anomaly::*;
+    let anomaly = prop_oneof![
         20 => Just(None),
         4 => prop::sample::select(vec![Push, Gap, Acknowledgement, Damaged, Fragment]),
         2 => prop::sample::select(vec![Fin, PureAck, Ttl, Ecn, Options, IpOptions, Identification]),
     ];
     let length = prop_oneof![6 => Just(1200usize), 2 => Just(300usize), 1 => 4usize..1400];
-    let step = (0usize..6, length, oddity).prop_map(|(flow, length, oddity)| Step {
+    let step = (0usize..6, length, anomaly).prop_map(|(flow, length, anomaly)| Step {
         flow,
         length,
-        oddity,
+        anomaly,
     });
     proptest::collection::vec(step, 1..120)
 }
@@ -61,38 +61,38 @@ fn flows() -> Vec<Build> {
     ]
 }
 
-/// The packets, each with its number in its first four bytes of payload where it has any.
+/// The packets, each with its number in the first four bytes of its payload if it has any.
 fn packets(steps: &[Step]) -> Vec<Vec<u8>> {
     let mut flows = flows();
     let one = |(number, step): (usize, &Step)| {
         let flow = &mut flows[step.flow];
-        if step.oddity == Oddity::Gap {
+        if step.anomaly == Anomaly::Gap {
             flow.sequence = flow.sequence.wrapping_add(100);
         }
-        if step.oddity == Oddity::Identification {
+        if step.anomaly == Anomaly::Identification {
             flow.identification = flow.identification.wrapping_add(9);
         }
-        if step.oddity == Oddity::Acknowledgement {
+        if step.anomaly == Anomaly::Acknowledgement {
             flow.acknowledgement += 1;
         }
         *flow = flow.clone().payload(step.length);
         flow.payload[..4].copy_from_slice(&(number as u32).to_be_bytes());
         let mut packet = flow.clone();
         *flow = flow.next();
-        match step.oddity {
-            Oddity::Push => packet.tcp_flags |= tcp::PSH,
-            Oddity::Fin => packet.tcp_flags |= tcp::FIN,
-            Oddity::PureAck => packet.payload.clear(),
-            Oddity::Ttl => packet.ttl = 3,
-            Oddity::Ecn => packet.ds = 3,
-            Oddity::Options => packet.tcp_options = vec![1; 8],
-            Oddity::IpOptions => packet.ip_options = vec![1; 4],
-            Oddity::Fragment if packet.version == 4 => packet.fragment = 0x2000,
-            Oddity::Fragment => packet.extensions = vec![(44, vec![0, 0, 0, 1, 0, 0, 0, 1])],
+        match step.anomaly {
+            Anomaly::Push => packet.tcp_flags |= tcp::PSH,
+            Anomaly::Fin => packet.tcp_flags |= tcp::FIN,
+            Anomaly::PureAck => packet.payload.clear(),
+            Anomaly::Ttl => packet.ttl = 3,
+            Anomaly::Ecn => packet.ds = 3,
+            Anomaly::Options => packet.tcp_options = vec![1; 8],
+            Anomaly::IpOptions => packet.ip_options = vec![1; 4],
+            Anomaly::Fragment if packet.version == 4 => packet.fragment = 0x2000,
+            Anomaly::Fragment => packet.extensions = vec![(44, vec![0, 0, 0, 1, 0, 0, 0, 1])],
             _ => {}
         }
         let mut bytes = packet.bytes();
-        if step.oddity == Oddity::Damaged {
+        if step.anomaly == Anomaly::Damaged {
             let last = bytes.len() - 1;
             bytes[last] ^= 0x80;
         }
@@ -101,7 +101,7 @@ fn packets(steps: &[Step]) -> Vec<Vec<u8>> {
     steps.iter().enumerate().map(one).collect()
 }
 
-/// A packet without what a merge may move: PSH, and so the checksum.
+/// A packet without the fields that a merge may change: PSH and the checksum.
 fn without_push(packet: &[u8]) -> Vec<u8> {
     let frame = parse(packet, 0).unwrap();
     let mut packet = packet.to_vec();
@@ -115,13 +115,13 @@ fn without_push(packet: &[u8]) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn nothing_is_lost_or_made_and_every_flow_keeps_its_order(
+    fn packets_are_preserved_and_flows_keep_their_order(
         steps in steps(), seed: u64, psh_closes: bool,
     ) {
         let input = packets(&steps);
         let drained =
             drain(&mut Coalesce::new(CoalesceOptions { psh_closes, ..ALL }, seed), &input);
-        let mut waiting: Vec<Option<&Vec<u8>>> = input.iter().map(Some).collect();
+        let mut remaining: Vec<Option<&Vec<u8>>> = input.iter().map(Some).collect();
         let mut order = Vec::new();
         for frame in &drained.batch.frames {
             let parts = drained.packets(frame);
@@ -129,30 +129,30 @@ proptest! {
             prop_assert!(frame.protocol != udp::PROTOCOL || frame.segments <= 64);
             prop_assert!(frame.segments == 1 || parts.iter().all(|p| checksums_are_right(p)));
             for part in &parts {
-                // The oldest packet with these bytes: a flow's packets are all different.
-                let found = waiting.iter().position(|packet| {
+                // The oldest packet with these bytes: the packets of a flow all differ.
+                let found = remaining.iter().position(|packet| {
                     packet.is_some_and(|packet| if frame.segments == 1 {
                         packet == part
                     } else {
                         without_push(packet) == without_push(part)
                     })
                 });
-                prop_assert!(found.is_some(), "a packet that nobody sent");
+                prop_assert!(found.is_some(), "a packet that was not sent");
                 let number = found.unwrap();
-                waiting[number] = None;
+                remaining[number] = None;
                 order.push(number);
             }
-            // A push within the frame is on its last packet.
+            // PSH of any segment is on the last packet of the frame.
             let members = &order[order.len() - parts.len()..];
             let pushed = members.iter().any(|&i| parse(&input[i], 0).unwrap().tcp_flags & tcp::PSH != 0);
             prop_assert_eq!(frame.tcp_flags & tcp::PSH != 0, pushed);
         }
-        prop_assert!(waiting.iter().all(Option::is_none), "a packet was lost");
+        prop_assert!(remaining.iter().all(Option::is_none), "a packet was lost");
         assert_order(&steps, &order);
     }
 
     #[test]
-    fn split_coalesce_split_gives_the_same_bytes(
+    fn splitting_a_merged_frame_gives_the_same_bytes(
         flow in 0usize..6,
         size in 1u16..1500,
         payload in 2usize..60_000,
@@ -180,8 +180,8 @@ proptest! {
     }
 }
 
-/// Packets of a flow leave in the order in which they came; a fragment's place among all packets
-/// between its addresses does not change either.
+/// Packets of a flow keep their order of arrival, and a fragment keeps its place among all packets between its
+/// addresses.
 fn assert_order(steps: &[Step], order: &[usize]) {
     let mut place = vec![0; order.len()];
     for (at, &number) in order.iter().enumerate() {
@@ -191,7 +191,7 @@ fn assert_order(steps: &[Step], order: &[usize]) {
     for later in 0..steps.len() {
         for earlier in 0..later {
             let [a, b] = [&steps[earlier], &steps[later]];
-            let is_fragment = [a, b].iter().any(|step| step.oddity == Oddity::Fragment);
+            let is_fragment = [a, b].iter().any(|step| step.anomaly == Anomaly::Fragment);
             if a.flow == b.flow || is_fragment && pair(a.flow) == pair(b.flow) {
                 assert!(place[earlier] < place[later], "{earlier} and {later}: {a:?} {b:?}");
             }

@@ -1,4 +1,4 @@
-//! What the operator sets, while the tunnel runs.
+//! Changes of the configuration while the tunnel runs.
 
 use super::{super::*, wire::*};
 use crate::{drop_reason::HandshakeDrop, wireguard::allowed_ips::Prefix};
@@ -17,15 +17,15 @@ fn a_removed_peer_can_be_added_again() {
     assert_eq!(wire.ends[0].device.poll_timeout(), None);
     wire.run_for(6 * S);
     wire.change_peer(0, |change| change.endpoint = Some(address));
-    assert_ne!(wire.ends[0].peer, first, "its name is not given again");
+    assert_ne!(wire.ends[0].peer, first, "its id is not reused");
     wire.send(0);
     wire.run_for(S);
     assert_eq!(wire.ends[1].delivered, 1);
 }
 
-/// Even at once: the stamp of the next initiation is a later one.
+/// The timestamp of its next initiation is later than the last.
 #[test]
-fn a_peer_added_again_at_once_is_not_taken_for_a_replay() {
+fn a_peer_added_again_at_once_is_no_replay() {
     let mut wire = Wire::connected(71);
     let (public_key, address) = (wire.ends[1].public_key, wire.ends[1].address);
     for _ in 0..3 {
@@ -38,7 +38,7 @@ fn a_peer_added_again_at_once_is_not_taken_for_a_replay() {
 }
 
 #[test]
-fn our_own_key_is_no_peers() {
+fn a_peer_must_not_have_our_own_key() {
     let mut wire = Wire::new(72);
     let public_key = wire.ends[0].public_key;
     let change = PeerChange::new(public_key);
@@ -59,7 +59,7 @@ fn update_only_adds_no_peer() {
 }
 
 #[test]
-fn a_new_private_key_ends_sending_but_not_what_is_on_its_way() {
+fn a_new_private_key_ends_sending_not_receiving() {
     let mut wire = Wire::connected(74);
     wire.send(1);
     wire.configure(0, |device, now| device.set_private_key(Some([42; 32]), now));
@@ -72,11 +72,11 @@ fn a_new_private_key_ends_sending_but_not_what_is_on_its_way() {
     wire.change_peer(1, |change| change.endpoint = Some(address));
     wire.send(0);
     wire.run_for(S);
-    assert_eq!(wire.ends[1].delivered, 1, "the next handshake need not wait for 5 s");
+    assert_eq!(wire.ends[1].delivered, 1, "the next handshake does not wait for 5 s");
 }
 
 #[test]
-fn the_same_private_key_again_changes_nothing() {
+fn setting_the_same_private_key_changes_nothing() {
     let mut wire = Wire::connected(75);
     let private_key = wire.ends[0].device.private_key().map(|key| *key);
     wire.configure(0, |device, now| device.set_private_key(private_key, now));
@@ -84,7 +84,7 @@ fn the_same_private_key_again_changes_nothing() {
 }
 
 #[test]
-fn a_private_key_of_zeros_is_none() {
+fn a_private_key_of_zeros_removes_the_key() {
     let mut wire = Wire::connected(76);
     wire.configure(0, |device, now| device.set_private_key(Some([0; 32]), now));
     assert_eq!(wire.ends[0].device.public_key(), None);
@@ -92,11 +92,11 @@ fn a_private_key_of_zeros_is_none() {
     assert!(wire.ends[0].sending.is_none());
     wire.send(0);
     wire.run_for(100 * S);
-    assert_eq!(times(&wire, 0, |datagram| datagram.is(1)).len(), 1, "only that of the beginning");
+    assert_eq!(times(&wire, 0, |datagram| datagram.is(1)).len(), 1, "only the first");
 }
 
 #[test]
-fn a_running_handshake_goes_on_with_the_new_private_key() {
+fn a_running_handshake_restarts_with_a_new_private_key() {
     let mut wire = Wire::new(77);
     wire.loses = Box::new(|_, _| true);
     wire.send(0);
@@ -167,13 +167,13 @@ fn both_paths_get_one_snapshot_for_many_changes() {
     });
     assert_eq!(routes(&wire) - before, 2);
     assert_eq!(wire.ends[0].routes.len(), 2);
-    assert!(Arc::ptr_eq(&wire.ends[0].routes[0], &wire.ends[0].routes[1]), "one for both");
+    assert!(Arc::ptr_eq(&wire.ends[0].routes[0], &wire.ends[0].routes[1]), "one snapshot for both");
     wire.change_peer(0, |change| change.persistent_keepalive_s = Some(0));
-    assert_eq!(routes(&wire) - before, 2, "nothing about them has changed");
+    assert_eq!(routes(&wire) - before, 2, "the allowed IPs have not changed");
 }
 
 #[test]
-fn new_sockets_choose_their_source_anew() {
+fn new_sockets_clear_the_source_of_a_path() {
     let mut wire = Wire::connected(81);
     assert!(wire.ends[0].path.unwrap().source.is_some());
     wire.configure(0, Device::handle_bind_changed);
@@ -187,7 +187,7 @@ fn new_sockets_choose_their_source_anew() {
 }
 
 #[test]
-fn a_peer_whose_key_gives_zero_is_never_called() {
+fn no_handshake_starts_with_a_key_that_gives_zero() {
     let mut wire = Wire::new(82);
     let change = PeerChange {
         public_key: [0; 32],

@@ -1,4 +1,4 @@
-//! Both ends begin at once, on wires that delay and lose.
+//! Both ends initiate at once, on wires that delay and lose.
 
 use super::wire::*;
 
@@ -11,11 +11,11 @@ fn crossed_initiations_converge_in_one_round_trip() {
     assert_eq!(wire.ends.each_ref().map(|end| end.delivered), [1, 1]);
     wire.run_for(30 * S);
     let initiations = [0, 1].map(|i| times(&wire, i, |datagram| datagram.is(1)).len());
-    assert_eq!(initiations, [1, 1], "nobody tries again");
+    assert_eq!(initiations, [1, 1], "no retries");
 }
 
-/// 1,000 runs: both begin within the wire's latency of each other, any of the first four messages may
-/// be lost. After two retries at the latest, data passes both ways, and goes on passing.
+/// 1,000 runs: both ends initiate at about the same time, and any of the first four messages may be lost. After
+/// two retries at the latest, data passes both ways.
 #[test]
 fn crossed_initiations_converge_whatever_is_lost() {
     for seed in 0..1000 {
@@ -42,10 +42,9 @@ fn crossed_initiations_converge_whatever_is_lost() {
     }
 }
 
-/// A peer such as the kernel forgets its own initiation when ours arrives, so it takes no response
-/// to it. Here end 1 does the same.
+/// The kernel drops its own initiation when ours arrives, and so accepts no response to it; end 1 behaves the same.
 #[test]
-fn a_peer_that_drops_the_crossed_response_is_no_problem() {
+fn a_peer_may_ignore_the_response_to_a_crossed_initiation() {
     let mut wire = Wire::new(22);
     wire.loses = Box::new(|from, datagram| from == 0 && datagram.is(2));
     wire.send(0);

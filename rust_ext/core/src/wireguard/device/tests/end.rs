@@ -1,4 +1,4 @@
-//! One end of the wire: a device, and paths that keep to the exchange's rules.
+//! One end of the wire: a device, and a model of its two paths.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -33,12 +33,12 @@ pub(super) struct End {
     pub(super) sending: Option<SendSession>,
     pub(super) receiving: BTreeMap<u32, (ReceiveSession, bool)>,
     pub(super) next: Option<SendSession>,
-    /// What the inbound path tells the outbound one.
-    pub(super) news: VecDeque<OutboundCommand>,
-    pub(super) asked_ns: Option<u64>,
-    pub(super) asked_on_receive: BTreeSet<u32>,
+    /// Commands of the inbound path to the outbound path.
+    pub(super) outbound_commands: VecDeque<OutboundCommand>,
+    pub(super) requested_ns: Option<u64>,
+    pub(super) requested_on_receive: BTreeSet<u32>,
     pub(super) staged: u32,
-    /// Packets that came out here.
+    /// Packets that arrived.
     pub(super) delivered: u32,
     pub(super) routes: Vec<Arc<AllowedIps>>,
     pub(super) log: Vec<String>,
@@ -61,9 +61,9 @@ impl End {
             sending: None,
             receiving: BTreeMap::new(),
             next: None,
-            news: VecDeque::new(),
-            asked_ns: None,
-            asked_on_receive: BTreeSet::new(),
+            outbound_commands: VecDeque::new(),
+            requested_ns: None,
+            requested_on_receive: BTreeSet::new(),
             staged: 0,
             delivered: 0,
             routes: Vec::new(),
@@ -72,9 +72,9 @@ impl End {
         }
     }
 
-    pub(super) fn ask(&mut self, now: Now) {
-        if self.asked_ns.is_none_or(|at| now.boot_ns - at >= REKEY_TIMEOUT_NS) {
-            self.asked_ns = Some(now.boot_ns);
+    pub(super) fn request_handshake(&mut self, now: Now) {
+        if self.requested_ns.is_none_or(|at| now.boot_ns - at >= REKEY_TIMEOUT_NS) {
+            self.requested_ns = Some(now.boot_ns);
             self.device.handle_report(Report::WantsHandshake(self.peer), now);
         }
     }
@@ -102,11 +102,15 @@ impl End {
         if !was_confirmed {
             if let Some(session) = self.next.take_if(|next| next.local_index == index) {
                 let peer = self.peer;
-                self.news.push_back(OutboundCommand::Install { peer, session, confirm: false });
+                self.outbound_commands.push_back(OutboundCommand::Install {
+                    peer,
+                    session,
+                    confirm: false,
+                });
             }
             self.device.handle_report(Report::Confirmed(self.peer, index), now);
         }
-        if is_due && self.asked_on_receive.insert(index) {
+        if is_due && self.requested_on_receive.insert(index) {
             self.device.handle_report(Report::WantsHandshake(self.peer), now);
         }
         if self.path != Some(from) {
@@ -117,14 +121,14 @@ impl End {
         }
     }
 
-    pub(super) fn note(&mut self, command: &Command) {
+    pub(super) fn log_command(&mut self, command: &Command) {
         let name = format!("{command:?}");
         let name = name.replace(['(', ')', '{', '}'], " ");
         let words: Vec<&str> = name.split_whitespace().take(2).collect();
         self.log.push(words.join(" "));
     }
 
-    pub(super) fn named(&self, name: &str) -> usize {
+    pub(super) fn count_events(&self, name: &str) -> usize {
         self.events.iter().filter(|event| event.name() == name).count()
     }
 
@@ -132,7 +136,7 @@ impl End {
         self.device.counts().drops[reason as usize]
     }
 
-    /// What is shown of the other end.
+    /// The device's status of the other end.
     pub(super) fn peer_status(&self) -> PeerStatus {
         self.device.peers().next().unwrap()
     }

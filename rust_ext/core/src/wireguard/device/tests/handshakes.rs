@@ -1,10 +1,10 @@
-//! Handshakes between two well-meaning ends.
+//! Handshakes between two cooperating ends.
 
 use super::{super::*, end::End, wire::*};
 use crate::drop_reason::HandshakeDrop;
 
 #[test]
-fn the_first_packet_waits_for_a_handshake_and_then_leaves() {
+fn the_first_packet_is_staged_until_the_handshake_completes() {
     for i in 0..2 {
         let mut wire = Wire::new(1);
         wire.send(i);
@@ -28,7 +28,7 @@ fn the_first_packet_waits_for_a_handshake_and_then_leaves() {
 }
 
 #[test]
-fn the_receiving_half_is_commanded_before_the_sending_half() {
+fn the_receiving_half_is_installed_before_the_sending_half() {
     let wire = Wire::connected(2);
     let installs = |end: &End| -> Vec<String> {
         end.log.iter().filter(|line| line.ends_with("Install")).cloned().collect()
@@ -43,7 +43,7 @@ fn the_receiving_half_is_commanded_before_the_sending_half() {
 }
 
 #[test]
-fn a_responder_sends_only_after_the_initiator_has() {
+fn a_responder_sends_only_after_the_initiator() {
     let mut wire = Wire::new(3);
     wire.loses = Box::new(|from, datagram| from == 0 && datagram.is_keepalive());
     wire.ends[0].device.handle_report(Report::WantsHandshake(wire.ends[0].peer), wire.now());
@@ -75,34 +75,34 @@ fn both_ends_need_the_same_preshared_key() {
 }
 
 #[test]
-fn a_lost_initiation_is_sent_again_after_5_s_and_a_jitter() {
+fn a_lost_initiation_is_retried_after_5_s_and_a_jitter() {
     let mut wire = Wire::new(5);
     let mut lost = false;
     wire.loses = Box::new(move |_, datagram| datagram.is(1) && !std::mem::replace(&mut lost, true));
-    let begun_ns = wire.now_ns;
+    let start_ns = wire.now_ns;
     wire.send(0);
     wire.run_for(10 * S);
     let initiations = times(&wire, 0, |datagram| datagram.is(1));
     assert_eq!(initiations.len(), 2);
-    assert_eq!(initiations[0], begun_ns);
-    assert!((5 * S..5 * S + 334 * MS).contains(&(initiations[1] - begun_ns)));
+    assert_eq!(initiations[0], start_ns);
+    assert!((5 * S..5 * S + 334 * MS).contains(&(initiations[1] - start_ns)));
     assert_eq!(wire.ends[1].delivered, 1);
-    assert_eq!(wire.ends[0].named("peer.handshake_retried"), 1);
+    assert_eq!(wire.ends[0].count_events("peer.handshake_retried"), 1);
 }
 
 #[test]
-fn a_lost_response_is_made_up_for_by_the_next_initiation() {
+fn a_lost_response_is_replaced_after_the_next_initiation() {
     let mut wire = Wire::new(6);
     let mut lost = false;
     wire.loses = Box::new(move |_, datagram| datagram.is(2) && !std::mem::replace(&mut lost, true));
     wire.send(0);
     wire.run_for(6 * S);
     assert_eq!(wire.ends[1].delivered, 1);
-    assert_eq!(wire.ends[1].receiving.len(), 1, "the first response's session is gone");
+    assert_eq!(wire.ends[1].receiving.len(), 1, "the session of the lost response is erased");
 }
 
 #[test]
-fn handshake_bytes_count() {
+fn handshake_messages_count_as_bytes_of_the_peer() {
     let wire = Wire::connected(7);
     let bytes = wire.ends.each_ref().map(|end| end.peer_status().activity.bytes());
     assert_eq!(bytes[0], (148 + 32, 92));
@@ -154,7 +154,7 @@ fn a_responder_without_an_endpoint_learns_it() {
 }
 
 #[test]
-fn a_renewal_under_traffic_loses_nothing() {
+fn renewing_a_session_under_traffic_loses_nothing() {
     let mut wire = Wire::connected(11);
     for sent in 1..=400 {
         wire.send(0);
@@ -168,7 +168,7 @@ fn a_renewal_under_traffic_loses_nothing() {
 }
 
 #[test]
-fn the_key_log_gives_what_opens_a_capture() {
+fn the_key_log_has_the_secrets_of_the_handshake() {
     let mut wire = Wire::new(12);
     wire.configure(0, |device, _| device.set_key_log(true));
     wire.send(0);
@@ -187,5 +187,5 @@ fn the_key_log_gives_what_opens_a_capture() {
     assert_eq!(initiation[8..40], ephemeral.public_key()[..]);
     assert_eq!(Identity::new(&logs[0].static_secret).public_key(), &wire.ends[0].public_key);
     assert!(!format!("{:?}", wire.ends[0].events).contains("secret"));
-    assert_eq!(wire.ends[1].named("handshake.key_log"), 0);
+    assert_eq!(wire.ends[1].count_events("handshake.key_log"), 0);
 }

@@ -1,4 +1,4 @@
-//! What strangers and attackers send, and what it changes: nothing.
+//! Forged, replayed and unauthenticated messages change no state.
 
 use std::net::SocketAddr;
 
@@ -7,10 +7,8 @@ use proptest::prelude::*;
 use super::{super::*, wire::*};
 use crate::{
     drop_reason::HandshakeDrop,
-    wireguard::noise::{
-        cookie::CookieJar,
-        message::{INITIATION_LENGTH, RESPONSE_LENGTH},
-    },
+    packet::message_header::{INITIATION_LENGTH, RESPONSE_LENGTH},
+    wireguard::noise::cookie::CookieJar,
 };
 
 const ELSEWHERE: &str = "203.0.113.66:6666";
@@ -19,7 +17,7 @@ fn elsewhere() -> SocketAddr {
     ELSEWHERE.parse().unwrap()
 }
 
-/// The first initiation of end 0, which never arrived.
+/// The first initiation of end 0, which did not arrive.
 fn captured(wire: &mut Wire) -> Datagram {
     wire.loses = Box::new(|_, _| true);
     wire.send(0);
@@ -27,7 +25,7 @@ fn captured(wire: &mut Wire) -> Datagram {
     wire.sent[0].2.clone()
 }
 
-/// Whatever end `i` shows, sends or installs.
+/// The state of end `i` that a message may change.
 fn state(wire: &Wire, i: usize) -> (usize, usize, usize, Option<SocketAddr>, u64) {
     let end = &wire.ends[i];
     let sent = wire.sent.iter().filter(|(_, by, _)| *by == i).count();
@@ -36,7 +34,7 @@ fn state(wire: &Wire, i: usize) -> (usize, usize, usize, Option<SocketAddr>, u64
 }
 
 #[test]
-fn each_flipped_bit_before_mac2_is_noticed() {
+fn each_flipped_bit_before_mac2_is_detected() {
     let mut wire = Wire::new(50);
     let initiation = captured(&mut wire);
     let before = state(&wire, 1);
@@ -51,9 +49,9 @@ fn each_flipped_bit_before_mac2_is_noticed() {
     assert_eq!(wire.arrive(1, elsewhere(), initiation, 0), Ok(()));
 }
 
-/// mac1 only needs the public key, so what it covers must prove itself as well.
+/// mac1 needs the public key only, so the Noise message must be authenticated as well.
 #[test]
-fn each_flipped_bit_of_the_noise_message_is_noticed_behind_a_right_mac1() {
+fn each_flipped_bit_of_the_noise_message_is_detected() {
     let mut wire = Wire::new(51);
     let initiation = captured(&mut wire);
     let before = state(&wire, 1);
@@ -69,7 +67,7 @@ fn each_flipped_bit_of_the_noise_message_is_noticed_behind_a_right_mac1() {
 }
 
 #[test]
-fn a_forged_response_does_not_spoil_the_true_one() {
+fn a_forged_response_does_not_block_the_genuine_one() {
     let mut wire = Wire::new(52);
     wire.loses = Box::new(|from, _| from == 1);
     wire.send(0);
@@ -103,7 +101,7 @@ fn a_replayed_initiation_changes_nothing() {
     let peer = wire.ends[0].peer;
     wire.configure(0, |device, now| device.handle_report(Report::WantsHandshake(peer), now));
     wire.run_for(S);
-    assert_ne!(state(&wire, 1), before, "a new one is taken");
+    assert_ne!(state(&wire, 1), before, "a new one is accepted");
     let before = state(&wire, 1);
     let result = wire.arrive(1, elsewhere(), initiation, 0);
     assert_eq!(result, Err(HandshakeDrop::ReplayedTimestamp), "an old one is not");
@@ -111,7 +109,7 @@ fn a_replayed_initiation_changes_nothing() {
 }
 
 #[test]
-fn initiations_of_a_true_peer_are_taken_at_most_every_20_ms() {
+fn initiations_of_a_peer_are_accepted_every_20_ms_at_most() {
     let mut wire = Wire::new(54);
     let (from, peer) = (wire.ends[0].address, wire.ends[0].peer);
     wire.loses = Box::new(|_, _| true);
@@ -129,17 +127,17 @@ fn initiations_of_a_true_peer_are_taken_at_most_every_20_ms() {
 }
 
 #[test]
-fn strangers_are_counted_by_what_was_wrong() {
+fn messages_of_unknown_peers_are_counted_by_reason() {
     let mut wire = Wire::new(55);
-    let mut stranger = Wire::new(56);
+    let mut unknown = Wire::new(56);
     let public_key = wire.ends[1].public_key;
-    stranger.configure(0, |device, now| {
+    unknown.configure(0, |device, now| {
         let endpoint = Some(elsewhere());
         device.set_peer(PeerChange { public_key, endpoint, ..PeerChange::default() }, now)
     });
     let peer = PeerId(1);
-    stranger.configure(0, |device, now| device.handle_report(Report::WantsHandshake(peer), now));
-    let initiation = stranger.sent[0].2.clone();
+    unknown.configure(0, |device, now| device.handle_report(Report::WantsHandshake(peer), now));
+    let initiation = unknown.sent[0].2.clone();
     let other = Datagram::Handshake(vec![1, 0, 0, 0]);
     let before = state(&wire, 1);
     assert_eq!(wire.arrive(1, elsewhere(), initiation.clone(), 0), Err(HandshakeDrop::UnknownPeer));
@@ -151,7 +149,7 @@ fn strangers_are_counted_by_what_was_wrong() {
 }
 
 #[test]
-fn without_a_private_key_nothing_is_answered() {
+fn nothing_is_answered_without_a_private_key() {
     let mut wire = Wire::new(57);
     let initiation = captured(&mut wire);
     wire.configure(1, |device, now| device.set_private_key(None, now));
@@ -161,17 +159,20 @@ fn without_a_private_key_nothing_is_answered() {
     assert_eq!(wire.ends[1].device.poll_timeout(), None);
 }
 
-/// The responder is under load: the initiator's next try shows the cookie.
+/// The responder is under load: the initiator's next attempt carries the cookie.
 #[test]
 fn under_load_an_initiator_needs_a_cookie() {
     let mut wire = Wire::new(58);
     let from = wire.ends[0].address;
     let initiation = captured(&mut wire);
-    let result = wire.arrive(1, from, initiation.clone(), answer::LOADED_AT);
+    let result = wire.arrive(1, from, initiation.clone(), receive::UNDER_LOAD_AT);
     assert_eq!(result, Err(HandshakeDrop::CookieRequired));
-    assert_eq!(wire.ends[1].named("handshake.under_load"), 1);
+    assert_eq!(wire.ends[1].count_events("handshake.under_load"), 1);
     let reply = wire.sent.last().unwrap().2.clone();
-    assert!(reply.is(3) && reply.bytes().len() == 64, "less than was sent: no amplification");
+    assert!(
+        reply.is(3) && reply.bytes().len() == 64,
+        "shorter than the initiation: no amplification"
+    );
     let endpoint = wire.ends[0].path;
     assert_eq!(wire.arrive(0, elsewhere(), reply.clone(), 0), Ok(()));
     assert_eq!(wire.ends[0].path, endpoint, "a cookie never moves an endpoint");
@@ -182,14 +183,14 @@ fn under_load_an_initiator_needs_a_cookie() {
     wire.run_for(6 * S);
     let next = wire.sent.last().unwrap().2.clone();
     assert!(next.is(1));
-    let loaded = answer::LOADED_AT;
+    let loaded = receive::UNDER_LOAD_AT;
     let other_port = SocketAddr::new(from.ip(), from.port() + 1);
     let result = wire.arrive(1, other_port, next.clone(), loaded);
     assert_eq!(result, Err(HandshakeDrop::CookieRequired), "the cookie is bound to the port");
     assert_eq!(wire.arrive(1, from, next, loaded), Ok(()));
 }
 
-/// The initiator is under load: the responder's next response shows the cookie.
+/// The initiator is under load: the responder's next response carries the cookie.
 #[test]
 fn under_load_a_responder_needs_a_cookie() {
     let mut wire = Wire::new(59);
@@ -197,37 +198,37 @@ fn under_load_a_responder_needs_a_cookie() {
     wire.run_for(15 * MS);
     let response = wire.sent.last().unwrap().2.clone();
     assert!(response.is(2));
-    let mut wire_loses = true;
-    wire.loses = Box::new(move |_, d| d.is(2) && std::mem::replace(&mut wire_loses, false));
+    let mut is_first = true;
+    wire.loses = Box::new(move |_, d| d.is(2) && std::mem::replace(&mut is_first, false));
     let responder = wire.ends[1].address;
-    let result = wire.arrive(0, responder, response, answer::LOADED_AT);
+    let result = wire.arrive(0, responder, response, receive::UNDER_LOAD_AT);
     assert_eq!(result, Err(HandshakeDrop::CookieRequired));
     wire.run_for(MS);
-    let before = wire.ends[1].named("peer.cookie_received");
+    let before = wire.ends[1].count_events("peer.cookie_received");
     wire.run_for(30 * S);
-    assert_eq!((before, wire.ends[1].named("peer.cookie_received")), (0, 1));
+    assert_eq!((before, wire.ends[1].count_events("peer.cookie_received")), (0, 1));
     assert_eq!(wire.ends[1].delivered, 1);
 }
 
 #[test]
-fn load_is_held_for_one_second() {
+fn the_device_stays_under_load_for_one_second() {
     let mut wire = Wire::new(60);
     let initiation = captured(&mut wire);
     let cookie = Err(HandshakeDrop::CookieRequired);
     let from = wire.ends[0].address;
-    assert_eq!(wire.arrive(1, from, initiation.clone(), answer::LOADED_AT), cookie);
+    assert_eq!(wire.arrive(1, from, initiation.clone(), receive::UNDER_LOAD_AT), cookie);
     wire.now_ns += S - 1;
     assert_eq!(wire.arrive(1, from, initiation.clone(), 0), cookie);
     wire.now_ns += 1;
-    assert_eq!(wire.arrive(1, from, initiation, answer::LOADED_AT - 1), Ok(()));
+    assert_eq!(wire.arrive(1, from, initiation, receive::UNDER_LOAD_AT - 1), Ok(()));
 }
 
 #[test]
-fn under_load_a_source_with_a_cookie_has_a_rate() {
+fn under_load_a_source_with_a_cookie_is_rate_limited() {
     let mut wire = Wire::new(61);
     let from = wire.ends[0].address;
     let initiation = captured(&mut wire);
-    let loaded = answer::LOADED_AT;
+    let loaded = receive::UNDER_LOAD_AT;
     let result = wire.arrive(1, from, initiation, loaded);
     assert_eq!(result, Err(HandshakeDrop::CookieRequired));
     wire.run_for(50 * MS);
@@ -245,7 +246,7 @@ fn under_load_a_source_with_a_cookie_has_a_rate() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_the_device_fail(
+    fn arbitrary_bytes_change_no_state(
         kind in 0u8..5,
         mut bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..200),
@@ -268,7 +269,7 @@ proptest! {
         prop_assert!(wire.arrive(0, elsewhere(), Datagram::Handshake(bytes), queued).is_err());
         let after = state(&wire, 0);
         prop_assert_eq!((after.1, after.3, after.4), (before.1, before.3, before.4));
-        prop_assert!(after.0 <= before.0 + 1, "a cookie at most");
+        prop_assert!(after.0 <= before.0 + 1, "at most a cookie reply");
         prop_assert_eq!(wire.ends[0].device.counts().dropped(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Each timer to the tick.
+//! Each timer at its exact time.
 
 use super::wire::*;
 
@@ -21,7 +21,7 @@ fn an_idle_device_wakes_only_to_erase_its_keys() {
     for end in &wire.ends {
         assert!(end.sending.is_none());
         assert!(end.receiving.is_empty());
-        assert_eq!(end.named("peer.keys_erased"), 1);
+        assert_eq!(end.count_events("peer.keys_erased"), 1);
         assert_eq!(end.device.poll_timeout(), None);
     }
 }
@@ -71,12 +71,15 @@ fn received_data_is_acknowledged_after_10_s_of_silence() {
     wire.run_for(30 * S);
     assert_eq!(times(&wire, 1, Datagram::is_keepalive), [received_ns + 10 * S]);
     let keepalives = times(&wire, 0, Datagram::is_keepalive).len();
-    assert_eq!(keepalives, 1, "the one that confirmed the session; a keepalive is not answered");
+    assert_eq!(
+        keepalives, 1,
+        "only the one that confirmed the session: a keepalive is not answered"
+    );
     assert_eq!(times(&wire, 0, is_initiation).len(), 1);
 }
 
 #[test]
-fn an_answer_within_10_s_makes_the_keepalive_unnecessary() {
+fn an_answer_within_10_s_replaces_the_keepalive() {
     let mut wire = Wire::connected(35);
     wire.send(0);
     wire.run_for(9 * S);
@@ -86,7 +89,7 @@ fn an_answer_within_10_s_makes_the_keepalive_unnecessary() {
 }
 
 #[test]
-fn unanswered_data_makes_a_new_handshake_after_15_s_and_a_jitter() {
+fn unanswered_data_starts_a_handshake_after_15_s_and_jitter() {
     let mut wire = Wire::connected(36);
     wire.loses = Box::new(|from, _| from == 1);
     let sent_ns = wire.now_ns;
@@ -99,8 +102,8 @@ fn unanswered_data_makes_a_new_handshake_after_15_s_and_a_jitter() {
     let initiations = times(&wire, 0, is_initiation);
     assert_eq!(initiations.len(), 2);
     assert!((15 * S..15 * S + 334 * MS).contains(&(initiations[1] - sent_ns)));
-    assert_eq!(wire.ends[0].named("peer.unanswered"), 1);
-    assert_eq!(wire.ends[0].path.unwrap().source, None, "the source may be to blame");
+    assert_eq!(wire.ends[0].count_events("peer.unanswered"), 1);
+    assert_eq!(wire.ends[0].path.unwrap().source, None, "the source may not work any more");
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn persistent_keepalive_starts_the_first_handshake() {
 }
 
 #[test]
-fn persistent_keepalive_starts_when_the_endpoint_comes_later() {
+fn persistent_keepalive_starts_once_the_endpoint_is_set() {
     let mut wire = Wire::new(39);
     let (public_key, address) = (wire.ends[1].public_key, wire.ends[1].address);
     wire.configure(0, |device, _| device.remove_peer(&public_key));
@@ -151,28 +154,28 @@ fn persistent_keepalive_starts_when_the_endpoint_comes_later() {
 }
 
 #[test]
-fn persistent_keepalive_goes_on_after_a_handshake_was_given_up() {
+fn persistent_keepalive_continues_after_giving_up() {
     let mut wire = Wire::new(40);
     wire.loses = Box::new(|_, _| true);
     wire.change_peer(0, |change| change.persistent_keepalive_s = Some(25));
     wire.run_for(100 * S);
-    assert_eq!(wire.ends[0].named("peer.handshake_given_up"), 1);
+    assert_eq!(wire.ends[0].count_events("peer.handshake_given_up"), 1);
     wire.loses = Box::new(|_, _| false);
     wire.run_for(26 * S);
     assert!(wire.ends[1].sending.is_some());
 }
 
 #[test]
-fn after_18_initiations_in_90_s_the_handshake_is_given_up_until_there_is_traffic() {
+fn a_handshake_is_given_up_after_18_initiations_in_90_s() {
     let mut wire = Wire::new(41);
     wire.loses = Box::new(|_, _| true);
-    let begun_ns = wire.now_ns;
+    let start_ns = wire.now_ns;
     wire.send(0);
-    wire.run_until(begun_ns + 90 * S - 1);
-    assert_eq!(wire.ends[0].named("peer.handshake_given_up"), 0);
+    wire.run_until(start_ns + 90 * S - 1);
+    assert_eq!(wire.ends[0].count_events("peer.handshake_given_up"), 0);
     assert_eq!(wire.ends[0].staged, 1);
-    wire.run_until(begun_ns + 97 * S);
-    assert_eq!(wire.ends[0].named("peer.handshake_given_up"), 1);
+    wire.run_until(start_ns + 97 * S);
+    assert_eq!(wire.ends[0].count_events("peer.handshake_given_up"), 1);
     assert_eq!(wire.ends[0].staged, 0);
     let initiations = times(&wire, 0, is_initiation);
     assert_eq!(initiations.len(), 18);
@@ -188,22 +191,22 @@ fn after_18_initiations_in_90_s_the_handshake_is_given_up_until_there_is_traffic
 }
 
 #[test]
-fn traffic_keeps_the_handshake_from_being_given_up() {
+fn a_handshake_is_not_given_up_while_there_is_traffic() {
     let mut wire = Wire::new(42);
     wire.loses = Box::new(|_, _| true);
     for _ in 0..200 {
         wire.send(0);
         wire.run_for(S);
     }
-    assert_eq!(wire.ends[0].named("peer.handshake_given_up"), 0);
+    assert_eq!(wire.ends[0].count_events("peer.handshake_given_up"), 0);
     let initiations = times(&wire, 0, is_initiation);
     assert!(initiations.windows(2).all(|w| w[1] - w[0] >= 5 * S), "at most one in 5 s");
 }
 
 #[test]
-fn a_handshake_wanted_too_soon_starts_when_5_s_have_passed() {
+fn a_handshake_requested_too_soon_starts_after_5_s() {
     let mut wire = Wire::new(43);
-    // End 1 responds, but the keys never prove right; its own packet then has to wait.
+    // End 1's response is lost, so its own packet has to wait.
     wire.loses = Box::new(|from, datagram| from == 1 && datagram.is(2));
     wire.send(0);
     wire.run_for(20 * MS);

@@ -1,7 +1,6 @@
 //! The wire: two ends, a clock that jumps from deadline to deadline, latency and loss.
 //!
-//! Data messages are not sealed here: one carries the key it would be sealed with, and is authentic
-//! where the receiver has the same.
+//! Data messages are not sealed: each carries its key, and is authentic if the receiver has the same.
 
 use std::{collections::VecDeque, net::SocketAddr};
 
@@ -18,10 +17,10 @@ use crate::{
 
 pub(super) const S: u64 = SECOND_NS;
 pub(super) const MS: u64 = MILLISECOND_NS;
-/// Some day, as a wall clock shows it.
+/// The wall clock at boot.
 const UNIX_NS: u64 = 1_700_000_000 * S;
 
-/// A seeded source (splitmix64).
+/// A seeded source of randomness (splitmix64).
 pub(super) struct Seed(pub(super) u64);
 
 impl Seed {
@@ -75,16 +74,16 @@ pub(super) struct Wire {
     pub(super) ends: [End; 2],
     pub(super) now_ns: u64,
     pub(super) latency_ns: u64,
-    /// What is on its way: arrival, receiver.
-    flying: VecDeque<(u64, usize, SocketAddr, Datagram)>,
-    /// Says which datagrams vanish, by sender.
+    /// Datagrams under way: arrival, receiver, source.
+    in_flight: VecDeque<(u64, usize, SocketAddr, Datagram)>,
+    /// Which datagrams are lost, by sender.
     pub(super) loses: Box<Loses>,
-    /// All that was sent: when, by whom, what.
+    /// All datagrams sent: time, sender, content.
     pub(super) sent: Vec<(u64, usize, Datagram)>,
 }
 
 impl Wire {
-    /// Two ends that know each other's key and endpoint, with nothing on the wire.
+    /// Two ends with each other's key and endpoint, and nothing on the wire.
     pub(super) fn new(seed: u64) -> Self {
         let mut seed = Seed(seed);
         let mut ends = [0, 1].map(|i| End::new(&mut seed, i));
@@ -102,7 +101,7 @@ impl Wire {
             ends,
             now_ns: S,
             latency_ns: 10 * MS,
-            flying: VecDeque::new(),
+            in_flight: VecDeque::new(),
             loses: Box::new(|_, _| false),
             sent: Vec::new(),
         };
@@ -110,7 +109,7 @@ impl Wire {
         wire
     }
 
-    /// The same after a handshake that end 0 began, with nothing else sent.
+    /// The same after a handshake that end 0 initiated.
     pub(super) fn connected(seed: u64) -> Self {
         let mut wire = Self::new(seed);
         wire.ends[0].device.handle_report(Report::WantsHandshake(wire.ends[0].peer), wire.now());
@@ -123,7 +122,7 @@ impl Wire {
         now_at(self.now_ns)
     }
 
-    /// The operator of end `i` changes something.
+    /// Configures end `i`.
     pub(super) fn configure<T>(&mut self, i: usize, body: impl FnOnce(&mut Device, Now) -> T) -> T {
         let now = self.now();
         let result = body(&mut self.ends[i].device, now);
@@ -131,7 +130,7 @@ impl Wire {
         result
     }
 
-    /// A change to end `i`'s peer.
+    /// Changes the peer of end `i`.
     pub(super) fn change_peer(&mut self, i: usize, body: impl FnOnce(&mut PeerChange)) {
         let public_key = self.ends[1 - i].public_key;
         let mut change = PeerChange::new(public_key);
@@ -139,7 +138,7 @@ impl Wire {
         assert!(self.configure(i, |device, now| device.set_peer(change, now)));
     }
 
-    /// End `i`'s host sends one packet.
+    /// Sends one packet from end `i`.
     pub(super) fn send(&mut self, i: usize) {
         self.transport(i, false);
         self.settle();
@@ -149,11 +148,11 @@ impl Wire {
         self.run_until(self.now_ns + duration_ns);
     }
 
-    /// Lets time pass, from one thing that happens to the next.
+    /// Lets time pass, from one arrival or timeout to the next.
     pub(super) fn run_until(&mut self, until_ns: u64) {
         loop {
             self.settle();
-            let arrival_ns = self.flying.iter().map(|(at_ns, ..)| *at_ns).min();
+            let arrival_ns = self.in_flight.iter().map(|(at_ns, ..)| *at_ns).min();
             let wakes = self.ends.iter().filter_map(|end| end.device.poll_timeout());
             let Some(next_ns) = wakes.chain(arrival_ns).min().filter(|at_ns| *at_ns <= until_ns)
             else {
@@ -161,9 +160,10 @@ impl Wire {
                 return;
             };
             self.now_ns = self.now_ns.max(next_ns);
-            if let Some(first) = self.flying.iter().position(|(at_ns, ..)| *at_ns <= self.now_ns) {
-                if let Some((_, to, from, datagram)) = self.flying.remove(first) {
-                    // What was dropped is in the counts.
+            if let Some(first) = self.in_flight.iter().position(|(at_ns, ..)| *at_ns <= self.now_ns)
+            {
+                if let Some((_, to, from, datagram)) = self.in_flight.remove(first) {
+                    // Drops are counted by the device.
                     let _ = self.arrive(to, from, datagram, 0);
                 }
             } else {
@@ -175,7 +175,7 @@ impl Wire {
         }
     }
 
-    /// A datagram reaches end `to`, with so many others waiting behind it.
+    /// Delivers a datagram to end `to`, with `queued` others waiting.
     pub(super) fn arrive(
         &mut self,
         to: usize,
@@ -205,17 +205,18 @@ impl Wire {
         let usable = |s: &&SendSession| now.boot_ns - s.created_ns < REJECT_AFTER_TIME_NS;
         let Some(session) = end.sending.as_ref().filter(usable) else {
             end.staged += u32::from(!is_empty);
-            return end.ask(now);
+            return end.request_handshake(now);
         };
         let datagram = Datagram::Data { index: session.remote_index, key: *session.key, is_empty };
         let is_due = session.initiator && now.boot_ns - session.created_ns > REKEY_AFTER_TIME_NS;
-        if let Some(activity) = &end.activity
-            && activity.record_sent(now.boot_ns, 32, !is_empty, KEEPALIVE_TIMEOUT_NS)
-        {
+        let is_active = end.activity.as_ref().is_some_and(|activity| {
+            activity.record_sent(now.boot_ns, 32, !is_empty, KEEPALIVE_TIMEOUT_NS)
+        });
+        if is_active {
             end.device.handle_report(Report::Active(end.peer), now);
         }
         if is_due {
-            end.ask(now);
+            end.request_handshake(now);
         }
         self.fly(i, path, datagram);
     }
@@ -225,22 +226,22 @@ impl Wire {
         let to = 1 - from;
         if path.destination == self.ends[to].address && !(self.loses)(from, &datagram) {
             let at_ns = self.now_ns + self.latency_ns;
-            self.flying.push_back((at_ns, to, self.ends[from].address, datagram));
+            self.in_flight.push_back((at_ns, to, self.ends[from].address, datagram));
         }
     }
 
-    /// Carries out what the devices want, until they want nothing more.
+    /// Runs the commands of the devices and sends their messages until there are none.
     fn settle(&mut self) {
         loop {
             let mut idle = true;
             for i in 0..2 {
-                while let Some(command) = self.ends[i].news.pop_front() {
+                while let Some(command) = self.ends[i].outbound_commands.pop_front() {
                     idle = false;
-                    self.carry_out(i, Command::Outbound(command));
+                    self.run_command(i, Command::Outbound(command));
                 }
                 while let Some(command) = self.ends[i].device.poll_command() {
                     idle = false;
-                    self.carry_out(i, command);
+                    self.run_command(i, command);
                 }
                 while let Some(transmit) = self.ends[i].device.poll_transmit() {
                     idle = false;
@@ -258,21 +259,21 @@ impl Wire {
         }
     }
 
-    fn carry_out(&mut self, i: usize, command: Command) {
+    fn run_command(&mut self, i: usize, command: Command) {
         let end = &mut self.ends[i];
-        end.note(&command);
+        end.log_command(&command);
         match command {
             Command::Outbound(OutboundCommand::AddPeer { peer, activity }) => {
                 end.peer = peer;
                 end.activity = Some(activity);
             }
             Command::Outbound(OutboundCommand::RemovePeer(_)) => {
-                (end.sending, end.path, end.staged, end.asked_ns) = (None, None, 0, None);
+                (end.sending, end.path, end.staged, end.requested_ns) = (None, None, 0, None);
             }
             Command::Outbound(OutboundCommand::SetPath(_, path)) => end.path = path,
             Command::Outbound(OutboundCommand::Install { session, confirm, .. }) => {
                 assert!(end.receiving.contains_key(&session.local_index), "no receiving half");
-                (end.sending, end.asked_ns) = (Some(session), None);
+                (end.sending, end.requested_ns) = (Some(session), None);
                 let staged = std::mem::take(&mut end.staged);
                 for _ in 0..staged {
                     self.transport(i, false);
@@ -283,7 +284,7 @@ impl Wire {
             }
             Command::Outbound(OutboundCommand::Erase(_)) => end.sending = None,
             Command::Outbound(OutboundCommand::DropStaged(_)) => {
-                (end.staged, end.asked_ns) = (0, None);
+                (end.staged, end.requested_ns) = (0, None);
             }
             Command::Outbound(OutboundCommand::Keepalive(_)) => self.transport(i, true),
             Command::Inbound(InboundCommand::Install { session, next }) => {
@@ -302,7 +303,7 @@ impl Wire {
     }
 }
 
-/// Times at which end `from` sent what `is` picks.
+/// Times at which end `from` sent the datagrams that `is` selects.
 pub(super) fn times(wire: &Wire, from: usize, is: impl Fn(&Datagram) -> bool) -> Vec<u64> {
     let sent = wire.sent.iter().filter(|(_, by, datagram)| *by == from && is(datagram));
     sent.map(|(at_ns, ..)| *at_ns).collect()

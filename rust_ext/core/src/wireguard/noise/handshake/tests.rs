@@ -1,9 +1,9 @@
-//! The handshake against a published vector and against snow, an implementation by others.
+//! The handshake against a published vector and against snow, an independent implementation.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::wireguard::noise::tai64n::STAMP_LENGTH;
+use crate::wireguard::noise::tai64n::TIMESTAMP_LENGTH;
 
 const INITIATION: usize = 108;
 const RESPONSE: usize = 48;
@@ -28,9 +28,9 @@ fn unhex(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The one vector of cacophony's set for this pattern, with the first two messages of transport.
+/// cacophony's vector for this pattern, with the first two transport messages.
 #[test]
-fn the_published_vector_comes_out_byte_for_byte() {
+fn the_handshake_equals_the_published_vector() {
     let prologue = unhex("4a6f686e2047616c74");
     let psk = bytes("54686973206973206d7920417573747269616e20706572737065637469766521");
     let initiator =
@@ -61,7 +61,7 @@ fn the_published_vector_comes_out_byte_for_byte() {
     let to_responder = secrets(&initiator, &responder, psk);
     let to_initiator = secrets(&responder, &initiator, psk);
     let mut first = vec![0; ciphertexts[0].len()];
-    let waiting = Initiator::start_from(
+    let pending = Initiator::start_from(
         Symmetric::new(&prologue),
         &initiator,
         &to_responder,
@@ -72,19 +72,20 @@ fn the_published_vector_comes_out_byte_for_byte() {
     .unwrap();
     assert_eq!(first, ciphertexts[0]);
 
-    let greeting = Greeting::read_from(Symmetric::new(&prologue), &responder, &first).unwrap();
-    assert_eq!(greeting.public_key(), initiator.public_key());
+    let initiation =
+        UnverifiedInitiation::open_from(Symmetric::new(&prologue), &responder, &first).unwrap();
+    assert_eq!(initiation.public_key(), initiator.public_key());
     let mut opened = [0; 16];
-    let accepted = greeting.accept(&to_initiator, &mut opened).unwrap();
+    let verified = initiation.verify(&to_initiator, &mut opened).unwrap();
     assert_eq!(opened, *payloads[0]);
 
     let mut second = vec![0; ciphertexts[1].len()];
     let theirs =
-        accepted.write_response(&to_initiator, &resp_ephemeral, payloads[1], &mut second).unwrap();
+        verified.write_response(&to_initiator, &resp_ephemeral, payloads[1], &mut second).unwrap();
     assert_eq!(second, ciphertexts[1]);
 
     let mut opened = [0; 15];
-    let ours = waiting.read_response(&initiator, &to_responder, &second, &mut opened).unwrap();
+    let ours = pending.read_response(&initiator, &to_responder, &second, &mut opened).unwrap();
     assert_eq!(opened, *payloads[1]);
     let transcript = bytes("f5191b875290abcd41347ac3622d9679688a7e980229cb937ef748336cfde0e5");
     assert_eq!(ours.transcript(), transcript);
@@ -120,8 +121,8 @@ fn snow_end<'b>(private: &'b [u8; 32], psk: &'b [u8; 32]) -> snow::Builder<'b> {
         .unwrap()
 }
 
-/// Both directions of both ends seal alike.
-fn same_session(ours: &SessionKeys, theirs: &mut snow::StatelessTransportState) {
+/// Checks that both ends seal with the same keys in both directions.
+fn assert_same_session(ours: &SessionKeys, theirs: &mut snow::StatelessTransportState) {
     let mut sealed = [0; 64];
     let length = theirs.write_message(0, b"from snow", &mut sealed).unwrap();
     assert_eq!(seal_first(&ours.receive, b"from snow"), sealed[..length]);
@@ -135,27 +136,27 @@ proptest! {
 
     #[test]
     fn snow_answers_our_initiation(
-        private: [[u8; 32]; 2], ephemeral: [u8; 32], psk: [u8; 32], stamp: [u8; STAMP_LENGTH],
+        private: [[u8; 32]; 2], ephemeral: [u8; 32], psk: [u8; 32], timestamp: [u8; TIMESTAMP_LENGTH],
     ) {
         let (ours, theirs) = (Identity::new(&private[0]), Identity::new(&private[1]));
         let peer = secrets(&ours, &theirs, psk);
         let mut snow = snow_end(&private[1], &psk).build_responder().unwrap();
         let mut message = [0; INITIATION];
-        let waiting =
-            Initiator::start(&ours, &peer, &Zeroizing::new(ephemeral), &stamp, &mut message).unwrap();
+        let pending =
+            Initiator::start(&ours, &peer, &Zeroizing::new(ephemeral), &timestamp, &mut message).unwrap();
         let mut payload = [0; 64];
         let length = snow.read_message(&message, &mut payload).unwrap();
-        prop_assert_eq!(&payload[..length], &stamp);
+        prop_assert_eq!(&payload[..length], &timestamp);
         prop_assert_eq!(snow.get_remote_static().unwrap(), ours.public_key());
         let mut response = [0; RESPONSE];
         prop_assert_eq!(snow.write_message(&[], &mut response).unwrap(), RESPONSE);
-        let keys = waiting.finish(&ours, &peer, &response, &mut []).unwrap();
-        same_session(&keys, &mut snow.into_stateless_transport_mode().unwrap());
+        let keys = pending.finish(&ours, &peer, &response, &mut []).unwrap();
+        assert_same_session(&keys, &mut snow.into_stateless_transport_mode().unwrap());
     }
 
     #[test]
     fn we_answer_snows_initiation(
-        private: [[u8; 32]; 2], ephemeral: [u8; 32], psk: [u8; 32], stamp: [u8; STAMP_LENGTH],
+        private: [[u8; 32]; 2], ephemeral: [u8; 32], psk: [u8; 32], timestamp: [u8; TIMESTAMP_LENGTH],
     ) {
         let (ours, theirs) = (Identity::new(&private[0]), Identity::new(&private[1]));
         let peer = secrets(&ours, &theirs, psk);
@@ -164,17 +165,17 @@ proptest! {
             .and_then(|b| b.build_initiator())
             .unwrap();
         let mut message = [0; INITIATION];
-        prop_assert_eq!(snow.write_message(&stamp, &mut message).unwrap(), INITIATION);
-        let greeting = Greeting::read(&ours, &message).unwrap();
-        prop_assert_eq!(greeting.public_key(), theirs.public_key());
-        let mut opened = [0; STAMP_LENGTH];
-        let accepted = greeting.accept(&peer, &mut opened).unwrap();
-        prop_assert_eq!(opened, stamp);
+        prop_assert_eq!(snow.write_message(&timestamp, &mut message).unwrap(), INITIATION);
+        let initiation = UnverifiedInitiation::open(&ours, &message).unwrap();
+        prop_assert_eq!(initiation.public_key(), theirs.public_key());
+        let mut opened = [0; TIMESTAMP_LENGTH];
+        let verified = initiation.verify(&peer, &mut opened).unwrap();
+        prop_assert_eq!(opened, timestamp);
         let mut response = [0; RESPONSE];
         let keys =
-            accepted.finish(&peer, &Zeroizing::new(ephemeral), &[], &mut response).unwrap();
+            verified.finish(&peer, &Zeroizing::new(ephemeral), &[], &mut response).unwrap();
         snow.read_message(&response, &mut [0; 64]).unwrap();
-        same_session(&keys, &mut snow.into_stateless_transport_mode().unwrap());
+        assert_same_session(&keys, &mut snow.into_stateless_transport_mode().unwrap());
     }
 }
 
@@ -189,7 +190,7 @@ fn public_keys_that_give_zero_are_refused() {
         assert!(identity.agree(&point).is_none());
         let mut message = [0; INITIATION];
         message[..32].copy_from_slice(&point);
-        assert!(Greeting::read(&identity, &message).is_none());
+        assert!(UnverifiedInitiation::open(&identity, &message).is_none());
     }
 }
 

@@ -1,19 +1,18 @@
-//! Handshake messages from the network: what they must show, and what follows from them.
+//! Received handshake messages.
 //!
-//! In: a datagram of type 1, 2 or 3 and its source. Out: a response, a session, a cookie. Drops: all
-//! that is not right, by reason. What costs least is looked at first; nothing changes before a
-//! message has proved itself, and only such a message moves an endpoint.
+//! The cheapest checks come first. No state changes before a message is authenticated, and only an authenticated
+//! message moves an endpoint.
 
-use super::{Device, Event, Own, Transmit};
+use super::{Device, Event, LocalIdentity, Transmit};
 use crate::{
     drop_reason::HandshakeDrop,
     time::{Now, SECOND_NS},
     wireguard::{
         commands::{InboundCommand, ReceiveSession, SendSession},
         noise::{
-            handshake::Greeting,
+            handshake::UnverifiedInitiation,
             message::{INITIATION_NOISE, Kind, Message, RESPONSE_NOISE, first_index, second_index},
-            tai64n::STAMP_LENGTH,
+            tai64n::TIMESTAMP_LENGTH,
             timers::INITIATION_INTERVAL_NS,
         },
         path::Path,
@@ -21,15 +20,15 @@ use crate::{
     },
 };
 
-/// With so many messages waiting we are under load: an eighth of the queue of 1024 (wireguard-go
-/// device.go, IsUnderLoad and queueconstants_default.go).
-pub(super) const LOADED_AT: usize = 1024 / 8;
-/// And for so long afterwards (wireguard-go constants.go, UnderLoadAfterTime).
-const LOADED_FOR_NS: u64 = SECOND_NS;
+/// Queued messages from which on the device is under load: an eighth of the queue of 1024 (wireguard-go device.go,
+/// IsUnderLoad and queueconstants_default.go).
+pub(super) const UNDER_LOAD_AT: usize = 1024 / 8;
+/// How long it stays under load (wireguard-go constants.go, UnderLoadAfterTime).
+const UNDER_LOAD_FOR_NS: u64 = SECOND_NS;
 
 impl Device {
-    /// Takes a handshake message that came from `from` (its destination is the sender), while
-    /// `queued` others wait behind it. What was wrong with it is counted, too.
+    /// Handles a handshake message while `queued` others wait; `from` is the path of an answer. A drop is counted and
+    /// returned.
     pub fn handle_datagram(
         &mut self,
         datagram: &[u8],
@@ -38,7 +37,7 @@ impl Device {
         now: Now,
     ) -> Result<(), HandshakeDrop> {
         self.tally.received += 1;
-        let result = self.answer(datagram, from, queued, now);
+        let result = self.handle_message(datagram, from, queued, now);
         match result {
             Ok(()) => self.tally.taken += 1,
             Err(reason) => self.tally.drop(reason, 1),
@@ -46,7 +45,7 @@ impl Device {
         result
     }
 
-    fn answer(
+    fn handle_message(
         &mut self,
         datagram: &[u8],
         from: Path,
@@ -56,31 +55,31 @@ impl Device {
         let kind = Kind::of(datagram).ok_or(HandshakeDrop::Malformed)?;
         match kind {
             Kind::Initiation => {
-                self.admit(datagram, from, queued, now)?;
-                self.answer_initiation(datagram, from, now)
+                self.check_macs(datagram, from, queued, now)?;
+                self.handle_initiation(datagram, from, now)
             }
             Kind::Response => {
-                self.admit(datagram, from, queued, now)?;
-                self.answer_response(datagram, from, now)
+                self.check_macs(datagram, from, queued, now)?;
+                self.handle_response(datagram, from, now)
             }
-            Kind::CookieReply => self.keep_cookie(datagram, now),
+            Kind::CookieReply => self.handle_cookie_reply(datagram, now),
         }
     }
 
-    /// What a message must show before a key agreement is paid for (whitepaper §5.3).
-    fn admit(
+    /// Checks mac1 and, under load, mac2 and the rate of the source, before any key agreement (whitepaper §5.3).
+    fn check_macs(
         &mut self,
         datagram: &[u8],
         from: Path,
         queued: usize,
         now: Now,
     ) -> Result<(), HandshakeDrop> {
-        let is_loaded = self.is_under_load(queued, now.boot_ns);
-        let Own { checker, .. } = self.identity.as_mut().ok_or(HandshakeDrop::NoKey)?;
+        let is_under_load = self.is_under_load(queued, now.boot_ns);
+        let LocalIdentity { checker, .. } = self.identity.as_mut().ok_or(HandshakeDrop::NoKey)?;
         if !checker.is_mac1_right(datagram) {
             return Err(HandshakeDrop::InvalidMac1);
         }
-        if !is_loaded {
+        if !is_under_load {
             return Ok(());
         }
         if !checker.is_mac2_right(datagram, from.destination, now.boot_ns) {
@@ -93,7 +92,7 @@ impl Device {
                 &mut |bytes| entropy.fill(bytes),
             );
             self.tally.cookie_replies += 1;
-            self.out.transmits.push_back(Transmit::to_stranger(from, reply));
+            self.out.transmits.push_back(Transmit::to_unauthenticated(from, reply));
             return Err(HandshakeDrop::CookieRequired);
         }
         match self.rate_limit.allow(from.destination.ip(), now.boot_ns) {
@@ -103,39 +102,40 @@ impl Device {
     }
 
     fn is_under_load(&mut self, queued: usize, now_ns: u64) -> bool {
-        let was_loaded = self.loaded_until_ns > now_ns;
-        if queued < LOADED_AT {
-            return was_loaded;
+        let was_under_load = self.under_load_until_ns > now_ns;
+        if queued < UNDER_LOAD_AT {
+            return was_under_load;
         }
-        self.loaded_until_ns = now_ns + LOADED_FOR_NS;
-        if !was_loaded {
+        self.under_load_until_ns = now_ns + UNDER_LOAD_FOR_NS;
+        if !was_under_load {
             self.out.event(Event::UnderLoad { queued });
         }
         true
     }
 
-    fn answer_initiation(
+    fn handle_initiation(
         &mut self,
         datagram: &[u8],
         from: Path,
         now: Now,
     ) -> Result<(), HandshakeDrop> {
-        let own = self.identity.as_ref().ok_or(HandshakeDrop::NoKey)?;
-        let greeting = Greeting::read(&own.identity, &datagram[INITIATION_NOISE])
+        let LocalIdentity { identity, .. } = self.identity.as_ref().ok_or(HandshakeDrop::NoKey)?;
+        let initiation = UnverifiedInitiation::open(identity, &datagram[INITIATION_NOISE])
             .ok_or(HandshakeDrop::BadHandshake)?;
-        let peer = *self.by_key.get(greeting.public_key()).ok_or(HandshakeDrop::UnknownPeer)?;
+        let peer = *self.by_key.get(initiation.public_key()).ok_or(HandshakeDrop::UnknownPeer)?;
         let remote = self.peers.get_mut(&peer).ok_or(HandshakeDrop::UnknownPeer)?;
-        let mut stamp = [0; STAMP_LENGTH];
-        let responder =
-            greeting.accept(&remote.secrets, &mut stamp).ok_or(HandshakeDrop::BadHandshake)?;
-        if remote.last_stamp.is_some_and(|last| stamp <= last) {
+        let mut timestamp = [0; TIMESTAMP_LENGTH];
+        let responder = initiation
+            .verify(&remote.secrets, &mut timestamp)
+            .ok_or(HandshakeDrop::BadHandshake)?;
+        if remote.last_timestamp.is_some_and(|last| timestamp <= last) {
             return Err(HandshakeDrop::ReplayedTimestamp);
         }
         let last_ns = remote.last_initiation_ns;
         if last_ns.is_some_and(|at| now.boot_ns.saturating_sub(at) <= INITIATION_INTERVAL_NS) {
             return Err(HandshakeDrop::Flood);
         }
-        remote.last_stamp = Some(stamp);
+        remote.last_timestamp = Some(timestamp);
         remote.last_initiation_ns = Some(now.boot_ns);
         remote.activity.record_received(now.boot_ns, datagram.len() as u64, false, NEVER);
         self.move_to(peer, from);
@@ -168,33 +168,33 @@ impl Device {
         self.tally.responses += 1;
         self.out.inbound(InboundCommand::Install { session, next });
         self.out.transmits.push_back(Transmit::to_peer(from, peer, message));
-        self.forget(erased);
+        self.erase_sessions(erased);
         self.log_keys(peer, &ephemeral);
         self.reschedule(peer);
         Ok(())
     }
 
-    fn answer_response(
+    fn handle_response(
         &mut self,
         datagram: &[u8],
         from: Path,
         now: Now,
     ) -> Result<(), HandshakeDrop> {
-        let own = self.identity.as_ref().ok_or(HandshakeDrop::NoKey)?;
+        let LocalIdentity { identity, .. } = self.identity.as_ref().ok_or(HandshakeDrop::NoKey)?;
         let local_index = second_index(datagram);
         let peer = *self.by_index.get(&local_index).ok_or(HandshakeDrop::StaleResponse)?;
         let remote = self.peers.get_mut(&peer).ok_or(HandshakeDrop::StaleResponse)?;
-        let waiting = remote
-            .waiting
+        let pending = remote
+            .pending
             .as_ref()
-            .filter(|waiting| waiting.local_index == local_index)
+            .filter(|pending| pending.local_index == local_index)
             .ok_or(HandshakeDrop::StaleResponse)?;
-        let keys = waiting
+        let keys = pending
             .initiator
-            .finish(&own.identity, &remote.secrets, &datagram[RESPONSE_NOISE], &mut [])
+            .finish(identity, &remote.secrets, &datagram[RESPONSE_NOISE], &mut [])
             .ok_or(HandshakeDrop::BadHandshake)?;
-        // The index goes on as the session's.
-        remote.waiting = None;
+        // The session takes over the index.
+        remote.pending = None;
         remote.activity.record_received(now.boot_ns, datagram.len() as u64, false, NEVER);
         self.move_to(peer, from);
         self.complete_as_initiator(peer, local_index, first_index(datagram), keys, now);
@@ -202,7 +202,7 @@ impl Device {
         Ok(())
     }
 
-    fn keep_cookie(&mut self, datagram: &[u8], now: Now) -> Result<(), HandshakeDrop> {
+    fn handle_cookie_reply(&mut self, datagram: &[u8], now: Now) -> Result<(), HandshakeDrop> {
         let peer = self.by_index.get(&first_index(datagram)).copied();
         let (peer, remote) = peer
             .and_then(|peer| self.peers.get_mut(&peer).map(|remote| (peer, remote)))
@@ -210,7 +210,7 @@ impl Device {
         if !remote.jar.accept(datagram, now.boot_ns) {
             return Err(HandshakeDrop::InvalidCookie);
         }
-        // The next try shows it; answering at once would let a stranger make us send.
+        // The next attempt carries the cookie. A retry at once would let unauthenticated messages make us send.
         let public_key = remote.secrets.public_key;
         self.out.event(Event::CookieReceived { peer, public_key });
         Ok(())
