@@ -22,6 +22,8 @@ ALLOWED_DEPENDENCIES = {
     "pyfw-linux": {"pyfw-core"},
     "pyfw-replay": {"pyfw-core"},
     "pyfw-native": {"pyfw-core", "pyfw-aead", "pyfw-linux", "pyfw-replay"},
+    # Only a development dependency of the others.
+    "pyfw-testkit": {"pyfw-core"},
 }
 
 

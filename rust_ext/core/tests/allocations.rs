@@ -1,47 +1,17 @@
-//! A counting allocator: in steady state neither path allocates, whatever a drain holds.
+//! In steady state neither path allocates, whatever a drain contains.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-#![allow(dead_code, reason = "the two ends serve other tests as well")]
 
-#[path = "two_ends/end.rs"]
-mod end;
-#[path = "two_ends/packets.rs"]
-mod packets;
-#[path = "two_ends/pair.rs"]
-mod pair;
-
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
+use pyfw_core::{frame::FrameBatch, inbound::udp_ingress::Received, wireguard::path::Path};
+use pyfw_testkit::{
+    allocator::{CountingAllocator, allocations_of},
+    node::Node,
+    packets::{plain, tcp, tso, udp},
+    pair::{CLIENT, Pair, SERVER},
 };
 
-use end::End;
-use packets::{plain, tcp, tso, udp};
-use pair::{CLIENT, Pair, SERVER};
-use pyfw_core::{frame::FrameBatch, inbound::udp_ingress::Received, wireguard::path::Path};
-
-struct Counted;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static COUNTED: Counted = Counted;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
 fn steady_traffic_allocates_nothing_on_either_path() {
@@ -53,23 +23,21 @@ fn steady_traffic_allocates_nothing_on_either_path() {
         tso(&tcp(CLIENT, SERVER, (81, 4000), 1, 0b10, &payload), 536),
         plain(&tcp(CLIENT, SERVER, (80, 4000), 60_001, 0, &[])),
     ]);
-    let mut wire = Wire::default();
+    let mut datagrams = Datagrams::default();
     let mut frames = FrameBatch::default();
     let mut counted = Vec::new();
     for _ in 0..20 {
-        let before = ALLOCATIONS.get();
-        drain.send(&mut pair.client, &mut frames, &mut wire);
-        let sent = ALLOCATIONS.get();
-        wire.receive(&mut pair.server, &mut frames);
-        counted.push((sent - before, ALLOCATIONS.get() - sent));
+        let sending = allocations_of(|| drain.send(&mut pair.client, &mut frames, &mut datagrams));
+        let receiving = allocations_of(|| datagrams.receive(&mut pair.server, &mut frames));
+        counted.push((sending, receiving));
     }
-    // The first drains grow the vectors to their size; after that nothing is left to allocate.
+    // The first drains grow the vectors to their size.
     assert!(counted[0] != (0, 0), "the allocator does not count");
     assert_eq!(counted[4..], [(0, 0); 16]);
     assert_eq!(pair.server.inbound_counts.read().left, 1 + 20 * (44 + 1 + 112 + 1));
 }
 
-/// Frames as they lie in the TUN's buffer.
+/// Frames in the buffer of the TUN.
 struct Drain {
     buffer: Vec<u8>,
     places: Vec<(usize, usize)>,
@@ -85,50 +53,50 @@ impl Drain {
         drain
     }
 
-    fn send(&self, end: &mut End, batch: &mut FrameBatch, wire: &mut Wire) {
+    fn send(&self, node: &mut Node, batch: &mut FrameBatch, datagrams: &mut Datagrams) {
         batch.clear();
-        batch.received_ns = end.now.boot_ns;
+        batch.received_ns = node.now.boot_ns;
         for &(offset, length) in &self.places {
-            end.outbound.ingress(batch, &self.buffer, offset, length);
+            node.outbound.ingress(batch, &self.buffer, offset, length);
         }
-        end.outbound.route(batch, &self.buffer);
-        assert_eq!(end.outbound.encrypt(batch, &self.buffer, 0), batch.frames.len());
-        end.outbound.finish(end.now.boot_ns);
-        wire.buffer.clear();
-        wire.received.clear();
-        while let Some((batch, payload)) = end.outbound.gso().oldest() {
-            wire.received.push(Received {
-                offset: wire.buffer.len() as u32,
+        node.outbound.route(batch, &self.buffer);
+        assert_eq!(node.outbound.encrypt(batch, &self.buffer, 0), batch.frames.len());
+        node.outbound.finish(node.now.boot_ns);
+        datagrams.buffer.clear();
+        datagrams.received.clear();
+        while let Some((batch, payload)) = node.outbound.gso().oldest() {
+            datagrams.received.push(Received {
+                offset: datagrams.buffer.len() as u32,
                 length: payload.len() as u32,
                 segment_size: batch.segment_size() as u32,
-                from: Path::to(end.address),
+                from: Path::to(node.address),
                 ds: batch.target().ds,
                 truncated: false,
                 waited_ns: 0,
             });
-            wire.buffer.extend_from_slice(payload);
-            end.outbound.complete(usize::MAX, None);
+            datagrams.buffer.extend_from_slice(payload);
+            node.outbound.complete(usize::MAX, None);
         }
-        end.outbound.publish();
+        node.outbound.publish();
     }
 }
 
-/// What is between the ends.
+/// Datagrams in the receive buffer.
 #[derive(Default)]
-struct Wire {
+struct Datagrams {
     buffer: Vec<u8>,
     received: Vec<Received>,
 }
 
-impl Wire {
-    fn receive(&mut self, end: &mut End, batch: &mut FrameBatch) {
+impl Datagrams {
+    fn receive(&mut self, node: &mut Node, batch: &mut FrameBatch) {
         batch.clear();
-        batch.received_ns = end.now.boot_ns;
+        batch.received_ns = node.now.boot_ns;
         let mut handshakes = Vec::new();
-        end.inbound.process(&self.received, &mut self.buffer, batch, &mut handshakes);
+        node.inbound.process(&self.received, &mut self.buffer, batch, &mut handshakes);
         for frame in &batch.frames {
-            end.inbound.complete(frame, None);
+            node.inbound.complete(frame, None);
         }
-        end.inbound.publish();
+        node.inbound.publish();
     }
 }

@@ -1,8 +1,6 @@
 //! Sending, waiting and receiving allocate nothing after set-up.
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::AsFd,
     time::Duration,
@@ -13,30 +11,10 @@ use pyfw_linux::sys::{
     epoll::{Epoll, EventFlags},
     udp::{Outgoing, RECEIVE_BUFFER_LENGTH, Receiver, Sender, UdpSocket},
 };
-
-/// The system's allocator, counting the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: each call goes to the system's allocator unchanged, and the counter needs no memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller upholds the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller upholds the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use pyfw_testkit::allocator::{CountingAllocator, allocations_of};
 
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
 fn sending_waiting_and_receiving_do_not_allocate() {
@@ -61,19 +39,21 @@ fn sending_waiting_and_receiving_do_not_allocate() {
         let mut ready = Vec::with_capacity(8);
 
         let mut arrived = 0;
-        let before = ALLOCATIONS.get();
-        for _ in 0..50 {
-            sender.send(&socket, &[batch; 2]).unwrap();
-            ready.clear();
-            epoll.wait(Some(Duration::from_secs(5)), &mut ready).unwrap();
-            while {
-                received.clear();
-                receiver.receive(&socket, &mut buffer, &mut received).unwrap() > 0
-            } {
-                arrived += received.iter().map(|message| message.length as usize).sum::<usize>();
+        let allocations = allocations_of(|| {
+            for _ in 0..50 {
+                sender.send(&socket, &[batch; 2]).unwrap();
+                ready.clear();
+                epoll.wait(Some(Duration::from_secs(5)), &mut ready).unwrap();
+                while {
+                    received.clear();
+                    receiver.receive(&socket, &mut buffer, &mut received).unwrap() > 0
+                } {
+                    arrived +=
+                        received.iter().map(|message| message.length as usize).sum::<usize>();
+                }
             }
-        }
-        assert_eq!(ALLOCATIONS.get() - before, 0);
+        });
+        assert_eq!(allocations, 0);
         assert!(arrived >= bytes.len(), "only {arrived} bytes arrived");
     }
 }

@@ -1,19 +1,18 @@
-//! Two whole ends on a virtual wire: the promises of the data path, without a kernel.
+//! Two nodes on a virtual wire: the guarantees of the data path, without a kernel.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-mod end;
 mod networks;
-mod packets;
-mod pair;
 
-use end::{Batch, Written};
-use packets::{HEADERS, address, is_sound, plain, tcp, tso, udp};
-use pair::{CLIENT, Pair, SERVER};
 use pyfw_core::{drop_reason::InboundDrop, inbound::coalesce::CoalesceOptions, time::SECOND_NS};
+use pyfw_testkit::{
+    node::{Batch, WrittenFrame},
+    packets::{HEADERS, address, checksums_are_right, plain, tcp, tso, udp},
+    pair::{CLIENT, Pair, SERVER},
+};
 
 #[test]
-fn the_seeds_packets_leave_in_five_batches_and_arrive_in_order() {
+fn the_packets_of_the_original_bug_arrive_in_order() {
     let mut pair = Pair::connected();
     let mut seq = 1;
     let frames: Vec<_> = [1228, 834, 1031, 1228, 834, 1228, 1228, 637, 1228, 1228]
@@ -29,26 +28,26 @@ fn the_seeds_packets_leave_in_five_batches_and_arrive_in_order() {
     assert_eq!(counts, [2, 1, 2, 3, 2]);
     pair.settle();
     assert_eq!(stream(&pair.server.written, 1), (1..seq).collect::<Vec<_>>().len());
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
-fn a_super_packet_arrives_as_it_was_sent() {
+fn a_super_packet_arrives_unchanged() {
     let mut pair = Pair::connected();
     let payload: Vec<u8> = (0..60_000u32).map(|i| (i % 251) as u8).collect();
     let packet = tcp(CLIENT, SERVER, (80, 4000), 77, 0, &payload);
     pair.client.tun_drain(&[tso(&packet, 1380)]);
     pair.settle();
-    let (header, bytes, segments) = &pair.server.written[0];
+    let WrittenFrame { header, packet: written, segments } = &pair.server.written[0];
     assert_eq!(pair.server.written.len(), 1);
-    assert_eq!((bytes.len(), *segments), (packet.len(), 44));
-    assert_eq!(bytes[HEADERS..], packet[HEADERS..]);
+    assert_eq!((written.len(), *segments), (packet.len(), 44));
+    assert_eq!(written[HEADERS..], packet[HEADERS..]);
     assert_eq!((header[0], header[1], header[4], header[5]), (1, 1, 100, 5));
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
-fn without_offloads_at_the_receiver_every_segment_is_sound() {
+fn segments_are_correct_without_offloads_at_the_receiver() {
     let mut pair = Pair::connected();
     pair.server.inbound.set_coalesce(CoalesceOptions {
         tcp4: false,
@@ -60,14 +59,15 @@ fn without_offloads_at_the_receiver_every_segment_is_sound() {
     pair.client.tun_drain(&[tso(&packet, 1000)]);
     pair.settle();
     assert_eq!(pair.server.written.len(), 21);
-    assert!(pair.server.written.iter().all(|(_, bytes, n)| *n == 1 && is_sound(bytes)));
-    pair.assert_lawful();
+    let is_right = |f: &WrittenFrame| f.segments == 1 && checksums_are_right(&f.packet);
+    assert!(pair.server.written.iter().all(is_right));
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
-fn of_a_queue_that_stands_at_the_socket_packets_are_marked_or_dropped_in_order() {
+fn a_standing_queue_at_the_socket_marks_or_drops_packets() {
     let mut pair = Pair::connected();
-    pair.server.waits_ns = 5_000_000;
+    pair.server.waited_ns = 5_000_000;
     let (mut seq, mut sent) = (1, [0, 0]);
     for round in 0..300 {
         for ecn in if round % 2 == 0 { [0, 0b10] } else { [0b10, 0] } {
@@ -85,15 +85,15 @@ fn of_a_queue_that_stands_at_the_socket_packets_are_marked_or_dropped_in_order()
         pair.server
             .written
             .iter()
-            .filter(|(_, bytes, _)| (bytes[1] & 0b11 != 0) == (ecn != 0))
+            .filter(|frame| (frame.packet[1] & 0b11 != 0) == (ecn != 0))
             .count()
     };
     assert_eq!((arrived(0) as u64 + dropped, arrived(2)), (sent[0], sent[1] as usize));
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
-fn a_flow_whose_ecn_changes_mid_way_stays_in_order() {
+fn a_flow_whose_ecn_changes_keeps_its_order() {
     let mut pair = Pair::connected();
     let mut seq = 1;
     let mut frames = Vec::new();
@@ -107,11 +107,11 @@ fn a_flow_whose_ecn_changes_mid_way_stays_in_order() {
     assert!(pair.client.sent.iter().any(|b| b.ds == 0b11));
     pair.settle();
     assert_eq!(stream(&pair.server.written, 1), seq as usize - 1);
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
-fn staged_frames_leave_first_and_in_order_once_there_is_a_session() {
+fn staged_frames_are_sent_first_and_in_order() {
     let mut pair = Pair::new();
     let mut seq = 1;
     for _ in 0..20 {
@@ -123,7 +123,7 @@ fn staged_frames_leave_first_and_in_order_once_there_is_a_session() {
     pair.client.tun_drain(&[plain(&tcp(CLIENT, SERVER, (1, 2), seq, 0, &[1; 500]))]);
     pair.settle();
     assert_eq!(stream(&pair.server.written, 1), 21 * 500);
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
@@ -133,19 +133,19 @@ fn staging_drops_the_oldest_beyond_128_segments() {
         pair.client.tun_drain(&[plain(&udp(CLIENT, SERVER, (1, 2), &number.to_be_bytes()))]);
     }
     pair.settle();
-    let first = &pair.server.written[0].1;
+    let first = &pair.server.written[0].packet;
     assert_eq!(first[28..32], 2u32.to_be_bytes());
     let counts = pair.client.outbound_counts.read();
     let overflow = counts.named_drops().find(|(name, _)| *name == "staged_overflow").unwrap().1;
     assert_eq!((counts.left, overflow), (128, 2));
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
 fn rekeying_under_load_loses_and_reorders_nothing() {
     let mut pair = Pair::connected();
     let mut seq = 1u32;
-    // Three lifetimes of a session, a drain each 100 ms.
+    // A drain each 100 ms for three lifetimes of a session.
     for tick in 0..4000u64 {
         pair.advance(SECOND_NS / 10);
         pair.client.tun_drain(&[plain(&tcp(CLIENT, SERVER, (1, 2), seq, 0, &[1; 100]))]);
@@ -157,21 +157,21 @@ fn rekeying_under_load_loses_and_reorders_nothing() {
     }
     assert_eq!(stream(&pair.server.written, 1), 400_000);
     assert!(pair.server.datagram_counts.read().handshakes >= 3);
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
-fn replayed_forged_and_foreign_messages_are_dropped_and_counted() {
+fn replayed_forged_and_unknown_messages_are_dropped() {
     let mut pair = Pair::connected();
     pair.client.tun_drain(&[plain(&udp(CLIENT, SERVER, (1, 2), b"once"))]);
     let genuine = pair.client.sent[0].clone();
     let mut forged = genuine.clone();
     forged.payload[20] ^= 1;
-    let mut elsewhere = genuine.clone();
-    elsewhere.payload[4] ^= 1;
+    let mut other_session = genuine.clone();
+    other_session.payload[4] ^= 1;
     let noise = Batch { payload: vec![9; 100], lengths: vec![100], ..genuine.clone() };
     let from = pair.client.address;
-    for batch in [&forged, &genuine, &genuine, &elsewhere, &noise] {
+    for batch in [&forged, &genuine, &genuine, &other_session, &noise] {
         pair.server.udp_drain(&[(from, batch.clone())]);
     }
     pair.client.sent.clear();
@@ -183,27 +183,27 @@ fn replayed_forged_and_foreign_messages_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_source_that_is_not_the_peers_is_dropped() {
+fn a_source_outside_the_allowed_ips_is_dropped() {
     let mut pair = Pair::connected();
     pair.client.tun_drain(&[plain(&udp(address("10.9.9.9"), SERVER, (1, 2), b"spoofed"))]);
     pair.settle();
     assert!(pair.server.written.is_empty());
     let counts = pair.server.inbound_counts.read();
     assert_eq!(counts.named_drops().find(|(n, _)| *n == "source_not_allowed").unwrap().1, 1);
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
-fn a_destination_nobody_has_is_dropped_as_no_route() {
+fn a_destination_without_a_peer_is_dropped() {
     let mut pair = Pair::connected();
     pair.client.tun_drain(&[plain(&udp(CLIENT, address("10.7.7.7"), (1, 2), b"nobody"))]);
     let counts = pair.client.outbound_counts.read();
     assert_eq!(counts.named_drops().find(|(n, _)| *n == "no_route").unwrap().1, 1);
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
-fn a_marked_datagram_marks_a_capable_packet_and_drops_one_that_is_not() {
+fn a_marked_datagram_marks_or_drops_its_packet() {
     let mut pair = Pair::connected();
     for ecn in [0b10, 0b00] {
         pair.client.tun_drain(&[plain(&tcp(CLIENT, SERVER, (1, 2), 1, ecn, b"x"))]);
@@ -213,15 +213,16 @@ fn a_marked_datagram_marks_a_capable_packet_and_drops_one_that_is_not() {
         pair.server.udp_drain(&[(pair.client.address, batch)]);
     }
     assert_eq!(pair.server.written.len(), 1);
-    assert_eq!(pair.server.written[0].1[1] & 3, 0b11);
-    assert!(is_sound(&pair.server.written[0].1));
+    let packet = &pair.server.written[0].packet;
+    assert_eq!(packet[1] & 3, 0b11);
+    assert!(checksums_are_right(packet));
     let counts = pair.server.inbound_counts.read();
     assert_eq!((counts.marked, counts.dropped()), (1, 1));
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
-fn a_moved_client_is_answered_where_it_is() {
+fn a_client_that_moved_is_answered_at_its_new_address() {
     let mut pair = Pair::connected();
     pair.client.address = "198.51.100.7:4444".parse().unwrap();
     pair.client.tun_drain(&[plain(&udp(CLIENT, SERVER, (1, 2), b"moved"))]);
@@ -230,11 +231,11 @@ fn a_moved_client_is_answered_where_it_is() {
     assert_eq!(pair.server.sent.last().unwrap().to, pair.client.address);
     pair.settle();
     assert_eq!(pair.client.written.len(), 1);
-    pair.assert_lawful();
+    pair.assert_conserved_and_ordered();
 }
 
 #[test]
-fn messages_late_by_the_wire_are_delivered_and_counted() {
+fn reordered_messages_are_delivered_and_counted_as_late() {
     let mut pair = Pair::connected();
     for n in 0..4u8 {
         pair.client.tun_drain(&[plain(&udp(CLIENT, SERVER, (1, 2), &[n; 40]))]);
@@ -248,13 +249,13 @@ fn messages_late_by_the_wire_are_delivered_and_counted() {
     assert_eq!(pair.server.inbound_counts.read().late, 1);
 }
 
-/// Checks that TCP payloads follow one another without a gap, and returns their length.
-fn stream(written: &[Written], first: u32) -> usize {
+/// Asserts that TCP payloads follow each other without a gap, and returns their length.
+fn stream(written: &[WrittenFrame], first: u32) -> usize {
     let mut expected = first;
-    for (_, bytes, _) in written {
-        let seq = u32::from_be_bytes(bytes[24..28].try_into().unwrap());
+    for WrittenFrame { packet, .. } in written {
+        let seq = u32::from_be_bytes(packet[24..28].try_into().unwrap());
         assert_eq!(seq, expected, "out of order");
-        expected += (bytes.len() - HEADERS) as u32;
+        expected += (packet.len() - HEADERS) as u32;
     }
     (expected - first) as usize
 }

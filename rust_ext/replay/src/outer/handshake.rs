@@ -10,7 +10,7 @@ use pyfw_core::{
         handshake::{Identity, KEY_LENGTH, Secret},
         message::{INITIATION_NOISE, RESPONSE_NOISE},
         symmetric::{IDENTIFIER, Split, Symmetric},
-        tai64n::STAMP_LENGTH,
+        tai64n::TIMESTAMP_LENGTH,
     },
 };
 
@@ -52,7 +52,7 @@ impl Initiation {
         let initiator_identity = keys.static_identity(&initiator);
         let ss = agree([(responder_identity, &initiator), (initiator_identity, &responder)])?;
         let key = symmetric.mix_field_key(&*ss);
-        if !symmetric.open(key, sealed_stamp, &mut [0; STAMP_LENGTH]) {
+        if !symmetric.open(key, sealed_stamp, &mut [0; TIMESTAMP_LENGTH]) {
             return Err(Reason::WrongKeys);
         }
         Ok(Self { symmetric, initiator, responder, ephemeral })

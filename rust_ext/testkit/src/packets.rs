@@ -1,11 +1,12 @@
-//! Packets for the tests, built by hand and checked by the plainest code.
+//! Packets for tests, and their checksums by the plain loop of RFC 1071.
 
 use std::net::Ipv4Addr;
 
-pub(crate) const HEADERS: usize = 40;
+/// Bytes of IPv4 and TCP header of [`tcp`].
+pub const HEADERS: usize = 40;
 
-/// A TCP/IPv4 packet with a right checksum.
-pub(crate) fn tcp(
+/// Returns a TCP/IPv4 packet.
+pub fn tcp(
     from: [u8; 4],
     to: [u8; 4],
     ports: (u16, u16),
@@ -24,8 +25,8 @@ pub(crate) fn tcp(
     p
 }
 
-/// A UDP/IPv4 packet with a right checksum.
-pub(crate) fn udp(from: [u8; 4], to: [u8; 4], ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+/// Returns a UDP/IPv4 packet.
+pub fn udp(from: [u8; 4], to: [u8; 4], ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let mut p = ip(from, to, 17, 0, 8 + payload.len());
     p.extend_from_slice(&ports.0.to_be_bytes());
     p.extend_from_slice(&ports.1.to_be_bytes());
@@ -37,13 +38,13 @@ pub(crate) fn udp(from: [u8; 4], to: [u8; 4], ports: (u16, u16), payload: &[u8])
     p
 }
 
-/// The packet as the TUN gives it: one segment, its checksum complete.
-pub(crate) fn plain(packet: &[u8]) -> Vec<u8> {
+/// Returns a read from the TUN with a single packet, its checksum complete.
+pub fn plain(packet: &[u8]) -> Vec<u8> {
     [&[0; 10], packet].concat()
 }
 
-/// A TCP super-packet as the kernel hands it over: one checksum to complete, segments of `mss`.
-pub(crate) fn tso(packet: &[u8], mss: u16) -> Vec<u8> {
+/// Returns a read from the TUN with a TCP super-packet: segments of `mss`, and one checksum to complete.
+pub fn tso(packet: &[u8], mss: u16) -> Vec<u8> {
     let mut frame = vec![1, 1, 40, 0];
     frame.extend_from_slice(&mss.to_le_bytes());
     frame.extend_from_slice(&[20, 0, 16, 0]);
@@ -55,12 +56,13 @@ pub(crate) fn tso(packet: &[u8], mss: u16) -> Vec<u8> {
 }
 
 /// Whether both checksums of a packet are right.
-pub(crate) fn is_sound(packet: &[u8]) -> bool {
-    let whole = pseudo_sum(packet) + sum(&packet[20..]);
-    fold(sum(&packet[..20])) == 0xffff && fold(whole) == 0xffff
+pub fn checksums_are_right(packet: &[u8]) -> bool {
+    let transport = pseudo_sum(packet) + sum(&packet[20..]);
+    fold(sum(&packet[..20])) == 0xffff && fold(transport) == 0xffff
 }
 
-pub(crate) fn address(text: &str) -> [u8; 4] {
+/// Parses an IPv4 address.
+pub fn address(text: &str) -> [u8; 4] {
     text.parse::<Ipv4Addr>().unwrap().octets()
 }
 

@@ -1,4 +1,4 @@
-//! One end of a virtual wire: device, both paths and a test cipher, driven by hand.
+//! A node on a virtual wire: device, both paths and a test cipher, driven by the test.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -14,6 +14,7 @@ use pyfw_core::{
         Inbound, coalesce::CoalesceOptions, tun_egress::virtio_header, udp_ingress::Received,
     },
     outbound::{Outbound, gso_egress::GsoEgress},
+    packet::virtio::VIRTIO_HEADER_LENGTH,
     time::Now,
     wireguard::{
         commands::{Command, Report},
@@ -24,64 +25,88 @@ use pyfw_core::{
 
 /// A batch on the wire.
 #[derive(Clone, Debug)]
-pub(crate) struct Batch {
-    pub(crate) to: SocketAddr,
-    pub(crate) ds: u8,
-    pub(crate) lengths: Vec<usize>,
-    pub(crate) payload: Vec<u8>,
+pub struct Batch {
+    /// Its destination.
+    pub to: SocketAddr,
+    /// The DS byte of its datagrams.
+    pub ds: u8,
+    /// The length of each datagram.
+    pub lengths: Vec<usize>,
+    /// The datagrams.
+    pub payload: Vec<u8>,
 }
 
-/// A frame as the TUN would get it: virtio-net header, then the packet.
-pub(crate) type Written = ([u8; 10], Vec<u8>, u16);
-
-pub(crate) struct End {
-    /// How long each datagram waited in the socket.
-    pub(crate) waits_ns: u64,
-    pub(crate) device: Device,
-    pub(crate) outbound: Outbound,
-    pub(crate) inbound: Inbound,
-    pub(crate) address: SocketAddr,
-    pub(crate) now: Now,
-    pub(crate) sent: Vec<Batch>,
-    pub(crate) written: Vec<Written>,
-    /// What the host sends as soon as something was written, before control has heard of it.
-    pub(crate) answers: Vec<Vec<u8>>,
-    pub(crate) outbound_counts: Arc<OutboundCounts>,
-    pub(crate) inbound_counts: Arc<InboundCounts>,
-    pub(crate) datagram_counts: Arc<DatagramCounts>,
+/// A frame that was written to the TUN.
+pub struct WrittenFrame {
+    /// Its virtio-net header.
+    pub header: [u8; VIRTIO_HEADER_LENGTH],
+    /// Its packet.
+    pub packet: Vec<u8>,
+    /// The number of its segments.
+    pub segments: u16,
 }
 
-impl End {
-    pub(crate) fn new(address: &str, key: [u8; 32], seed: u64, start: Now) -> Self {
+/// The node.
+pub struct Node {
+    /// Control.
+    pub device: Device,
+    /// The outbound path.
+    pub outbound: Outbound,
+    /// The inbound path.
+    pub inbound: Inbound,
+    /// The address of its socket.
+    pub address: SocketAddr,
+    /// Its clocks.
+    pub now: Now,
+    /// Batches that were sent and not delivered yet.
+    pub sent: Vec<Batch>,
+    /// How long each received datagram has waited in the socket.
+    pub waited_ns: u64,
+    /// Frames that were written to the TUN.
+    pub written: Vec<WrittenFrame>,
+    /// Reads from the TUN that follow the next write at once, before control handles its reports.
+    pub answers: Vec<Vec<u8>>,
+    /// Published counts of the outbound path.
+    pub outbound_counts: Arc<OutboundCounts>,
+    /// Published counts of the inbound path.
+    pub inbound_counts: Arc<InboundCounts>,
+    /// Published counts of datagrams.
+    pub datagram_counts: Arc<DatagramCounts>,
+}
+
+impl Node {
+    /// Creates a node with a private key; `seed` determines its randomness.
+    pub fn new(address: &str, key: [u8; 32], seed: u64, start: Now) -> Self {
         let (o, i, d) = (Arc::default(), Arc::default(), Arc::default());
         let gso = GsoEgress::new(64, 64);
         let options = CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false };
-        let mut end = Self {
-            waits_ns: 0,
-            device: Device::new(Box::new(Counting(seed))),
+        let mut node = Self {
+            device: Device::new(Box::new(SeededEntropy(seed))),
             outbound: Outbound::new(gso, Box::new(TestCipher), 1420, Arc::clone(&o)),
             inbound: Inbound::new(Box::new(TestCipher), options, 7, Arc::clone(&i), Arc::clone(&d)),
             address: address.parse().unwrap(),
             now: start,
             sent: Vec::new(),
+            waited_ns: 0,
             written: Vec::new(),
             answers: Vec::new(),
             outbound_counts: o,
             inbound_counts: i,
             datagram_counts: d,
         };
-        end.device.set_private_key(Some(key), start);
-        end.pump();
-        end
+        node.device.set_private_key(Some(key), start);
+        node.pump();
+        node
     }
 
-    pub(crate) fn set_peer(&mut self, change: PeerChange) {
+    /// Adds or changes a peer.
+    pub fn set_peer(&mut self, change: PeerChange) {
         self.device.set_peer(change, self.now);
         self.pump();
     }
 
-    /// One drain of the TUN: frames, each behind its virtio-net header.
-    pub(crate) fn tun_drain(&mut self, frames: &[Vec<u8>]) {
+    /// Processes one drain of the TUN; each read begins with its virtio-net header.
+    pub fn tun_drain(&mut self, frames: &[Vec<u8>]) {
         self.outbound_drain(frames);
         self.pump();
     }
@@ -106,21 +131,21 @@ impl End {
                 break;
             }
         }
-        self.refuse();
+        self.write_icmp_errors();
     }
 
-    /// Writes what the senders of dropped packets are told.
-    fn refuse(&mut self) {
+    fn write_icmp_errors(&mut self) {
         for packet in std::mem::take(self.outbound.icmp_errors()) {
             let frame = self.inbound.inject(&packet).unwrap();
-            self.written.push((virtio_header(&frame), packet.into_vec(), 1));
+            let header = virtio_header(&frame);
+            self.written.push(WrittenFrame { header, packet: packet.into_vec(), segments: 1 });
             self.inbound.complete(&frame, None);
         }
         self.inbound.publish();
     }
 
-    /// One drain of the socket.
-    pub(crate) fn udp_drain(&mut self, batches: &[(SocketAddr, Batch)]) {
+    /// Processes one drain of the socket: batches, each with its sender.
+    pub fn udp_drain(&mut self, batches: &[(SocketAddr, Batch)]) {
         let mut buffer = Vec::new();
         let mut received = Vec::new();
         for (from, batch) in batches {
@@ -131,7 +156,7 @@ impl End {
                 from: Path::to(*from),
                 ds: batch.ds,
                 truncated: false,
-                waited_ns: self.waits_ns,
+                waited_ns: self.waited_ns,
             });
             buffer.extend_from_slice(&batch.payload);
         }
@@ -142,8 +167,9 @@ impl End {
             self.outbound.handle_command(command, self.now.boot_ns);
         }
         for frame in &frames.frames {
-            let bytes = gather(frame, &frames, &buffer);
-            self.written.push((virtio_header(frame), bytes, frame.segments));
+            let packet = gather(frame, &frames, &buffer);
+            let header = virtio_header(frame);
+            self.written.push(WrittenFrame { header, packet, segments: frame.segments });
             self.inbound.complete(frame, None);
         }
         self.inbound.publish();
@@ -159,8 +185,8 @@ impl End {
         self.pump();
     }
 
-    /// Lets time pass up to `now`.
-    pub(crate) fn wait_until(&mut self, boot_ns: u64) {
+    /// Lets time pass until `boot_ns`.
+    pub fn wait_until(&mut self, boot_ns: u64) {
         while let Some(at) = self.device.poll_timeout().filter(|&at| at <= boot_ns) {
             let at = at.max(self.now.boot_ns);
             self.now.unix_ns += at - self.now.boot_ns;
@@ -172,18 +198,17 @@ impl End {
         self.now.boot_ns = boot_ns;
     }
 
-    /// Carries everything between device and paths until nothing moves.
-    pub(crate) fn pump(&mut self) {
+    /// Passes reports and commands between device and paths, and sends, until there is nothing left to do.
+    pub fn pump(&mut self) {
         loop {
             let mut reports: Vec<Report> = self.outbound.reports().drain(..).collect();
             reports.append(self.inbound.reports());
-            let quiet = reports.is_empty();
+            let mut is_idle = reports.is_empty();
             for report in reports {
                 self.device.handle_report(report, self.now);
             }
-            let mut commands = 0;
             while let Some(command) = self.device.poll_command() {
-                commands += 1;
+                is_idle = false;
                 match command {
                     Command::Outbound(c) => self.outbound.handle_command(c, self.now.boot_ns),
                     Command::Inbound(c) => self.inbound.handle_command(c),
@@ -199,7 +224,7 @@ impl End {
                 self.sent.push(Batch { to, ds: transmit.ds, lengths, payload });
             }
             while self.device.poll_event().is_some() {}
-            if quiet && commands == 0 {
+            if is_idle {
                 break;
             }
         }
@@ -220,16 +245,28 @@ impl End {
         self.outbound.publish();
     }
 
-    /// The conservation law, exact.
-    pub(crate) fn assert_conserved(&self) {
-        let out = self.outbound_counts.read();
-        assert_eq!(out.entered + out.created, out.left + out.queued + out.dropped(), "{out:?}");
-        let inn = self.inbound_counts.read();
-        assert_eq!(inn.entered + inn.created, inn.left + inn.queued + inn.dropped(), "{inn:?}");
-        let d = self.datagram_counts.read();
-        let kinds = d.data + d.handshakes + d.cookies + d.keepalives + d.others;
-        assert_eq!(d.received, kinds + d.dropped(), "{d:?}");
-        assert_eq!(d.data, inn.entered);
+    /// Asserts that every packet and datagram is accounted for.
+    pub fn assert_conserved(&self) {
+        let outbound = self.outbound_counts.read();
+        assert_eq!(
+            outbound.entered + outbound.created,
+            outbound.left + outbound.queued + outbound.dropped(),
+            "{outbound:?}"
+        );
+        let inbound = self.inbound_counts.read();
+        assert_eq!(
+            inbound.entered + inbound.created,
+            inbound.left + inbound.queued + inbound.dropped(),
+            "{inbound:?}"
+        );
+        let datagrams = self.datagram_counts.read();
+        let accepted = datagrams.data
+            + datagrams.handshakes
+            + datagrams.cookies
+            + datagrams.keepalives
+            + datagrams.others;
+        assert_eq!(datagrams.received, accepted + datagrams.dropped(), "{datagrams:?}");
+        assert_eq!(datagrams.data, inbound.entered);
     }
 }
 
@@ -244,10 +281,10 @@ fn gather(frame: &Frame, batch: &FrameBatch, buffer: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Bytes that are never the same twice.
-struct Counting(u64);
+/// Reproducible random bytes.
+struct SeededEntropy(u64);
 
-impl Entropy for Counting {
+impl Entropy for SeededEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
             // SplitMix64 (Steele, Lea, Flood 2014).
@@ -260,7 +297,7 @@ impl Entropy for Counting {
     }
 }
 
-/// RustCrypto's cipher behind the batch trait.
+/// RustCrypto's ChaCha20-Poly1305.
 struct TestCipher;
 
 impl Aead for TestCipher {
