@@ -6,8 +6,8 @@
 
 use crate::time::MILLISECOND_NS;
 
-/// The delay that is acceptable, what a burst of one drain takes. RFC 8289 has 5 ms for links of the internet;
-/// packets here wait for a processor.
+/// The acceptable delay, that of a burst of one drain. RFC 8289 has 5 ms for links of the internet; packets here
+/// wait for a processor.
 const TARGET_NS: u64 = MILLISECOND_NS;
 /// The time of a round trip, in which senders can react (RFC 8289 §4.2).
 const INTERVAL_NS: u64 = 100 * MILLISECOND_NS;

@@ -1,10 +1,10 @@
-//! What the loops are fed: traffic as the kernel gives it, one peer's keys, and both paths.
+//! The input of the benches: traffic as the kernel delivers it, both paths, and the keys of one peer.
 //!
-//! Bulk is TCP over IPv4 with timestamps in super-packets; small is one UDP datagram a frame. What
-//! comes in is what the outbound path made of it. The cipher does nothing: its own loops are in
-//! pyfw-aead, and beside it nothing else here would be seen.
+//! Bulk traffic is TCP over IPv4 with timestamps, in super-packets; small traffic is one UDP datagram a frame. Inbound
+//! datagrams are made by the outbound path. The cipher does nothing, because its cost would hide everything else;
+//! pyfw-aead has benches of its own.
 
-#![allow(dead_code, reason = "each bench takes what it needs")]
+#![allow(dead_code, reason = "no bench uses all of it")]
 
 use std::sync::Arc;
 
@@ -28,13 +28,13 @@ use pyfw_core::{
 
 /// The default MTU of a tunnel.
 pub(crate) const MTU: usize = 1420;
-/// TCP payload of a segment: the MTU less 20 B of IPv4, 20 of TCP, 12 of timestamps.
+/// TCP payload of a segment: the MTU less 20 bytes of IPv4, 20 of TCP, 12 of timestamps.
 pub(crate) const SEGMENT: usize = MTU - HEADERS;
 /// Payload of the largest super-packet.
 pub(crate) const FULL: usize = 65_535 - HEADERS;
-/// Segments of this length that one UDP send carries over IPv4: 65,507 B / (1420 + 32).
+/// Full segments that one UDP send carries over IPv4: 65,507 / (1420 + 32).
 pub(crate) const SENT_AT_ONCE: usize = 45;
-/// The only peer, unless a bench makes more.
+/// The peer.
 pub(crate) const PEER: PeerId = PeerId(1);
 /// The boot time of every drain, and of the keys.
 pub(crate) const NOW_NS: u64 = 1_000_000_000;
@@ -42,7 +42,7 @@ pub(crate) const NOW_NS: u64 = 1_000_000_000;
 const HEADERS: usize = 52;
 const INDEX: u32 = 0x1234_5678;
 
-/// Frames in the TUN's buffer, each behind its virtio-net header.
+/// Frames in the buffer of the TUN, each behind its virtio-net header.
 #[derive(Default)]
 pub(crate) struct Drain {
     pub(crate) buffer: Vec<u8>,
@@ -50,7 +50,7 @@ pub(crate) struct Drain {
 }
 
 impl Drain {
-    /// So many super-packets of one flow, with so much payload each.
+    /// Super-packets of one flow, each with `payload` bytes.
     pub(crate) fn bulk(frames: usize, payload: usize) -> Self {
         let mut drain = Self::default();
         for i in 0..frames {
@@ -59,7 +59,7 @@ impl Drain {
         drain
     }
 
-    /// So many datagrams of 64 B, each of a flow of its own.
+    /// UDP datagrams of 64 bytes, each of a flow of its own.
     pub(crate) fn small(frames: usize) -> Self {
         let mut drain = Self::default();
         for i in 0..frames {
@@ -76,8 +76,8 @@ impl Drain {
         self.buffer.extend(packet);
     }
 
-    /// Its frames as rows.
-    pub(crate) fn rows(&self) -> FrameBatch {
+    /// Returns its parsed frames.
+    pub(crate) fn parse(&self) -> FrameBatch {
         let mut batch = FrameBatch { received_ns: NOW_NS, ..FrameBatch::default() };
         for &(offset, length) in &self.places {
             pyfw_core::outbound::tun_ingress::accept(&mut batch, &self.buffer, offset, length)
@@ -121,20 +121,20 @@ fn with_partial_checksum(mut packet: Vec<u8>, field: usize) -> Vec<u8> {
     packet
 }
 
-/// Datagrams in the receive buffer, and what the socket said of them.
+/// Datagrams in the receive buffer.
 #[derive(Default)]
-pub(crate) struct Wire {
+pub(crate) struct Datagrams {
     pub(crate) buffer: Vec<u8>,
     pub(crate) received: Vec<Received>,
 }
 
-impl Wire {
-    /// What the outbound path makes of a drain, one receive a batch.
+impl Datagrams {
+    /// Returns the datagrams that the outbound path makes of a drain, one receive per batch.
     pub(crate) fn of(path: &mut Outbound, drain: &Drain) -> Self {
-        let mut wire = Self::default();
+        let mut datagrams = Self::default();
         send(path, drain, &mut FrameBatch::default(), |size, payload| {
-            wire.received.push(Received {
-                offset: wire.buffer.len() as u32,
+            datagrams.received.push(Received {
+                offset: datagrams.buffer.len() as u32,
                 length: payload.len() as u32,
                 segment_size: size as u32,
                 from: peer_path(),
@@ -142,13 +142,13 @@ impl Wire {
                 truncated: false,
                 waited_ns: 0,
             });
-            wire.buffer.extend_from_slice(payload);
+            datagrams.buffer.extend_from_slice(payload);
         });
-        wire
+        datagrams
     }
 
-    /// The packets in it, as decrypt leaves them.
-    pub(crate) fn rows(&self) -> FrameBatch {
+    /// Returns the packets in them, as decrypt does.
+    pub(crate) fn parse(&self) -> FrameBatch {
         let mut batch = FrameBatch { received_ns: NOW_NS, ..FrameBatch::default() };
         for from in &self.received {
             let end = from.offset + from.length;
@@ -163,8 +163,8 @@ impl Wire {
     }
 }
 
-/// One drain of the outbound path, from the TUN's buffer to the departure of each batch, of which
-/// `sent` gets the segment size and the payload.
+/// Runs one drain of the outbound path, from the TUN's buffer to the completion of each batch; `sent` gets the
+/// segment size and payload of each.
 pub(crate) fn send(
     path: &mut Outbound,
     drain: &Drain,
@@ -177,8 +177,8 @@ pub(crate) fn send(
         path.ingress(batch, &drain.buffer, offset, length);
     }
     path.route(batch, &drain.buffer);
-    let taken = path.encrypt(batch, &drain.buffer, 0);
-    assert_eq!(taken, drain.places.len());
+    let encrypted = path.encrypt(batch, &drain.buffer, 0);
+    assert_eq!(encrypted, drain.places.len());
     path.finish(NOW_NS);
     while let Some((batch, payload)) = path.gso().oldest() {
         sent(batch.segment_size(), payload);
@@ -187,23 +187,23 @@ pub(crate) fn send(
     path.publish();
 }
 
-/// One drain of the inbound path, from the receive buffer to the departure of each frame.
+/// Runs one drain of the inbound path, from the receive buffer to the completion of each frame.
 pub(crate) fn receive(
     path: &mut Inbound,
-    wire: &mut Wire,
+    datagrams: &mut Datagrams,
     batch: &mut FrameBatch,
     handshakes: &mut Vec<Handshake>,
 ) {
     batch.clear();
     batch.received_ns = NOW_NS;
-    path.process(&wire.received, &mut wire.buffer, batch, handshakes);
+    path.process(&datagrams.received, &mut datagrams.buffer, batch, handshakes);
     for frame in &batch.frames {
         path.complete(frame, None);
     }
     path.publish();
 }
 
-/// The outbound path with a session to the peer.
+/// Returns the outbound path with a session to the peer.
 pub(crate) fn outbound() -> Outbound {
     let gso = GsoEgress::new(64, 64);
     let mut path = Outbound::new(gso, Box::new(NoCipher), MTU, Arc::default());
@@ -218,7 +218,7 @@ pub(crate) fn outbound() -> Outbound {
     path
 }
 
-/// The inbound path with a session from the peer.
+/// Returns the inbound path with a session from the peer.
 pub(crate) fn inbound() -> Inbound {
     let options = CoalesceOptions { tcp4: true, tcp6: true, udp: true, psh_closes: false };
     let mut path = Inbound::new(Box::new(NoCipher), options, 7, Arc::default(), Arc::default());
@@ -233,19 +233,19 @@ pub(crate) fn inbound() -> Inbound {
     path
 }
 
-/// Where the peer is.
+/// The path to the peer.
 pub(crate) fn peer_path() -> Path {
     Path::to("192.0.2.1:51820".parse().unwrap())
 }
 
-/// Allowed IPs of the peer alone.
+/// Returns allowed IPs with a prefix of the peer.
 pub(crate) fn one_route(prefix: &str) -> AllowedIps {
     let mut allowed_ips = AllowedIps::default();
     allowed_ips.insert(prefix.parse().unwrap(), PEER);
     allowed_ips
 }
 
-/// Keys to send with.
+/// Returns the sending half of the session.
 pub(crate) fn send_session() -> SendSession {
     SendSession {
         key: TransportKey::new([1; 32]),
@@ -256,7 +256,7 @@ pub(crate) fn send_session() -> SendSession {
     }
 }
 
-/// Keys to receive with.
+/// Returns the receiving half of the session.
 pub(crate) fn receive_session() -> ReceiveSession {
     ReceiveSession {
         key: TransportKey::new([1; 32]),
@@ -267,7 +267,7 @@ pub(crate) fn receive_session() -> ReceiveSession {
     }
 }
 
-/// Leaves all as it is, and believes all.
+/// Leaves all bytes unchanged and accepts every tag.
 pub(crate) struct NoCipher;
 
 impl Aead for NoCipher {

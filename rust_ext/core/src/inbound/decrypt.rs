@@ -9,22 +9,24 @@
 //! late. Time: keys are used for 180 s; an initiator's session older than 165 s requests the next.
 
 use crate::{
-    aead::{Aead, Slot},
+    aead::{Aead, Slot, TAG_LENGTH},
     codel::Codel,
+    counters::DatagramTally,
     drop_reason::{DatagramDrop, InboundDrop},
     frame::{Frame, FrameBatch},
     inbound::{
         source_check::SourceCheck,
         state::InboundState,
-        udp_ingress::{DataMessage, Received, Run},
+        udp_ingress::{DataMessage, Received},
     },
     packet::{
         self,
         ip::{CE, EcnMerge, mark, merge_ecn},
+        message_header::DATA_HEADER_LENGTH,
     },
     wireguard::{
         noise::{
-            replay_window::Accept,
+            replay_window::{Accept, ReplayWindow},
             timers::{REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_NS},
         },
         peer::PeerId,
@@ -35,9 +37,10 @@ use crate::{
 pub struct Decrypt {
     aead: Box<dyn Aead>,
     codel: Codel,
-    /// The messages of a run that pass the replay window, and which of them were authenticated.
+    /// The messages of a run that pass the replay window, if not all do.
     messages: Vec<DataMessage>,
     slots: Vec<Slot>,
+    /// Whether each slot was authenticated.
     opened: Vec<bool>,
 }
 
@@ -53,48 +56,42 @@ impl Decrypt {
         }
     }
 
-    /// Opens one run of messages, whose bytes lie in `buffer`, and appends its packets to the batch.
+    /// Opens a run of messages of one session, whose bytes lie in `buffer`, and appends their packets to the batch.
     pub fn process(
         &mut self,
         state: &mut InboundState,
-        run: Run<'_>,
+        run: &[DataMessage],
         received: &[Received],
         buffer: &mut [u8],
         source_check: &mut SourceCheck,
         batch: &mut FrameBatch,
     ) {
+        let Self { aead, codel, messages, slots, opened } = self;
         let now_ns = batch.received_ns;
-        let InboundState { sessions, peers, tally, datagrams, .. } = state;
-        let count = run.messages.len() as u64;
-        let Some(session) = sessions.get_mut(&run.receiver_index) else {
-            return datagrams.drop(DatagramDrop::NoSession, count);
+        let InboundState { sessions, peers, tally, datagrams, reports, outbound_commands } = state;
+        let Some(first) = run.first() else { return };
+        let Some(session) = sessions.get_mut(&first.receiver_index) else {
+            return datagrams.drop(DatagramDrop::NoSession, run.len() as u64);
         };
         let age_ns = now_ns.saturating_sub(session.keys.created_ns);
         if age_ns >= REJECT_AFTER_TIME_NS {
-            return datagrams.drop(DatagramDrop::Expired, count);
+            return datagrams.drop(DatagramDrop::Expired, run.len() as u64);
         }
-        self.messages.clear();
-        self.slots.clear();
-        for message in run.messages {
-            if message.slot.counter >= REJECT_AFTER_MESSAGES {
-                datagrams.drop(DatagramDrop::Expired, 1);
-            } else if !session.window.check(message.slot.counter) {
-                datagrams.drop(DatagramDrop::Replay, 1);
-            } else {
-                self.messages.push(*message);
-                self.slots.push(message.slot);
-            }
-        }
-        self.opened.clear();
-        self.opened.resize(self.slots.len(), false);
-        self.aead.open(&session.keys.key, buffer, &self.slots, &mut self.opened);
+        let messages = filter_by_window(run, &session.window, messages, datagrams);
+        slots.clear();
+        slots.extend(messages.iter().map(|message| message.slot));
+        opened.clear();
+        opened.resize(slots.len(), false);
+        aead.open(&session.keys.key, buffer, slots, opened);
 
         let id = session.keys.peer;
-        let Some(peer) = peers.get_mut(id) else {
-            return datagrams.drop(DatagramDrop::NoSession, self.slots.len() as u64);
+        let Some(peer) = peers.touch(id) else {
+            return datagrams.drop(DatagramDrop::NoSession, slots.len() as u64);
         };
         let mut newest = None;
-        for (message, opened) in self.messages.iter().zip(&self.opened) {
+        let (mut bytes, mut data, mut keepalives, mut marked) = (0, 0, 0, 0);
+        let frames_before = batch.frames.len();
+        for (message, opened) in messages.iter().zip(&*opened) {
             if !opened {
                 datagrams.drop(DatagramDrop::Forged, 1);
                 continue;
@@ -112,51 +109,77 @@ impl Decrypt {
             }
             let outer = &received[message.received as usize];
             newest = Some(outer);
-            peer.received.bytes += u64::from(message.datagram_length);
+            bytes += DATAGRAM_OVERHEAD + u64::from(message.slot.length);
             if message.slot.length == 0 {
-                datagrams.keepalives += 1;
+                keepalives += 1;
                 continue;
             }
-            peer.received.has_data = true;
-            datagrams.data += 1;
-            tally.entered += 1;
-            peer.tally.entered += 1;
+            data += 1;
             // CoDel signals as a congested router would: with CE.
-            let outer_ecn = outer.ds & 0b11;
-            let ecn = if self.codel.signals(outer.waited_ns, now_ns) { CE } else { outer_ecn };
-            match accept_packet(message.slot, ecn, id, buffer, source_check) {
-                Ok((frame, marked)) => {
-                    batch.frames.push(frame);
-                    for tally in [&mut *tally, &mut peer.tally] {
-                        tally.queued += 1;
-                        tally.marked += u64::from(marked);
-                    }
-                }
+            let ecn = match codel.signals(outer.waited_ns, now_ns) {
+                true => CE,
+                false => outer.ds & 0b11,
+            };
+            match accept_packet(message.slot, ecn, id, buffer, source_check, &mut batch.frames) {
+                Ok(is_marked) => marked += u64::from(is_marked),
                 Err(reason) => {
-                    let is_ours = ecn != outer_ecn && reason == InboundDrop::EcnNotCapable;
+                    let is_ours = ecn != outer.ds & 0b11 && reason == InboundDrop::EcnNotCapable;
                     let reason = if is_ours { InboundDrop::Congested } else { reason };
                     tally.drop(reason, 1);
                     peer.tally.drop(reason, 1);
                 }
             }
         }
-        if let Some(newest) = newest {
-            peer.received.from = Some(newest.from);
-            peers.touch(id);
-            state.note_authenticated(run.receiver_index, age_ns);
+        let Some(newest) = newest else { return };
+        datagrams.data += data;
+        datagrams.keepalives += keepalives;
+        let queued = (batch.frames.len() - frames_before) as u64;
+        for tally in [tally, &mut peer.tally] {
+            tally.entered += data;
+            tally.queued += queued;
+            tally.marked += marked;
         }
+        peer.note_received(newest.from, bytes, data != 0);
+        session.note_authenticated(peer, age_ns, reports, outbound_commands);
     }
 }
 
-/// Parses an opened packet, checks that its peer may send it, and merges the outer ECN into it. Returns the frame
-/// and whether it was marked.
+/// Returns the messages that may be opened, and counts the others as dropped. If all may, none is copied to `room`.
+fn filter_by_window<'a>(
+    messages: &'a [DataMessage],
+    window: &ReplayWindow,
+    room: &'a mut Vec<DataMessage>,
+    datagrams: &mut DatagramTally,
+) -> &'a [DataMessage] {
+    if messages.iter().all(|message| window.check(message.slot.counter)) {
+        return messages;
+    }
+    room.clear();
+    for message in messages {
+        if message.slot.counter >= REJECT_AFTER_MESSAGES {
+            datagrams.drop(DatagramDrop::Expired, 1);
+        } else if !window.check(message.slot.counter) {
+            datagrams.drop(DatagramDrop::Replay, 1);
+        } else {
+            room.push(*message);
+        }
+    }
+    room
+}
+
+/// How much longer a datagram is than its text.
+const DATAGRAM_OVERHEAD: u64 = (DATA_HEADER_LENGTH + TAG_LENGTH) as u64;
+
+/// Parses an opened packet, checks that its peer may send it, merges the outer ECN into it, and appends it to
+/// `frames`. Returns whether it was marked.
 fn accept_packet(
     slot: Slot,
     outer_ecn: u8,
     peer: PeerId,
     buffer: &mut [u8],
     source_check: &mut SourceCheck,
-) -> Result<(Frame, bool), InboundDrop> {
+    frames: &mut Vec<Frame>,
+) -> Result<bool, InboundDrop> {
     let Slot { offset, length, .. } = slot;
     let text = &mut buffer[offset as usize..(offset + length) as usize];
     let mut frame = packet::parse(text, offset).map_err(|_| InboundDrop::InvalidPacket)?;
@@ -164,12 +187,14 @@ fn accept_packet(
         return Err(InboundDrop::SourceNotAllowed);
     }
     frame.peer = peer.0;
-    match merge_ecn(outer_ecn, frame.ds & 0b11) {
-        EcnMerge::Keep => Ok((frame, false)),
+    let marked = match merge_ecn(outer_ecn, frame.ds & 0b11) {
+        EcnMerge::Keep => false,
         EcnMerge::Set(ecn) => {
             mark(&mut frame, text, ecn);
-            Ok((frame, true))
+            true
         }
-        EcnMerge::Drop => Err(InboundDrop::EcnNotCapable),
-    }
+        EcnMerge::Drop => return Err(InboundDrop::EcnNotCapable),
+    };
+    frames.push(frame);
+    Ok(marked)
 }

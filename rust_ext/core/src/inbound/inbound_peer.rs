@@ -28,16 +28,16 @@ pub(crate) struct InboundPeer {
     pub(crate) tally: InboundTally,
     activity: Arc<Activity>,
     is_touched: bool,
-    pub(crate) received: ReceivedInBatch,
+    received: ReceivedInBatch,
 }
 
-/// What a batch received from a peer.
+/// The messages of a peer in one batch.
 #[derive(Default)]
-pub(crate) struct ReceivedInBatch {
+struct ReceivedInBatch {
     /// The path of its last authenticated message.
-    pub(crate) from: Option<Path>,
-    pub(crate) bytes: u64,
-    pub(crate) has_data: bool,
+    from: Option<Path>,
+    bytes: u64,
+    has_data: bool,
 }
 
 impl InboundPeers {
@@ -102,6 +102,15 @@ impl InboundPeers {
                 peer.activity.inbound.publish(&peer.tally);
             }
         }
+    }
+}
+
+impl InboundPeer {
+    /// Notes authenticated messages, the last of which came from this path.
+    pub(crate) fn note_received(&mut self, from: Path, bytes: u64, has_data: bool) {
+        self.received.from = Some(from);
+        self.received.bytes += bytes;
+        self.received.has_data |= has_data;
     }
 }
 

@@ -148,7 +148,7 @@ impl Inbound {
         &mut self.state.outbound_commands
     }
 
-    /// Sets what is merged from now on.
+    /// Sets the protocols to merge from now on.
     pub fn set_coalesce(&mut self, options: CoalesceOptions) {
         self.coalesce.set_options(options);
     }

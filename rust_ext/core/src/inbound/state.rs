@@ -1,4 +1,4 @@
-//! What the stages of the inbound path share: sessions, peers, counts, reports, commands to outbound.
+//! The state that the stages of the inbound path share: sessions, peers, counts, reports, commands to outbound.
 //!
 //! Segments are counted for the path and for their peer: entered + created = left + queued + Σ drops.
 
@@ -8,7 +8,7 @@ use crate::{
     counters::{DatagramTally, InboundTally},
     drop_reason::InboundDrop,
     frame::Frame,
-    inbound::inbound_peer::InboundPeers,
+    inbound::inbound_peer::{InboundPeer, InboundPeers},
     stage_api::CountAdjustment,
     wireguard::{
         commands::{OutboundCommand, ReceiveSession, Report, SendSession},
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The state; the path owns it and lends it to its stages.
+/// The shared state of the inbound path.
 #[derive(Default)]
 pub struct InboundState {
     /// By our own index.
@@ -82,32 +82,7 @@ impl InboundState {
         }
     }
 
-    /// Notes that an authenticated message has arrived under a session of this age: the first one confirms it,
-    /// and if the session is near its end, a new one is requested.
-    pub(crate) fn note_authenticated(&mut self, local_index: u32, age_ns: u64) {
-        let Some(session) = self.sessions.get_mut(&local_index) else { return };
-        let peer = session.keys.peer;
-        if !session.is_confirmed {
-            session.is_confirmed = true;
-            self.reports.push(Report::Confirmed(peer, local_index));
-            let next = self
-                .peers
-                .get_mut(peer)
-                .and_then(|peer| peer.next.take_if(|next| next.local_index == local_index));
-            self.outbound_commands.extend(next.map(|session| OutboundCommand::Install {
-                peer,
-                session,
-                confirm: false,
-            }));
-        }
-        let is_due = session.keys.initiator && age_ns > REKEY_ON_RECEIVE_AFTER_TIME_NS;
-        if is_due && !session.has_requested_rekey {
-            session.has_requested_rekey = true;
-            self.reports.push(Report::WantsHandshake(peer));
-        }
-    }
-
-    /// Counts what a stage created or dropped.
+    /// Counts segments that a stage created or dropped.
     pub(crate) fn count_adjustment(&mut self, adjustment: &CountAdjustment) {
         let CountAdjustment { peer, segments, created } = *adjustment;
         for tally in self.tallies(peer) {
@@ -136,5 +111,32 @@ impl InboundState {
     fn tallies(&mut self, peer: PeerId) -> impl Iterator<Item = &mut InboundTally> {
         let of_peer = self.peers.touch(peer).map(|peer| &mut peer.tally);
         [Some(&mut self.tally), of_peer].into_iter().flatten()
+    }
+}
+
+impl ReceivingSession {
+    /// Notes that an authenticated message of `peer` has arrived under this session, which has this age. The first one
+    /// confirms the session; a session near its end requests a new one.
+    pub(crate) fn note_authenticated(
+        &mut self,
+        peer: &mut InboundPeer,
+        age_ns: u64,
+        reports: &mut Vec<Report>,
+        outbound_commands: &mut Vec<OutboundCommand>,
+    ) {
+        let ReceiveSession { peer: id, local_index, initiator, .. } = self.keys;
+        if !self.is_confirmed {
+            self.is_confirmed = true;
+            reports.push(Report::Confirmed(id, local_index));
+            if let Some(session) = peer.next.take_if(|next| next.local_index == local_index) {
+                let install = OutboundCommand::Install { peer: id, session, confirm: false };
+                outbound_commands.push(install);
+            }
+        }
+        let is_due = initiator && age_ns > REKEY_ON_RECEIVE_AFTER_TIME_NS;
+        if is_due && !self.has_requested_rekey {
+            self.has_requested_rekey = true;
+            reports.push(Report::WantsHandshake(id));
+        }
     }
 }

@@ -46,27 +46,16 @@ pub struct Handshake {
 pub struct DataMessage {
     /// Its ciphertext and counter.
     pub slot: Slot,
-    /// Bytes of the whole datagram.
-    pub datagram_length: u32,
+    /// The index of its session.
+    pub receiver_index: u32,
     /// Index of its [`Received`].
     pub received: u32,
-}
-
-/// Consecutive data messages of one session.
-#[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
-    /// The session's index.
-    pub receiver_index: u32,
-    /// The messages in order of arrival.
-    pub messages: &'a [DataMessage],
 }
 
 /// The stage, with the data messages of the last drain.
 #[derive(Debug, Default)]
 pub struct UdpIngress {
     messages: Vec<DataMessage>,
-    /// The receiver index of each run, and its end in `messages`.
-    runs: Vec<(u32, usize)>,
 }
 
 impl UdpIngress {
@@ -79,32 +68,28 @@ impl UdpIngress {
         tally: &mut DatagramTally,
     ) {
         self.messages.clear();
-        self.runs.clear();
-        let mut current = None;
         for (number, from) in received.iter().enumerate() {
             let step = from.segment_size.clamp(1, from.length.max(1));
+            if from.truncated {
+                let datagrams = from.length.max(1).div_ceil(step).into();
+                tally.received += datagrams;
+                tally.drop(DatagramDrop::Truncated, datagrams);
+                continue;
+            }
             let end = from.offset + from.length;
             for offset in (from.offset..end.max(from.offset + 1)).step_by(step as usize) {
-                let length = step.min(end - offset);
                 tally.received += 1;
-                if from.truncated {
-                    tally.drop(DatagramDrop::Truncated, 1);
-                    continue;
-                }
+                let length = step.min(end - offset);
                 let bytes = Slice { offset, length };
                 match classify(&buffer[offset as usize..(offset + length) as usize]) {
-                    Class::Data { index, counter } => {
-                        if current != Some(index) {
-                            self.end_run(current);
-                            current = Some(index);
-                        }
+                    Class::Data { index: receiver_index, counter } => {
                         let slot = Slot {
                             offset: offset + DATA_HEADER_LENGTH as u32,
                             length: length - (DATA_HEADER_LENGTH + TAG_LENGTH) as u32,
                             counter,
                         };
                         let received = number as u32;
-                        self.messages.push(DataMessage { slot, datagram_length: length, received });
+                        self.messages.push(DataMessage { slot, receiver_index, received });
                     }
                     Class::Initiation | Class::Response => {
                         tally.handshakes += 1;
@@ -121,20 +106,10 @@ impl UdpIngress {
                 }
             }
         }
-        self.end_run(current);
     }
 
-    fn end_run(&mut self, receiver_index: Option<u32>) {
-        self.runs.extend(receiver_index.map(|index| (index, self.messages.len())));
-    }
-
-    /// The runs of the last drain, in order of arrival.
-    pub fn runs(&self) -> impl Iterator<Item = Run<'_>> {
-        let mut start = 0;
-        self.runs.iter().map(move |&(receiver_index, end)| {
-            let messages = &self.messages[start..end];
-            start = end;
-            Run { receiver_index, messages }
-        })
+    /// The data messages of the last drain in order of arrival, in runs of one session.
+    pub fn runs(&self) -> impl Iterator<Item = &[DataMessage]> {
+        self.messages.chunk_by(|a, b| a.receiver_index == b.receiver_index)
     }
 }

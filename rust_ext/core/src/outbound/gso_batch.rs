@@ -8,7 +8,7 @@ use crate::{
     wireguard::{path::Path, peer::PeerId},
 };
 
-/// What all datagrams of a batch have in common.
+/// The common properties of all datagrams of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The peer that the datagrams are counted for and whose key seals them.
@@ -49,7 +49,7 @@ pub struct GsoBatch {
 }
 
 impl GsoBatch {
-    /// What all its datagrams have in common.
+    /// The common properties of its datagrams.
     pub fn target(&self) -> &Target {
         &self.target
     }

@@ -154,7 +154,7 @@ impl OutboundPeer {
         }
     }
 
-    /// Sets the path; what another destination carries is not known.
+    /// Sets the path. Another destination has another path MTU, which is not known.
     pub(crate) fn set_path(&mut self, path: Option<Path>) {
         let destination = |path: Option<Path>| path.map(|path| path.destination);
         if destination(self.path) != destination(path) {

@@ -1,4 +1,4 @@
-//! What the stages of the outbound path share: the GSO list, the peers, counts, reports, ICMP errors.
+//! The state that the stages of the outbound path share: GSO list, peers, counts, reports, ICMP errors.
 //!
 //! Segments are counted for the path and for their peer: entered + created = left + queued + Σ drops.
 
@@ -46,7 +46,7 @@ impl OutboundState {
         }
     }
 
-    /// Counts what a stage created or dropped.
+    /// Counts segments that a stage created or dropped.
     pub(crate) fn count_adjustment(&mut self, adjustment: &CountAdjustment) {
         let CountAdjustment { peer, segments, created } = *adjustment;
         for tally in self.tallies(peer) {

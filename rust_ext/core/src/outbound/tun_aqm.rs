@@ -65,7 +65,7 @@ mod tests {
         time::MILLISECOND_NS,
     };
 
-    /// A drain of one frame of so many segments, and its buffer.
+    /// A drain of one frame, and its buffer.
     fn drain(build: &Build, segments: u16, at_ms: u64) -> (FrameBatch, Vec<u8>) {
         let build = build.clone().payload(usize::from(segments) * 100);
         let bytes = build.with(|p| p.partial = segments > 1).bytes();

@@ -183,6 +183,24 @@ fn replayed_forged_and_unknown_messages_are_dropped() {
 }
 
 #[test]
+fn replayed_messages_do_not_hold_up_new_ones_of_their_drain() {
+    let mut pair = Pair::connected();
+    for n in 0..4u8 {
+        pair.client.tun_drain(&[plain(&udp(CLIENT, SERVER, (1, 2), &[n; 40]))]);
+    }
+    let from = pair.client.address;
+    let sent: Vec<_> = pair.client.sent.drain(..).map(|batch| (from, batch)).collect();
+    pair.server.udp_drain(&sent[..2]);
+    pair.server.udp_drain(&sent);
+    let first_and_segments = |frame: &WrittenFrame| (frame.packet[28], frame.segments);
+    let written: Vec<_> = pair.server.written.iter().map(first_and_segments).collect();
+    assert_eq!(written, [(0, 2), (2, 2)]);
+    let counts = pair.server.datagram_counts.read();
+    assert_eq!(counts.named_drops().find(|(name, _)| *name == "replay").unwrap().1, 2);
+    pair.assert_conserved_and_ordered();
+}
+
+#[test]
 fn a_source_outside_the_allowed_ips_is_dropped() {
     let mut pair = Pair::connected();
     pair.client.tun_drain(&[plain(&udp(address("10.9.9.9"), SERVER, (1, 2), b"spoofed"))]);

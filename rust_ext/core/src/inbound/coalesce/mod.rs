@@ -21,7 +21,7 @@ use flow_table::{FlowTable, Place};
 use open_frame::{Extension, OpenFrame};
 use segment::Segment;
 
-/// What is merged: what the TUN supports and the operator allows.
+/// The protocols to merge: those that the TUN supports and the operator allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoalesceOptions {
     /// TCP over IPv4.
@@ -59,7 +59,7 @@ impl Coalesce {
         Self { options, flows, opened: Vec::new(), merged: Vec::new(), last: None }
     }
 
-    /// Sets what is merged from now on.
+    /// Sets the protocols to merge from now on.
     pub fn set_options(&mut self, options: CoalesceOptions) {
         self.options = options;
     }

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// The segments of a frame. What they share is computed once.
+/// The segments of a frame. Their shared parts are computed once.
 pub struct Segments {
     count: usize,
     length: usize,
@@ -27,7 +27,7 @@ enum Shape {
     Multiple(Template),
 }
 
-/// What the headers of all segments share. The sums leave out the fields that differ.
+/// The shared parts of the segments' headers. The sums leave out the fields that differ.
 struct Template {
     version: u8,
     transport_offset: usize,

@@ -103,7 +103,7 @@ pub struct Device {
     out: Outbox,
 }
 
-/// Our key pair, and what depends on it.
+/// Our key pair, and the checker of messages to it.
 struct LocalIdentity {
     identity: Identity,
     checker: CookieChecker,

@@ -41,7 +41,7 @@ pub const MAX_ATTEMPTS: u32 = (REKEY_ATTEMPT_TIME_NS / REKEY_TIMEOUT_NS) as u32;
 /// Initiations of a peer that are closer than this are dropped (kernel messages.h, INITIATIONS_PER_SECOND: 50).
 pub const INITIATION_INTERVAL_NS: u64 = SECOND_NS / 50;
 
-/// What to do when a deadline has passed.
+/// The action that is due at a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
     /// The initiation got no response: send another one, or give up.
@@ -76,7 +76,7 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Returns the next deadline and what is due then.
+    /// Returns the next deadline and its action.
     pub fn next(&self, activity: &Activity) -> Option<(u64, Due)> {
         let unanswered = activity.unanswered_since();
         let unacknowledged = activity.unacknowledged_since();
