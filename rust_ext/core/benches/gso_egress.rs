@@ -29,9 +29,9 @@ fn ready(datagrams: u32, destinations: u32) -> Ready {
 fn push(mut ready: Ready) -> Ready {
     let (egress, targets) = &mut *ready;
     for (counter, target) in targets.iter().enumerate() {
-        let mut room = egress.reserve(target, DATAGRAM).unwrap();
-        room.bytes()[0] = 4;
-        room.commit(16, DATAGRAM - 32, counter as u64);
+        let mut reservation = egress.reserve(target, DATAGRAM).unwrap();
+        reservation.bytes()[0] = 4;
+        reservation.commit(16, DATAGRAM - 32, counter as u64);
     }
     ready
 }

@@ -144,27 +144,27 @@ impl Decrypt {
     }
 }
 
-/// Returns the messages that may be opened, and counts the others as dropped. If all may, none is copied to `room`.
+/// Returns the messages that may be opened, and counts the others as dropped. If all may, none is copied to `storage`.
 fn filter_by_window<'a>(
     messages: &'a [DataMessage],
     window: &ReplayWindow,
-    room: &'a mut Vec<DataMessage>,
+    storage: &'a mut Vec<DataMessage>,
     datagrams: &mut DatagramTally,
 ) -> &'a [DataMessage] {
     if messages.iter().all(|message| window.check(message.slot.counter)) {
         return messages;
     }
-    room.clear();
+    storage.clear();
     for message in messages {
         if message.slot.counter >= REJECT_AFTER_MESSAGES {
             datagrams.drop(DatagramDrop::Expired, 1);
         } else if !window.check(message.slot.counter) {
             datagrams.drop(DatagramDrop::Replay, 1);
         } else {
-            room.push(*message);
+            storage.push(*message);
         }
     }
-    room
+    storage
 }
 
 /// How much longer a datagram is than its text.

@@ -59,7 +59,8 @@ impl Encrypt {
     ) -> usize {
         let full = (first..batch.frames.len()).find(|&i| {
             let frame = &batch.frames[i];
-            self.frame(state, frame, frame.bytes(buffer), batch.received_ns) == Outcome::Full
+            self.encrypt_frame(state, frame, frame.bytes(buffer), batch.received_ns)
+                == Outcome::Full
         });
         self.seal(state);
         full.unwrap_or(batch.frames.len())
@@ -108,7 +109,7 @@ impl Encrypt {
         true
     }
 
-    fn frame(
+    fn encrypt_frame(
         &self,
         state: &mut OutboundState,
         frame: &Frame,

@@ -3,7 +3,7 @@
 //! IPv6 extension headers are walked to find the transport header. Such a packet is flagged and never merged,
 //! because extension headers may change what its other fields mean.
 
-use super::{Invalid, checksum, set_word, word};
+use super::{Invalid, checksum, set_u16, u16_at};
 use crate::frame::{Frame, NO_PEER, flags};
 
 /// Bytes of an IPv4 header without options.
@@ -41,7 +41,7 @@ fn parse_v4(bytes: &[u8], offset: u32) -> Result<Parsed, Invalid> {
     if header_length < V4_HEADER_LENGTH || header_length > bytes.len() {
         return Err(Invalid::Header);
     }
-    let length = usize::from(word(bytes, 2));
+    let length = usize::from(u16_at(bytes, 2));
     if length < header_length || length > bytes.len() {
         return Err(Invalid::Length);
     }
@@ -54,7 +54,7 @@ fn parse_v4(bytes: &[u8], offset: u32) -> Result<Parsed, Invalid> {
     if header_length > V4_HEADER_LENGTH {
         frame.flags |= flags::IP_OPTIONS;
     }
-    let fragment = word(bytes, 6) & V4_FRAGMENT != 0;
+    let fragment = u16_at(bytes, 6) & V4_FRAGMENT != 0;
     if fragment {
         frame.flags |= flags::NO_FLOW;
     }
@@ -65,7 +65,7 @@ fn parse_v6(bytes: &[u8], offset: u32) -> Result<Parsed, Invalid> {
     if bytes.len() < V6_HEADER_LENGTH {
         return Err(Invalid::Header);
     }
-    let length = V6_HEADER_LENGTH + usize::from(word(bytes, 4));
+    let length = V6_HEADER_LENGTH + usize::from(u16_at(bytes, 4));
     if length > bytes.len() || length > MAX_LENGTH {
         return Err(Invalid::Length);
     }
@@ -159,22 +159,22 @@ pub(crate) fn addresses(bytes: &[u8], version: u8) -> &[u8] {
 
 /// Returns IPv4's identification.
 pub(crate) fn identification(bytes: &[u8]) -> u16 {
-    word(bytes, 4)
+    u16_at(bytes, 4)
 }
 
 /// Whether an IPv4 packet must not be fragmented; if so, its identification has no meaning (RFC 6864).
 pub(crate) fn dont_fragment(bytes: &[u8]) -> bool {
-    word(bytes, 6) & V4_DONT_FRAGMENT != 0
+    u16_at(bytes, 6) & V4_DONT_FRAGMENT != 0
 }
 
 /// Whether an IPv4 packet is a fragment; IPv6's show in their extension headers.
 pub(crate) fn is_fragment(bytes: &[u8]) -> bool {
-    bytes[0] >> 4 == 4 && word(bytes, 6) & V4_FRAGMENT != 0
+    bytes[0] >> 4 == 4 && u16_at(bytes, 6) & V4_FRAGMENT != 0
 }
 
 /// Whether an IPv4 packet is a fragment other than the first, without a transport header.
 pub(crate) fn is_later_fragment(bytes: &[u8]) -> bool {
-    word(bytes, 6) & V4_FRAGMENT_OFFSET != 0
+    u16_at(bytes, 6) & V4_FRAGMENT_OFFSET != 0
 }
 
 /// Sets the length of a packet without extension headers: IPv4's total length with a new header checksum, or IPv6's
@@ -182,12 +182,12 @@ pub(crate) fn is_later_fragment(bytes: &[u8]) -> bool {
 pub(crate) fn set_length(bytes: &mut [u8], version: u8, length: usize) {
     if version == 4 {
         let header_length = usize::from(bytes[0] & 0x0F) * 4;
-        set_word(bytes, 2, length as u16);
-        set_word(bytes, 10, 0);
+        set_u16(bytes, 2, length as u16);
+        set_u16(bytes, 10, 0);
         let checksum = checksum::sum(&bytes[..header_length]).checksum();
-        set_word(bytes, 10, checksum);
+        set_u16(bytes, 10, checksum);
     } else {
-        set_word(bytes, 4, (length - V6_HEADER_LENGTH) as u16);
+        set_u16(bytes, 4, (length - V6_HEADER_LENGTH) as u16);
     }
 }
 
@@ -230,10 +230,10 @@ pub fn mark(frame: &mut Frame, packet: &mut [u8], ecn: u8) {
 /// Sets the ECN field of a parsed packet and updates IPv4's header checksum.
 pub fn set_ecn(packet: &mut [u8], ecn: u8) {
     if packet[0] >> 4 == 4 {
-        let old = word(packet, 0);
+        let old = u16_at(packet, 0);
         packet[1] = packet[1] & !0b11 | ecn & 0b11;
-        let checksum = checksum::update(word(packet, 10), old, word(packet, 0));
-        set_word(packet, 10, checksum);
+        let checksum = checksum::update(u16_at(packet, 10), old, u16_at(packet, 0));
+        set_u16(packet, 10, checksum);
     } else {
         packet[1] = packet[1] & !0x30 | (ecn & 0b11) << 4;
     }

@@ -51,17 +51,17 @@ pub fn parse(bytes: &[u8], offset: u32) -> Result<Frame, Invalid> {
     Ok(frame)
 }
 
-/// Returns the big-endian 16-bit word at `at`.
-pub(crate) fn word(bytes: &[u8], at: usize) -> u16 {
+/// Reads the big-endian 16-bit integer at offset `at`.
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// Returns the big-endian 32-bit word at `at`.
-pub(crate) fn long(bytes: &[u8], at: usize) -> u32 {
+/// Reads the big-endian 32-bit integer at offset `at`.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-/// Writes a big-endian 16-bit word at `at`.
-pub(crate) fn set_word(bytes: &mut [u8], at: usize, word: u16) {
-    bytes[at..at + 2].copy_from_slice(&word.to_be_bytes());
+/// Writes a big-endian 16-bit integer at offset `at`.
+pub(crate) fn set_u16(bytes: &mut [u8], at: usize, value: u16) {
+    bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }

@@ -2,11 +2,11 @@
 
 use crate::frame::{Frame, Slice};
 
-/// Returns the pieces of a frame in order: its slices, or the frame itself, for which `whole` provides the storage.
-pub fn pieces<'s>(frame: &Frame, slices: &'s [Slice], whole: &'s mut [Slice; 1]) -> &'s [Slice] {
+/// Returns the pieces of a frame in order: its slices, or the frame itself, which `storage` then holds.
+pub fn pieces<'s>(frame: &Frame, slices: &'s [Slice], storage: &'s mut [Slice; 1]) -> &'s [Slice] {
     if frame.slices == 0 {
-        *whole = [Slice { offset: frame.offset, length: frame.length }];
-        return whole;
+        *storage = [Slice { offset: frame.offset, length: frame.length }];
+        return storage;
     }
     &slices[frame.first_slice as usize..][..usize::from(frame.slices)]
 }
@@ -20,8 +20,8 @@ mod tests {
     fn a_contiguous_frame_is_one_piece() {
         let bytes = Build::tcp4().payload(100).bytes();
         let frame = parse(&bytes, 7).unwrap();
-        let whole = [Slice { offset: 7, length: 140 }];
-        assert_eq!(pieces(&frame, &[], &mut [Slice { offset: 0, length: 0 }]), whole);
+        let expected = [Slice { offset: 7, length: 140 }];
+        assert_eq!(pieces(&frame, &[], &mut [Slice { offset: 0, length: 0 }]), expected);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! TCP headers (RFC 9293 §3.1).
 
-use super::{long, word};
+use super::{u16_at, u32_at};
 use crate::frame::Frame;
 
 /// IP protocol number.
@@ -32,8 +32,8 @@ pub(super) fn parse(frame: &mut Frame, transport: &[u8]) -> bool {
     if length < HEADER_LENGTH || length > transport.len() {
         return false;
     }
-    frame.source_port = word(transport, 0);
-    frame.destination_port = word(transport, 2);
+    frame.source_port = u16_at(transport, 0);
+    frame.destination_port = u16_at(transport, 2);
     frame.tcp_flags = transport[FLAGS_OFFSET];
     frame.header_length += length as u16;
     frame.checksum_offset = CHECKSUM_OFFSET as u16;
@@ -42,5 +42,5 @@ pub(super) fn parse(frame: &mut Frame, transport: &[u8]) -> bool {
 
 /// Returns the sequence number of the first byte.
 pub(crate) fn sequence(transport: &[u8]) -> u32 {
-    long(transport, 4)
+    u32_at(transport, 4)
 }

@@ -1,6 +1,6 @@
 //! UDP headers (RFC 768).
 
-use super::word;
+use super::u16_at;
 use crate::frame::Frame;
 
 /// IP protocol number.
@@ -21,8 +21,8 @@ pub(super) fn parse(frame: &mut Frame, transport: &[u8]) -> bool {
     if length < HEADER_LENGTH || length > transport.len() {
         return false;
     }
-    frame.source_port = word(transport, 0);
-    frame.destination_port = word(transport, 2);
+    frame.source_port = u16_at(transport, 0);
+    frame.destination_port = u16_at(transport, 2);
     frame.header_length += HEADER_LENGTH as u16;
     frame.checksum_offset = CHECKSUM_OFFSET as u16;
     true
@@ -30,7 +30,7 @@ pub(super) fn parse(frame: &mut Frame, transport: &[u8]) -> bool {
 
 /// Returns the length of header and payload.
 pub(crate) fn length(transport: &[u8]) -> usize {
-    usize::from(word(transport, LENGTH_OFFSET))
+    usize::from(u16_at(transport, LENGTH_OFFSET))
 }
 
 /// Returns the checksum as it is sent: 0 would mean "no checksum".

@@ -10,7 +10,7 @@ use crate::{
     packet::{
         self,
         checksum::{pseudo_header, sum},
-        ip, set_word, tcp, udp,
+        ip, set_u16, tcp, udp,
     },
 };
 
@@ -70,7 +70,7 @@ pub fn fixup(bytes: &mut [u8], segmentation: Segmentation) -> Result<Frame, Pack
         return Ok(parsed);
     }
     let length = (bytes.len() - start) as u16;
-    set_word(&mut bytes[start..], udp::LENGTH_OFFSET, length);
+    set_u16(&mut bytes[start..], udp::LENGTH_OFFSET, length);
     let parsed = packet::parse(bytes, 0).map_err(|_| PacketError::NotIp)?;
     Ok(fix_transport(parsed, bytes, segmentation))
 }
@@ -100,17 +100,17 @@ fn fix_transport(mut frame: Frame, bytes: &mut [u8], segmentation: Segmentation)
     match frame.protocol {
         tcp::PROTOCOL | udp::PROTOCOL => {
             if frame.protocol == udp::PROTOCOL {
-                set_word(transport, udp::LENGTH_OFFSET, length as u16);
+                set_u16(transport, udp::LENGTH_OFFSET, length as u16);
             }
-            set_word(transport, usize::from(frame.checksum_offset), pseudo.fold());
+            set_u16(transport, usize::from(frame.checksum_offset), pseudo.fold());
             frame.flags |= flags::PARTIAL_CHECKSUM;
             set_segments(&mut frame, segmentation);
         }
         ICMP | ICMP6 if length >= ICMP_CHECKSUM_OFFSET + 2 => {
-            set_word(transport, ICMP_CHECKSUM_OFFSET, 0);
+            set_u16(transport, ICMP_CHECKSUM_OFFSET, 0);
             let own = sum(transport);
             let all = if frame.protocol == ICMP { own } else { own + pseudo };
-            set_word(transport, ICMP_CHECKSUM_OFFSET, all.checksum());
+            set_u16(transport, ICMP_CHECKSUM_OFFSET, all.checksum());
         }
         _ => {}
     }

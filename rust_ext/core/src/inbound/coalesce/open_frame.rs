@@ -5,7 +5,7 @@ use crate::{
     frame::{Frame, Slice, flags},
     packet::{
         checksum::{Sum, pseudo_header},
-        ip, set_word, tcp, udp,
+        ip, set_u16, tcp, udp,
     },
 };
 
@@ -191,14 +191,14 @@ impl OpenFrame {
         let transport_length = self.length as u16 - row.transport_offset;
         let partial = (self.shared + Sum::of(transport_length)).fold();
         let field = usize::from(row.checksum_offset);
-        set_word(transport, field, partial);
+        set_u16(transport, field, partial);
         if row.protocol == tcp::PROTOCOL {
             if self.psh {
                 transport[tcp::FLAGS_OFFSET] |= tcp::PSH;
                 row.tcp_flags |= tcp::PSH;
             }
         } else {
-            set_word(transport, udp::LENGTH_OFFSET, transport_length);
+            set_u16(transport, udp::LENGTH_OFFSET, transport_length);
         }
     }
 

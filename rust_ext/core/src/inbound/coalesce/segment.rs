@@ -8,7 +8,7 @@ use crate::{
     frame::{Frame, Slice, flags},
     packet::{
         checksum::{Sum, sum},
-        ip, tcp, udp, word,
+        ip, tcp, u16_at, udp,
     },
 };
 
@@ -39,7 +39,8 @@ impl Segment {
         let is_plain = if is_tcp {
             frame.tcp_flags & !(tcp::PSH | tcp::ECE) == tcp::ACK
         } else {
-            word(transport, udp::CHECKSUM_OFFSET) != 0 && udp::length(transport) == transport.len()
+            u16_at(transport, udp::CHECKSUM_OFFSET) != 0
+                && udp::length(transport) == transport.len()
         };
         is_plain.then(|| Self {
             offset: frame.offset,

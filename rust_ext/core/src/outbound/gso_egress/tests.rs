@@ -182,10 +182,10 @@ proptest! {
         let mut egress = GsoEgress::new(max_segments, sent.len());
         for (number, &(to, ds, length)) in sent.iter().enumerate() {
             let target = Target { ds, ..targets[to] };
-            let mut room = egress.reserve(&target, length).unwrap();
-            prop_assert_eq!(room.bytes().len(), length);
-            room.bytes().fill(number as u8);
-            room.commit(0, length, number as u64);
+            let mut reservation = egress.reserve(&target, length).unwrap();
+            prop_assert_eq!(reservation.bytes().len(), length);
+            reservation.bytes().fill(number as u8);
+            reservation.commit(0, length, number as u64);
         }
         for target in &targets {
             let expected: Vec<_> = (0..sent.len())

@@ -10,7 +10,7 @@ use crate::{
     frame::{Frame, flags},
     packet::{
         checksum::{pseudo_header, sum},
-        ip, set_word,
+        ip, set_u16,
         split::Segments,
     },
     rate_limit::RateLimit,
@@ -130,7 +130,7 @@ fn v4(quoted: &[u8], error: IcmpError) -> Box<[u8]> {
     packet.extend_from_slice(quoted);
     ip::set_length(&mut packet, 4, length);
     let checksum = sum(&packet[ip::V4_HEADER_LENGTH..]).checksum();
-    set_word(&mut packet, ip::V4_HEADER_LENGTH + 2, checksum);
+    set_u16(&mut packet, ip::V4_HEADER_LENGTH + 2, checksum);
     packet.into_boxed_slice()
 }
 
@@ -152,7 +152,7 @@ fn v6(quoted: &[u8], error: IcmpError) -> Box<[u8]> {
     let body = &packet[ip::V6_HEADER_LENGTH..];
     let pseudo = pseudo_header(ip::addresses(&packet, 6), ICMP_V6, body.len());
     let checksum = (pseudo + sum(body)).checksum();
-    set_word(&mut packet, ip::V6_HEADER_LENGTH + 2, checksum);
+    set_u16(&mut packet, ip::V6_HEADER_LENGTH + 2, checksum);
     packet.into_boxed_slice()
 }
 

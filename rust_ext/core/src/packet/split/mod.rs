@@ -7,7 +7,7 @@ use crate::{
     frame::{Frame, flags},
     packet::{
         checksum::{Sum, pseudo_header, sum},
-        ip, set_word, tcp, udp, word,
+        ip, set_u16, tcp, u16_at, udp,
     },
 };
 
@@ -118,7 +118,7 @@ pub fn drop_first(frame: &mut Frame, buffer: &mut [u8]) -> bool {
     let header = &mut buffer[frame.offset as usize..][..header_length];
     if frame.version == 4 {
         let identification = ip::identification(header).wrapping_add(1);
-        set_word(header, 4, identification);
+        set_u16(header, 4, identification);
     }
     ip::set_length(header, frame.version, frame.length as usize);
     let transport = &mut header[usize::from(frame.transport_offset)..];
@@ -130,12 +130,12 @@ pub fn drop_first(frame: &mut Frame, buffer: &mut [u8]) -> bool {
         frame.tcp_flags &= !tcp::CWR;
     } else {
         let length = frame.length as u16 - frame.transport_offset;
-        set_word(transport, udp::LENGTH_OFFSET, length);
+        set_u16(transport, udp::LENGTH_OFFSET, length);
     }
     // The length is part of the pseudo-header.
     let field = usize::from(frame.checksum_offset);
-    let partial = Sum::of(word(transport, field)).without(size as u16).fold();
-    set_word(transport, field, partial);
+    let partial = Sum::of(u16_at(transport, field)).without(size as u16).fold();
+    set_u16(transport, field, partial);
     true
 }
 
@@ -143,7 +143,7 @@ pub fn drop_first(frame: &mut Frame, buffer: &mut [u8]) -> bool {
 /// in Linux's skb_checksum_help, because UDP must not send 0.
 fn complete_checksum(packet: &mut [u8], start: usize, field: usize) {
     let checksum = sum(&packet[start..]).checksum();
-    set_word(packet, field, udp::sent_checksum(checksum));
+    set_u16(packet, field, udp::sent_checksum(checksum));
 }
 
 impl Template {
@@ -172,7 +172,7 @@ impl Template {
             pseudo_header(ip::addresses(bytes, frame.version), frame.protocol, 0)
         } else {
             // A routing header hides the final destination; the sum in the field includes it.
-            Sum::of(word(header, field)).without((bytes.len() - transport_offset) as u16)
+            Sum::of(u16_at(header, field)).without((bytes.len() - transport_offset) as u16)
         };
         Self {
             version: frame.version,
@@ -188,12 +188,12 @@ impl Template {
         let length = header.len() + payload.len();
         if self.version == 4 {
             let identification = self.identification.wrapping_add(i as u16);
-            set_word(header, 2, length as u16);
-            set_word(header, 4, identification);
+            set_u16(header, 2, length as u16);
+            set_u16(header, 4, identification);
             let sum = self.ip + Sum::of(length as u16) + Sum::of(identification);
-            set_word(header, 10, sum.checksum());
+            set_u16(header, 10, sum.checksum());
         } else {
-            set_word(header, 4, (length - ip::V6_HEADER_LENGTH) as u16);
+            set_u16(header, 4, (length - ip::V6_HEADER_LENGTH) as u16);
         }
         let transport = &mut header[self.transport_offset..];
         let length = length - self.transport_offset;
@@ -208,14 +208,14 @@ impl Template {
                 if !last {
                     transport[tcp::FLAGS_OFFSET] &= !(tcp::FIN | tcp::PSH);
                 }
-                let flags = Sum::of(word(transport, tcp::FLAGS_OFFSET - 1));
+                let flags = Sum::of(u16_at(transport, tcp::FLAGS_OFFSET - 1));
                 let checksum = (shared + sum(&transport[4..8]) + flags).checksum();
-                set_word(transport, tcp::CHECKSUM_OFFSET, checksum);
+                set_u16(transport, tcp::CHECKSUM_OFFSET, checksum);
             }
             TransportKind::Udp => {
-                set_word(transport, udp::LENGTH_OFFSET, length as u16);
+                set_u16(transport, udp::LENGTH_OFFSET, length as u16);
                 let checksum = (shared + Sum::of(length as u16)).checksum();
-                set_word(transport, udp::CHECKSUM_OFFSET, udp::sent_checksum(checksum));
+                set_u16(transport, udp::CHECKSUM_OFFSET, udp::sent_checksum(checksum));
             }
         }
     }

@@ -90,13 +90,13 @@ fn a_udp_checksum_of_zero_is_sent_as_ffff() {
         let probe = build.clone().with(|p| p.payload = vec![1; 10]);
         let field = if build.version == 4 { 26 } else { 46 };
         let checksum =
-            word(&split(&probe.clone().with(|p| p.payload.extend([0; 2])), 12)[0], field);
+            u16_at(&split(&probe.clone().with(|p| p.payload.extend([0; 2])), 12)[0], field);
         let aimed = probe.with(|p| p.payload.extend(checksum.to_be_bytes()));
         let doubled =
             aimed.clone().with(|p| p.payload = [p.payload.clone(), p.payload.clone()].concat());
-        assert_eq!(word(&split(&aimed, 12)[0], field), 0xFFFF);
+        assert_eq!(u16_at(&split(&aimed, 12)[0], field), 0xFFFF);
         for segment in split(&doubled, 12) {
-            assert_eq!(word(&segment, field), 0xFFFF);
+            assert_eq!(u16_at(&segment, field), 0xFFFF);
             assert!(checksums_are_right(&segment));
         }
     }
@@ -132,7 +132,7 @@ fn a_frame_without_its_first_segment_keeps_the_others() {
             }
             let length = bytes.len() - usize::from(frame.transport_offset);
             let pseudo = pseudo_header(ip::addresses(bytes, frame.version), frame.protocol, length);
-            let partial = word(bytes, usize::from(frame.transport_offset) + field);
+            let partial = u16_at(bytes, usize::from(frame.transport_offset) + field);
             assert_eq!(partial, pseudo.fold());
         }
         let before = (frame, buffer.clone());
