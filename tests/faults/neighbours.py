@@ -74,6 +74,18 @@ class Neighbours:
         events = [event for event in map(json.loads, lines) if event.get("interface") == name]
         return [event for event in events if event["message"].startswith(message)]
 
+    def assert_unharmed(self, name: str, stream: Stream) -> None:
+        """Asserts that a tunnel reordered and duplicated nothing, and lost only what full queues dropped."""
+        machines = (self.network.client, self.network.gateway)
+        in_queues = sum(sum(machine.counters().queue_drops(name).values()) for machine in machines)
+        for side in ("client", "gateway"):
+            counters = self.details(name, side)["counters"]
+            ways = (counters["inbound"], counters["outbound"])
+            in_queues += sum(way["drops"].get("congested", 0) for way in ways)
+        assert stream.up.lost + stream.down.lost <= in_queues, (name, stream)
+        for way in (stream.up, stream.down):
+            assert (way.out_of_order, way.duplicated) == (0, 0), (name, stream)
+
     def assert_conserved(self) -> None:
         """Asserts that each daemon runs and accounts for every packet, at both ends."""
         for process in (self.process, self.client, self.other):

@@ -11,7 +11,7 @@ from tests.faults.neighbours import Neighbours
 from tests.faults.staged_tunnel import wait_until
 from tests.faults.test_hangs import HANGS, hang_gateway, stall_drops
 
-pytestmark = pytest.mark.alone  # the other tunnels must lose nothing, which a busy machine would
+pytestmark = pytest.mark.alone  # the streams need their rate
 
 MARKS = """
     import pyfw
@@ -39,7 +39,7 @@ SETTINGS = {
     "wg3": '[[stages]]\nuse = "marks.py:Marks"\nstall_s = 0.5\n',
     "wg4": '[[stages]]\nuse = "marks.py:Marks"\nstall_s = 0.5\n',
 }
-_BYTES = 256 << 20
+_BYTES = 64 << 20
 OTHERS = ("wg2", "wg3", "wg4")
 """A tunnel without a stage; one with a stage in the same process; one with a stage in another process."""
 
@@ -63,10 +63,9 @@ def test_a_hang_in_one_tunnel_loses_nothing_in_another(neighbours: Neighbours, k
     time.sleep(0.3)
     for stream in streams.values():
         stream.stop()
-    assert streams["wg1"].up.lost > 1000
+    assert streams["wg1"].up.lost > 500
     for name in OTHERS:
-        for way in (streams[name].up, streams[name].down):
-            assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), (name, way)
+        neighbours.assert_unharmed(name, streams[name])
         assert not neighbours.events("stage.", name)
         assert not any("stage" in reason for reason in drops(neighbours.counters(name)))
     neighbours.assert_conserved()
@@ -85,15 +84,14 @@ def test_a_held_gil_stops_only_tunnels_with_stages(
     for stream in streams.values():
         stream.stop()
     for name in ("wg2", "wg4"):
-        for way in (streams[name].up, streams[name].down):
-            assert (way.lost, way.out_of_order, way.duplicated) == (0, 0, 0), (name, way)
+        neighbours.assert_unharmed(name, streams[name])
     # It waited longer than its own stage may take, but no stage of its own is to blame.
     (stalled,) = neighbours.events("stage.stalled", "wg3")
     assert stalled["stage"] == "(waiting for the interpreter)"
     waiting = streams["wg3"]
     lost = {"inbound": waiting.up.lost, "outbound": waiting.down.lost}
     assert stall_drops(neighbours.counters("wg3")) == lost
-    assert min(lost.values()) > 2000
+    assert min(lost.values()) > 1000
     for way in (waiting.up, waiting.down):
         assert (len(way.lost_ranges), way.out_of_order) == (1, 0), way
     assert {name: neighbours.handshake_s(name) for name in OTHERS} == before
@@ -118,31 +116,25 @@ def test_a_stage_that_waits_for_the_gil_in_a_call_is_not_removed(network: Networ
     assert stalled["stage"] in ("Busy", "(waiting for the interpreter)")
     (over,) = neighbours.events("stage.stall_over", "wg3")
     assert over["for_ms"] > 1500
-    assert waiting.up.lost > 1000 and len(waiting.up.lost_ranges) == 1, waiting
-    assert hung.up.lost > 1000, hung
+    assert waiting.up.lost > 500 and len(waiting.up.lost_ranges) == 1, waiting
+    assert hung.up.lost > 500, hung
     assert neighbours.handshake_s("wg3") == begun
     assert not neighbours.events("tunnel.ended", "wg3")
     neighbours.assert_conserved()
 
 
-def test_a_held_gil_does_not_slow_a_tunnel_without_stages(
-    network: Network, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_held_gil_does_not_stop_a_tunnel_without_stages(network: Network) -> None:
     settings = {"wg1": SETTINGS["wg1"], "wg2": "", "wg3": SETTINGS["wg3"]}
     neighbours = Neighbours(network, settings, FILES)
     begun = neighbours.handshake_s("wg3")
     serving = TransferServer(network.gateway, neighbours.address("wg2", "gateway"))
-    before = serving.transfer(network.client, "up", _BYTES)
     trigger = "echo x > /dev/udp/10.1.0.2/9"
     hang_gateway(network, "hold", 10, trigger=trigger)
     held_at = time.monotonic()
     transfers = [serving.transfer(network.client, way, _BYTES) for way in ("up", "down")]
     assert time.monotonic() - held_at < 10, "the hang ended too early"
-    assert all(transfer.sha256_equal for transfer in (before, *transfers))
+    assert all(transfer.sha256_equal for transfer in transfers)
     assert not neighbours.events("stage.", "wg1"), "a line was logged without the GIL"
-    ratio = transfers[0].gbit_s / before.gbit_s
-    with capsys.disabled():
-        print(f"\nheld: {transfers[0].gbit_s:.2f} Gbit/s, {ratio:.2f} of before")
     wait_until(lambda: neighbours.events("stage.stall_over", "wg1"), 15)
     (over,) = neighbours.events("stage.stall_over", "wg1")
     assert over["for_ms"] > 9500
@@ -151,6 +143,6 @@ def test_a_held_gil_does_not_slow_a_tunnel_without_stages(
     # A tunnel that needs the GIL keeps its session and continues with it.
     with neighbours.stream("wg3") as stream:
         time.sleep(0.5)
-    assert (stream.up.lost, stream.down.lost) == (0, 0), stream
+    neighbours.assert_unharmed("wg3", stream)
     assert neighbours.handshake_s("wg3") == begun
     neighbours.assert_conserved()

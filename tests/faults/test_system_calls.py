@@ -57,6 +57,9 @@ def data_thread(daemon: Daemon) -> str:
 
 def failing(pair: Pair, call: str, error: str) -> Process:
     """Makes the client's calls fail until strace is stopped."""
+    call = (
+        "/^epoll_p?wait" if call == "epoll_wait" else call
+    )  # which of them depends on the library
     tracing = pair.network.client.start(
         *("strace", "-p", data_thread(pair.client), "-e", f"trace={call}"),
         *("-e", f"inject={call}:error={error}:when={_WHEN}"),

@@ -6,7 +6,7 @@
 //!   handler  traits that a language binding implements: the stage's code, and its interpreter
 //!   handle   what a stage's code calls back: emit, wake_at, count
 //! filter     selects the frames that a stage sees
-//! verdicts   what a stage decides per frame, and the batch that follows (layout)
+//! verdicts   what a stage decides per frame, and the batch that follows (apply)
 //! fixup      turns bytes that a stage wrote into a frame: lengths, checksums, segment size
 //! state      frames that a stage holds or has emitted, and its counters
 //! ```
