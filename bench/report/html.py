@@ -27,7 +27,7 @@ def page(results: Results, targets: Sequence[Target]) -> str:
             "header",
             element(
                 "div",
-                element("span", "pyfw bench"),
+                element("span", "pyfw benchmark"),
                 element("button", "Theme: system", id="theme", type="button", hidden=True),
                 class_="top",
             ),
@@ -58,7 +58,7 @@ def page(results: Results, targets: Sequence[Target]) -> str:
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"pyfw bench: {title_text}"),
+        element("title", f"pyfw benchmark: {title_text}"),
         element("style", Html(_shared("page.css") + _own("chart.css") + _own("page.css"))),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
