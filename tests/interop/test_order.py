@@ -51,8 +51,7 @@ def implementation(mode: str) -> Callable[[], Implementation]:
 def test_flow_stays_in_order_in_each_mode(make_pair_in_module: MakePair, mode: str) -> None:
     pair = make_pair_in_module(implementation(mode), implementation(mode))
     pair.first_ping_ms()
-    assert_flow_in_order(pair, "up")
-    assert_flow_in_order(pair, "down")
+    assert_flows_in_order(pair)
 
 
 @pytest.mark.parametrize("mode", ["default", "two threads"])
@@ -65,8 +64,7 @@ def test_changing_ecn_does_not_reorder_a_flow(make_pair_in_module: MakePair, mod
         machine.run("nft", "-f", "-", stdin=_MARK_SOME.replace("wg0", interface))
     try:
         for version in (4, 6):
-            assert_flow_in_order(pair, "up", version)
-            assert_flow_in_order(pair, "down", version)
+            assert_flows_in_order(pair, version)
     finally:
         for machine in (network.client, network.server):
             machine.run("nft", "flush", "ruleset")
@@ -113,10 +111,12 @@ def test_rekey_under_load_loses_and_reorders_nothing(network: Network, make_pair
     assert (network.server.counters() - before).out_of_order == 0
 
 
-def assert_flow_in_order(pair: Pair, direction: str, version: int = 4) -> None:
+def assert_flows_in_order(pair: Pair, version: int = 4) -> None:
+    """Transfers up, then down."""
     client, server = pair.network.client, pair.network.server
     transfers = TransferServer(server, BEHIND["server"].of(version))
-    with tcp_in_order(pair, server if direction == "up" else client):
-        transfer = transfers.transfer(client, direction, _BULK)
+    for direction, receiver in (("up", server), ("down", client)):
+        with tcp_in_order(pair, receiver):
+            transfer = transfers.transfer(client, direction, _BULK)
+        assert transfer.sha256_equal, direction
     transfers.stop()
-    assert transfer.sha256_equal
