@@ -1,1 +1,1 @@
-"""What a tunnel changes on its host: link, addresses, routes, rules, firewall, name servers."""
+"""Changes of a tunnel to its host: link, addresses, routes, rules, firewall, name servers."""
