@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not installed"),
 ]

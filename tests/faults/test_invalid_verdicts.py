@@ -112,6 +112,7 @@ def test_a_repeated_drop_counts_once() -> None:
         assert test.drops == {"unwanted": 1}
 
 
+@pytest.mark.long
 def test_a_million_frames_are_dropped_and_counted() -> None:
     def drops(batch: pyfw.FrameBatch) -> None:
         for i in range(len(batch)):

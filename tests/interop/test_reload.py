@@ -152,6 +152,7 @@ def test_a_private_key_changes_within_a_second(pair: Pair, configure: Configure)
         assert way.out_of_order == 0, stream
 
 
+@pytest.mark.alone
 @both_ways
 def test_a_new_port_loses_nothing(pair: Pair, configure: Configure) -> None:
     with traffic(pair) as stream:
@@ -164,6 +165,7 @@ def test_a_new_port_loses_nothing(pair: Pair, configure: Configure) -> None:
     assert late(pair.client.counters()) == 0
 
 
+@pytest.mark.alone
 @both_ways
 def test_a_new_endpoint_interrupts_traffic_for_200_ms_at_most(
     pair: Pair, configure: Configure
