@@ -1,10 +1,10 @@
-"""What the scripts of the cases share: packets in, a capture out, the same bytes every time.
+"""Builds the captures of the cases, with the same bytes every time.
 
-Each `make.py` is run by itself and writes its capture beside itself, or into the folder it is given:
+Each `make.py` writes its capture beside itself or into the given folder:
 
     python pcaps/gso_egress/seed-trace/make.py [FOLDER]
 
-Times are whole nanoseconds after `EPOCH_NS`. Addresses are those of documentation and private networks.
+Times are nanoseconds after `EPOCH_NS`. Addresses belong to documentation and private networks.
 """
 
 import gzip
@@ -22,10 +22,10 @@ CLIENT, SERVER = "10.0.0.2", "10.0.1.1"
 CLIENT6, SERVER6 = "fd00::2", "fd00:1::1"
 
 Timed = tuple[int, bytes]
-"""Nanoseconds after EPOCH_NS, and a packet from the header of its link on."""
+"""Nanoseconds after EPOCH_NS, and a packet with its link-layer header."""
 
-Shape = Callable[[int, Any, Any], None]
-"""Changes one packet's headers before it is built: its number in the run, its layers of scapy."""
+HeaderEdit = Callable[[int, Any, Any], None]
+"""Changes a packet's headers before it is built; gets its number in the run and its scapy layers."""
 
 
 def write_pcap(
@@ -37,23 +37,24 @@ def write_pcap(
     order: str = "<",
     snap_length: int = 262_144,
 ) -> None:
-    """Writes a classic capture; a name that ends in .gz is compressed."""
+    """Writes a pcap, compressed if the name ends in .gz."""
     magic, unit = (0xA1B2_3C4D, 1) if nanoseconds else (0xA1B2_C3D4, 1000)
     parts = [struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, snap_length, link)]
     for at_ns, packet in packets:
         seconds, rest = divmod(EPOCH_NS + at_ns, 1_000_000_000)
-        kept = packet[:snap_length]
-        parts.append(struct.pack(f"{order}4I", seconds, rest // unit, len(kept), len(packet)))
-        parts.append(kept)
+        captured = packet[:snap_length]
+        lengths = (len(captured), len(packet))
+        parts.append(struct.pack(f"{order}4I", seconds, rest // unit, *lengths))
+        parts.append(captured)
     write(name, b"".join(parts))
 
 
 def write_pcapng(
     name: str, packets: Iterable[Timed], *, link: int = RAW_IP, order: str = "<"
 ) -> None:
-    """Writes a capture of one interface with nanoseconds (draft-ietf-opsawg-pcapng)."""
+    """Writes a pcapng with one interface and nanoseconds (draft-ietf-opsawg-pcapng)."""
     blocks = [_block(order, 0x0A0D_0D0A, struct.pack(f"{order}IHHq", 0x1A2B_3C4D, 1, 0, -1))]
-    # if_tsresol (9) of one byte, 10^-9; then the end of the options.
+    # if_tsresol (9), one byte: 10^-9; then the end of options.
     options = struct.pack(f"{order}HHB3xHH", 9, 1, 9, 0, 0)
     blocks.append(_block(order, 1, struct.pack(f"{order}HHI", link, 0, 0) + options))
     for at_ns, packet in packets:
@@ -64,11 +65,11 @@ def write_pcapng(
 
 
 def write(name: str, content: bytes) -> None:
-    """Puts a file beside the script that runs, or into the folder that it was given."""
+    """Writes a file beside the running script, or into the folder of its argument."""
     script = Path(sys.argv[0]).resolve()
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else script.parent
     if name.endswith(".gz"):
-        # Stored, without a time: what deflate makes of bytes depends on the library.
+        # Stored, without a time: the output of deflate depends on the library.
         content = gzip.compress(content, compresslevel=0, mtime=0)
     (folder / name).write_bytes(content)
 
@@ -83,27 +84,27 @@ def tcp_run(
     ecn: Sequence[int] | None = None,
     first_sequence: int = 1_000_000_001,
     reply: bool = False,
-    shape: Shape | None = None,
+    edit: HeaderEdit | None = None,
 ) -> list[bytes]:
-    """Segments of one direction of a connection, payload lengths given, with timestamps as Linux sends.
+    """Returns segments of one direction of a connection with these payload lengths and Linux's timestamps.
 
     `reply` is the other direction of the same connection, with its sequence numbers.
     """
     from scapy.layers.inet import TCP
 
-    sequence, acknowledged, packets = first_sequence, 2_000_000_001, []
+    sequence, ack, packets = first_sequence, 2_000_000_001, []
     if reply:
         source, destination, ports = destination, source, ports[::-1]
-        sequence, acknowledged = acknowledged, sequence
+        sequence, ack = ack, sequence
     for number, length in enumerate(lengths):
         ip = ip_header(source, destination, number, ecn[number] if ecn else 0)
         tcp = TCP(
-            sport=ports[0], dport=ports[1], seq=sequence & 0xFFFF_FFFF, ack=acknowledged,
+            sport=ports[0], dport=ports[1], seq=sequence & 0xFFFF_FFFF, ack=ack,
             flags=flags[number] if flags else "A", window=501,
             options=[("NOP", None), ("NOP", None), ("Timestamp", (3_862_031_964, 1_928_356_896))],
         )  # fmt: skip
-        if shape:
-            shape(number, ip, tcp)
+        if edit:
+            edit(number, ip, tcp)
         packets.append(bytes(ip / tcp / payload(length, number)))
         sequence += length
     return packets
@@ -116,17 +117,17 @@ def udp_run(
     destination: str = SERVER,
     ports: tuple[int, int] = (40000, 443),
     ecn: Sequence[int] | None = None,
-    shape: Shape | None = None,
+    edit: HeaderEdit | None = None,
 ) -> list[bytes]:
-    """Datagrams of one direction, payload lengths given."""
+    """Returns datagrams of one direction with these payload lengths."""
     from scapy.layers.inet import UDP
 
     packets = []
     for number, length in enumerate(lengths):
         ip = ip_header(source, destination, number, ecn[number] if ecn else 0)
         udp = UDP(sport=ports[0], dport=ports[1])
-        if shape:
-            shape(number, ip, udp)
+        if edit:
+            edit(number, ip, udp)
         packets.append(bytes(ip / udp / payload(length, number)))
     return packets
 
@@ -134,7 +135,7 @@ def udp_run(
 def ip_run(
     protocol: int, bodies: Sequence[Any], *, source: str = CLIENT, destination: str = SERVER
 ) -> list[bytes]:
-    """IP packets with what is given in them: bytes, or layers of scapy."""
+    """Returns IP packets with these payloads: bytes or scapy layers."""
     packets = []
     for number, body in enumerate(bodies):
         ip = ip_header(source, destination, number, 0)
@@ -150,62 +151,62 @@ def conversation(
     client: str = CLIENT,
     server: str = SERVER,
     ports: tuple[int, int] = (40000, 443),
-    turn_us: int = 500,
+    pause_us: int = 500,
 ) -> list[Timed]:
-    """A connection from SYN to FIN: a request, an answer in flights of four segments, acknowledged by two."""
+    """Returns a connection from SYN to FIN: a request, then flights of four segments with two ACKs."""
     from scapy.layers.inet import TCP
 
     packets: list[Timed] = []
-    # The next sequence number of client and server.
-    at = [1_000_000_000, 2_000_000_000]
+    # Next sequence number of client (0) and server (1).
+    sequences = [1_000_000_000, 2_000_000_000]
     now_us = 0
 
-    def say(who: int, flags: str, length: int = 0) -> None:
+    def send(end: int, flags: str, length: int = 0) -> None:
         nonlocal now_us
         now_us += 1
-        addresses = (client, server) if who == 0 else (server, client)
+        addresses = (client, server) if end == 0 else (server, client)
         number = len(packets)
         syn = "S" in flags
         stamp = ("Timestamp", (1000 + number, 0 if flags == "S" else 999))
         tcp = TCP(
-            sport=ports[who], dport=ports[1 - who], seq=at[who], flags=flags, window=501,
-            ack=0 if flags == "S" else at[1 - who],
+            sport=ports[end], dport=ports[1 - end], seq=sequences[end], flags=flags, window=501,
+            ack=0 if flags == "S" else sequences[1 - end],
             options=[("MSS", 1380), ("SAckOK", b""), stamp, ("NOP", None), ("WScale", 7)]
             if syn else [("NOP", None), ("NOP", None), stamp],
         )  # fmt: skip
         packet = bytes(ip_header(*addresses, number, 0) / tcp / payload(length, number))
         packets.append((now_us * 1000, packet))
-        at[who] += length + syn + ("F" in flags)
+        sequences[end] += length + syn + ("F" in flags)
 
-    def turn() -> None:
+    def pause() -> None:
         nonlocal now_us
-        now_us += turn_us
+        now_us += pause_us
 
-    say(0, "S")
-    turn()
-    say(1, "SA")
-    turn()
-    say(0, "A")
-    say(0, "PA", request)
-    turn()
-    say(1, "A")
+    send(0, "S")
+    pause()
+    send(1, "SA")
+    pause()
+    send(0, "A")
+    send(0, "PA", request)
+    pause()
+    send(1, "A")
     for first in range(0, len(answer), 4):
         for length in answer[first : first + 4]:
-            say(1, "PA" if length < answer[0] else "A", length)
-        turn()
-        say(0, "A")
-        say(0, "A")
-        turn()
-    say(1, "FA")
-    turn()
-    say(0, "FA")
-    turn()
-    say(1, "A")
+            send(1, "PA" if length < answer[0] else "A", length)
+        pause()
+        send(0, "A")
+        send(0, "A")
+        pause()
+    send(1, "FA")
+    pause()
+    send(0, "FA")
+    pause()
+    send(1, "A")
     return packets
 
 
 def ip_header(source: str, destination: str, number: int, tos: int) -> Any:
-    """The header of the version that the addresses are of, as Linux fills it."""
+    """Returns an IP header as Linux fills it, of the addresses' version."""
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
 
@@ -216,14 +217,14 @@ def ip_header(source: str, destination: str, number: int, tos: int) -> Any:
 
 
 def every(step_us: float, packets: Iterable[bytes], *, start_us: float = 0) -> list[Timed]:
-    """Packets at even distances."""
+    """Times packets at equal intervals."""
     return [(round((start_us + i * step_us) * 1000), packet) for i, packet in enumerate(packets)]
 
 
 def bursts(
     size: int, gap_us: float, packets: Sequence[bytes], *, start_us: float = 0
 ) -> list[Timed]:
-    """Packets in groups: 1 µs apart in a group, `gap_us` from group to group."""
+    """Times packets in bursts: 1 µs apart, with `gap_us` from burst to burst."""
     return [
         (round((start_us + i // size * gap_us + i % size) * 1000), packet)
         for i, packet in enumerate(packets)
@@ -231,13 +232,13 @@ def bursts(
 
 
 def in_turn(*runs: Sequence[bytes]) -> list[bytes]:
-    """One packet of each run, then the next of each, until all are through."""
+    """Interleaves runs: the first packet of each, then the second of each."""
     longest = max(len(run) for run in runs)
     return [run[i] for i in range(longest) for run in runs if i < len(run)]
 
 
 def payload(length: int, number: int) -> bytes:
-    """Bytes that differ from packet to packet, so that one in another's place is seen."""
+    """Returns bytes that differ between packets, so that a swapped payload is detected."""
     pattern = bytes((number * 31 + i) & 0xFF for i in range(256))
     return (pattern * (length // 256 + 1))[:length]
 

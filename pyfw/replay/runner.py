@@ -139,11 +139,9 @@ def _compare(
 
 
 def _corrupt(result: dict[str, Any]) -> str:
-    error = result["error"]
-    return (
-        f"corrupt capture at byte {error['offset']}: {error['text']}; "
-        f"the {result['packets']} packets before it were replayed"
-    )
+    error, packets = result["error"], result["packets"]
+    text = f"corrupt capture at byte {error['offset']}: {error['text']}"
+    return f"{text}; the {packets} packets before it were replayed" if packets else text
 
 
 def _error_text(error: Exception, case: Case) -> str:

@@ -46,7 +46,7 @@ def group_lines(group: Sequence[TaskResult], *, verbose: int, colour: bool) -> I
             yield f"{one.name}: {line}"
         if (more := len(one.differences) - _DIFFERENCES) > 0 and verbose <= 0:
             yield f"{one.name}: … and {more} more (-v shows all)"
-    replayed = [one for one in group if one.result is not None]
+    replayed = [one for one in group if one.result and not _is_unreadable(one.result)]
     if detailed and replayed and verbose >= 0:
         yield from _details(replayed, verbose=verbose)
 
@@ -70,6 +70,8 @@ def count_line(results: Sequence[TaskResult], deselected: int, *, colour: bool) 
 def verdict(result: dict[str, Any]) -> str:
     """Returns the verdict on order in a sentence."""
     flows = result["flows"]
+    if not flows:
+        return "no flows"
     early, late = _sum(flows, "early"), _sum(flows, "late")
     segments = _sum(flows, "segments")
     amount = f"{segments} segment{'s' if segments != 1 else ''}"
@@ -83,6 +85,10 @@ def verdict(result: dict[str, Any]) -> str:
             f"out of order: {bad} of {len(flows)} flows, {early} early and {late} late of {amount}"
         )
     return f"in order: {len(flows)} flow{'s' if len(flows) != 1 else ''}, {amount}, 0 early, 0 late"
+
+
+def _is_unreadable(result: dict[str, Any]) -> bool:
+    return result["error"] is not None and not result["packets"]
 
 
 def _details(group: Sequence[TaskResult], *, verbose: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ from recipe import CLIENT6, SERVER6, every, tcp_run, write_pcap
 
 
 def change(number, ip, tcp):
-    """One field each six segments."""
+    """Changes another field every six segments."""
     if 6 <= number < 12:
         ip.hlim = 60
     if 12 <= number < 18:
@@ -21,5 +21,5 @@ def change(number, ip, tcp):
         tcp.options = []
 
 
-run = tcp_run([700] * 36, source=CLIENT6, destination=SERVER6, shape=change)
+run = tcp_run([700] * 36, source=CLIENT6, destination=SERVER6, edit=change)
 write_pcap("capture.pcap", every(2, run))

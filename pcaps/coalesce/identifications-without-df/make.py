@@ -1,4 +1,4 @@
-"""A flow without DF whose identifications jump, stand still and wrap."""
+"""A flow without DF whose identifications skip, repeat and wrap."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,8 @@ IDS = [10, 11, 12, 14, 15, 15, 15, 16, 65534, 65535, 0, 1]
 
 
 def identify(number, ip, _tcp):
-    """May be fragmented."""
+    """Clears DF and sets the identification."""
     ip.flags, ip.id = 0, IDS[number]
 
 
-write_pcap("capture.pcap", every(2, tcp_run([640] * len(IDS), shape=identify)))
+write_pcap("capture.pcap", every(2, tcp_run([640] * len(IDS), edit=identify)))

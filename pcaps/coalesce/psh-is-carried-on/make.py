@@ -1,4 +1,4 @@
-"""A flow that pushes every fifth segment."""
+"""A flow with PSH on every fifth segment."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Flows in which some checksums are wrong, and UDP without one."""
+"""Flows with some wrong checksums, and UDP without a checksum."""
 
 import sys
 from pathlib import Path
@@ -7,20 +7,20 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 from recipe import every, in_turn, tcp_run, udp_run, write_pcap
 
 
-def spoil(number, _ip, transport):
-    """Every fourth is wrong."""
+def corrupt(number, _ip, transport):
+    """Sets a wrong checksum in every fourth packet."""
     if number % 4 == 2:
         transport.chksum = 0xBAD
 
 
-def leave_out(number, _ip, udp):
-    """RFC 768: none."""
+def omit(number, _ip, udp):
+    """Sends no checksum (RFC 768)."""
     udp.chksum = 0
 
 
 runs = (
-    tcp_run([500] * 12, shape=spoil),
-    udp_run([500] * 12, shape=spoil),
-    udp_run([500] * 12, ports=(50000, 443), shape=leave_out),
+    tcp_run([500] * 12, edit=corrupt),
+    udp_run([500] * 12, edit=corrupt),
+    udp_run([500] * 12, ports=(50000, 443), edit=omit),
 )
 write_pcap("capture.pcap", every(2, in_turn(*runs)))

@@ -1,4 +1,4 @@
-"""A capable flow and one that is not, in turn."""
+"""An ECN-capable flow and one that is not, interleaved."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs of both capable codepoints."""
+"""Runs of both ECN-capable codepoints."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs of three segments of each codepoint, with and without a DSCP."""
+"""Three segments of each ECN codepoint, with and without a DSCP."""
 
 import sys
 from pathlib import Path

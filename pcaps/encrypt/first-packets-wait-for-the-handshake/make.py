@@ -1,4 +1,4 @@
-"""A flow that starts a tunnel."""
+"""A flow whose first packet starts the handshake."""
 
 import sys
 from pathlib import Path

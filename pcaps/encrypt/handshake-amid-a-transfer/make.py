@@ -1,4 +1,4 @@
-"""A flow each way, from the same moment."""
+"""A flow in each direction, starting at the same time."""
 
 import sys
 from pathlib import Path

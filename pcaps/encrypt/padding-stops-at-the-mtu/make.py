@@ -1,4 +1,4 @@
-"""Datagrams around the largest length."""
+"""Datagrams around the maximum length."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A hundred and fifty datagrams before the handshake can be done."""
+"""A hundred and fifty datagrams before the handshake can complete."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Twelve segments of one flow; a router on the way to us marked some of them (RFC 3168)."""
+"""Twelve segments of one flow, some of them marked CE by a router (RFC 3168)."""
 
 import sys
 from pathlib import Path
@@ -16,5 +16,5 @@ segments = tcp_run(
     ports=(40000, 443),
     ecn=ECN,
 )
-# A burst: 10 µs apart.
+# A burst, 10 µs apart.
 write_pcap("capture.pcap", ((i * 10_000, segment) for i, segment in enumerate(segments)))

@@ -1,4 +1,4 @@
-"""Four flows in turn, all segments of one length."""
+"""Four interleaved flows with segments of one length."""
 
 import sys
 from pathlib import Path

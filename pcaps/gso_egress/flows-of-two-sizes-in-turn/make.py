@@ -1,4 +1,4 @@
-"""A transfer and a voice call, in turn."""
+"""A bulk transfer and a voice call, interleaved."""
 
 import sys
 from pathlib import Path

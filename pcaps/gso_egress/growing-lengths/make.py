@@ -1,4 +1,4 @@
-"""Lengths that grow by a padding step, then shrink."""
+"""Lengths that grow, then shrink."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The ten segments of PR 8920's description: a page on its way to a client, as tcpdump saw it."""
+"""The ten segments in PR 8920's description: a page on its way to a client, as tcpdump shows it."""
 
 import sys
 from pathlib import Path

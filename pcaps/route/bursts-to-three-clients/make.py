@@ -1,4 +1,4 @@
-"""Downloads of three clients, four segments each in turn."""
+"""Downloads of three clients in bursts of four segments."""
 
 import sys
 from pathlib import Path

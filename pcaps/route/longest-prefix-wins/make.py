@@ -1,4 +1,4 @@
-"""Datagrams to hosts of a network and of a part of it, and answers."""
+"""Datagrams to hosts in a network and in a part of it, and replies."""
 
 import sys
 from pathlib import Path

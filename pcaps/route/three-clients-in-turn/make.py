@@ -1,4 +1,4 @@
-"""Downloads of three clients, a segment each in turn."""
+"""Interleaved downloads of three clients."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A flow of each family, with datagrams of one outer length, in turn."""
+"""An IPv4 and an IPv6 flow, interleaved, with equal outer lengths."""
 
 import sys
 from pathlib import Path

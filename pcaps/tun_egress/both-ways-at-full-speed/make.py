@@ -1,4 +1,4 @@
-"""A flow of 60 segments each way at the same time, and its acknowledgements."""
+"""A flow of 60 segments in each direction at the same time, with acknowledgements."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Questions and answers, three at a time."""
+"""DNS questions and answers, three at a time."""
 
 import sys
 from pathlib import Path
@@ -10,25 +10,25 @@ from scapy.layers.inet import UDP
 
 
 def question(i):
-    """For a host that does not exist."""
+    """Returns a question for host `i`."""
     return DNS(id=i, rd=1, qd=DNSQR(qname=f"host{i}.example."))
 
 
 def answer(i):
-    """It exists after all."""
+    """Returns the answer for host `i`."""
     record = DNSRR(rrname=f"host{i}.example.", rdata=f"10.1.0.{i}", ttl=60)
     return DNS(id=i, qr=1, rd=1, ra=1, qd=DNSQR(qname=f"host{i}.example."), an=record)
 
 
-asked = [
+questions = [
     bytes(ip_header(CLIENT, SERVER, i, 0) / UDP(sport=20000 + i, dport=53) / question(i))
     for i in range(40)
 ]
-told = [
+answers = [
     bytes(ip_header(SERVER, CLIENT, i, 0) / UDP(sport=53, dport=20000 + i) / answer(i))
     for i in range(40)
 ]
 timed = sorted(
-    bursts(3, 900, asked) + [(time_ns + 400_000, p) for time_ns, p in bursts(3, 900, told)]
+    bursts(3, 900, questions) + [(time_ns + 400_000, p) for time_ns, p in bursts(3, 900, answers)]
 )
 write_pcap("capture.pcap", timed)

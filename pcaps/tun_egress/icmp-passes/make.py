@@ -1,4 +1,4 @@
-"""Pings, answers, and three kinds of errors."""
+"""Echo requests and replies, and three kinds of errors."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pings over IPv6, an error, a solicitation."""
+"""ICMPv6 echo requests, an error and a neighbour solicitation."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, ICMPv6PacketTooBi
 
 
 def packet(body, destination=SERVER6):
-    """From the client."""
+    """Returns a packet from the client."""
     return bytes(ip_header(CLIENT6, destination, 0, 0) / body)
 
 

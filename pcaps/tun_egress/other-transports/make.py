@@ -1,4 +1,4 @@
-"""Packets of five transports, in turn."""
+"""Packets of five other transports, interleaved."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from recipe import every, in_turn, ip_run, payload, write_pcap
 
 
 def bodies(first):
-    """Six that differ."""
+    """Returns six different payloads."""
     return [first + payload(400 + i % 2, i) for i in range(6)]
 
 

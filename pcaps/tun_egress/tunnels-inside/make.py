@@ -1,4 +1,4 @@
-"""Packets of five kinds of tunnels, in turn."""
+"""Packets of five tunnel protocols, interleaved."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Datagrams in tagged Ethernet frames, an ARP request, an LLDP frame."""
+"""Datagrams in tagged Ethernet frames, an ARP request and an LLDP frame."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ SOURCE, TARGET = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 
 
 def framed(number, packet):
-    """Untagged, tagged, and tagged twice."""
+    """Adds an Ethernet header with zero, one or two VLAN tags."""
     tags = b"\x81\x00\x00\x07" * (number % 3)
     return TARGET + SOURCE + tags + b"\x08\x00" + packet
 

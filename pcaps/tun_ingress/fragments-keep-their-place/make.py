@@ -9,7 +9,7 @@ from scapy.layers.inet import UDP, fragment
 
 
 def fragmented(number):
-    """One datagram of 4000 bytes on a link of 1420."""
+    """Returns the fragments of a datagram of 4000 bytes on a link with an MTU of 1420."""
     ip = ip_header(CLIENT, SERVER, 100 + number, 0)
     ip.flags = 0
     whole = ip / UDP(sport=5000, dport=6000) / payload(4000, number)

@@ -1,4 +1,4 @@
-"""Segments with IPv4 options of different lengths, between others without."""
+"""Segments with and without IPv4 options of different lengths."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,8 @@ OPTIONS = [b"", b"\x94\x04\x00\x00", b"\x07\x07\x04" + bytes(5), b"\x07\x27\x04"
 
 
 def with_options(number, ip, _tcp):
-    """RFC 2113's and RFC 791's."""
+    """Adds options of RFC 2113 and RFC 791."""
     ip.options = OPTIONS[number % 4]
 
 
-write_pcap("capture.pcap", every(5, tcp_run([600] * 16, shape=with_options)))
+write_pcap("capture.pcap", every(5, tcp_run([600] * 16, edit=with_options)))

@@ -17,7 +17,7 @@ from scapy.layers.inet6 import (
 
 
 def chained(number):
-    """A datagram behind one of four chains of headers."""
+    """Returns a datagram after one of four extension headers."""
     ip = ip_header(CLIENT6, SERVER6, number, 0)
     chains = [
         IPv6ExtHdrHopByHop(options=[RouterAlert()]),

@@ -1,4 +1,4 @@
-"""A small page over one connection, as both ends send it."""
+"""A small page over one connection, both directions."""
 
 import sys
 from pathlib import Path

@@ -8,7 +8,7 @@ from recipe import conversation, write_pcapng
 
 
 def cooked(packet):
-    """tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html: ethertype, interface 2, no address."""
+    """Adds a header (tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html): EtherType, interface 2, no address."""
     return (
         b"\x08\x00"
         + bytes(2)

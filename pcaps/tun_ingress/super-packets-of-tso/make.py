@@ -1,4 +1,4 @@
-"""A hundred full segments of one flow, as fast as a sender makes them."""
+"""A hundred full segments of one flow in a burst."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Four runs of a QUIC sender: nine full datagrams and a short one."""
+"""Four runs of a QUIC sender: nine full datagrams and a shorter one."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A flow each way for 60 ms."""
+"""A flow in each direction for 60 ms."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A hundred and twenty segments, six every millisecond."""
+"""A hundred and twenty segments, six per millisecond."""
 
 import sys
 from pathlib import Path

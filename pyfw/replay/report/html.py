@@ -107,7 +107,7 @@ def _section(comparison: Comparison, number: int, plots: Html, is_open: bool) ->
             element("span", *(_chip(run) for run in comparison.runs), class_="chips"),
         ),
         *(element("p", title, class_="lead") for title in titles if title),
-        *(_capture_error(run) for run in comparison.runs if run.result["error"]),
+        _capture_error(comparison.runs[0]),
         *(_difference(run) for run in comparison.runs if run.diff),
         element("h3", "Batches in sending order"),
         batch_charts(comparison),
@@ -130,10 +130,13 @@ def _chip(run: Run) -> Html:
     return element("span", element("b", run.rule), f" {order_summary(run)} ", mark, class_="chip")
 
 
-def _capture_error(run: Run) -> Html:
+def _capture_error(run: Run) -> Html | None:
+    # Every rule replays the same capture.
     error = run.result["error"]
+    if not error:
+        return None
     text = f"The capture is corrupt at byte {error['offset']:,}: {error['text']}. "
-    return element("p", text + "The packets before were replayed.", class_="error", role="alert")
+    return element("p", text + "The packets before it were replayed.", class_="error", role="alert")
 
 
 def _difference(run: Run) -> Html:

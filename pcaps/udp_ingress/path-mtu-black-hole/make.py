@@ -1,4 +1,4 @@
-"""Datagrams around the limit of the path."""
+"""Datagrams around the path MTU."""
 
 import sys
 from pathlib import Path
