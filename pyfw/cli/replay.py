@@ -122,7 +122,7 @@ def replay(paths: tuple[str, ...], **options: Any) -> None:
         case = prepare.apply_overrides(one.case, overrides) if one.case else None
         groups.append(_tasks(one.name, case, one.problem, options, overrides))
     tasks = [task for group in groups for task in group]
-    _check_files(options, tasks)
+    _check_outputs(options, tasks)
     if any(task.case is not None and task.case.stages for task in tasks):
         from pyfw.observe import log
 
@@ -214,7 +214,7 @@ def _tasks(
     ]
 
 
-def _check_files(options: dict[str, Any], tasks: "Sequence[Task]") -> None:
+def _check_outputs(options: dict[str, Any], tasks: "Sequence[Task]") -> None:
     captures = [task.case.capture for task in tasks if task.case is not None]
     if options["secrets"] and not options["write"]:
         fail("--secrets needs -w FILE", exit_status.USAGE)

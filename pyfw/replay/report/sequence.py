@@ -181,15 +181,15 @@ def _counts(row: Mapping[str, Any] | None) -> str:
 
 
 def _thinning(run: Run, part: Panel) -> str:
-    kept = (
-        f"The run under {run.rule} kept only its first points. " if run.result["truncated"] else ""
-    )
-    if len(part.points) == part.kept:
-        return kept.strip()
-    return (
-        f"{kept}Drawn under {run.rule}: one of every {count(part.every)} segments in order, and "
-        f"{count(part.exceptions_drawn)} of {plural(part.exceptions, 'point')} out of order."
-    )
+    notes = []
+    if run.result["truncated"]:
+        notes.append(f"The run under {run.rule} kept only its first points.")
+    if len(part.points) != part.kept:
+        notes.append(
+            f"Drawn under {run.rule}: one of every {count(part.every)} segments in order, and "
+            f"{count(part.exceptions_drawn)} of {plural(part.exceptions, 'point')} out of order."
+        )
+    return " ".join(notes)
 
 
 def _points_table(comparison: Comparison, panels: Sequence[Panel]) -> Html:
