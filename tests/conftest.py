@@ -1,9 +1,11 @@
-"""The option `--budget`, for runs of the long tests."""
+"""The option `--budget`, for runs of the long tests; and logging as it was, after each test."""
 
 import itertools
 import time
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -39,6 +41,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     budget = item.config.getoption("budget")
     if budget is not None and time.monotonic() - item.config.stash[_STARTED] > budget:
         pytest.skip("the budget is spent")
+
+
+@pytest.fixture(autouse=True)
+def default_logging() -> Iterator[None]:
+    """Undoes `log.configure`, which is global and would change what a later test captures."""
+    yield
+    structlog.reset_defaults()
 
 
 _STARTED = pytest.StashKey[float]()
