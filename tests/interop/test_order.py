@@ -101,7 +101,8 @@ def test_rekey_under_load_loses_and_reorders_nothing(network: Network, make_pair
     pair = make_pair(pyfw_run, pyfw_run)
     pair.first_ping_ms()
     first = latest_handshake(pair.client)
-    network.server.start("iperf3", "--server", "--one-off", "--bind", BEHIND["server"].v4)
+    server = ("iperf3", "--server", "--one-off", "--forceflush", "--bind", BEHIND["server"].v4)
+    network.server.start(*server).wait_for("Server listening")
     before = network.server.counters()
     # The initiator asks for new keys after 120 s (whitepaper §6.1).
     network.client.start(
