@@ -310,8 +310,9 @@ class Tunnel:
     def start_key_log(self, path: str | os.PathLike[str]) -> None:
         """Appends the secrets of every handshake from now on to a file, in the format of wg.keylog_file.
 
-        With it, Wireshark decrypts a capture, and so can anyone who has the file: it is readable by its owner
-        only, and a warning is logged. Raises OSError if it cannot be written.
+        The file decrypts captures of the tunnel. Only its owner can read it, and a warning is logged.
+
+        Raises OSError if it cannot be written.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self.engine.set_key_log(os.open(path, flags, 0o600))

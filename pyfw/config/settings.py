@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kill_switch: bool = False
     """Of a client: blocks all traffic outside the tunnel."""
     key_log: str | None = None
-    """A file for the secrets of handshakes, for Wireshark. Whoever has it can decrypt the tunnel."""
+    """The file for handshake secrets, for Wireshark. It decrypts the tunnel: keep it secret."""
     stages: tuple[StageConfig, ...] = ()
     """In the order in which they follow `route` and `coalesce`."""
 

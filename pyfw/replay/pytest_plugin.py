@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuses --replay-update in continuous integration, where nobody reviews it."""
+    """Refuses --replay-update in continuous integration, where updates are not reviewed."""
     if config.getoption("--replay-update"):
         from pyfw.replay.runner import in_ci
 

@@ -1,8 +1,7 @@
 """Firewall chains that protect a default route through a tunnel, as wg-quick's do.
 
-spoofing      drops packets for the tunnel's addresses that arrive on another interface, so that nobody
-outside can
-              probe for the addresses (CVE-2019-14899)
+spoofing      drops packets for the tunnel's addresses that arrive on another interface, against
+              probing for the addresses (CVE-2019-14899)
 save_mark     copies the mark of the tunnel's datagrams to their connection
 restore_mark  copies it back to the replies, so that the reverse-path filter accepts them
 """

@@ -1,6 +1,7 @@
 """The batch charts: for each sending end and rule, the batches in sending order, drawn to scale.
 
-A bracket is a batch, a bar in it is a segment. Only the first batches are drawn; a note says so.
+Each bracket is a batch; each bar in it is a segment. Only the first batches are
+drawn; a note says so.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

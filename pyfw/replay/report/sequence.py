@@ -1,7 +1,7 @@
 """The time–sequence plots: a figure per flow, its points as JSON for plot.js, and the same points as a table.
 
 Above a budget of points, only every n-th segment that arrived in order is drawn; segments out of order are
-kept as long as there is room. The figure says what is left out.
+kept up to the same budget. The figure counts the omitted points.
 """
 
 from collections.abc import Mapping, Sequence

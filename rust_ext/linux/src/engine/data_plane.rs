@@ -2,7 +2,7 @@
 //!
 //! A data thread holds the lock except while the user's stages process a batch. If such a call stalls, the
 //! control thread takes the lock and serves commands, handshakes, cookies and keepalives; it drops the
-//! tunnel's data as `stage_stalled`. Whoever holds the lock draws the counters, in the order of the wire.
+//! tunnel's data as `stage_stalled`. The thread that holds the lock draws the counters, in the order of the wire.
 
 use std::{
     io,
